@@ -1,0 +1,193 @@
+//! libpython, opened once for the life of the process.
+
+use std::error::Error;
+use std::ffi::{CStr, c_char};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use libloading::Library;
+
+/// Why a library could not be opened, with a text for people.
+#[derive(Debug, PartialEq)]
+pub enum OpenError {
+    /// Another libpython is in this process already.
+    AlreadyOpen(String),
+    /// The file is missing, or the dynamic linker refused it.
+    Failed(String),
+    /// It has no `Py_GetVersion`.
+    NotPython(String),
+    /// It was built for another kind of processor.
+    WrongArchitecture(String),
+}
+
+struct OpenLibrary {
+    path: PathBuf,
+    version: String,
+    /// Never closed: everything that is loaded later holds pointers into it.
+    _library: Library,
+}
+
+/// Held while libpython is opened, so that two callers cannot open two of them. Its holder takes
+/// no other lock of ours; the dynamic linker's own lock is taken under it.
+static OPEN: Mutex<Option<OpenLibrary>> = Mutex::new(None);
+
+/// Opens the library at `path` with its symbols visible to everything that is loaded after it.
+/// Opening the same file again does nothing.
+pub fn open(path: &Path) -> Result<(), OpenError> {
+    // One library has several names (libpython3.11.so is a link to libpython3.11.so.1.0).
+    let path = path
+        .canonicalize()
+        .map_err(|error| OpenError::Failed(format!("{}: {error}", path.display())))?;
+
+    let mut opened = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+
+    match &*opened {
+        Some(library) if library.path == path => Ok(()),
+        Some(library) => Err(OpenError::AlreadyOpen(format!(
+            "{} is open in this VM already, and a process can hold only one libpython",
+            library.path.display()
+        ))),
+        None => {
+            let library = open_globally(&path).map_err(|error| explain(&path, &error))?;
+            let version = read_version(&library)
+                .map_err(|error| OpenError::NotPython(describe(&path, &error)))?;
+            *opened = Some(OpenLibrary {
+                path,
+                version,
+                _library: library,
+            });
+            Ok(())
+        }
+    }
+}
+
+/// What `Py_GetVersion` of the opened library says.
+pub fn version() -> Option<String> {
+    let opened = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.as_ref().map(|library| library.version.clone())
+}
+
+#[cfg(unix)]
+fn open_globally(path: &Path) -> Result<Library, libloading::Error> {
+    use libloading::os::unix;
+
+    // RTLD_GLOBAL is what lets the next NIF library, and Python's own extension modules, find the
+    // symbols. RTLD_NOW tells here, not in the middle of a call, that a symbol is missing.
+    //
+    // SAFETY: opening a library runs its constructors. The path is that of the libpython which the
+    // interpreter itself named, and CPython's does nothing there that depends on the calling thread.
+    let library = unsafe { unix::Library::open(Some(path), unix::RTLD_NOW | unix::RTLD_GLOBAL) }?;
+    Ok(library.into())
+}
+
+#[cfg(not(unix))]
+fn open_globally(path: &Path) -> Result<Library, libloading::Error> {
+    // SAFETY: as on Unix. Windows looks symbols up by library name, so there is nothing to make
+    // global.
+    unsafe { Library::new(path) }
+}
+
+fn read_version(library: &Library) -> Result<String, libloading::Error> {
+    // SAFETY: this is the signature of Py_GetVersion in every CPython.
+    let get_version =
+        unsafe { library.get::<unsafe extern "C" fn() -> *const c_char>(b"Py_GetVersion\0") }?;
+    // SAFETY: Py_GetVersion may be called before Python is initialised and without the GIL. It
+    // writes to a static buffer: the lock on OPEN keeps a second caller of ours away.
+    let version = unsafe { get_version() };
+    // SAFETY: it returns that static, NUL-terminated buffer, never null; the text is copied out
+    // before the lock is released.
+    let version = unsafe { CStr::from_ptr(version) };
+    Ok(version.to_string_lossy().into_owned())
+}
+
+/// Why the dynamic linker refused: the words differ between systems, so a library for another
+/// processor is told by its header where it has one that is easy to read.
+fn explain(path: &Path, error: &libloading::Error) -> OpenError {
+    let text = describe(path, error);
+    let other = match (elf_target(path), elf_target(Path::new("/proc/self/exe"))) {
+        (Some(library), Some(own)) => library != own,
+        _ => text.contains("incompatible architecture"),
+    };
+
+    if other {
+        OpenError::WrongArchitecture(text)
+    } else {
+        OpenError::Failed(text)
+    }
+}
+
+fn describe(path: &Path, error: &libloading::Error) -> String {
+    let cause = match error.source() {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
+    };
+    let path = path.display().to_string();
+    // dlopen's own text mostly names the file.
+    if cause.contains(&path) {
+        cause
+    } else {
+        format!("{path}: {cause}")
+    }
+}
+
+/// Word size, byte order and machine in the header of an ELF file.
+fn elf_target(path: &Path) -> Option<(u8, u8, [u8; 2])> {
+    use std::io::Read;
+
+    let mut header = [0; 20];
+    std::fs::File::open(path)
+        .ok()?
+        .read_exact(&mut header)
+        .ok()?;
+    elf_header_target(&header)
+}
+
+fn elf_header_target(header: &[u8; 20]) -> Option<(u8, u8, [u8; 2])> {
+    match header {
+        [0x7f, b'E', b'L', b'F', class, order, .., m0, m1] => Some((*class, *order, [*m0, *m1])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{OpenError, elf_header_target, open, version};
+
+    #[test]
+    fn a_file_that_is_missing_or_no_library_is_refused_by_name() {
+        let no_library = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        for path in [Path::new("/nonexistent/Cargo.toml"), &no_library] {
+            match open(path) {
+                Err(OpenError::Failed(text)) => assert!(text.contains("Cargo.toml"), "{text}"),
+                other => panic!("{path:?}: {other:?}"),
+            }
+        }
+        assert_eq!(version(), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_library_without_python_in_it_is_refused() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let libc = maps.lines().find_map(|line| {
+            line.find('/')
+                .map(|at| &line[at..])
+                .filter(|path| path.contains("libc.so"))
+        });
+        match open(Path::new(libc.unwrap())) {
+            Err(OpenError::NotPython(text)) => assert!(text.contains("Py_GetVersion"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_header_of_an_elf_file_tells_what_it_was_built_for() {
+        let mut header = [0; 20];
+        header[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
+        header[18] = 62;
+        assert_eq!(elf_header_target(&header), Some((2, 1, [62, 0])));
+        assert_eq!(elf_header_target(b"#!/bin/sh\nexec pytho"), None);
+    }
+}

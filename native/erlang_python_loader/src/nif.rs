@@ -1,0 +1,95 @@
+//! The NIFs: BEAM terms in, BEAM terms out. The work is done in `library` and `report`.
+
+use std::path::PathBuf;
+
+use rustler::types::atom::{nil, ok};
+use rustler::{Atom, Binary, Encoder, Env, NewBinary, Term};
+
+use crate::library::{self, OpenError};
+use crate::report::{self, Item};
+
+mod atoms {
+    rustler::atoms! {
+        already_open,
+        not_a_report,
+        not_open,
+        not_python,
+        open_failed,
+        wrong_architecture,
+    }
+}
+
+/// A tag to match and a text to read.
+type Failure = (Atom, String);
+
+/// Opens libpython for the whole process. Dirty: it reads files and runs their constructors.
+#[rustler::nif(schedule = "DirtyIo")]
+fn library_open(path: Binary) -> Result<Atom, Failure> {
+    let path = path_from_bytes(path.as_slice())?;
+    library::open(&path).map(|()| ok()).map_err(failure)
+}
+
+#[rustler::nif]
+fn library_version() -> Result<String, Failure> {
+    library::version().ok_or_else(|| {
+        (
+            atoms::not_open(),
+            "no libpython has been opened".to_string(),
+        )
+    })
+}
+
+/// Reads the report of the interpreter probe into a map with string keys.
+#[rustler::nif]
+fn report_read<'a>(env: Env<'a>, json: Binary<'a>) -> Result<Term<'a>, Failure> {
+    match report::read(json.as_slice()) {
+        Ok(report) => Ok(report.encode(env)),
+        Err(text) => Err((atoms::not_a_report(), text)),
+    }
+}
+
+fn failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::AlreadyOpen(text) => (atoms::already_open(), text),
+        OpenError::Failed(text) => (atoms::open_failed(), text),
+        OpenError::NotPython(text) => (atoms::not_python(), text),
+        OpenError::WrongArchitecture(text) => (atoms::wrong_architecture(), text),
+    }
+}
+
+#[cfg(unix)]
+fn path_from_bytes(bytes: &[u8]) -> Result<PathBuf, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path_from_bytes(bytes: &[u8]) -> Result<PathBuf, Failure> {
+    match std::str::from_utf8(bytes) {
+        Ok(path) => Ok(PathBuf::from(path)),
+        Err(_) => Err((atoms::open_failed(), "the path is not UTF-8".to_string())),
+    }
+}
+
+impl Encoder for Item {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Item::Null => nil().encode(env),
+            Item::Boolean(boolean) => boolean.encode(env),
+            Item::Integer(integer) => integer.encode(env),
+            Item::Text(text) => {
+                let mut binary = NewBinary::new(env, text.len());
+                binary.as_mut_slice().copy_from_slice(text);
+                binary.into()
+            }
+            Item::List(items) => items.encode(env),
+            Item::Map(entries) => entries
+                .iter()
+                .fold(Term::map_new(env), |map, (key, value)| {
+                    // map_put only fails on what is not a map.
+                    map.map_put(key, value).unwrap_or(map)
+                }),
+        }
+    }
+}
