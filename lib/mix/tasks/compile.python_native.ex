@@ -8,8 +8,8 @@ defmodule Mix.Tasks.Compile.PythonNative do
   changed since the last build, or with `--force`. cargo builds in `_build/native`, which all
   Mix environments share.
 
-  The Python headers and a Python interpreter are not needed: the libraries use the stable ABI
-  and find libpython when they are loaded.
+  Neither a Python interpreter nor its headers are needed: the libraries use the stable ABI and find
+  libpython when they are loaded. `native/.cargo/config.toml` says so to pyo3.
   """
 
   # The task may use Mix, the file system and cargo. It knows nothing of the rest of the project.
@@ -19,9 +19,6 @@ defmodule Mix.Tasks.Compile.PythonNative do
   @recursive true
 
   @crates ["erlang_python_loader", "erlang_python_nif"]
-
-  # Without them pyo3 looks for a Python to link with; the libraries must not depend on one.
-  @cargo_env [{"PYO3_BUILD_EXTENSION_MODULE", "1"}, {"PYO3_NO_PYTHON", "1"}]
 
   @manifest_vsn 1
 
@@ -83,7 +80,6 @@ defmodule Mix.Tasks.Compile.PythonNative do
     {_output, status} =
       System.cmd(cargo, args,
         cd: native_dir(),
-        env: @cargo_env,
         stderr_to_stdout: true,
         into: IO.stream()
       )
