@@ -1,0 +1,82 @@
+# What a person types. `make help` lists it; CONTRIBUTING.md says more.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Two Mix processes in one checkout would build the same files.
+.NOTPARALLEL:
+
+# Elixir warns in a latin1 locale and cannot print what the demo prints.
+export LC_ALL := C.UTF-8
+# Where rustup puts cargo, for a shell that was opened before.
+export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
+
+# PYTHON=/path/to/python picks the interpreter; without it the project looks for one itself.
+export PYTHON
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  PYTHON=/path/to/python picks the interpreter."
+
+.PHONY: setup
+setup: ## install what is missing (Debian, Ubuntu); elsewhere say what to install
+	@scripts/setup.sh $(firstword $(MAKECMDGOALS))
+
+.PHONY: build
+build: setup ## compile everything
+	@mix compile
+
+.PHONY: demo
+demo: build ## Elixir and Erlang using Python on real input
+	@if [ -x examples/run ]; then examples/run; else echo "examples/run is missing" >&2; exit 1; fi
+
+.PHONY: test
+test: setup ## run the test suite
+	mix test
+
+.PHONY: test-rust
+test-rust: setup ## run the Rust unit tests, which need no BEAM
+	@export LIBPYTHON; LIBPYTHON=$$("$${PYTHON:-python3}" scripts/libpython.py | cut -d' ' -f2-); \
+	cd native && cargo test --quiet --locked --config .cargo/unit-tests.toml
+
+.PHONY: test-pythons
+test-pythons: setup ## run the test suite on the oldest and the newest Python found
+	@mapfile -t pythons < <(scripts/pythons.sh | sed -n '1p;$$p' | uniq | cut -d' ' -f2-); \
+	[ $${#pythons[@]} -gt 0 ] || { echo "no Python found that can be embedded" >&2; exit 1; }; \
+	for python in "$${pythons[@]}"; do \
+	  echo "== mix test on $$("$$python" --version), $$python"; \
+	  PYTHON=$$python mix test; \
+	done
+
+.PHONY: check
+check: setup check-format check-tests check-compile check-facade check-rust check-types test-rust test ## everything that CI asks for, on one Python
+
+.PHONY: check-format
+check-format:
+	mix format --check-formatted
+	cd native && cargo fmt --all --check
+
+.PHONY: check-tests
+check-tests:
+	scripts/check_test_files.sh
+
+.PHONY: check-compile
+check-compile:
+	mix compile --force --warnings-as-errors
+
+.PHONY: check-facade
+check-facade:
+	mix python.gen.facade --check
+
+.PHONY: check-rust
+check-rust:
+	cd native && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+.PHONY: check-types
+check-types:
+	scripts/dialyzer.sh
+
+.PHONY: clean
+clean: ## remove what the build made
+	rm -rf _build priv/native native/target
