@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rustler::types::atom::{nil, ok};
+use rustler::types::atom::{error, nil, ok};
 use rustler::{Atom, Binary, Encoder, Env, NewBinary, Term};
 
 use crate::library::{self, OpenError};
@@ -24,9 +24,15 @@ type Failure = (Atom, String);
 
 /// Opens libpython for the whole process. Dirty: it reads files and runs their constructors.
 #[rustler::nif(schedule = "DirtyIo")]
-fn library_open(path: Binary) -> Result<Atom, Failure> {
-    let path = path_from_bytes(path.as_slice())?;
-    library::open(&path).map(|()| ok()).map_err(failure)
+fn library_open<'a>(env: Env<'a>, path: Binary<'a>) -> Term<'a> {
+    let opened =
+        path_from_bytes(path.as_slice()).and_then(|path| library::open(&path).map_err(failure));
+
+    // A Result would come out as `{:ok, :ok}`.
+    match opened {
+        Ok(()) => ok().encode(env),
+        Err(failure) => (error(), failure).encode(env),
+    }
 }
 
 #[rustler::nif]
