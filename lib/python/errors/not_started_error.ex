@@ -1,0 +1,274 @@
+defmodule Python.NotStartedError do
+  @moduledoc """
+  No Python interpreter: what was looked for, why it does not do, and how to set another.
+
+  Every call returns it in `{:error, error}` while there is no interpreter; the application itself
+  starts all the same. `mix python.doctor` prints the same sentences.
+
+  ## Fields
+
+    * `:reason` - an atom to match, see below;
+    * `:message` - what was looked for and what is wrong with it;
+    * `:remedy` - what to do about it;
+    * `:details` - a map with what the sentences were made from, among it `:tried`, a list of
+      `{what, outcome}`, and `:output`, the last lines that the interpreter printed.
+
+  ## Reasons
+
+  | reason | meaning |
+  |---|---|
+  | `:not_found` | there is no such file, folder or program |
+  | `:not_executable` | the file may not be executed |
+  | `:broken` | it does not run, does not answer as a Python does, or its library does not load |
+  | `:not_a_virtual_environment` | the folder is not a virtual environment |
+  | `:too_old` | older than Python 3.8 |
+  | `:not_cpython` | another implementation, such as PyPy |
+  | `:free_threaded_unsupported` | a free-threaded build (`python3.13t`) |
+  | `:wrong_architecture` | built for another kind of processor than the Erlang VM |
+  | `:no_shared_library` | the interpreter comes without a libpython that belongs to it |
+  | `:probe_timeout` | the interpreter did not answer in time |
+  | `:not_loaded` | a native library of erlang_python is missing or does not load |
+  | `:init_failed` | Python was loaded and could not be initialised |
+  | `:not_started` | the application `:erlang_python` is not running |
+  | `:disabled` | the default pool is switched off by `start_pool: false` |
+
+  ## Examples
+
+      iex> {:error, error} = Python.Interpreter.find("/no/such/python")
+      iex> error.reason
+      :not_found
+      iex> Exception.message(error)
+      ~s(Python is not running: python_path "/no/such/python" was not found: no such file or directory. ) <>
+        "Set python_path in the configuration of :erlang_python to another interpreter or virtual " <>
+        "environment, or leave it out to use VIRTUAL_ENV or python3 on PATH."
+  """
+
+  # Only sentences: what it is told in `details` it does not look up again.
+
+  @type reason ::
+          :not_found
+          | :not_executable
+          | :broken
+          | :not_a_virtual_environment
+          | :too_old
+          | :not_cpython
+          | :free_threaded_unsupported
+          | :wrong_architecture
+          | :no_shared_library
+          | :probe_timeout
+          | :not_loaded
+          | :init_failed
+          | :not_started
+          | :disabled
+
+  @type t :: %__MODULE__{
+          reason: reason,
+          message: String.t(),
+          remedy: String.t(),
+          details: map
+        }
+
+  @enforce_keys [:reason, :message, :remedy]
+  defexception [:reason, :message, :remedy, details: %{}]
+
+  @doc """
+  The error for `reason`, with its sentences made from `details`.
+
+  ## Details
+
+    * `:what` - the setting and its value, `"python3 on PATH"`, …; needed by the reasons that
+      concern an interpreter;
+    * `:cause` - what is wrong with it, for `:not_found`, `:broken`, `:no_shared_library`,
+      `:wrong_architecture`, `:not_loaded` and `:init_failed`;
+    * `:executable`, `:version`, `:build`, `:prefix`, `:folder`, `:interpreter`, `:timeout`,
+      `:implementation`: where the reason has them;
+    * `:remedy` - takes the place of the usual one;
+    * anything else is kept.
+
+  ## Examples
+
+      iex> error = Python.NotStartedError.new(:too_old, %{what: "python3 on PATH", version: "2.7.18"})
+      iex> error.message
+      "python3 on PATH is Python 2.7.18, and Python 3.8 or newer is needed."
+  """
+  @spec new(reason, map) :: t
+  def new(reason, details \\ %{}) do
+    %__MODULE__{
+      reason: reason,
+      message: sentence(reason, details),
+      remedy: Map.get_lazy(details, :remedy, fn -> remedy(reason, details) end),
+      details: Map.delete(details, :remedy)
+    }
+  end
+
+  @doc """
+  The error from the options of `raise/2`: `:reason`, and in `:details` what `new/2` takes.
+  """
+  @impl true
+  def exception(options) do
+    reason = Keyword.get(options, :reason, :not_started)
+    new(reason, Map.new(Keyword.get(options, :details, %{})))
+  end
+
+  @doc """
+  What was looked for and how to set it, in one paragraph.
+  """
+  @impl true
+  def message(%__MODULE__{} = error) do
+    "Python is not running: #{error.message} #{error.remedy}"
+  end
+
+  ## What is wrong
+
+  defp sentence(:not_found, d), do: "#{d.what} was not found: #{d.cause}."
+  defp sentence(:not_executable, d), do: "#{d.what} is a file that may not be executed."
+  defp sentence(:broken, d), do: "#{d.what} does not work: #{d.cause}."
+
+  defp sentence(:not_a_virtual_environment, d) do
+    "#{d.what} is a folder, but not a virtual environment: there is no pyvenv.cfg in it."
+  end
+
+  defp sentence(:too_old, d) do
+    "#{d.what} is Python #{d.version}, and Python 3.8 or newer is needed."
+  end
+
+  defp sentence(:not_cpython, d) do
+    "#{d.what} is #{d.implementation} #{d.version}, and only CPython can be embedded."
+  end
+
+  defp sentence(:free_threaded_unsupported, d) do
+    "#{d.what} is a free-threaded build of Python #{d.version}, which has not got the stable ABI " <>
+      "that erlang_python is built for."
+  end
+
+  defp sentence(:wrong_architecture, d) do
+    "#{d.what} is built for another processor than this Erlang VM: #{d.cause}."
+  end
+
+  defp sentence(:no_shared_library, d) do
+    "#{d.what} is Python #{d.version} without a shared library, which embedding needs: #{d.cause}."
+  end
+
+  defp sentence(:probe_timeout, d) do
+    "#{d.what} does not work: it was asked for its version and did not answer within " <>
+      "#{d.timeout} ms."
+  end
+
+  defp sentence(:not_loaded, d) do
+    "a native library of erlang_python was not loaded: #{d.cause}."
+  end
+
+  defp sentence(:init_failed, %{what: what, cause: cause}) do
+    "#{what} could not be initialised: #{cause}."
+  end
+
+  defp sentence(:init_failed, d) do
+    "the interpreter could not be initialised: #{Map.get(d, :cause, "it gave no reason")}."
+  end
+
+  defp sentence(:not_started, _), do: "the application :erlang_python is not started."
+  defp sentence(:disabled, _), do: "the default pool is switched off by start_pool: false."
+
+  ## What to do
+
+  defp remedy(:not_found, %{source: :virtual_env, path: path} = d) do
+    "Create it with `python3 -m venv #{path}`. #{or_another(d)}"
+  end
+
+  defp remedy(:not_executable, d), do: "Run `chmod +x #{d.executable}`. #{or_another(d)}"
+
+  defp remedy(:broken, %{folder: folder} = d) do
+    "Create the virtual environment again with `python3 -m venv --clear #{folder}` and install " <>
+      "its packages. #{or_another(d)}"
+  end
+
+  defp remedy(reason, %{executable: executable} = d) when reason in [:broken, :probe_timeout] do
+    "Run `#{executable} -c 'import sys'` in a shell to see what it does. #{or_another(d)}"
+  end
+
+  defp remedy(:not_a_virtual_environment, %{interpreter: interpreter} = d) do
+    "If the interpreter in it is meant, give its path, #{interpreter}. #{or_another(d)}"
+  end
+
+  defp remedy(:not_a_virtual_environment, %{path: path} = d) do
+    "Create one there with `python3 -m venv #{path}`. #{or_another(d)}"
+  end
+
+  defp remedy(:too_old, d), do: "Install Python 3.8 or newer. #{another(d)}"
+  defp remedy(:not_cpython, d), do: "Install CPython 3.8 or newer. #{another(d)}"
+
+  defp remedy(:free_threaded_unsupported, d) do
+    "Install the ordinary build of Python #{minor(d.version)}, the one without a `t` in its " <>
+      "name. #{another(d)}"
+  end
+
+  defp remedy(:wrong_architecture, d) do
+    "Install a Python for #{:erlang.system_info(:system_architecture)} with " <>
+      "#{8 * :erlang.system_info(:wordsize)}-bit pointers. #{another(d)}"
+  end
+
+  defp remedy(:no_shared_library, d), do: "#{install(d)} #{or_another(d)}"
+
+  defp remedy(:not_loaded, _) do
+    "In a project, run `mix deps.compile erlang_python --force` (in a checkout of erlang_python " <>
+      "`mix compile --force`); a release has to be built on the kind of system that it runs on."
+  end
+
+  defp remedy(:init_failed, d), do: "`mix python.doctor` tells what was found. #{another(d)}"
+
+  defp remedy(:not_started, _) do
+    "Call `Application.ensure_all_started(:erlang_python)`, or list :erlang_python among the " <>
+      "applications that yours depends on."
+  end
+
+  defp remedy(:disabled, _) do
+    "Add `{Python.Pool, name: MyApp.Python}` to your supervision tree and pass " <>
+      "`pool: MyApp.Python`, or set start_pool: true."
+  end
+
+  defp remedy(_reason, d), do: another(d)
+
+  # Only what would make a difference: a setting that is made hides those that come after it.
+  defp another(%{source: :python_path}) do
+    "Set python_path in the configuration of :erlang_python to another interpreter or virtual " <>
+      "environment, or leave it out to use VIRTUAL_ENV or python3 on PATH."
+  end
+
+  defp another(%{source: :virtual_env}) do
+    "Set VIRTUAL_ENV to the folder of another virtual environment, unset it to use python3 on " <>
+      "PATH, or set python_path in the configuration of :erlang_python."
+  end
+
+  defp another(_) do
+    "Set python_path in the configuration of :erlang_python to an interpreter or to a virtual " <>
+      ~s{environment's folder (`config :erlang_python, python_path: "/path/to/python3"`), } <>
+      "set VIRTUAL_ENV to such a folder, or put python3 on PATH."
+  end
+
+  defp or_another(d) do
+    "S" <> rest = another(d)
+    "Or s" <> rest
+  end
+
+  ## How to get a shared library
+
+  defp install(%{prefix: prefix, version: version}) do
+    cond do
+      String.contains?(prefix, "/.pyenv/versions/") or String.contains?(prefix, "/pyenv/versions/") ->
+        "Build it again with one: `PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install --force " <>
+          "#{Path.basename(prefix)}`."
+
+      prefix == "/usr" and File.exists?("/etc/debian_version") ->
+        "Install the package that has it: `sudo apt-get install libpython#{minor(version)}`."
+
+      String.contains?(prefix, "/.asdf/") or String.contains?(prefix, "/mise/") ->
+        "Build it again with PYTHON_CONFIGURE_OPTS=--enable-shared in the environment."
+
+      true ->
+        "Build it with `./configure --enable-shared`, or install one that brings the library along, " <>
+          "as `uv python install #{minor(version)}` and conda do."
+    end
+  end
+
+  defp minor(version), do: version |> String.split(".") |> Enum.take(2) |> Enum.join(".")
+end
