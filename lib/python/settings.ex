@@ -1,0 +1,268 @@
+defmodule Python.Settings do
+  # One schema: the types, the defaults, the validation and the table in the documentation.
+  # No process, no native code; it reads the application environment and nothing else.
+
+  @stack_min 1_048_576
+  @stack_max 1_073_741_824
+
+  # `receive … after` takes no more.
+  @max_timeout 4_294_967_295
+
+  @schema [
+    num_workers: %{
+      type: {:integer, 1, 1024},
+      default: &__MODULE__.default_num_workers/0,
+      default_text: "schedulers online, at most dirty I/O schedulers − 2",
+      doc: "How many calls of the default pool run at the same time."
+    },
+    python_path: %{
+      type: :path,
+      default: nil,
+      doc:
+        "The interpreter, a virtual environment's folder, or its interpreter. " <>
+          "Without it: `VIRTUAL_ENV`, then `python3` on `PATH`."
+    },
+    worker_timeout: %{
+      type: {:integer_or_infinity, 1, @max_timeout},
+      unit: "ms",
+      default: 30_000,
+      doc: "How long a call may take when it does not say so itself."
+    },
+    max_queue: %{
+      type: {:integer_or_infinity, 1, 1_000_000_000},
+      default: 10_000,
+      doc: "How many calls may wait for a worker; further ones get `Python.OverloadedError`."
+    },
+    thread_stack_size: %{
+      type: {:integer, @stack_min, @stack_max},
+      unit: "bytes",
+      default: 16 * 1_048_576,
+      default_text: "16777216 (16 MiB)",
+      doc: "The stack on which Python code runs, for each thread that runs some."
+    },
+    start_pool: %{
+      type: :boolean,
+      default: true,
+      doc: "Whether the application starts the default pool."
+    },
+    stdio: %{
+      type: :boolean,
+      default: true,
+      doc: "Whether Python's `print` goes to the group leader of the process that made the call."
+    },
+    logging: %{
+      type: :boolean,
+      default: true,
+      doc: "Whether Python's `logging` goes to `Logger`."
+    }
+  ]
+
+  @keys Keyword.keys(@schema)
+
+  allowed = fn
+    %{type: :boolean} ->
+      "`true` or `false`"
+
+    %{type: :path} ->
+      "a non-empty string or charlist, or `nil`"
+
+    %{type: {:integer, min, max}} = setting ->
+      Enum.join(["an integer from #{min} to #{max}" | List.wrap(setting[:unit])], " ")
+
+    %{type: {:integer_or_infinity, min, max}} = setting ->
+      Enum.join(["an integer from #{min} to #{max}" | List.wrap(setting[:unit])], " ") <>
+        ", or `:infinity`"
+  end
+
+  @allowed for {key, setting} <- @schema, do: {key, allowed.(setting)}
+
+  @docs Enum.join(
+          [
+            "| setting | default | allowed | meaning |",
+            "|---|---|---|---|"
+          ] ++
+            for {key, setting} <- @schema do
+              default = Map.get_lazy(setting, :default_text, fn -> inspect(setting.default) end)
+              "| `#{key}` | #{default} | #{@allowed[key]} | #{setting.doc} |"
+            end,
+          "\n"
+        )
+
+  @moduledoc """
+  The settings of the application `:erlang_python`.
+
+  They are read from the application environment when the application starts:
+
+      config :erlang_python,
+        python_path: "/opt/app/.venv",
+        num_workers: 4
+
+  or in `sys.config`:
+
+      [{erlang_python, [{python_path, "/opt/app/.venv"}, {num_workers, 4}]}].
+
+  #{@docs}
+
+  A setting that makes no sense, and one that does not exist, stops the start of the application
+  with a sentence that says so.
+  """
+
+  @type t :: %__MODULE__{
+          num_workers: pos_integer,
+          python_path: String.t() | nil,
+          worker_timeout: pos_integer | :infinity,
+          max_queue: pos_integer | :infinity,
+          thread_stack_size: pos_integer,
+          start_pool: boolean,
+          stdio: boolean,
+          logging: boolean
+        }
+
+  @enforce_keys @keys
+  defstruct @keys
+
+  @doc """
+  The settings of the running node.
+
+  Returns `{:error, %ArgumentError{}}` for the first setting that makes no sense.
+
+  ## Examples
+
+      iex> {:ok, settings} = Python.Settings.fetch()
+      iex> settings.thread_stack_size
+      16777216
+  """
+  @spec fetch() :: {:ok, t} | {:error, Exception.t()}
+  def fetch do
+    # Some OTP releases list the key of the .app file here.
+    :erlang_python
+    |> Application.get_all_env()
+    |> Keyword.delete(:included_applications)
+    |> validate()
+  end
+
+  @doc """
+  The settings of the running node. Raises `ArgumentError` for one that makes no sense.
+  """
+  @spec read!() :: t
+  def read! do
+    case fetch() do
+      {:ok, settings} -> settings
+      {:error, error} -> raise error
+    end
+  end
+
+  @doc """
+  The settings with `given` in place of their defaults.
+
+  ## Examples
+
+      iex> {:ok, settings} = Python.Settings.validate(worker_timeout: 500, python_path: ~c"/usr/bin/python3")
+      iex> {settings.worker_timeout, settings.python_path, settings.start_pool}
+      {500, "/usr/bin/python3", true}
+
+      iex> {:error, error} = Python.Settings.validate(worker_timeout: 0)
+      iex> error.message
+      "the setting :worker_timeout of :erlang_python is 0; allowed is an integer from 1 to 4294967295 ms, or `:infinity`"
+
+      iex> {:error, error} = Python.Settings.validate(num_worker: 2)
+      iex> error.message
+      ":erlang_python has no setting :num_worker (did you mean :num_workers?); its settings are " <>
+        ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
+        ":start_pool, :stdio and :logging"
+  """
+  @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
+  def validate(given) do
+    case Enum.find(given, fn {key, _value} -> key not in @keys end) do
+      nil -> cast_all(given)
+      {key, _value} -> {:error, ArgumentError.exception(unknown(key))}
+    end
+  end
+
+  @doc """
+  The table of the settings, in Markdown.
+  """
+  @spec docs() :: String.t()
+  def docs, do: @docs
+
+  @doc """
+  The keys of all settings.
+
+  ## Examples
+
+      iex> :python_path in Python.Settings.keys()
+      true
+  """
+  @spec keys() :: [atom]
+  def keys, do: @keys
+
+  @doc false
+  def default_num_workers do
+    # One dirty I/O scheduler stays free for files, one for whatever else the project does there.
+    spare = :erlang.system_info(:dirty_io_schedulers) - 2
+    max(1, min(:erlang.system_info(:schedulers_online), spare))
+  end
+
+  defp cast_all(given) do
+    Enum.reduce_while(@schema, {:ok, %{}}, fn {key, setting}, {:ok, settings} ->
+      case cast_given(Keyword.fetch(given, key), setting) do
+        {:ok, value} -> {:cont, {:ok, Map.put(settings, key, value)}}
+        :error -> {:halt, {:error, ArgumentError.exception(refusal(key, given[key]))}}
+      end
+    end)
+    |> case do
+      {:ok, settings} -> {:ok, struct!(__MODULE__, settings)}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  defp cast_given(:error, %{default: default}) when is_function(default), do: {:ok, default.()}
+  defp cast_given(:error, %{default: default}), do: {:ok, default}
+  defp cast_given({:ok, value}, %{type: type}), do: cast(type, value)
+
+  defp cast(:boolean, value) when is_boolean(value), do: {:ok, value}
+  defp cast({:integer_or_infinity, _, _}, :infinity), do: {:ok, :infinity}
+
+  defp cast({kind, min, max}, value)
+       when kind in [:integer, :integer_or_infinity] and is_integer(value) and value in min..max,
+       do: {:ok, value}
+
+  # What Erlang and Elixir write for "none".
+  defp cast(:path, value) when value in [nil, :undefined], do: {:ok, nil}
+
+  defp cast(:path, value) when is_binary(value) do
+    if value == "" or String.contains?(value, <<0>>), do: :error, else: {:ok, value}
+  end
+
+  defp cast(:path, [_ | _] = value) do
+    case :unicode.characters_to_binary(value) do
+      path when is_binary(path) -> cast(:path, path)
+      _ -> :error
+    end
+  rescue
+    # An improper list, or a list of something else.
+    ArgumentError -> :error
+  end
+
+  defp cast(_type, _value), do: :error
+
+  defp refusal(key, value) do
+    "the setting #{inspect(key)} of :erlang_python is #{inspect(value)}; " <>
+      "allowed is #{@allowed[key]}"
+  end
+
+  defp unknown(key) do
+    ":erlang_python has no setting #{inspect(key)}#{did_you_mean(key)}; its settings are " <>
+      (@keys |> Enum.drop(-1) |> Enum.map_join(", ", &inspect/1)) <>
+      " and " <> inspect(List.last(@keys))
+  end
+
+  defp did_you_mean(key) do
+    name = to_string(key)
+
+    {distance, near} =
+      @keys |> Enum.map(&{String.jaro_distance(name, to_string(&1)), &1}) |> Enum.max()
+
+    if distance > 0.8, do: " (did you mean #{inspect(near)}?)", else: ""
+  end
+end
