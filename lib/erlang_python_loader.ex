@@ -1,0 +1,46 @@
+defmodule :erlang_python_loader do
+  @moduledoc false
+
+  # The functions of native/erlang_python_loader: stubs and no logic. Called by Python.Interpreter.
+  #
+  # The library is loaded by load/0, not by @on_load: a module whose on_load fails stops the boot of
+  # a release in embedded mode, and the VM has to boot without Python and without the library too.
+
+  @type failure :: {:error, {atom, String.t()}}
+
+  @doc "The file that `load/0` loads, without its extension, which `:erlang.load_nif/2` adds."
+  @spec path() :: {:ok, Path.t()} | failure
+  def path do
+    case :code.priv_dir(:erlang_python) do
+      {:error, :bad_name} ->
+        {:error, {:bad_name, "the application erlang_python is not on the code path"}}
+
+      priv ->
+        {:ok, Path.join([List.to_string(priv), "native", "liberlang_python_loader"])}
+    end
+  end
+
+  @doc "Loads the library; `:ok` too when that has been done before."
+  @spec load() :: :ok | failure
+  def load do
+    with {:ok, path} <- path() do
+      case :erlang.load_nif(String.to_charlist(path), 0) do
+        :ok -> :ok
+        {:error, {:reload, _text}} -> :ok
+        {:error, {tag, text}} -> {:error, {tag, List.to_string(text)}}
+      end
+    end
+  end
+
+  @doc "Opens libpython with its symbols visible to every library that is loaded after it."
+  @spec library_open(Path.t()) :: :ok | failure
+  def library_open(_path), do: :erlang.nif_error(:nif_not_loaded)
+
+  @doc "What `Py_GetVersion` of the opened library says."
+  @spec library_version() :: {:ok, String.t()} | failure
+  def library_version, do: :erlang.nif_error(:nif_not_loaded)
+
+  @doc "Reads the line that priv/python/probe.py prints."
+  @spec report_read(binary) :: {:ok, %{String.t() => term}} | failure
+  def report_read(_json), do: :erlang.nif_error(:nif_not_loaded)
+end

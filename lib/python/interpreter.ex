@@ -1,0 +1,351 @@
+defmodule Python.Interpreter do
+  @moduledoc """
+  The Python interpreter that is embedded: how it is found, and what is known about it.
+
+  `find/2` runs the interpreter once, for a few ms, and asks it about itself; `load/1` opens its
+  libpython in this VM. Both are called when the application starts. They are public because a
+  program may want to know beforehand: `mix python.doctor` does.
+
+  ## Where it looks
+
+    1. The setting `python_path`: an interpreter (`"/usr/bin/python3.11"`), a virtual
+       environment's folder (`".venv"`), the interpreter in one (`".venv/bin/python"`), or a name
+       to look up on `PATH` (`"python3.12"`). `~` stands for the home folder.
+    2. The environment variable `VIRTUAL_ENV`, as set by a virtual environment's `activate`.
+    3. `python3` on `PATH`, and if there is none, `python`.
+
+  The first of these that is set decides. If it cannot be used, the next is *not* tried: another
+  interpreter would have other packages.
+
+  CPython 3.8 and newer can be embedded when it comes with a shared library.
+  """
+
+  # Decides what to run (Search), runs it (Probe), judges the report. It may call the loader's NIFs,
+  # and knows nothing of pools, workers and the other native library.
+
+  alias Python.Interpreter.{Probe, Search}
+  alias Python.NotStartedError
+
+  @oldest {3, 8, 0}
+  @probe_timeout 10_000
+
+  @type t :: %__MODULE__{
+          version: {non_neg_integer, non_neg_integer, non_neg_integer},
+          version_string: String.t(),
+          build: String.t(),
+          executable: Path.t(),
+          libpython: Path.t(),
+          prefix: Path.t(),
+          exec_prefix: Path.t(),
+          base_prefix: Path.t(),
+          base_exec_prefix: Path.t(),
+          free_threaded: boolean,
+          debug: boolean,
+          source: :python_path | :virtual_env | :path,
+          venv: Path.t() | nil,
+          tried: [{String.t(), String.t()}]
+        }
+
+  @fields [
+    :version,
+    :version_string,
+    :build,
+    :executable,
+    :libpython,
+    :prefix,
+    :exec_prefix,
+    :base_prefix,
+    :base_exec_prefix,
+    :free_threaded,
+    :debug,
+    :source,
+    :venv,
+    :tried
+  ]
+
+  @enforce_keys @fields
+  defstruct @fields
+
+  @doc """
+  Finds the interpreter and asks it about itself.
+
+  Returns `{:ok, interpreter}`, or `{:error, %Python.NotStartedError{}}` with what was looked for,
+  what is wrong with it and what to do.
+
+  The struct holds:
+
+    * `:version` - such as `{3, 11, 7}`; `:version_string`, such as `"3.11.7"` or `"3.13.0rc2"`;
+      and `:build`, all of Python's `sys.version` on one line;
+    * `:executable` - Python's `sys.executable`; in a virtual environment the one there;
+    * `:libpython` - the path of the shared library;
+    * `:prefix`, `:exec_prefix`, `:base_prefix`, `:base_exec_prefix` - as in Python's `sys`;
+    * `:venv` - the folder of the virtual environment, or `nil`;
+    * `:free_threaded`, `:debug` - the kind of build;
+    * `:source` - what decided: `:python_path`, `:virtual_env` or `:path`;
+    * `:tried` - a list of `{what, outcome}`, both for people to read.
+
+  ## Options
+
+    * `:timeout` - how long the interpreter may take to answer, in ms. Defaults to #{@probe_timeout}.
+    * `:env` - the environment in which to look, a map of strings. Defaults to `System.get_env/0`.
+
+  ## Examples
+
+      iex> {:ok, interpreter} = Python.Interpreter.find(nil)
+      iex> interpreter.version >= {3, 8, 0}
+      true
+
+      iex> {:error, error} = Python.Interpreter.find("/etc")
+      iex> {error.reason, error.message}
+      {:not_a_virtual_environment,
+       ~s(python_path "/etc" is a folder, but not a virtual environment: there is no pyvenv.cfg in it.)}
+  """
+  @spec find(String.t() | charlist | nil, keyword) :: {:ok, t} | {:error, NotStartedError.t()}
+  def find(python_path, options \\ []) do
+    options = Keyword.validate!(options, timeout: @probe_timeout, env: nil)
+
+    with :ok <- load_native(),
+         {:ok, candidate} <- locate(python_path, options[:env] || System.get_env()),
+         {:ok, report} <- probe(candidate, options[:timeout]) do
+      judge(candidate, report)
+    end
+  end
+
+  @doc """
+  Opens the interpreter's libpython in this VM. It stays open until the VM ends.
+
+  Returns `:ok`, also when it is open already. A VM can hold one libpython only: for a second one,
+  and for a library that does not belong to the interpreter, the result is
+  `{:error, %Python.NotStartedError{}}`.
+
+  ## Examples
+
+      {:ok, interpreter} = Python.Interpreter.find(nil)
+      :ok = Python.Interpreter.load(interpreter)
+  """
+  @spec load(t) :: :ok | {:error, NotStartedError.t()}
+  def load(%__MODULE__{} = interpreter) do
+    with :ok <- load_native(),
+         :ok <- open_library(interpreter) do
+      check_version(interpreter)
+    end
+  end
+
+  ## The loader
+
+  defp load_native do
+    case :erlang_python_loader.load() do
+      :ok -> :ok
+      {:error, {_tag, text}} -> {:error, NotStartedError.new(:not_loaded, %{cause: text})}
+    end
+  end
+
+  defp open_library(interpreter) do
+    case :erlang_python_loader.library_open(interpreter.libpython) do
+      :ok -> :ok
+      {:error, {tag, text}} -> {:error, library_error(tag, interpreter, text)}
+    end
+  end
+
+  defp library_error(tag, interpreter, text) do
+    details = %{
+      what: "the library #{interpreter.libpython}",
+      cause: text,
+      source: interpreter.source,
+      tried: interpreter.tried
+    }
+
+    case tag do
+      :wrong_architecture ->
+        NotStartedError.new(:wrong_architecture, details)
+
+      :already_open ->
+        remedy = "Restart the VM to change the interpreter."
+        NotStartedError.new(:init_failed, Map.put(details, :remedy, remedy))
+
+      _ ->
+        NotStartedError.new(:broken, details)
+    end
+  end
+
+  # A prefix may hold the library of another patch release, left there by an earlier installation:
+  # it would run with a standard library that is not its own.
+  defp check_version(interpreter) do
+    {:ok, build} = :erlang_python_loader.library_version()
+
+    case String.split(build) do
+      [version | _] when version == interpreter.version_string ->
+        :ok
+
+      [version | _] ->
+        cause = "#{interpreter.libpython} is the library of Python #{version}"
+        {:error, no_shared_library(interpreter_name(interpreter), interpreter, cause)}
+    end
+  end
+
+  defp interpreter_name(interpreter), do: "the interpreter #{interpreter.executable}"
+
+  ## Finding
+
+  defp locate(python_path, env) do
+    python_path = if is_list(python_path), do: List.to_string(python_path), else: python_path
+    Search.locate(python_path, env)
+  end
+
+  defp probe(candidate, timeout) do
+    case Probe.run(candidate.executable, timeout) do
+      {:ok, report} -> {:ok, report}
+      {:error, failure} -> {:error, probe_error(failure, candidate, timeout)}
+    end
+  end
+
+  defp probe_error({:timeout, output}, candidate, timeout) do
+    refuse(:probe_timeout, candidate, %{timeout: timeout, output: output}, "did not answer")
+  end
+
+  defp probe_error({:no_start, text}, candidate, _timeout) do
+    refuse(:broken, candidate, %{cause: text, output: ""}, text)
+  end
+
+  defp probe_error({:no_report, text, output}, candidate, _timeout) do
+    details = %{cause: text <> said(telling_line(output)) <> python_home(), output: output}
+    refuse(:broken, candidate, details, text)
+  end
+
+  defp said(nil), do: ""
+  defp said(line), do: "; it said: #{inspect(String.slice(line, 0, 300))}"
+
+  # The most common reason for an interpreter to fail that works elsewhere.
+  defp python_home do
+    case System.get_env("PYTHONHOME", "") do
+      "" -> ""
+      home -> "; the environment variable PYTHONHOME is #{inspect(home)}"
+    end
+  end
+
+  # Python ends a traceback with the line that tells; a shell script mostly starts with it.
+  defp telling_line(output) do
+    lines = String.split(output, "\n", trim: true)
+
+    cond do
+      line = Enum.find(lines, &String.starts_with?(&1, "Fatal Python error")) -> line
+      Enum.any?(lines, &String.starts_with?(&1, "Traceback")) -> List.last(lines)
+      true -> List.first(lines)
+    end
+  end
+
+  ## Judging
+
+  defp judge(candidate, report) do
+    case interpreter(candidate, report) do
+      {:ok, interpreter} -> fit(interpreter, report, candidate)
+      :error -> {:error, nonsense(candidate, report)}
+    end
+  end
+
+  defp fit(interpreter, report, candidate) do
+    version = %{version: interpreter.version_string, build: interpreter.build}
+    bits = 8 * :erlang.system_info(:wordsize)
+
+    cond do
+      report["implementation"] != "cpython" ->
+        details = Map.put(version, :implementation, implementation(report["implementation"]))
+        {:error, refuse(:not_cpython, candidate, details, details.implementation)}
+
+      interpreter.version < @oldest ->
+        {:error, refuse(:too_old, candidate, version, "Python #{version.version}")}
+
+      interpreter.free_threaded ->
+        {:error, refuse(:free_threaded_unsupported, candidate, version, "free-threaded")}
+
+      report["pointer_bits"] != bits ->
+        cause = "it has #{report["pointer_bits"]}-bit pointers, the VM #{bits}-bit ones"
+        {:error, refuse(:wrong_architecture, candidate, Map.put(version, :cause, cause), cause)}
+
+      interpreter.libpython == nil ->
+        cause = "there is none of #{Enum.join(report["libpython_tried"], ", ")}"
+        {:error, no_shared_library(candidate.what, interpreter, cause)}
+
+      true ->
+        {:ok, interpreter}
+    end
+  end
+
+  defp interpreter(candidate, report) do
+    with %{
+           "version" => [major, minor, micro],
+           "version_string" => version,
+           "build" => build,
+           "executable" => executable,
+           "libpython" => libpython,
+           "libpython_tried" => libpython_tried,
+           "prefix" => prefix,
+           "exec_prefix" => exec_prefix,
+           "base_prefix" => base_prefix,
+           "base_exec_prefix" => base_exec_prefix,
+           "free_threaded" => free_threaded,
+           "debug" => debug,
+           "venv" => venv
+         } <- report,
+         true <- Enum.all?([major, minor, micro], &is_integer/1),
+         true <- Enum.all?([version, build, prefix, exec_prefix, base_prefix], &is_binary/1),
+         true <- is_binary(base_exec_prefix) and is_list(libpython_tried),
+         true <- Enum.all?([executable, libpython], &(is_binary(&1) or &1 == nil)) do
+      {:ok,
+       %__MODULE__{
+         version: {major, minor, micro},
+         version_string: version,
+         build: build,
+         executable: executable || candidate.executable,
+         libpython: libpython,
+         prefix: prefix,
+         exec_prefix: exec_prefix,
+         base_prefix: base_prefix,
+         base_exec_prefix: base_exec_prefix,
+         free_threaded: free_threaded == true,
+         debug: debug == true,
+         source: candidate.source,
+         venv: if(venv == true, do: prefix),
+         tried: candidate.tried ++ libraries(libpython_tried, libpython)
+       }}
+    else
+      _ -> :error
+    end
+  end
+
+  defp libraries(missing, found) do
+    Enum.map(missing, &{&1, "not there"}) ++ if(found, do: [{found, "there"}], else: [])
+  end
+
+  defp nonsense(candidate, report) do
+    text = "its report makes no sense"
+    refuse(:broken, candidate, %{cause: text, output: inspect(report)}, text)
+  end
+
+  defp no_shared_library(what, interpreter, cause) do
+    NotStartedError.new(:no_shared_library, %{
+      what: what,
+      cause: cause,
+      version: interpreter.version_string,
+      prefix: interpreter.base_prefix,
+      source: interpreter.source,
+      tried: interpreter.tried
+    })
+  end
+
+  defp refuse(reason, candidate, details, outcome) do
+    tried = candidate.tried ++ [{candidate.executable, outcome}]
+
+    NotStartedError.new(
+      reason,
+      candidate
+      |> Map.take([:what, :source, :executable])
+      |> Map.merge(details)
+      |> Map.put(:tried, tried)
+    )
+  end
+
+  defp implementation("pypy"), do: "PyPy"
+  defp implementation("graalpy"), do: "GraalPy"
+  defp implementation(name), do: to_string(name)
+end

@@ -1,0 +1,218 @@
+defmodule Python.Interpreter.Search do
+  @moduledoc false
+
+  # Which file to run: from `python_path`, else VIRTUAL_ENV, else PATH. Looks at files and at the
+  # environment that it is given; runs nothing.
+  #
+  # No link is followed: the interpreter of a virtual environment is a link, and Python knows the
+  # environment by the name it was started with.
+
+  alias Python.Interpreter.Pyenv
+  alias Python.NotStartedError
+
+  @type source :: :python_path | :virtual_env | :path
+
+  @type candidate :: %{
+          source: source,
+          what: String.t(),
+          executable: Path.t(),
+          tried: [{String.t(), String.t()}]
+        }
+
+  @doc """
+  The file to run, how it was named, and what was tried before.
+  """
+  @spec locate(String.t() | nil, %{String.t() => String.t()}) ::
+          {:ok, candidate} | {:error, NotStartedError.t()}
+  def locate(nil, env) do
+    tried = [{"python_path", "not set"}]
+
+    case env["VIRTUAL_ENV"] do
+      unset when unset in [nil, ""] -> locate_on_path(env, tried ++ [{"VIRTUAL_ENV", "not set"}])
+      folder -> locate_virtual_env(folder, env, tried)
+    end
+  end
+
+  def locate(path, env) do
+    named = %{source: :python_path, what: "python_path #{inspect(path)}", tried: []}
+
+    case bare_name?(path) && find_program(path, env) do
+      executable when is_binary(executable) -> candidate(named, executable, env)
+      _ -> check_path(named, path, env)
+    end
+  end
+
+  ## VIRTUAL_ENV and PATH
+
+  defp locate_virtual_env(folder, env, tried) do
+    named = %{source: :virtual_env, what: "VIRTUAL_ENV #{inspect(folder)}", tried: tried}
+    path = Path.expand(folder)
+
+    cond do
+      File.dir?(path) -> check_folder(named, path, env)
+      File.exists?(path) -> refuse(:not_found, named, path, %{cause: "it is not a folder"})
+      true -> refuse(:not_found, named, path, %{cause: "no such folder"})
+    end
+  end
+
+  defp locate_on_path(env, tried) do
+    Enum.reduce_while(program_names(), {:error, tried}, fn name, {:error, tried} ->
+      case find_program(name, env) do
+        nil ->
+          {:cont, {:error, tried ++ [{"#{name} on PATH", "not found"}]}}
+
+        executable ->
+          named = %{source: :path, what: "#{name} on PATH (#{executable})", tried: tried}
+          {:halt, candidate(named, executable, env)}
+      end
+    end)
+    |> case do
+      {:ok, candidate} ->
+        {:ok, candidate}
+
+      {:error, tried} ->
+        details = %{what: Enum.join(program_names(), " or "), cause: path_text(env), tried: tried}
+        {:error, NotStartedError.new(:not_found, details)}
+    end
+  end
+
+  # On Windows `python3` is a stub that opens the store.
+  defp program_names do
+    if windows?(), do: ["python", "python3"], else: ["python3", "python"]
+  end
+
+  defp path_text(env) do
+    case env["PATH"] do
+      unset when unset in [nil, ""] -> "PATH is empty"
+      path -> "there is none on PATH (#{path})"
+    end
+  end
+
+  defp find_program(name, env) do
+    case :os.find_executable(String.to_charlist(name), String.to_charlist(env["PATH"] || "")) do
+      false -> nil
+      path -> path |> List.to_string() |> Path.expand()
+    end
+  end
+
+  defp bare_name?(path), do: Path.split(path) == [path] and not String.starts_with?(path, "~")
+
+  ## A path that somebody has given
+
+  defp check_path(named, given, env) do
+    path = Path.expand(given)
+
+    case File.stat(path) do
+      {:ok, %{type: :directory}} -> check_folder(named, path, env)
+      {:ok, %{type: :regular}} -> check_file(named, path, env)
+      {:ok, _device} -> refuse(:broken, named, path, %{cause: "it is not a file"})
+      {:error, reason} -> refuse_missing(named, given, path, reason)
+    end
+  end
+
+  defp check_folder(named, folder, env) do
+    interpreters = Enum.map(interpreter_names(), &Path.join(folder, &1))
+    interpreter = Enum.find(interpreters, &File.exists?/1)
+
+    cond do
+      not environment?(folder) ->
+        details = if interpreter, do: %{interpreter: interpreter}, else: %{}
+        refuse(:not_a_virtual_environment, named, folder, details)
+
+      interpreter ->
+        check_file(named, interpreter, env)
+
+      true ->
+        cause = Enum.find_value(interpreters, "there is no interpreter in it", &dangling/1)
+        refuse(:broken, named, folder, %{cause: cause, folder: folder})
+    end
+  end
+
+  # conda's environments have another mark.
+  defp environment?(folder) do
+    File.exists?(Path.join(folder, "pyvenv.cfg")) or File.dir?(Path.join(folder, "conda-meta"))
+  end
+
+  defp interpreter_names do
+    if windows?(),
+      do: ["Scripts/python.exe", "python.exe"],
+      else: ["bin/python", "bin/python3"]
+  end
+
+  defp check_file(named, path, env) do
+    if executable?(path),
+      do: candidate(named, path, env),
+      else: refuse(:not_executable, named, path, %{executable: path})
+  end
+
+  defp executable?(path) do
+    case File.stat(path) do
+      {:ok, %{type: :regular, mode: mode}} -> windows?() or Bitwise.band(mode, 0o111) != 0
+      _ -> false
+    end
+  end
+
+  defp refuse_missing(named, given, path, reason) do
+    case dangling(path) do
+      nil ->
+        cause = to_string(:file.format_error(reason))
+        refuse(:not_found, named, path, %{cause: cause <> looked_for(given, path)})
+
+      cause ->
+        # The interpreter of a virtual environment, if there is a pyvenv.cfg above it.
+        folder = path |> Path.dirname() |> Path.dirname()
+        details = if environment?(folder), do: %{folder: folder}, else: %{}
+        refuse(:broken, named, path, Map.put(details, :cause, cause))
+    end
+  end
+
+  defp looked_for(given, path) do
+    cond do
+      bare_name?(given) -> " (looked on PATH and for #{path})"
+      path != given -> " (looked for #{path})"
+      true -> ""
+    end
+  end
+
+  # The end of a chain of links that leads nowhere: what was removed is what people look for.
+  defp dangling(path, depth \\ 0) do
+    case File.read_link(path) do
+      {:ok, target} when depth < 40 ->
+        target = Path.expand(target, Path.dirname(path))
+
+        if File.exists?(target),
+          do: nil,
+          else: dangling(target, depth + 1) || "it is a link to #{target}, which does not exist"
+
+      _ ->
+        nil
+    end
+  end
+
+  ## Results
+
+  defp candidate(named, executable, env) do
+    case Pyenv.resolve(executable, env) do
+      {:ok, interpreter} ->
+        tried = named.tried ++ [{named.what, "pyenv's shim for #{interpreter}"}]
+        {:ok, %{named | tried: tried} |> Map.put(:executable, interpreter)}
+
+      :unknown ->
+        tried = named.tried ++ [{named.what, executable}]
+        {:ok, %{named | tried: tried} |> Map.put(:executable, executable)}
+    end
+  end
+
+  defp refuse(reason, named, path, details) do
+    details = details |> Map.merge(Map.take(named, [:source, :what])) |> Map.put(:path, path)
+    error = NotStartedError.new(reason, details)
+    outcome = Map.get(details, :cause) || outcome(reason)
+    tried = named.tried ++ [{named.what, outcome}]
+    {:error, %{error | details: Map.put(error.details, :tried, tried)}}
+  end
+
+  defp outcome(:not_executable), do: "it may not be executed"
+  defp outcome(:not_a_virtual_environment), do: "a folder without pyvenv.cfg"
+
+  defp windows?, do: match?({:win32, _}, :os.type())
+end
