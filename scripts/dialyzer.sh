@@ -6,23 +6,28 @@ cd "$(dirname "$0")/.."
 
 beams=_build/dev/lib/erlang_python/ebin
 
-versions=$(elixir -e '
+{
+  read -r versions
+  read -r ERL_LIBS
+} < <(elixir -e '
   otp = Path.join([:code.root_dir(), "releases", System.otp_release(), "OTP_VERSION"])
   IO.puts("otp-#{String.trim(File.read!(otp))}-elixir-#{System.version()}")
-  for app <- [:elixir, :logger, :mix, :ex_unit], do: IO.puts(Application.app_dir(app, "ebin"))
+  IO.puts(Path.dirname(Application.app_dir(:elixir)))
 ')
-plt="_build/dialyzer/$(head -n 1 <<<"$versions").plt"
-mapfile -t elixir_beams < <(tail -n +2 <<<"$versions")
+plt=_build/dialyzer/$versions.plt
+
+# dialyzer reads the beams of Elixir modules with the help of Elixir's own.
+export ERL_LIBS
 
 if [ ! -f "$plt" ]; then
   mkdir -p "$(dirname "$plt")"
   echo "Building $plt"
   # Exit status 2 tells of warnings in Erlang's and Elixir's own code: not ours to judge.
   dialyzer --build_plt --quiet --output_plt "$plt.new" \
-    --apps erts kernel stdlib crypto compiler syntax_tools runtime_tools -r "${elixir_beams[@]}" || [ $? = 2 ]
+    --apps erts kernel stdlib crypto compiler elixir logger mix ex_unit || [ $? = 2 ]
   mv "$plt.new" "$plt"
 fi
 
 dialyzer --plt "$plt" --quiet --fullpath \
-  -Wunknown -Werror_handling -Wextra_return -Wmissing_return -r "$beams"
+  -Wunknown -Wextra_return -Wmissing_return -r "$beams"
 echo "dialyzer: no warnings"

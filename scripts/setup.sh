@@ -91,7 +91,8 @@ install_rust() {
   else
     apt_install ca-certificates curl
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-      sh -s -- -y --no-modify-path --profile minimal --component rustfmt --component clippy
+      sh -s -- -y --no-modify-path --profile minimal --component rustfmt --component clippy ||
+      fail "Rust could not be installed. Please install Rust $rust_wanted or newer, see https://rustup.rs"
   fi
 }
 
