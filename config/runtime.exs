@@ -1,5 +1,7 @@
 import Config
 
+# Settings of this checkout: a project that depends on erlang_python never reads this folder.
+
 # PYTHON=/path/to/python picks the interpreter of `mix test`, `iex -S mix` and the examples.
 # Read at run time, so that changing it recompiles nothing.
 case System.get_env("PYTHON", "") do
