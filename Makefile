@@ -41,13 +41,14 @@ test-rust: setup ## run the Rust unit tests, which need no BEAM
 	cd native && cargo test --quiet --locked --config .cargo/unit-tests.toml
 
 .PHONY: test-pythons
-test-pythons: setup ## run the test suite on the oldest and the newest Python found
-	@mapfile -t pythons < <(scripts/pythons.sh | sed -n '1p;$$p' | uniq | cut -d' ' -f2-); \
-	[ $${#pythons[@]} -gt 0 ] || { echo "no Python found that can be embedded" >&2; exit 1; }; \
-	for python in "$${pythons[@]}"; do \
-	  echo "== mix test on $$("$$python" --version), $$python"; \
+test-pythons: setup ## run the test suite on the oldest and the newest Python found (PYTHONS=all: on each)
+	@ran=0; \
+	while read -r version python <&3; do \
+	  echo "== mix test on Python $$version, $$python"; \
 	  PYTHON=$$python mix test; \
-	done
+	  ran=$$((ran + 1)); \
+	done 3< <(scripts/pythons.sh | $(if $(filter all,$(PYTHONS)),cat,sed -n '1p;$$p' | uniq)); \
+	[ $$ran -gt 0 ] || { echo "no Python found that can be embedded" >&2; exit 1; }
 
 .PHONY: check
 check: setup check-format check-tests check-compile check-facade check-rust check-types test-rust test ## everything that CI asks for, on one Python

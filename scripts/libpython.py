@@ -33,4 +33,7 @@ for library in libraries():
         print("{} {}".format(version, library))
         break
 else:
-    sys.exit("{} (Python {}) has no shared library".format(sys.executable, version))
+    sys.exit(
+        "{} (Python {}) has no shared library (on Debian and Ubuntu it is in the package "
+        "libpython{}.{})".format(sys.executable, version, *sys.version_info[:2])
+    )

@@ -31,7 +31,6 @@ has_erlang() {
 }
 has_linker() { have cc && have make; }
 has_python() { have "${PYTHON:-python3}" && "${PYTHON:-python3}" scripts/libpython.py >/dev/null 2>&1; }
-has_venv() { "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null; }
 has_rust() {
   have cargo && at_least "$rust_wanted" "$(cargo_version)" && have rustfmt && have cargo-clippy
 }
@@ -41,7 +40,6 @@ missing() {
   has_erlang || echo "Erlang/OTP 25 or newer, with its headers and dialyzer"
   has_elixir || echo "Elixir $elixir_wanted or newer"
   has_python || echo "Python 3.8 or newer with a shared library (libpython3.x.so)"
-  has_python && { has_venv || echo "Python's venv and ensurepip modules"; }
   has_rust || echo "Rust $rust_wanted or newer with rustfmt and clippy"
   return 0
 }
@@ -69,11 +67,10 @@ apt_install() {
 apt_candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([0-9.]*\).*/\1/p'; }
 
 install_python() {
-  [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON cannot be used: $("$PYTHON" scripts/libpython.py 2>&1)"
   apt_install python3 python3-venv
   has_python && return
   [ "$(readlink -f "$(command -v python3)")" = "$(readlink -f /usr/bin/python3)" ] ||
-    fail "The python3 on PATH cannot be embedded: $(python3 scripts/libpython.py 2>&1)." \
+    fail "The python3 on PATH cannot be embedded: $(python3 scripts/libpython.py 2>&1)" \
       "Take another one: make $goal PYTHON=/usr/bin/python3"
   apt_install "libpython$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 }
@@ -97,6 +94,11 @@ install_rust() {
 }
 
 goal=${1:-setup}
+
+if [ -n "${PYTHON:-}" ] && ! has_python; then
+  fail "PYTHON=$PYTHON cannot be used: $("$PYTHON" scripts/libpython.py 2>&1 || true)"
+fi
+
 lacking=$(missing)
 [ -n "$lacking" ] || exit 0
 
@@ -115,10 +117,9 @@ as_root apt-get update -qq
 has_linker || apt_install build-essential
 has_erlang || apt_install erlang-nox erlang-dev erlang-dialyzer
 has_elixir || apt_install elixir
-if ! has_python || ! has_venv; then install_python; fi
+has_python || install_python
 has_rust || install_rust
 
-hash -r
 lacking=$(missing)
 [ -z "$lacking" ] || fail "Still missing, and this distribution's packages do not have it:" \
   "$(list)" \
