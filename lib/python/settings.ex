@@ -235,13 +235,13 @@ defmodule Python.Settings do
   end
 
   defp cast(:path, [_ | _] = value) do
-    case :unicode.characters_to_binary(value) do
-      path when is_binary(path) -> cast(:path, path)
+    with false <- List.improper?(value),
+         true <- Enum.all?(value, &is_integer/1),
+         path when is_binary(path) <- :unicode.characters_to_binary(value) do
+      cast(:path, path)
+    else
       _ -> :error
     end
-  rescue
-    # An improper list, or a list of something else.
-    ArgumentError -> :error
   end
 
   defp cast(_type, _value), do: :error
