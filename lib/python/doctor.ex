@@ -1,0 +1,271 @@
+defmodule Python.Doctor do
+  @moduledoc """
+  Tells whether Python can be started, what was found, and what to do about what is wrong.
+
+  `mix python.doctor` prints it. In a release, which has no Mix:
+
+      bin/my_app eval "IO.puts(Python.Doctor.format(Python.Doctor.run()))"
+  """
+
+  # Asks the modules that do the work and has no opinion of its own: the sentences about what is
+  # wrong are those of Python.NotStartedError.
+
+  alias Python.{Interpreter, NotStartedError, Settings}
+
+  @typedoc """
+  One thing that was looked at: what it is, how it stands, more about it, and for an `:error` or a
+  `:warning` what to do. `:skipped` is what could not be tried because of an earlier error.
+  """
+  @type check :: %{
+          title: String.t(),
+          status: :ok | :warning | :error | :skipped,
+          lines: [String.t()],
+          remedy: String.t() | nil
+        }
+
+  @libraries ["liberlang_python_loader", "liberlang_python_nif"]
+
+  @doc """
+  Looks at everything that starting Python needs, in that order, and starts it in the end.
+
+  Returns the list of checks.
+
+  ## Options
+
+    * `:python` - looks at this interpreter or virtual environment in place of the one that the
+      setting `python_path` names. Defaults to the setting.
+    * `:start` - whether to start the application `:erlang_python` and compute something in
+      Python. Defaults to `true`.
+
+  ## Examples
+
+      iex> checks = Python.Doctor.run(python: "/no/such/python", start: false)
+      iex> for %{status: :error} = check <- checks, do: check.title
+      [~s(python_path "/no/such/python" was not found: no such file or directory.)]
+  """
+  @spec run(keyword) :: [check]
+  def run(options \\ []) do
+    options = Keyword.validate!(options, python: nil, start: true)
+
+    {checks, _known} =
+      Enum.map_reduce(
+        [&system/1, &settings/1, &libraries/1, &interpreter/1, &venv/1, &libpython/1, &live/1],
+        %{options: options, stop: nil},
+        fn check, known -> check.(known) end
+      )
+
+    List.flatten(checks)
+  end
+
+  @doc """
+  Whether Python can be started: there is no `:error` among the checks.
+
+  ## Examples
+
+      iex> Python.Doctor.healthy?(Python.Doctor.run(python: "/no/such/python", start: false))
+      false
+  """
+  @spec healthy?([check]) :: boolean
+  def healthy?(checks), do: not Enum.any?(checks, &(&1.status == :error))
+
+  @doc """
+  The checks as text for a terminal, without colours.
+
+  ## Examples
+
+      iex> Python.Doctor.format([%{title: "Python 3.11.7", status: :ok, lines: ["/usr/bin/python3"], remedy: nil}])
+      "[ok]      Python 3.11.7\\n            /usr/bin/python3\\n"
+  """
+  @spec format([check]) :: String.t()
+  def format(checks) do
+    Enum.map_join(checks, fn check ->
+      mark = String.pad_trailing("[#{check.status}]", 10)
+      remedy = if check.remedy, do: ["What to do: " <> check.remedy], else: []
+      lines = for line <- check.lines ++ remedy, do: ["            ", line, "\n"]
+      IO.iodata_to_binary([mark, check.title, "\n" | lines])
+    end)
+  end
+
+  ## The checks: each gets what is known so far and adds to it
+
+  defp system(known) do
+    title =
+      "Erlang/OTP #{System.otp_release()} (NIF #{:erlang.system_info(:nif_version)}), " <>
+        "Elixir #{System.version()}, #{:erlang.system_info(:system_architecture)}"
+
+    {ok(title, []), known}
+  end
+
+  defp settings(known) do
+    case Settings.fetch() do
+      {:ok, settings} ->
+        lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
+        python_path = known.options[:python] || settings.python_path
+        {ok("Settings", lines), Map.put(known, :python_path, python_path)}
+
+      {:error, error} ->
+        remedy = "Correct the configuration of :erlang_python, in config.exs or sys.config."
+        {error(Exception.message(error), [], remedy), %{known | stop: "the settings"}}
+    end
+  end
+
+  defp libraries(known) do
+    case :erlang_python_loader.path() do
+      {:ok, loader} ->
+        folder = Path.dirname(loader)
+        files = Enum.map(@libraries, &Path.join(folder, &1 <> extension()))
+        lines = Enum.map(files, &row(Path.basename(&1), size(&1)))
+        libraries(known, folder, lines, Enum.reject(files, &File.regular?/1))
+
+      {:error, {_tag, text}} ->
+        not_loaded(known, text, [])
+    end
+  end
+
+  defp libraries(known, folder, lines, []) do
+    {ok("Native libraries in #{folder}", lines), known}
+  end
+
+  defp libraries(known, _folder, lines, missing) do
+    not_loaded(known, "#{Enum.join(missing, " and ")} is not there", lines)
+  end
+
+  # The interpreter is looked for all the same: the loader alone is enough for that.
+  defp not_loaded(known, cause, lines) do
+    error = NotStartedError.new(:not_loaded, %{cause: cause})
+    {error(error.message, lines, error.remedy), Map.put(known, :no_start, "the native libraries")}
+  end
+
+  defp interpreter(%{stop: nil} = known) do
+    case Interpreter.find(known.python_path) do
+      {:ok, interpreter} ->
+        lines = [
+          row("executable", interpreter.executable),
+          row("found through", source(interpreter.source)),
+          row("version", interpreter.build),
+          row("prefix", interpreter.prefix),
+          row("base prefix", interpreter.base_prefix),
+          row("libpython", interpreter.libpython)
+        ]
+
+        check = ok("Python #{interpreter.version_string}", lines ++ tried(interpreter.tried))
+        {check, Map.put(known, :interpreter, interpreter)}
+
+      {:error, error} ->
+        output = for line <- lines(error.details[:output]), do: row("it printed", line)
+        lines = output ++ tried(error.details[:tried] || [])
+        {error(error.message, lines, error.remedy), %{known | stop: "the interpreter"}}
+    end
+  end
+
+  defp interpreter(known), do: {skipped("The interpreter", known.stop), known}
+
+  defp venv(%{interpreter: %{venv: nil}} = known), do: {ok("No virtual environment", []), known}
+
+  defp venv(%{interpreter: %{venv: venv} = interpreter} = known) do
+    {major, minor, _micro} = interpreter.version
+    packages = Path.join(venv, "lib/python#{major}.#{minor}/site-packages")
+
+    if File.dir?(packages) or match?({:win32, _}, :os.type()) do
+      {ok("Virtual environment #{venv}", [row("packages", packages)]), known}
+    else
+      # The interpreter that it links to has been replaced by a newer one.
+      title = "The virtual environment #{venv} was made for another Python: no #{packages}."
+      remedy = "Run `python3 -m venv --upgrade #{venv}` and install its packages again."
+      {check(:warning, title, [], remedy), known}
+    end
+  end
+
+  defp venv(known), do: {[], known}
+
+  defp libpython(%{interpreter: interpreter} = known) do
+    case Interpreter.load(interpreter) do
+      :ok ->
+        {ok("libpython was opened and is that of the interpreter", []), known}
+
+      {:error, error} ->
+        {error(error.message, [], error.remedy), %{known | stop: "the library"}}
+    end
+  end
+
+  defp libpython(known), do: {skipped("Its libpython", known.stop), known}
+
+  defp live(%{options: options} = known) do
+    stop = known.stop || known[:no_start]
+
+    cond do
+      not options[:start] -> {[], known}
+      stop -> {skipped("Starting Python", stop), known}
+      true -> {start(options[:python]), known}
+    end
+  end
+
+  ## Starting
+
+  defp start(python) do
+    if python, do: Application.put_env(:erlang_python, :python_path, python)
+    begin = System.monotonic_time(:microsecond)
+
+    case Application.ensure_all_started(:erlang_python) do
+      {:ok, _started} ->
+        compute(Python.eval("1 + 1"), begin)
+
+      {:error, reason} ->
+        title = "The application :erlang_python did not start: #{inspect(reason)}."
+        error(title, [], "The log has more about it.")
+    end
+  end
+
+  defp compute({:ok, 2}, begin) do
+    took = System.monotonic_time(:microsecond) - begin
+    ok("Python computed 1 + 1 = 2, #{div(took, 1000)} ms after the start began", [])
+  end
+
+  defp compute({:error, %NotStartedError{} = error}, _begin) do
+    error(error.message, [], error.remedy)
+  end
+
+  defp compute(other, _begin) do
+    text =
+      case other do
+        {:error, error} when is_exception(error) -> Exception.message(error)
+        _ -> inspect(other)
+      end
+
+    remedy = "Please report this with the whole output of `mix python.doctor`."
+    error("Python did not compute 1 + 1: #{text}", [], remedy)
+  end
+
+  ## Texts
+
+  defp tried(tried), do: for({what, outcome} <- tried, do: row("tried", "#{what}: #{outcome}"))
+
+  defp lines(nil), do: []
+  defp lines(output), do: String.split(output, "\n", trim: true)
+
+  defp source(:python_path), do: "the setting python_path"
+  defp source(:virtual_env), do: "the environment variable VIRTUAL_ENV"
+  defp source(:path), do: "PATH"
+
+  defp size(file) do
+    case File.stat(file) do
+      {:ok, %{size: size}} -> "#{div(size, 1024)} KiB"
+      {:error, reason} -> to_string(:file.format_error(reason))
+    end
+  end
+
+  # erlang:load_nif/2 takes .so on macOS too.
+  defp extension, do: if(match?({:win32, _}, :os.type()), do: ".dll", else: ".so")
+
+  defp row(name, value), do: String.pad_trailing(to_string(name), 28) <> value
+
+  defp ok(title, lines), do: check(:ok, title, lines, nil)
+  defp error(title, lines, remedy), do: check(:error, title, lines, remedy)
+
+  defp skipped(title, stop),
+    do: check(:skipped, "#{title}: not tried because of #{stop}", [], nil)
+
+  defp check(status, title, lines, remedy) do
+    %{title: title, status: status, lines: lines, remedy: remedy}
+  end
+end
