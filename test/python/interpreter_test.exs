@@ -444,6 +444,31 @@ defmodule Python.InterpreterTest do
   end
 
   describe "load/1" do
+    test "opens the library once", %{interpreter: interpreter} do
+      assert Interpreter.load(interpreter) == :ok
+      assert Interpreter.load(interpreter) == :ok
+      assert {:ok, build} = :erlang_python_loader.library_version()
+      assert String.starts_with?(build, interpreter.version_string <> " ")
+    end
+
+    @tag :tmp_dir
+    test "refuses a second library", %{interpreter: interpreter, tmp_dir: dir} do
+      :ok = Interpreter.load(interpreter)
+      copy = Path.join(dir, "libpython3.so")
+      File.cp!(interpreter.libpython, copy)
+
+      assert {:error, error} = Interpreter.load(%{interpreter | libpython: copy})
+      assert error.reason == :init_failed
+      assert error.message =~ "can hold only one libpython"
+      assert error.remedy =~ "Restart the VM"
+    end
+
+    test "refuses the library of another release", %{interpreter: interpreter} do
+      assert {:error, error} = Interpreter.load(%{interpreter | version_string: "3.8.99"})
+      assert error.reason == :no_shared_library
+      assert error.message =~ "#{interpreter.libpython} is the library of Python"
+    end
+
     @tag :tmp_dir
     test "refuses a library that is missing or none, and says which", context do
       # In a VM that has opened libpython already both are refused for that.
