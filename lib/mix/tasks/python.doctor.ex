@@ -33,6 +33,6 @@ defmodule Mix.Tasks.Python.Doctor do
     checks = Python.Doctor.run(options)
     Mix.shell().info(String.trim_trailing(Python.Doctor.format(checks)))
 
-    unless Python.Doctor.healthy?(checks), do: exit({:shutdown, 1})
+    if not Python.Doctor.healthy?(checks), do: exit({:shutdown, 1})
   end
 end
