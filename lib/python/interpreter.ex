@@ -263,7 +263,7 @@ defmodule Python.Interpreter do
         {:error, refuse(:wrong_architecture, candidate, Map.put(version, :cause, cause), cause)}
 
       interpreter.libpython == nil ->
-        cause = "there is none of #{Enum.join(report["libpython_tried"], ", ")}"
+        cause = nowhere(report["libpython_tried"])
         {:error, no_shared_library(candidate.what, interpreter, cause)}
 
       true ->
@@ -315,6 +315,12 @@ defmodule Python.Interpreter do
 
   defp libraries(missing, found) do
     Enum.map(missing, &{&1, "not there"}) ++ if(found, do: [{found, "there"}], else: [])
+  end
+
+  defp nowhere(paths) do
+    names = paths |> Enum.map(&Path.basename/1) |> Enum.uniq() |> Enum.join(" or ")
+    folders = paths |> Enum.map(&Path.dirname/1) |> Enum.uniq() |> Enum.join(", ")
+    "there is no #{names} in #{folders}"
   end
 
   defp nonsense(candidate, report) do
