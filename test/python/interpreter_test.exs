@@ -1,18 +1,15 @@
 defmodule Python.InterpreterTest do
   use ExUnit.Case, async: true
 
-  alias Python.{Interpreter, NotStartedError}
+  import Python.FakePython
+
+  alias Python.{FakePython, Interpreter, NotStartedError}
 
   doctest Python.Interpreter
   doctest Python.NotStartedError
 
-  @probe Path.expand("../../priv/python/probe.py", __DIR__)
-
-  # What the suite runs with decides what is at hand: PYTHON, or whatever the machine has.
   setup_all do
-    python_path = if System.get_env("PYTHON", "") == "", do: nil, else: System.get_env("PYTHON")
-    {:ok, interpreter} = Interpreter.find(python_path)
-    {:ok, python: interpreter.executable, interpreter: interpreter}
+    {:ok, FakePython.suite_python()}
   end
 
   describe "python_path" do
@@ -206,162 +203,9 @@ defmodule Python.InterpreterTest do
     end
   end
 
-  describe "pyenv's shims" do
-    setup %{python: python, tmp_dir: dir} do
-      real = wrapper(dir, "versions/3.98.1/bin/python3", python)
-      wrapper(dir, "versions/3.97.1/bin/python3", python)
-
-      shim = script(dir, "shims/python3", "echo the shim was run; exit 1")
-      File.write!(Path.join(dir, "version"), "3.98.1\n")
-      {:ok, real: real, shim: shim, env: %{"PATH" => Path.dirname(shim), "PYENV_DIR" => dir}}
-    end
-
-    @tag :tmp_dir
-    test "are passed by when they stand for one version", %{real: real, shim: shim, env: env} do
-      for python_path <- [nil, shim, "python3"] do
-        assert {:ok, interpreter} = Interpreter.find(python_path, env: env)
-        assert Enum.any?(interpreter.tried, fn {_what, outcome} -> outcome =~ real end)
-      end
-    end
-
-    @tag :tmp_dir
-    test "follow .python-version and PYENV_VERSION", %{env: env, tmp_dir: dir} do
-      File.write!(Path.join(dir, ".python-version"), "# ours\n\n  3.97.1  \n")
-      assert {:ok, interpreter} = Interpreter.find(nil, env: env)
-      assert Enum.any?(interpreter.tried, fn {_what, outcome} -> outcome =~ "3.97.1" end)
-
-      env = Map.put(env, "PYENV_VERSION", "3.98.1")
-      assert {:ok, interpreter} = Interpreter.find(nil, env: env)
-      assert Enum.any?(interpreter.tried, fn {_what, outcome} -> outcome =~ "3.98.1" end)
-    end
-
-    @tag :tmp_dir
-    test "are run when only they can tell", %{env: env} do
-      for version <- ["system", "3.98", "3.98.1:3.97.1", "../versions/3.98.1", "9.9.9"] do
-        env = Map.put(env, "PYENV_VERSION", version)
-        assert_refused(:broken, Interpreter.find(nil, env: env), "the shim was run")
-      end
-    end
-  end
-
-  describe "a file that is no Python" do
-    @describetag :tmp_dir
-
-    test "and may not be executed", %{tmp_dir: dir} do
-      path = Path.join(dir, "python")
-      File.write!(path, "#!/bin/sh\n")
-      error = assert_refused(:not_executable, Interpreter.find(path), path)
-      assert error.remedy =~ "chmod +x #{path}"
-    end
-
-    test "and is a device" do
-      assert_refused(:broken, Interpreter.find("/dev/null"), "not a file")
-    end
-
-    test "and is a program for another system", %{tmp_dir: dir} do
-      path = Path.join(dir, "python")
-      File.write!(path, <<0x7F, "ELF", 1, 2, 3, 0::800>>)
-      File.chmod!(path, 0o755)
-      assert_refused(:broken, Interpreter.find(path), "another system or processor")
-    end
-
-    test "and is a script whose interpreter is missing", %{tmp_dir: dir} do
-      path = Path.join(dir, "python")
-      File.write!(path, "#!/no/such/python\n")
-      File.chmod!(path, 0o755)
-      assert_refused(:broken, Interpreter.find(path), "first line")
-    end
-
-    test "and prints rubbish", %{tmp_dir: dir} do
-      path = script(dir, "python", "echo 'what is this?'")
-      error = assert_refused(:broken, Interpreter.find(path), "what is this?")
-      assert error.details.output == "what is this?"
-      assert error.remedy =~ "#{path} -c 'import sys'"
-    end
-
-    test "and prints half a report", %{tmp_dir: dir} do
-      path = script(dir, "python", ~S(printf '\n{"erlang_python_probe": 1, "version": [3, '))
-      assert_refused(:broken, Interpreter.find(path))
-    end
-
-    test "and prints a report that makes no sense", %{tmp_dir: dir} do
-      for report <- ["[3", ~S("version": "three"}), ~S("version": [3, 11, 7]})] do
-        path = script(dir, "python", ~s(printf '\\n{"erlang_python_probe": 1, %s\\n' '#{report}'))
-        assert_refused(:broken, Interpreter.find(path), "makes no sense")
-      end
-    end
-
-    test "and fails", %{tmp_dir: dir} do
-      path = script(dir, "python", "echo 'Traceback …' >&2; echo 'OSError: no' >&2; exit 7")
-
-      error =
-        assert_refused(:broken, Interpreter.find(path), ~s(status 7; it said: "OSError: no"))
-
-      assert error.details.output =~ "Traceback …"
-    end
-
-    test "and fails without a word", %{tmp_dir: dir} do
-      path = script(dir, "python", "exit 1")
-      assert_refused(:broken, Interpreter.find(path), "printed nothing")
-    end
-
-    test "and is killed", %{tmp_dir: dir} do
-      assert_refused(:broken, Interpreter.find(script(dir, "python", "kill -SEGV $$")), "139")
-    end
-
-    test "and prints without end", %{tmp_dir: dir} do
-      path =
-        script(dir, "python", "while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done")
-
-      assert_refused(:broken, Interpreter.find(path), "printed much")
-    end
-
-    test "and never answers: it is killed, with its children", %{tmp_dir: dir} do
-      pids = Path.join(dir, "pids")
-      body = "echo $$ >>'#{pids}'; (echo $(sh -c 'echo $PPID') >>'#{pids}'; sleep 60); sleep 60"
-      path = script(dir, "python", body)
-
-      {time, found} = :timer.tc(fn -> Interpreter.find(path, timeout: 300) end)
-      error = assert_refused(:probe_timeout, found, "300 ms")
-      assert error.details.output == ""
-      assert time < 5_000_000
-      assert [_, _] = pids |> File.read!() |> String.split()
-
-      for pid <- pids |> File.read!() |> String.split() do
-        poll("process #{pid} is still there", fn ->
-          match?({_, 1}, System.cmd("sh", ["-c", "kill -0 #{pid}"], stderr_to_stdout: true))
-        end)
-      end
-    end
-
-    test "leaves nothing in the mailbox of the caller", %{tmp_dir: dir, python: python} do
-      Process.flag(:trap_exit, true)
-      assert {:error, _} = Interpreter.find(script(dir, "python", "echo x; exit 1"))
-      assert {:error, _} = Interpreter.find(script(dir, "python", "sleep 60"), timeout: 50)
-      assert {:ok, _} = Interpreter.find(python)
-      refute_receive _, 50
-    end
-  end
-
-  describe "a Python that talks" do
-    @tag :tmp_dir
-    test "while it starts and ends does no harm", %{python: python, tmp_dir: dir} do
-      path =
-        script(dir, "python", """
-        echo 'activating {"erlang_python_probe": 0'
-        echo 'a warning' >&2
-        '#{python}' "$@"
-        echo done
-        """)
-
-      assert {:ok, %{executable: ^python}} = Interpreter.find(path)
-    end
-  end
-
   describe "a Python that cannot be embedded" do
     setup %{python: python} do
-      {report, 0} = System.cmd(python, [@probe])
-      {:ok, report: report}
+      {:ok, report: report(python)}
     end
 
     @describetag :tmp_dir
@@ -486,68 +330,5 @@ defmodule Python.InterpreterTest do
 
   test "an unknown option is refused", %{python: python} do
     assert_raise ArgumentError, fn -> Interpreter.find(python, time: 1) end
-  end
-
-  ## Helpers
-
-  defp assert_refused(reason, found, text \\ "") do
-    assert {:error, %NotStartedError{reason: ^reason} = error} = found
-    assert error.message =~ text
-    assert Exception.message(error) =~ error.message
-    assert Exception.message(error) =~ error.remedy
-    assert error.remedy =~ ~r/^[A-Z`].*\.$/s
-    assert error.message =~ ~r/\.$/
-    assert is_list(error.details.tried)
-    error
-  end
-
-  defp ask(python, expression) do
-    {answer, 0} = System.cmd(python, ["-c", "import sys; print(#{expression})"])
-    String.trim_trailing(answer, "\n")
-  end
-
-  defp split_version(version) do
-    version |> String.split(".") |> Enum.map(&String.to_integer/1) |> List.to_tuple()
-  end
-
-  defp existing(path) do
-    assert File.regular?(path)
-    path
-  end
-
-  defp make_venv(python, folder) do
-    {_, 0} = System.cmd(python, ["-m", "venv", "--without-pip", folder], stderr_to_stdout: true)
-  end
-
-  defp script(dir, name, body) do
-    path = Path.join(dir, name)
-    File.mkdir_p!(Path.dirname(path))
-    # Another name first: a file that is open for writing in this VM cannot be executed.
-    File.write!(path <> ".new", "#!/bin/sh\n" <> body <> "\n")
-    File.chmod!(path <> ".new", 0o755)
-    File.rename!(path <> ".new", path)
-    path
-  end
-
-  defp wrapper(dir, name, python), do: script(dir, name, ~s(exec '#{python}' "$@"))
-
-  # A Python that always gives this report.
-  defp reporter(dir, report) do
-    File.write!(Path.join(dir, "report"), report)
-    script(dir, "python", "cat '#{Path.join(dir, "report")}'")
-  end
-
-  defp change(report, pattern, replacement) do
-    changed = String.replace(report, pattern, String.trim(replacement))
-    assert changed != report or report =~ replacement
-    changed
-  end
-
-  defp poll(what, condition, left \\ 100) do
-    cond do
-      condition.() -> :ok
-      left == 0 -> flunk(what)
-      true -> Process.sleep(20) && poll(what, condition, left - 1)
-    end
   end
 end
