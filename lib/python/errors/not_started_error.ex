@@ -254,7 +254,8 @@ defmodule Python.NotStartedError do
 
   defp install(%{prefix: prefix, version: version}) do
     cond do
-      String.contains?(prefix, "/.pyenv/versions/") or String.contains?(prefix, "/pyenv/versions/") ->
+      String.contains?(prefix, "/.pyenv/versions/") or
+          String.contains?(prefix, "/pyenv/versions/") ->
         "Build it again with one: `PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install --force " <>
           "#{Path.basename(prefix)}`."
 

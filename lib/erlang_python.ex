@@ -1,0 +1,51 @@
+defmodule :erlang_python do
+  @moduledoc false
+
+  # The functions of native/erlang_python_nif, grouped by the file that has them: stubs and no
+  # logic. What they do is documented there.
+  #
+  # The library is loaded by load/0, not by @on_load: it cannot be loaded before libpython has been
+  # opened, and a module whose on_load fails stops the boot of a release in embedded mode.
+
+  @doc "Loads the library; `:ok` too when that has been done before."
+  @spec load() :: :ok | {:error, {atom, String.t()}}
+  def load do
+    path = :filename.join([:code.priv_dir(:erlang_python), ~c"native", ~c"liberlang_python_nif"])
+
+    case :erlang.load_nif(path, 0) do
+      :ok -> :ok
+      {:error, {:reload, _text}} -> :ok
+      {:error, {tag, text}} -> {:error, {tag, List.to_string(text)}}
+    end
+  end
+
+  # nif/runtime.rs
+  def runtime_start(_program, _package, _stack_size, _owner), do: not_loaded()
+  def runtime_started, do: not_loaded()
+  def runtime_pending_releases, do: not_loaded()
+  def runtime_nif_version, do: not_loaded()
+
+  # nif/pool.rs
+  def pool_new(_max_queue), do: not_loaded()
+  def pool_close(_pool), do: not_loaded()
+  def pool_stats(_pool), do: not_loaded()
+
+  # nif/worker.rs
+  def worker_slot(_limit), do: not_loaded()
+  def worker_new(_pool, _id, _slot), do: not_loaded()
+  def worker_spawn(_pool, _id), do: not_loaded()
+  def worker_drain(_worker), do: not_loaded()
+
+  # nif/request.rs
+  def request_submit(_pool, _reference, _flags, _operation), do: not_loaded()
+  def request_watch(_ticket, _owner), do: not_loaded()
+  def request_claim(_ticket), do: not_loaded()
+  def request_cancel(_ticket, _listens), do: not_loaded()
+  def request_close(_ticket), do: not_loaded()
+
+  # nif/floor.rs
+  def floor_nif, do: not_loaded()
+  def floor_dirty, do: not_loaded()
+
+  defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
+end

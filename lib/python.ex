@@ -1,0 +1,330 @@
+defmodule Python do
+  @moduledoc """
+  Python, called from Elixir as if it were a local module.
+
+      iex> Python.call(:math, :sqrt, [16])
+      {:ok, 4.0}
+
+      iex> Python.eval("sum(x * x for x in xs)", %{xs: [1, 2, 3]})
+      {:ok, 14}
+
+      iex> Python.exec("def double(x): return x * 2")
+      :ok
+      iex> Python.call!(:__main__, :double, [21])
+      42
+
+  The interpreter runs in the VM itself. Calls run on the workers of a pool, never on the
+  schedulers that run Elixir code. All processes share one interpreter: what one imports or
+  defines, the others see.
+
+  ## Calls
+
+  `call/4`, `eval/3` and `exec/2` return `{:ok, value}` (or `:ok`) or `{:error, exception}`; the
+  forms with `!` return the value or raise the exception.
+
+  A call's `target` is a module's name (an atom or a string, with dots if need be: `"os.path"`) or
+  a `Python.Object`, whose method is then called. Its `name` is an atom or a string; dots in it
+  walk attributes (`"path.join"`).
+
+  Code runs in Python's `__main__`. What `exec/2` defines there is seen by every later call, from
+  every process.
+
+  ## Options
+
+    * `:kwargs` - keyword arguments for Python, a map or a keyword list. Calls only.
+    * `:timeout` - how long the call may take in all, in ms, or `:infinity`. Defaults to the pool's
+      timeout, which defaults to the setting `worker_timeout` (30000). Then the work is cancelled
+      and the result is a `Python.TimeoutError`.
+    * `:return` - `:value` (the default) converts the result; `:object` leaves it in Python and
+      gives a `Python.Object`. Not for `exec/2`.
+    * `:pool` - the name of the `Python.Pool` to run on. Defaults to the application's.
+
+  A call with an option that makes no sense raises `ArgumentError`.
+
+  ## Errors
+
+    * `Python.Error` - Python raised an exception;
+    * `Python.TimeoutError` - it took too long;
+    * `Python.EncodeError`, `Python.DecodeError` - a value that cannot cross;
+    * `Python.OverloadedError` - too many calls wait already;
+    * `Python.StoppedError` - the pool was stopped meanwhile;
+    * `Python.NotStartedError` - there is no interpreter; says what to do.
+  """
+
+  alias Python.{Async, Object, Operation, Options, Request, Runtime}
+
+  @typedoc "A module's name or an object."
+  @type target :: atom | String.t() | Object.t()
+
+  @typedoc "The name of a function or method."
+  @type name :: atom | String.t()
+
+  @typedoc "Code, and the names that it may use."
+  @type code :: String.t()
+  @type vars :: %{optional(atom | String.t()) => term}
+
+  @type option ::
+          {:kwargs, map | keyword}
+          | {:timeout, timeout}
+          | {:return, :value | :object}
+          | {:pool, atom}
+  @type options :: [option]
+
+  @type result :: {:ok, term} | {:error, Exception.t()}
+
+  @doc """
+  Calls a Python function. Returns `{:ok, value}` or `{:error, exception}`.
+
+  See the module documentation for the target, the name and the options.
+
+  ## Examples
+
+      iex> Python.call(:math, :sqrt, [16])
+      {:ok, 4.0}
+
+      iex> Python.call(:json, :dumps, [%{"a" => 1}], kwargs: %{indent: 2})
+      {:ok, ~s({\\n  "a": 1\\n})}
+
+      iex> {:error, error} = Python.call(:math, :sqrt, [-1])
+      iex> error.type
+      "ValueError"
+  """
+  @spec call(target, name, [term], options) :: result
+  def call(target, name, args \\ [], opts \\ []) do
+    options = Options.call(opts)
+    Request.run(Operation.call(target, name, args, options.kwargs), options)
+  end
+
+  @doc """
+  Calls a Python function. Returns the value or raises the exception.
+
+  ## Examples
+
+      iex> Python.call!("os.path", :join, ["a", "b"])
+      "a/b"
+  """
+  @spec call!(target, name, [term], options) :: term
+  def call!(target, name, args \\ [], opts \\ []), do: bang(call(target, name, args, opts))
+
+  @doc """
+  Evaluates one expression. Returns `{:ok, value}` or `{:error, exception}`.
+
+  `vars` are names for the expression. They are seen everywhere in it and nowhere else. A keyword
+  list in their place is taken as `opts`.
+
+  ## Examples
+
+      iex> Python.eval("sum(range(10))")
+      {:ok, 45}
+
+      iex> Python.eval("[x * n for x in range(3)]", %{n: 10})
+      {:ok, [0, 10, 20]}
+
+      iex> {:error, %Python.TimeoutError{}} = Python.eval("[i for i in iter(int, 1)]", timeout: 50)
+  """
+  @spec eval(code, vars | options, options) :: result
+  def eval(code, vars \\ %{}, opts \\ [])
+  def eval(code, opts, []) when is_list(opts), do: eval(code, %{}, opts)
+
+  def eval(code, vars, opts) do
+    Request.run(Operation.eval(code, vars), Options.call(opts, :code))
+  end
+
+  @doc """
+  Evaluates one expression. Returns the value or raises the exception.
+
+  ## Examples
+
+      iex> Python.eval!("2 ** 100")
+      1267650600228229401496703205376
+  """
+  @spec eval!(code, vars | options, options) :: term
+  def eval!(code, vars \\ %{}, opts \\ []), do: bang(eval(code, vars, opts))
+
+  @doc """
+  Executes statements in `__main__`. Returns `:ok` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> Python.exec(\"""
+      ...> import math
+      ...> def area(r):
+      ...>     return math.pi * r ** 2
+      ...> \""")
+      :ok
+      iex> Python.call(:__main__, :area, [1])
+      {:ok, 3.141592653589793}
+  """
+  @spec exec(code, options) :: :ok | {:error, Exception.t()}
+  def exec(code, opts \\ []) do
+    Request.run(Operation.exec(code), Options.call(opts, :exec))
+  end
+
+  @doc """
+  Executes statements in `__main__`. Returns `:ok` or raises the exception.
+
+  ## Examples
+
+      iex> Python.exec!("answer = 42")
+      :ok
+  """
+  @spec exec!(code, options) :: :ok
+  def exec!(code, opts \\ []), do: bang(exec(code, opts))
+
+  @doc """
+  Starts a call and returns at once, with a `Python.Async` for `await/2` or `cancel/1`.
+
+  It belongs to the calling process. Takes the options of `call/4` but for `:timeout`: how long to
+  wait is said to `await/2`. Raises if the call cannot be started (`Python.OverloadedError`,
+  `Python.NotStartedError`).
+
+  ## Examples
+
+      iex> async = Python.call_async(:math, :factorial, [20])
+      iex> Python.await(async)
+      {:ok, 2432902008176640000}
+  """
+  @spec call_async(target, name, [term], options) :: Async.t()
+  def call_async(target, name, args \\ [], opts \\ []) do
+    options = Options.call(opts)
+
+    case Request.submit(Operation.call(target, name, args, options.kwargs), options) do
+      {:ok, async} -> async
+      {:error, error} -> raise error
+    end
+  end
+
+  @doc """
+  Waits for a call that was started with `call_async/4`. Returns `{:ok, value}` or
+  `{:error, exception}`.
+
+  After `timeout` ms the work is cancelled and the result is a `Python.TimeoutError`. Raises
+  `ArgumentError` in another process than the one that started the call, and the second time.
+
+  ## Examples
+
+      iex> async = Python.call_async(:time, :sleep, [10])
+      iex> {:error, %Python.TimeoutError{}} = Python.await(async, 10)
+  """
+  @spec await(Async.t(), timeout) :: result
+  def await(async, timeout \\ 30_000)
+
+  def await(%Async{owner: owner} = async, timeout) when owner == self() do
+    case Request.await(async, Options.timeout(timeout)) do
+      :claimed ->
+        raise ArgumentError, "#{inspect(async)} was waited for before, or cancelled"
+
+      answer ->
+        answer
+    end
+  end
+
+  def await(%Async{} = async, _timeout) do
+    raise ArgumentError,
+          "#{inspect(async)} can only be waited for by its owner, not by #{inspect(self())}"
+  end
+
+  @doc """
+  Cancels a call that was started with `call_async/4`, and drops its answer if there is one already.
+
+  ## Examples
+
+      iex> async = Python.call_async(:time, :sleep, [10])
+      iex> Python.cancel(async)
+      :ok
+  """
+  @spec cancel(Async.t()) :: :ok
+  def cancel(%Async{} = async), do: Request.cancel(async)
+
+  @doc """
+  Calls a Python function once for each list of arguments, in one crossing.
+
+  Returns `{:ok, results}`, in the order of the arguments, or the first error, with a note that says
+  which call it was. Takes the options of `call/4`; `:kwargs` go to every call, `:timeout` is for
+  all of them together.
+
+  ## Examples
+
+      iex> Python.map(:math, :pow, [[2, 3], [3, 2]])
+      {:ok, [8.0, 9.0]}
+  """
+  @spec map(target, name, [[term]], options) :: {:ok, [term]} | {:error, Exception.t()}
+  def map(target, name, list_of_args, opts \\ []) do
+    options = Options.call(opts)
+    Request.run(Operation.map(target, name, list_of_args, options.kwargs), options)
+  end
+
+  @doc """
+  A lazy stream of the items of the iterator that a call returns.
+
+  Nothing runs before the stream is enumerated. Items are fetched in chunks, as far as the consumer
+  asks for them; an item that takes long to make is delivered as soon as it is there. When the
+  enumeration ends, however it does, the generator is closed. An exception is raised in the consumer,
+  after the items before it. `:timeout` is for each chunk.
+
+  ## Examples
+
+      iex> Python.stream(:itertools, :count, [10, 5]) |> Enum.take(3)
+      [10, 15, 20]
+  """
+  @spec stream(target, name, [term], options) :: Enumerable.t()
+  def stream(target, name, args \\ [], opts \\ []) do
+    options = Options.call(opts)
+    Python.Stream.new(Operation.iterate(target, name, args, options.kwargs), options)
+  end
+
+  @doc """
+  A lazy stream of the items of the iterable that an expression gives. See `stream/4` and `eval/3`.
+
+  ## Examples
+
+      iex> Python.stream_eval("(x * x for x in range(n))", %{n: 4}) |> Enum.to_list()
+      [0, 1, 4, 9]
+  """
+  @spec stream_eval(code, vars | options, options) :: Enumerable.t()
+  def stream_eval(code, vars \\ %{}, opts \\ [])
+  def stream_eval(code, opts, []) when is_list(opts), do: stream_eval(code, %{}, opts)
+
+  def stream_eval(code, vars, opts) do
+    Python.Stream.new(Operation.iterate_eval(code, vars), Options.call(opts, :code))
+  end
+
+  @doc """
+  What is known about the interpreter that runs.
+
+  Returns a map with `:python_version` (such as `"3.11.7"`), `:executable`, `:libpython`, `:prefix`,
+  `:base_prefix`, `:venv` (a folder or `nil`), `:free_threaded`, `:nif_version` and `:pools`, the
+  names of the pools that run. Raises `Python.NotStartedError` if there is no interpreter.
+
+  ## Examples
+
+      iex> Python.info().free_threaded
+      false
+  """
+  @spec info() :: map
+  def info do
+    case Runtime.status() do
+      {:ok, interpreter} ->
+        {:ok, nif_version} = :erlang_python.runtime_nif_version()
+
+        %{
+          python_version: interpreter.version_string,
+          executable: interpreter.executable,
+          libpython: interpreter.libpython,
+          prefix: interpreter.prefix,
+          base_prefix: interpreter.base_prefix,
+          venv: interpreter.venv,
+          free_threaded: interpreter.free_threaded,
+          nif_version: nif_version,
+          pools: Python.Pool.names()
+        }
+
+      {:error, error} ->
+        raise error
+    end
+  end
+
+  defp bang({:ok, value}), do: value
+  defp bang(:ok), do: :ok
+  defp bang({:error, error}), do: Python.Error.raise!(error)
+end

@@ -1,0 +1,32 @@
+defmodule Python.Application do
+  @moduledoc false
+
+  # A Python that cannot be started does not stop the application: the runtime keeps the reason, and
+  # calls return it. A setting that makes no sense does stop it: somebody wrote it by mistake.
+
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    case Python.Settings.fetch() do
+      {:ok, settings} ->
+        children = [{Python.Runtime, settings}] ++ default_pool(settings)
+        Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
+
+      {:error, error} ->
+        {:error, Exception.message(error)}
+    end
+  end
+
+  defp default_pool(%{start_pool: false}), do: []
+
+  defp default_pool(settings) do
+    [
+      {Python.Pool,
+       name: Python.Pool.default(),
+       size: settings.num_workers,
+       max_queue: settings.max_queue,
+       timeout: settings.worker_timeout}
+    ]
+  end
+end

@@ -1,0 +1,20 @@
+defmodule Python.Async do
+  @moduledoc """
+  A call that was started and is waited for later, from `Python.call_async/4`.
+
+  It belongs to the process that started it: that process alone can wait for it, once, and when it
+  ends the work is cancelled.
+  """
+
+  @enforce_keys [:ref, :ticket, :owner]
+  defstruct [:ref, :ticket, :owner]
+
+  @opaque ticket :: reference
+
+  @typedoc "The fields are private but for `:owner`."
+  @type t :: %__MODULE__{ref: reference, ticket: ticket, owner: pid}
+
+  defimpl Inspect do
+    def inspect(async, _options), do: "#Python.Async<owner: #{inspect(async.owner)}>"
+  end
+end

@@ -1,0 +1,178 @@
+defmodule Python.Error do
+  @moduledoc """
+  An exception that Python raised.
+
+      iex> {:error, error} = Python.eval("1 / 0")
+      iex> {error.module, error.type, error.message}
+      {"builtins", "ZeroDivisionError", "division by zero"}
+
+  `Exception.message/1` reads like the traceback that Python itself prints, causes included.
+
+  ## Fields
+
+    * `:type` - the qualified name of the exception's class, such as `"ZeroDivisionError"`;
+    * `:module` - the module of the class, such as `"builtins"`;
+    * `:message` - its text, `str(exception)` in Python;
+    * `:frames` - where it was raised, outermost call first: a list of maps with `:file`, `:line`,
+      `:function` and `:code`, the line's text or `nil`. Of more than 128 frames the middle ones
+      are left out;
+    * `:notes` - what `add_note` added, a list of strings;
+    * `:cause` - the exception that led to this one, or `nil`;
+    * `:link` - how: `:cause` (`raise … from …`), `:context` (raised while the other was handled),
+      or `nil`;
+    * `:traceback` - what Python prints for this exception without its causes;
+    * `:builtin` - whether the class is one of Python's own;
+    * `:value` - the exception itself, a `Python.Object`.
+  """
+
+  alias Python.Object
+
+  @type frame :: %{
+          file: String.t(),
+          line: non_neg_integer,
+          function: String.t(),
+          code: String.t() | nil
+        }
+
+  @type t :: %__MODULE__{
+          type: String.t(),
+          module: String.t(),
+          message: String.t(),
+          frames: [frame],
+          notes: [String.t()],
+          cause: t | nil,
+          link: :cause | :context | nil,
+          traceback: String.t() | nil,
+          builtin: boolean,
+          value: Object.t() | nil
+        }
+
+  defexception [
+    :type,
+    :module,
+    :message,
+    :cause,
+    :link,
+    :traceback,
+    :value,
+    frames: [],
+    notes: [],
+    builtin: false
+  ]
+
+  @doc """
+  The traceback, as Python prints it.
+
+  ## Examples
+
+      iex> {:error, error} = Python.eval("[][1]")
+      iex> error |> Exception.message() |> String.split("\\n") |> List.last()
+      "IndexError: list index out of range"
+  """
+  @impl true
+  def message(%__MODULE__{} = error), do: error |> paragraphs() |> Enum.join("\n")
+
+  defp paragraphs(%{cause: nil} = error), do: [text(error)]
+
+  defp paragraphs(error) do
+    link =
+      case error.link do
+        :cause -> "The above exception was the direct cause of the following exception:"
+        _ -> "During handling of the above exception, another exception occurred:"
+      end
+
+    paragraphs(error.cause) ++ ["", link, "", text(error)]
+  end
+
+  defp text(%{traceback: traceback}) when is_binary(traceback),
+    do: String.trim_trailing(traceback)
+
+  defp text(error), do: "#{error.type}: #{error.message}"
+
+  @doc false
+  def add_note(error, note) do
+    traceback = error.traceback && String.trim_trailing(error.traceback) <> "\n" <> note
+    %{error | notes: error.notes ++ [note], traceback: traceback}
+  end
+
+  @doc false
+  # From native/erlang_python_nif/src/exception.rs: the exception, its cause, the cause's cause, …
+  def from_native([]), do: nil
+
+  def from_native([{data, value} | causes]) do
+    %__MODULE__{
+      type: Map.fetch!(data, "type"),
+      module: Map.get(data, "module", "builtins"),
+      message: Map.get(data, "message", ""),
+      frames: data |> Map.get("frames", []) |> Enum.map(&frame/1),
+      notes: Map.get(data, "notes", []),
+      cause: from_native(causes),
+      link: link(data["link"]),
+      traceback: data["traceback"],
+      builtin: Map.get(data, "builtin", false),
+      value: value
+    }
+  end
+
+  defp frame(%{"file" => file, "line" => line, "function" => function, "code" => code}) do
+    %{file: file, line: line, function: function, code: code}
+  end
+
+  defp link("cause"), do: :cause
+  defp link("context"), do: :context
+  defp link(nil), do: nil
+
+  ## Raising
+
+  # The VM shows 8 entries of a stacktrace. All of Python's are in the message.
+  @shown 5
+
+  # Function names become atoms there, and Python code must not be able to fill the atom table.
+  @most_atoms 10_000
+
+  @doc false
+  @spec raise!(Exception.t()) :: no_return
+  def raise!(error) do
+    {:current_stacktrace, [_info, _raise | stacktrace]} =
+      Process.info(self(), :current_stacktrace)
+
+    :erlang.raise(:error, error, entries(error) ++ stacktrace)
+  end
+
+  defp entries(%__MODULE__{frames: frames}) do
+    frames |> Enum.reverse() |> Enum.take(@shown) |> Enum.map(&entry/1)
+  end
+
+  defp entries(_other), do: []
+
+  defp entry(frame) do
+    location = [file: String.to_charlist(frame.file), line: frame.line]
+    {:python, atom(frame.function), 0, location}
+  end
+
+  defp atom(name) do
+    String.to_existing_atom(name)
+  rescue
+    ArgumentError -> new_atom(name)
+  end
+
+  defp new_atom(name) do
+    counter = counter()
+    count = :counters.get(counter, 1)
+
+    if count < @most_atoms and String.length(name) <= 255 do
+      :counters.add(counter, 1, 1)
+      String.to_atom(name)
+    else
+      :function
+    end
+  end
+
+  defp counter do
+    with nil <- :persistent_term.get(__MODULE__, nil) do
+      counter = :counters.new(1, [])
+      :persistent_term.put(__MODULE__, counter)
+      counter
+    end
+  end
+end

@@ -1,0 +1,26 @@
+defmodule Python.OverloadedError do
+  @moduledoc """
+  A pool's queue is full: as many calls wait as its `:max_queue` allows.
+
+  Nothing was run. Try later, or give the pool more workers or a longer queue.
+
+  ## Fields
+
+    * `:pool` - the pool's name;
+    * `:message` - a sentence.
+  """
+
+  @type t :: %__MODULE__{pool: atom, message: String.t()}
+
+  defexception [:pool, :message]
+
+  @doc false
+  def new(pool) do
+    %__MODULE__{
+      pool: pool,
+      message:
+        "the queue of the pool #{inspect(pool)} is full; try later, or raise its :size or " <>
+          ":max_queue"
+    }
+  end
+end

@@ -1,0 +1,59 @@
+defmodule Python.TimeoutError do
+  @moduledoc """
+  A call ran past its timeout.
+
+  Its work is cancelled: if it still waited in the queue it never runs, and if it ran, the exception
+  `erlang.Interrupt` is raised in it. Code that cannot be interrupted (a C function that blocks)
+  goes on by itself; the pool replaces its worker.
+
+  ## Fields
+
+    * `:timeout` - the timeout, in ms;
+    * `:reason` - `:queued`, no worker was free in that time, or `:running`;
+    * `:location` - where Python was, a map with `:file`, `:line`, `:function` and `:code`; `nil` if
+      it had not begun or could not be asked in time;
+    * `:message` - a sentence.
+  """
+
+  @type t :: %__MODULE__{
+          timeout: non_neg_integer,
+          reason: :queued | :running,
+          location: Python.Error.frame() | nil,
+          message: String.t()
+        }
+
+  defexception [:timeout, :reason, :location, :message]
+
+  @doc false
+  def new(timeout, :queued) do
+    %__MODULE__{
+      timeout: timeout,
+      reason: :queued,
+      message:
+        "the call was not begun within its timeout of #{timeout} ms: all workers of the pool " <>
+          "were busy"
+    }
+  end
+
+  def new(timeout, nil) do
+    %__MODULE__{
+      timeout: timeout,
+      reason: :running,
+      message: "the call did not end within its timeout of #{timeout} ms"
+    }
+  end
+
+  def new(timeout, {file, line, function, code}) do
+    location = %{file: file, line: line, function: function, code: if(code != "", do: code)}
+    shown = if location.code, do: ": #{location.code}", else: ""
+
+    %__MODULE__{
+      timeout: timeout,
+      reason: :running,
+      location: location,
+      message:
+        "the call did not end within its timeout of #{timeout} ms; Python was at " <>
+          "#{file}:#{line} in #{function}#{shown}"
+    }
+  end
+end

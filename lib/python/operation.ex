@@ -1,0 +1,97 @@
+defmodule Python.Operation do
+  @moduledoc false
+
+  # What a request asks of Python, as native/erlang_python_nif/src/call.rs reads it. Everything that
+  # a caller can get wrong is refused here, in the caller.
+
+  @type target :: atom | String.t() | Python.Object.t()
+  @type name :: atom | String.t()
+
+  @spec call(target, name, [term], map | list) :: tuple
+  def call(target, name, args, kwargs),
+    do: {:call, target(target), name(name), args(args), kwargs}
+
+  @spec map(target, name, [[term]], map | list) :: tuple
+  def map(target, name, list, kwargs) do
+    unless proper?(list) and Enum.all?(list, &proper?/1) do
+      raise ArgumentError,
+            "the calls are a list of lists of arguments, such as [[1, 2], [3, 4]], " <>
+              "not #{short(list)}"
+    end
+
+    {:map, target(target), name(name), list, kwargs}
+  end
+
+  @spec iterate(target, name, [term], map | list) :: tuple
+  def iterate(target, name, args, kwargs),
+    do: put_elem(call(target, name, args, kwargs), 0, :iter)
+
+  @spec eval(String.t(), map) :: tuple
+  def eval(code, vars), do: {:eval, code(code), vars(vars)}
+
+  @spec iterate_eval(String.t(), map) :: tuple
+  def iterate_eval(code, vars), do: put_elem(eval(code, vars), 0, :iter_eval)
+
+  @spec exec(String.t()) :: tuple
+  def exec(code), do: {:exec, code(code)}
+
+  @spec next(Python.Object.t(), pos_integer, non_neg_integer) :: tuple
+  def next(%Python.Object{ref: iterator}, max_items, max_wait) do
+    {:next, iterator, max_items, max_wait}
+  end
+
+  @spec close(Python.Object.t()) :: tuple
+  def close(%Python.Object{ref: iterator}), do: {:close, iterator}
+
+  @spec describe(Python.Object.t(), pos_integer) :: tuple
+  def describe(%Python.Object{ref: object}, limit), do: {:describe, object, limit}
+
+  defp target(%Python.Object{ref: ref}) when is_reference(ref), do: ref
+  defp target(module) when is_binary(module), do: module
+  defp target(module) when is_atom(module) and module not in [nil, true, false], do: module
+
+  defp target(other) do
+    raise ArgumentError,
+          "the target of a call is a module's name, an atom or a string, or a %Python.Object{}, " <>
+            "not #{short(other)}"
+  end
+
+  defp name(name) when is_binary(name), do: name
+  defp name(name) when is_atom(name) and name not in [nil, true, false], do: name
+
+  defp name(other) do
+    raise ArgumentError, "the name of a function is an atom or a string, not #{short(other)}"
+  end
+
+  defp args(args) do
+    if proper?(args) do
+      args
+    else
+      raise ArgumentError, "the arguments of a call are a proper list, not #{short(args)}"
+    end
+  end
+
+  defp proper?(list), do: is_list(list) and not List.improper?(list)
+
+  defp code(code) when is_binary(code), do: code
+
+  defp code(other) do
+    raise ArgumentError, "Python code is a string, not #{short(other)}"
+  end
+
+  defp vars(vars) when is_map(vars) and not is_struct(vars) do
+    Enum.each(vars, fn {name, _value} ->
+      unless is_atom(name) or is_binary(name) do
+        raise ArgumentError, "a variable's name is an atom or a string, not #{short(name)}"
+      end
+    end)
+
+    vars
+  end
+
+  defp vars(other) do
+    raise ArgumentError, "variables are a map from names to values, not #{short(other)}"
+  end
+
+  defp short(term), do: inspect(term, limit: 10, printable_limit: 100)
+end

@@ -1,0 +1,206 @@
+defmodule Python.Pool do
+  @moduledoc """
+  Workers that run Python for everyone who asks.
+
+  The application starts one pool, which calls use when they name none. Further ones go into your
+  own supervision tree, to keep one kind of work from holding up another:
+
+      children = [
+        {Python.Pool, name: MyApp.Models, size: 2, max_queue: 100, timeout: 60_000}
+      ]
+
+      Python.call(:model, :predict, [input], pool: MyApp.Models)
+
+  All pools run in one interpreter and share `__main__` and the modules that were imported. Calls
+  wait in the pool's queue, first in, first out, until a worker is free.
+
+  ## Options
+
+    * `:name` - an atom, which calls give as `:pool`. Required.
+    * `:size` - how many calls run at the same time. Defaults to the setting `num_workers`.
+    * `:max_queue` - how many calls may wait; further ones get `Python.OverloadedError`. An integer
+      or `:infinity`. Defaults to the setting `max_queue`.
+    * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
+      Defaults to the setting `worker_timeout`.
+  """
+
+  # The process keeps the workers' number; no request passes through it. Callers put theirs into the
+  # native queue themselves (Python.Request), and workers answer them directly.
+
+  use GenServer
+
+  alias Python.{NotStartedError, Options, Runtime, Settings, Worker}
+
+  @typedoc "What a request needs of a pool: its native queue and its default timeout in ms."
+  @type lookup :: {reference, timeout}
+
+  @type stats :: %{
+          workers: non_neg_integer,
+          busy: non_neg_integer,
+          queued: non_neg_integer,
+          done: non_neg_integer,
+          failed: non_neg_integer,
+          timed_out: non_neg_integer
+        }
+
+  @doc """
+  The name of the pool that the application starts.
+
+  ## Examples
+
+      iex> Python.Pool.default()
+      Python.Pool
+  """
+  @spec default() :: atom
+  def default, do: __MODULE__
+
+  @doc """
+  Starts a pool, linked to the caller. See the module's options.
+
+  A pool starts even if there is no interpreter; calls then return `Python.NotStartedError`.
+  Raises `ArgumentError` for an option that makes no sense.
+  """
+  @spec start_link(keyword) :: GenServer.on_start()
+  def start_link(options) do
+    options = Options.pool(options, Settings.read!())
+    GenServer.start_link(__MODULE__, options, name: options.name)
+  end
+
+  @doc false
+  def child_spec(options) do
+    %{id: Keyword.get(options, :name, __MODULE__), start: {__MODULE__, :start_link, [options]}}
+  end
+
+  @doc """
+  What a pool is doing, and what it has done since it started.
+
+  Returns a map of numbers: `:workers`, of which `:busy` are at work; the calls that are `:queued`,
+  and those that are `:done`, `:failed` (with an exception, or a value that cannot cross) or
+  `:timed_out`.
+
+  ## Examples
+
+      iex> stats = Python.Pool.stats(Python.Pool)
+      iex> stats.workers >= 1 and stats.queued >= 0
+      true
+  """
+  @spec stats(atom) :: stats
+  def stats(name) do
+    %{workers: workers, native: native} = GenServer.call(name, :stats)
+    counts = if native, do: :erlang_python.pool_stats(native), else: %{}
+    none = %{busy: 0, queued: 0, done: 0, failed: 0, timed_out: 0}
+    none |> Map.merge(counts) |> Map.put(:workers, workers)
+  end
+
+  @doc false
+  @spec names() :: [atom]
+  def names do
+    for {{__MODULE__, name}, _lookup} <- :persistent_term.get(), do: name
+  end
+
+  @doc false
+  @spec lookup(atom) :: lookup | {:error, NotStartedError.t()}
+  def lookup(name) do
+    case :persistent_term.get({__MODULE__, name}, nil) do
+      nil -> {:error, why_not(name)}
+      lookup -> lookup
+    end
+  end
+
+  defp why_not(name) do
+    case Runtime.status() do
+      {:error, error} ->
+        error
+
+      {:ok, _} when name == __MODULE__ ->
+        reason = if Settings.read!().start_pool, do: :not_started, else: :disabled
+        NotStartedError.new(reason)
+
+      {:ok, _} ->
+        error = NotStartedError.new(:not_started)
+        %{error | message: "there is no pool #{inspect(name)}.", remedy: pool_remedy(name)}
+    end
+  end
+
+  defp pool_remedy(name) do
+    "Add `{Python.Pool, name: #{inspect(name)}}` to your supervision tree, or leave :pool out to " <>
+      "use the default pool."
+  end
+
+  ## The process
+
+  # `workers` are the ids of those that count, `processes` the pids of all that are processes.
+  defstruct [:name, :native, :slots, next_id: 1, workers: MapSet.new(), processes: %{}]
+
+  @impl true
+  def init(options) do
+    Process.flag(:trap_exit, true)
+
+    case Runtime.status() do
+      {:ok, _} ->
+        native = :erlang_python.pool_new(queue_limit(options.max_queue))
+        state = %__MODULE__{name: options.name, native: native, slots: slots()}
+        state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
+        :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})
+        {:ok, state}
+
+      {:error, _} ->
+        {:ok, %__MODULE__{name: options.name}}
+    end
+  end
+
+  @impl true
+  def handle_call(:stats, _from, state) do
+    {:reply, %{workers: MapSet.size(state.workers), native: state.native}, state}
+  end
+
+  # From the watchdog: the worker is held up by a request that was cancelled, and takes no more.
+  @impl true
+  def handle_info({:worker_stuck, id}, state) do
+    {:noreply, state |> forget(id) |> start_worker()}
+  end
+
+  def handle_info({:EXIT, pid, _reason}, state) when is_map_key(state.processes, pid) do
+    {id, processes} = Map.pop!(state.processes, pid)
+    state = %{state | processes: processes}
+
+    if id in state.workers do
+      {:noreply, state |> forget(id) |> start_worker()}
+    else
+      {:noreply, state}
+    end
+  end
+
+  def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
+  def handle_info(_message, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, %{native: nil}), do: :ok
+
+  def terminate(_reason, state) do
+    :persistent_term.erase({__MODULE__, state.name})
+    :erlang_python.pool_close(state.native)
+  end
+
+  defp start_worker(%{next_id: id} = state) do
+    state = %{state | next_id: id + 1, workers: MapSet.put(state.workers, id)}
+
+    case :erlang_python.worker_slot(state.slots) do
+      :none ->
+        :ok = :erlang_python.worker_spawn(state.native, id)
+        state
+
+      slot ->
+        pid = Worker.start_link(state.native, id, slot)
+        %{state | processes: Map.put(state.processes, pid, id)}
+    end
+  end
+
+  defp forget(state, id), do: %{state | workers: MapSet.delete(state.workers, id)}
+
+  # Two dirty schedulers are left to the VM: it reads its files there.
+  defp slots, do: max(:erlang.system_info(:dirty_io_schedulers) - 2, 1)
+
+  defp queue_limit(:infinity), do: 0xFFFFFFFF
+  defp queue_limit(limit), do: limit
+end

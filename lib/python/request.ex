@@ -1,0 +1,163 @@
+defmodule Python.Request do
+  @moduledoc false
+
+  # Hands an operation to a pool and waits for its answer: the only `receive` for answers.
+  #
+  # The caller waits itself, so that its deadline holds whatever Python does. The ticket is the
+  # caller's hold on its request; it is not given away, so that a caller that dies takes its request
+  # with it (native/erlang_python_nif/src/request.rs).
+
+  alias Python.{Async, Options, OverloadedError, Pool, StoppedError, TimeoutError}
+
+  @return_object 1
+  @erlang 2
+  @cancel_on_drop 4
+
+  # How long the caller waits to be told at which line Python was, in ms. Python has to be between
+  # two bytecodes to be asked.
+  @listen 25
+
+  @type answer :: {:ok, term} | :ok | {:error, Exception.t()}
+
+  @doc "Runs an operation and waits for its answer, at most as long as the options say."
+  @spec run(tuple, Options.t()) :: answer
+  def run(operation, options) do
+    case Pool.lookup(options.pool) do
+      {:error, error} ->
+        {:error, error}
+
+      {pool, default_timeout} ->
+        timeout = options.timeout || default_timeout
+        # Made in the function that waits: the VM then passes over older messages at once.
+        reference = make_ref()
+        flags = flags(options) + @cancel_on_drop
+
+        case :erlang_python.request_submit(pool, reference, flags, operation) do
+          ticket when is_reference(ticket) ->
+            receive do
+              {^reference, answer} -> answer(answer)
+            after
+              timeout -> give_up(ticket, reference, timeout)
+            end
+
+          refused ->
+            {:error, refused(refused, options)}
+        end
+    end
+  end
+
+  @doc "Hands an operation in, for the caller to wait for later."
+  @spec submit(tuple, Options.t()) :: {:ok, Async.t()} | {:error, Exception.t()}
+  def submit(operation, options) do
+    case Pool.lookup(options.pool) do
+      {:error, error} ->
+        {:error, error}
+
+      {pool, _default_timeout} ->
+        reference = make_ref()
+
+        case :erlang_python.request_submit(pool, reference, flags(options), operation) do
+          ticket when is_reference(ticket) ->
+            :erlang_python.request_watch(ticket, self())
+            {:ok, %Async{ref: reference, ticket: ticket, owner: self()}}
+
+          refused ->
+            {:error, refused(refused, options)}
+        end
+    end
+  end
+
+  @doc "Waits for what was submitted. False if somebody has done so before."
+  @spec await(Async.t(), timeout) :: answer | :claimed
+  def await(%Async{ref: reference, ticket: ticket}, timeout) do
+    if :erlang_python.request_claim(ticket) do
+      receive do
+        {^reference, answer} -> answer(answer)
+      after
+        timeout -> give_up(ticket, reference, timeout)
+      end
+    else
+      :claimed
+    end
+  end
+
+  @doc "Gives up what was submitted, and whatever has come of it."
+  @spec cancel(Async.t()) :: :ok
+  def cancel(%Async{ref: reference, ticket: ticket, owner: owner}) do
+    unclaimed = :erlang_python.request_claim(ticket)
+
+    # An answer that nobody has taken is in the owner's mailbox, or about to be.
+    if :erlang_python.request_cancel(ticket, false) == :answered and unclaimed and
+         owner == self() do
+      receive do
+        {^reference, _answer} -> :ok
+      end
+    end
+
+    :ok
+  end
+
+  ## Giving up
+
+  defp give_up(ticket, reference, timeout) do
+    case :erlang_python.request_cancel(ticket, true) do
+      :answered ->
+        # The answer won by a hair, and is in the mailbox or about to be.
+        receive do
+          {^reference, answer} -> answer(answer)
+        end
+
+      :queued ->
+        {:error, TimeoutError.new(timeout, :queued)}
+
+      :running ->
+        {:error, TimeoutError.new(timeout, location(ticket, reference))}
+    end
+  end
+
+  defp location(ticket, reference) do
+    receive do
+      {^reference, {:location, file, line, function, code}} -> {file, line, function, code}
+    after
+      @listen ->
+        if :erlang_python.request_close(ticket) do
+          nil
+        else
+          receive do
+            {^reference, {:location, file, line, function, code}} -> {file, line, function, code}
+          end
+        end
+    end
+  end
+
+  ## Answers
+
+  defp answer({:error, reason}), do: {:error, error(reason)}
+  defp answer(answer), do: answer
+
+  @doc "The exception for a reason that the native code gives."
+  @spec error(term) :: Exception.t()
+  def error({:exception, chain}), do: Python.Error.from_native(chain)
+
+  def error({:encode, reason, place, path}), do: Python.EncodeError.new(reason, place, path)
+  def error({:decode, reason, path}), do: Python.DecodeError.new(reason, path)
+  def error({:error, index, reason}), do: at_index(error(reason), index)
+  def error({:bad_request, text}), do: ArgumentError.exception(text)
+  def error(reason) when is_atom(reason), do: StoppedError.new(reason)
+
+  defp at_index(%Python.Error{} = error, index) do
+    Python.Error.add_note(error, "in the call with index #{index}")
+  end
+
+  defp at_index(error, index) do
+    %{error | message: "#{error.message} (in the call with index #{index})"}
+  end
+
+  defp refused(:overloaded, options), do: OverloadedError.new(options.pool)
+  defp refused(:closed, _options), do: StoppedError.new(:closed)
+
+  defp flags(%{return: :value, erlang: false}), do: 0
+  defp flags(%{return: :object, erlang: false}), do: @return_object
+  defp flags(%{return: :value, erlang: true}), do: @erlang
+  defp flags(%{return: :object, erlang: true}), do: @return_object + @erlang
+end

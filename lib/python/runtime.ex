@@ -1,0 +1,83 @@
+defmodule Python.Runtime do
+  @moduledoc false
+
+  # The interpreter of this VM: found, loaded and started once. The process only remembers what came
+  # of it; it runs no Python. What others want to know is in a persistent term, so that asking costs
+  # nothing and works whatever this process does.
+
+  use GenServer
+
+  alias Python.{Interpreter, NotStartedError}
+
+  @start_timeout 60_000
+
+  def start_link(settings), do: GenServer.start_link(__MODULE__, settings, name: __MODULE__)
+
+  @doc """
+  The interpreter that runs, or the reason why none does.
+  """
+  @spec status() :: {:ok, Interpreter.t()} | {:error, NotStartedError.t()}
+  def status do
+    :persistent_term.get(__MODULE__, {:error, NotStartedError.new(:not_started)})
+  end
+
+  @impl true
+  def init(settings) do
+    Process.flag(:trap_exit, true)
+    :persistent_term.put(__MODULE__, start(settings))
+    {:ok, nil}
+  end
+
+  @impl true
+  def terminate(_reason, _state), do: :persistent_term.erase(__MODULE__)
+
+  # A start that took longer than we waited.
+  @impl true
+  def handle_info(_message, state), do: {:noreply, state}
+
+  defp start(settings) do
+    with {:ok, interpreter} <- Interpreter.find(settings.python_path),
+         :ok <- Interpreter.load(interpreter),
+         :ok <- load_native(),
+         :ok <- initialize(interpreter, settings) do
+      {:ok, interpreter}
+    end
+  end
+
+  defp load_native do
+    case :erlang_python.load() do
+      :ok -> :ok
+      {:error, {_tag, text}} -> {:error, NotStartedError.new(:not_loaded, %{cause: text})}
+    end
+  end
+
+  defp initialize(interpreter, settings) do
+    package = Application.app_dir(:erlang_python, "priv/python/erlang")
+    stack_size = settings.thread_stack_size
+
+    case :erlang_python.runtime_start(interpreter.executable, package, stack_size, self()) do
+      :ok -> await_start(interpreter)
+      :started -> :ok
+      {:failed, text} -> {:error, init_failed(interpreter, text)}
+    end
+  end
+
+  defp await_start(interpreter) do
+    receive do
+      :started -> :ok
+      {:failed, text} -> {:error, init_failed(interpreter, text)}
+    after
+      @start_timeout ->
+        {:error, init_failed(interpreter, "it did not come up within #{@start_timeout} ms")}
+    end
+  end
+
+  defp init_failed(interpreter, cause) do
+    NotStartedError.new(:init_failed, %{
+      what: "the interpreter #{interpreter.executable}",
+      cause: cause,
+      source: interpreter.source,
+      tried: interpreter.tried
+    })
+  end
+end

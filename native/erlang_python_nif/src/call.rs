@@ -1,0 +1,395 @@
+//! What a request asks of Python: resolve, convert, call, convert back.
+
+use crate::atoms;
+use crate::code::{self, Kind};
+use crate::convert::{Decoder, Encoder, Failure, Step, Unconvertible};
+use crate::exception;
+use crate::interpreter::python::{self, Helpers};
+use crate::names;
+use crate::object::Handle;
+use crate::request::Request;
+use crate::stream;
+use crate::term_env::{SavedTerm, TermEnv};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::types::atom::Atom;
+use rustler::types::tuple::get_tuple;
+use rustler::{Encoder as _, Env, ResourceArc, Term};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// An answer, built in the environment that `perform` was given.
+pub struct Outcome {
+    answer: SavedTerm,
+    failed: bool,
+}
+
+impl Outcome {
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// `env` must be the environment that `perform` was given.
+    pub fn into_term(self, env: Env<'_>) -> Term<'_> {
+        self.answer.load(env)
+    }
+}
+
+/// Why an operation gave no value.
+pub enum Error {
+    /// An argument cannot become a Python object.
+    Encode { place: String, what: Unconvertible },
+    /// The result cannot become a term.
+    Decode(Unconvertible),
+    Exception(PyErr),
+    /// One of many calls failed: which, and why.
+    At(usize, Box<Error>),
+    /// The request itself makes no sense. The Elixir side lets none of these through.
+    BadRequest(&'static str),
+}
+
+impl From<PyErr> for Error {
+    fn from(error: PyErr) -> Self {
+        Error::Exception(error)
+    }
+}
+
+impl Error {
+    /// A failure to convert what is to be found at `place`.
+    fn encode(place: impl FnOnce() -> String) -> impl FnOnce(Failure) -> Self {
+        move |failure| match failure {
+            Failure::Value(what) => Error::Encode {
+                place: place(),
+                what,
+            },
+            Failure::Python(error) => Error::Exception(error),
+        }
+    }
+
+    pub fn decode(failure: Failure) -> Self {
+        match failure {
+            Failure::Value(what) => Error::Decode(what),
+            Failure::Python(error) => Error::Exception(error),
+        }
+    }
+
+    /// The reason as Elixir knows it.
+    pub fn into_term<'a>(self, py: Python<'_>, env: Env<'a>) -> Term<'a> {
+        match self {
+            Error::Encode { place, what } => {
+                (atoms::encode(), what.reason.as_str(), place, what.path()).encode(env)
+            }
+            Error::Decode(what) => {
+                (atoms::decode(), what.reason.as_str(), what.path()).encode(env)
+            }
+            Error::Exception(error) => exception::to_term(py, env, &error),
+            Error::At(index, error) => {
+                (atoms::error(), index as u64, error.into_term(py, env)).encode(env)
+            }
+            Error::BadRequest(text) => (atoms::bad_request(), text).encode(env),
+        }
+    }
+}
+
+/// One request at work.
+pub struct Work<'py, 's, 'r, 'a> {
+    pub py: Python<'py>,
+    pub helpers: &'static Helpers,
+    pub request: &'s Request,
+    /// Where the answer is built.
+    pub env: Env<'a>,
+    /// The operation's arguments.
+    pub operands: &'s [Term<'r>],
+}
+
+/// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
+/// panics of ours are answers.
+pub fn perform(
+    py: Python<'_>,
+    request: &Request,
+    operation: Term<'_>,
+    reply: &TermEnv,
+) -> Outcome {
+    let env = reply.env();
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let operation =
+            get_tuple(operation).map_err(|_| Error::BadRequest("an operation is a tuple"))?;
+        let [tag, operands @ ..] = operation.as_slice() else {
+            return Err(Error::BadRequest("an operation has a tag"));
+        };
+        let tag: Atom = tag
+            .decode()
+            .map_err(|_| Error::BadRequest("an operation's tag is an atom"))?;
+        let helpers =
+            python::helpers().ok_or(Error::BadRequest("the interpreter has not started"))?;
+        let work = Work {
+            py,
+            helpers,
+            request,
+            env,
+            operands,
+        };
+        work.dispatch(tag)
+    }));
+    let (answer, failed) = match done {
+        Ok(Ok(term)) => (term, false),
+        Ok(Err(error)) => {
+            let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env)));
+            (env.error_tuple(reason.unwrap_or_else(|_| panicked(env))), true)
+        }
+        Err(_) => (env.error_tuple(panicked(env)), true),
+    };
+    Outcome {
+        answer: SavedTerm::save(answer),
+        failed,
+    }
+}
+
+fn panicked(env: Env<'_>) -> Term<'_> {
+    atoms::panic().to_term(env)
+}
+
+impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
+    fn dispatch(&self, tag: Atom) -> Result<Term<'a>, Error> {
+        if tag == atoms::call() {
+            let result = self.call()?;
+            self.value(&result)
+        } else if tag == atoms::eval() {
+            let result = self.eval()?;
+            self.value(&result)
+        } else if tag == atoms::exec() {
+            self.exec()?;
+            Ok(atoms::ok().to_term(self.env))
+        } else if tag == atoms::map() {
+            self.map()
+        } else if tag == atoms::iter() {
+            stream::open(self, self.call()?)
+        } else if tag == atoms::iter_eval() {
+            stream::open(self, self.eval()?)
+        } else if tag == atoms::next() {
+            stream::next(self)
+        } else if tag == atoms::close() {
+            stream::close(self)
+        } else if tag == atoms::describe() {
+            self.describe()
+        } else {
+            Err(Error::BadRequest("there is no operation of this name"))
+        }
+    }
+
+    /// `{:ok, value}`
+    fn value(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
+        let value = if self.request.flags.return_object() {
+            self.decoder().object(object)
+        } else {
+            self.decoder().value(object).map_err(Error::decode)?
+        };
+        Ok((atoms::ok(), value).encode(self.env))
+    }
+
+    pub fn decoder(&self) -> Decoder<'py, 'a> {
+        let none = if self.request.flags.erlang() {
+            atoms::none()
+        } else {
+            atoms::nil()
+        };
+        Decoder::new(self.py, self.env, none)
+    }
+
+    /// `{:call, target, name, arguments, keywords}`
+    fn call(&self) -> Result<Bound<'py, PyAny>, Error> {
+        let &[target, name, arguments, keywords] = self.operands else {
+            return Err(Error::BadRequest("a call has four operands"));
+        };
+        let callable = self.callable(target, name)?;
+        let mut encoder = Encoder::new(self.py);
+        let arguments = self.arguments(&mut encoder, arguments)?;
+        let keywords = self.keywords(&mut encoder, keywords)?;
+        drop(encoder);
+        self.apply(&callable, &arguments, keywords.as_ref())
+    }
+
+    /// `{:map, target, name, lists_of_arguments, keywords}`
+    fn map(&self) -> Result<Term<'a>, Error> {
+        let &[target, name, calls, keywords] = self.operands else {
+            return Err(Error::BadRequest("a map has four operands"));
+        };
+        let callable = self.callable(target, name)?;
+        let mut encoder = Encoder::new(self.py);
+        let keywords = self.keywords(&mut encoder, keywords)?;
+        let calls: Vec<Term<'r>> = calls
+            .decode()
+            .map_err(|_| Error::BadRequest("the calls are a list"))?;
+        let mut results = Vec::with_capacity(calls.len());
+        for (index, arguments) in calls.into_iter().enumerate() {
+            self.go_on()?;
+            let result = self
+                .arguments(&mut encoder, arguments)
+                .and_then(|arguments| self.apply(&callable, &arguments, keywords.as_ref()))
+                .and_then(|result| {
+                    if self.request.flags.return_object() {
+                        Ok(self.decoder().object(&result))
+                    } else {
+                        self.decoder().value(&result).map_err(Error::decode)
+                    }
+                })
+                .map_err(|error| Error::At(index, Box::new(error)))?;
+            results.push(result);
+        }
+        Ok((atoms::ok(), results).encode(self.env))
+    }
+
+    /// `{:eval, source, variables}`
+    fn eval(&self) -> Result<Bound<'py, PyAny>, Error> {
+        let &[source, variables] = self.operands else {
+            return Err(Error::BadRequest("an eval has two operands"));
+        };
+        let source = self.source(source)?;
+        let mut names = Vec::new();
+        let mut values = Vec::new();
+        let variables: rustler::MapIterator = variables
+            .decode()
+            .map_err(|_| Error::BadRequest("variables are a map"))?;
+        let mut encoder = Encoder::new(self.py);
+        for (key, value) in variables {
+            let name = crate::convert::name_text(key)
+                .ok_or(Error::BadRequest("a variable's name is an atom or a string"))?;
+            let value = encoder
+                .value(value)
+                .map_err(Error::encode(|| format!("variable {name}")))?;
+            names.push(name);
+            values.push(value);
+        }
+        let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names)?;
+        if names.is_empty() {
+            self.run(&code)
+        } else {
+            let values = pyo3::types::PyTuple::new(self.py, values)?;
+            self.apply(&code, values.as_any(), None)
+        }
+    }
+
+    /// `{:exec, source}`
+    fn exec(&self) -> Result<(), Error> {
+        let &[source] = self.operands else {
+            return Err(Error::BadRequest("an exec has one operand"));
+        };
+        let source = self.source(source)?;
+        let code = code::compiled(self.py, self.helpers, Kind::Exec, source, &[])?;
+        self.run(&code).map(drop)
+    }
+
+    /// `{:describe, object, limit}`: its class and its text, `{:ok, {class, text}}`.
+    fn describe(&self) -> Result<Term<'a>, Error> {
+        let &[object, limit] = self.operands else {
+            return Err(Error::BadRequest("a describe has two operands"));
+        };
+        let object = self.handle(object)?;
+        let limit: usize = limit
+            .decode()
+            .map_err(|_| Error::BadRequest("a limit is a number"))?;
+        let described = self
+            .helpers
+            .represent
+            .bind(self.py)
+            .call1((object, limit))?;
+        let described = self.decoder().value(&described).map_err(Error::decode)?;
+        Ok((atoms::ok(), described).encode(self.env))
+    }
+
+    /// Ends a loop of ours when nobody waits for its result any more. Python's own loops are ended
+    /// by an exception, which takes effect between two bytecodes; calls of C functions have none.
+    pub fn go_on(&self) -> Result<(), Error> {
+        if self.request.is_cancelled() {
+            Err(Error::BadRequest("the request was cancelled"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The object of a `%Python.Object{}`'s reference.
+    pub fn handle(&self, reference: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
+        let handle: ResourceArc<Handle> = reference
+            .decode()
+            .map_err(|_| Error::BadRequest("this is no handle to a Python object"))?;
+        Ok(handle.get(self.py))
+    }
+
+    fn callable(&self, target: Term<'r>, name: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
+        let object = if target.is_ref() {
+            self.handle(target)?
+        } else {
+            let module = names::name(self.py, target)?
+                .ok_or(Error::BadRequest("a target is a module's name or an object"))?;
+            module.module(self.py, self.helpers.modules.bind(self.py))?
+        };
+        let name =
+            names::name(self.py, name)?.ok_or(Error::BadRequest("a name is an atom or a string"))?;
+        Ok(name.attribute(object)?)
+    }
+
+    fn arguments(
+        &self,
+        encoder: &mut Encoder<'py, 'r>,
+        arguments: Term<'r>,
+    ) -> Result<Bound<'py, PyAny>, Error> {
+        encoder
+            .arguments(arguments)
+            .map_err(Error::encode(|| "arguments".into()))
+    }
+
+    fn keywords(
+        &self,
+        encoder: &mut Encoder<'py, 'r>,
+        keywords: Term<'r>,
+    ) -> Result<Option<Bound<'py, PyAny>>, Error> {
+        encoder
+            .keywords(keywords)
+            .map_err(Error::encode(|| "keyword arguments".into()))
+    }
+
+    fn apply(
+        &self,
+        callable: &Bound<'py, PyAny>,
+        arguments: &Bound<'py, PyAny>,
+        keywords: Option<&Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyAny>, Error> {
+        let keywords = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+        // SAFETY: the GIL is held; the arguments are a tuple, the keywords a dict or null. A new
+        // reference, or null with an exception set.
+        let result = unsafe {
+            let result = ffi::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords);
+            Bound::from_owned_ptr_or_err(self.py, result)
+        };
+        Ok(result?)
+    }
+
+    /// Runs a code object in `__main__`.
+    fn run(&self, code: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Error> {
+        let main = self.helpers.main.as_ptr();
+        // SAFETY: the GIL is held; a code object and a dict. A new reference, or null with an
+        // exception set.
+        let result = unsafe {
+            let result = ffi::PyEval_EvalCode(code.as_ptr(), main, main);
+            Bound::from_owned_ptr_or_err(self.py, result)
+        };
+        Ok(result?)
+    }
+
+    fn source(&self, source: Term<'r>) -> Result<&'r str, Error> {
+        let binary: rustler::Binary<'r> = source
+            .decode()
+            .map_err(|_| Error::BadRequest("code is a binary"))?;
+        std::str::from_utf8(binary.as_slice()).map_err(|error| Error::Encode {
+            place: "code".into(),
+            what: Unconvertible::new(format!(
+                "Python code is UTF-8, which this is not from byte {} on",
+                error.valid_up_to()
+            )),
+        })
+    }
+}
+
+/// The step to an item of a stream, for paths.
+pub fn item(index: usize) -> impl FnOnce() -> Step {
+    move || Step::Index(index)
+}

@@ -1,0 +1,21 @@
+//! Terms to Python objects and back, in one pass each way. The only place that knows both worlds.
+//!
+//! Both directions recurse, on a stack that is big enough for [`MAX_DEPTH`] levels. What cannot
+//! cross is an [`Unconvertible`] with the path to the element.
+
+mod integer;
+mod to_python;
+mod to_term;
+mod unconvertible;
+
+pub use to_python::{Encoder, name_text};
+pub use to_term::Decoder;
+pub use unconvertible::{Failure, Step, Unconvertible};
+
+/// How deep values may be nested. Python's own recursion limit is of the same size, so little
+/// could be done with deeper ones there.
+pub const MAX_DEPTH: usize = 1_000;
+
+/// How many elements one value may have in all. A structure that shares its parts can be tiny in
+/// Python and endless as a term.
+pub const MAX_ITEMS: usize = 100_000_000;

@@ -1,0 +1,474 @@
+//! Terms to Python objects.
+
+use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer};
+use crate::atoms;
+use crate::names;
+use crate::object::Handle;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::sys;
+use rustler::types::atom::Atom;
+use rustler::{ResourceArc, Term, TermType};
+use std::collections::HashMap;
+use std::ffi::c_char;
+use std::mem::MaybeUninit;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// Keys up to this many bytes are made once per conversion: documents repeat them.
+const INTERNED: usize = 64;
+
+/// One conversion of terms to Python objects.
+pub struct Encoder<'py, 'a> {
+    py: Python<'py>,
+    depth: usize,
+    keys: HashMap<&'a [u8], Bound<'py, PyAny>>,
+}
+
+impl<'py, 'a> Encoder<'py, 'a> {
+    pub fn new(py: Python<'py>) -> Self {
+        Encoder {
+            py,
+            depth: 0,
+            keys: HashMap::new(),
+        }
+    }
+
+    /// The Python object for a term.
+    pub fn value(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        match term.get_type() {
+            TermType::Integer => self.integer(term),
+            TermType::Float => self.float(term),
+            TermType::Atom => self.atom(term, true),
+            TermType::Binary => self.binary(term),
+            TermType::List => self.nested(|encoder| encoder.list(term)),
+            TermType::Tuple => self.nested(|encoder| encoder.tuple(term)),
+            TermType::Map => self.nested(|encoder| encoder.map(term)),
+            other => Err(no_counterpart(other)),
+        }
+    }
+
+    /// The elements of a proper list as a `tuple`, for calls.
+    pub fn arguments(&mut self, list: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let items = elements(list)?;
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let tuple = unsafe { self.owned(ffi::PyTuple_New(items.len() as ffi::Py_ssize_t)) }?;
+        for (at, item) in items.into_iter().enumerate() {
+            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
+            // SAFETY: `tuple` is new and not shared, `at` is within its length; the reference to
+            // `value` is given away.
+            unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
+        }
+        Ok(tuple)
+    }
+
+    /// Keyword arguments as a `dict` with `str` keys, from a map or a list of pairs. None if there
+    /// are none.
+    pub fn keywords(&mut self, keywords: Term<'a>) -> Result<Option<Bound<'py, PyAny>>> {
+        let pairs: Vec<(Term<'a>, Term<'a>)> = if keywords.is_map() {
+            MapIterator::new(keywords).collect()
+        } else {
+            elements(keywords)?
+                .into_iter()
+                .map(|pair| pair.decode().map_err(|_| bad_keyword()))
+                .collect::<std::result::Result<_, Failure>>()?
+        };
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+        for (key, value) in pairs {
+            let name = match key.get_type() {
+                TermType::Atom => self.atom(key, false)?,
+                TermType::Binary => self.key(key)?,
+                _ => return Err(bad_keyword()),
+            };
+            let value = self
+                .value(value)
+                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
+            self.set_item(&dict, &name, &value)?;
+        }
+        Ok(Some(dict))
+    }
+
+    fn nested(
+        &mut self,
+        convert: impl FnOnce(&mut Self) -> Result<Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        if self.depth == MAX_DEPTH {
+            return Err(Unconvertible::new(format!(
+                "values nested deeper than {MAX_DEPTH} levels do not cross"
+            ))
+            .into());
+        }
+        self.depth += 1;
+        let converted = convert(self);
+        self.depth -= 1;
+        converted
+    }
+
+    fn integer(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let (env, raw) = (term.get_env().as_c_arg(), term.as_c_arg());
+        let mut signed = 0i64;
+        // SAFETY: a valid term of a valid environment; the GIL is held.
+        unsafe {
+            if sys::enif_get_int64(env, raw, &mut signed) != 0 {
+                return self.owned(ffi::PyLong_FromLongLong(signed));
+            }
+        }
+        integer::to_python(self.py, term)?
+            .ok_or_else(|| Unconvertible::new("this integer cannot be read").into())
+    }
+
+    fn float(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let mut value = 0f64;
+        // SAFETY: a valid term of a valid environment, known to be a float; the GIL is held.
+        unsafe {
+            sys::enif_get_double(term.get_env().as_c_arg(), term.as_c_arg(), &mut value);
+            self.owned(ffi::PyFloat_FromDouble(value))
+        }
+    }
+
+    /// `floats`: whether `:nan` and the infinities are numbers. As keys they are names.
+    fn atom(&self, term: Term<'a>, floats: bool) -> Result<Bound<'py, PyAny>> {
+        let atom: Atom = term
+            .decode()
+            .map_err(|_| Unconvertible::new("this atom cannot be read"))?;
+        let py = self.py;
+        if atom == atoms::true_() {
+            return Ok(true.into_pyobject(py).map_err(never)?.to_owned().into_any());
+        } else if atom == atoms::false_() {
+            return Ok(false.into_pyobject(py).map_err(never)?.to_owned().into_any());
+        } else if atom == atoms::nil() || atom == atoms::none() || atom == atoms::undefined() {
+            return Ok(py.None().into_bound(py));
+        } else if floats {
+            let float = if atom == atoms::nan() {
+                Some(f64::NAN)
+            } else if atom == atoms::infinity() {
+                Some(f64::INFINITY)
+            } else if atom == atoms::neg_infinity() {
+                Some(f64::NEG_INFINITY)
+            } else {
+                None
+            };
+            if let Some(float) = float {
+                return Ok(float.into_pyobject(py).map_err(never)?.into_any());
+            }
+        }
+        Ok(names::atom(py, term)?)
+    }
+
+    fn binary(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let bytes = bytes(term)?;
+        if std::str::from_utf8(bytes).is_ok() {
+            self.text(bytes)
+        } else {
+            self.bytes(bytes)
+        }
+    }
+
+    /// `bytes` must be valid UTF-8.
+    fn text(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        let data = bytes.as_ptr().cast::<c_char>();
+        // SAFETY: the GIL is held; Python copies the bytes.
+        unsafe {
+            self.owned(ffi::PyUnicode_FromStringAndSize(
+                data,
+                bytes.len() as ffi::Py_ssize_t,
+            ))
+        }
+    }
+
+    fn bytes(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        let data = bytes.as_ptr().cast::<c_char>();
+        // SAFETY: the GIL is held; Python copies the bytes.
+        unsafe {
+            self.owned(ffi::PyBytes_FromStringAndSize(
+                data,
+                bytes.len() as ffi::Py_ssize_t,
+            ))
+        }
+    }
+
+    fn list(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let env = term.get_env();
+        let mut length = 0;
+        // SAFETY: a valid term of a valid environment.
+        if unsafe { sys::enif_get_list_length(env.as_c_arg(), term.as_c_arg(), &mut length) } == 0 {
+            return Err(Unconvertible::new("an improper list has no counterpart in Python").into());
+        }
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let list = unsafe { self.owned(ffi::PyList_New(length as ffi::Py_ssize_t)) }?;
+        let mut rest = term.as_c_arg();
+        let mut at = 0usize;
+        loop {
+            let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+            // SAFETY: `rest` is a list of the environment; head and tail are written when it is a
+            // cell, and read only then.
+            let (item, next) = unsafe {
+                if sys::enif_get_list_cell(
+                    env.as_c_arg(),
+                    rest,
+                    head.as_mut_ptr(),
+                    tail.as_mut_ptr(),
+                ) == 0
+                {
+                    return Ok(list);
+                }
+                (Term::new(env, head.assume_init()), tail.assume_init())
+            };
+            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
+            // SAFETY: `list` is new and not shared, `at` is within its length; the reference to
+            // `value` is given away.
+            unsafe { ffi::PyList_SetItem(list.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
+            rest = next;
+            at += 1;
+        }
+    }
+
+    fn tuple(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let items = rustler::types::tuple::get_tuple(term)
+            .map_err(|_| Unconvertible::new("this tuple cannot be read"))?;
+        if let [tag, data] = items[..]
+            && tag.is_atom()
+            && atoms::bytes() == tag
+            && data.is_binary()
+        {
+            return self.bytes(bytes(data)?);
+        }
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let tuple = unsafe { self.owned(ffi::PyTuple_New(items.len() as ffi::Py_ssize_t)) }?;
+        for (at, item) in items.into_iter().enumerate() {
+            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
+            // SAFETY: as in `list`.
+            unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
+        }
+        Ok(tuple)
+    }
+
+    fn map(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if let Ok(name) = term.map_get(atoms::__struct__()) {
+            return self.structure(term, name);
+        }
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+        for (key, value) in MapIterator::new(term) {
+            let name = match key.get_type() {
+                TermType::Binary => self.key(key),
+                TermType::Atom => self.atom(key, false),
+                _ => self.value(key),
+            }
+            .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
+            let value = self
+                .value(value)
+                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
+            self.set_item(&dict, &name, &value)?;
+        }
+        Ok(dict)
+    }
+
+    fn structure(&self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let name: Option<Atom> = name.decode().ok();
+        if name == Some(atoms::object()) {
+            let handle: ResourceArc<Handle> = term
+                .map_get(atoms::reference())
+                .and_then(|reference| reference.decode())
+                .map_err(|_| Unconvertible::new("this %Python.Object{} holds no object"))?;
+            return Ok(handle.get(self.py));
+        }
+        if name == Some(atoms::bytes_struct()) {
+            let data = term
+                .map_get(atoms::data())
+                .ok()
+                .filter(|data| data.is_binary())
+                .ok_or_else(|| Unconvertible::new("the data of this %Python.Bytes{} is no binary"))?;
+            return self.bytes(bytes(data)?);
+        }
+        let name = name.and_then(|name| name.to_term(term.get_env()).atom_to_string().ok());
+        let name = name.as_deref().unwrap_or("?");
+        let name = name.strip_prefix("Elixir.").unwrap_or(name);
+        Err(Unconvertible::new(format!(
+            "the struct {name} has no counterpart in Python; convert it to a map first"
+        ))
+        .into())
+    }
+
+    /// A binary that is the key of a map.
+    fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let data = bytes(term)?;
+        if data.len() > INTERNED {
+            return self.binary(term);
+        }
+        if let Some(key) = self.keys.get(data) {
+            return Ok(key.clone());
+        }
+        let key = self.binary(term)?;
+        self.keys.insert(data, key.clone());
+        Ok(key)
+    }
+
+    fn set_item(
+        &self,
+        dict: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Result<()> {
+        // SAFETY: a dict of our own; the GIL is held; no reference is given away.
+        if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } == 0 {
+            return Ok(());
+        }
+        let error = PyErr::fetch(self.py);
+        if error.is_instance_of::<pyo3::exceptions::PyTypeError>(self.py) {
+            let kind = key.get_type().name().map(|name| name.to_string());
+            let kind = kind.unwrap_or_else(|_| "value".into());
+            return Err(Unconvertible::new(format!(
+                "a {kind} cannot be the key of a Python dict: it is not hashable"
+            ))
+            .into());
+        }
+        Err(error.into())
+    }
+
+    /// # Safety
+    ///
+    /// `pointer` must be a new reference, or null with an exception set.
+    #[inline]
+    unsafe fn owned(&self, pointer: *mut ffi::PyObject) -> Result<Bound<'py, PyAny>> {
+        // SAFETY: as this function demands.
+        unsafe { Bound::from_owned_ptr_or_err(self.py, pointer) }.map_err(Failure::from)
+    }
+}
+
+/// The pairs of a map.
+struct MapIterator<'a> {
+    env: rustler::Env<'a>,
+    raw: sys::ErlNifMapIterator,
+}
+
+impl<'a> MapIterator<'a> {
+    /// `map` must be a map.
+    fn new(map: Term<'a>) -> Self {
+        let env = map.get_env();
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: a valid map of a valid environment; the iterator is written when that is so.
+        let created = unsafe {
+            sys::enif_map_iterator_create(
+                env.as_c_arg(),
+                map.as_c_arg(),
+                raw.as_mut_ptr(),
+                sys::ErlNifMapIteratorEntry::ERL_NIF_MAP_ITERATOR_HEAD,
+            )
+        };
+        assert_ne!(created, 0, "not a map");
+        MapIterator {
+            env,
+            // SAFETY: just created.
+            raw: unsafe { raw.assume_init() },
+        }
+    }
+}
+
+impl<'a> Iterator for MapIterator<'a> {
+    type Item = (Term<'a>, Term<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut key, mut value) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        let env = self.env.as_c_arg();
+        // SAFETY: the iterator is valid; key and value are written when there is a pair.
+        unsafe {
+            if sys::enif_map_iterator_get_pair(
+                env,
+                &mut self.raw,
+                key.as_mut_ptr(),
+                value.as_mut_ptr(),
+            ) == 0
+            {
+                return None;
+            }
+            sys::enif_map_iterator_next(env, &mut self.raw);
+            Some((
+                Term::new(self.env, key.assume_init()),
+                Term::new(self.env, value.assume_init()),
+            ))
+        }
+    }
+}
+
+impl Drop for MapIterator<'_> {
+    fn drop(&mut self) {
+        // SAFETY: created in `new`, destroyed once.
+        unsafe { sys::enif_map_iterator_destroy(self.env.as_c_arg(), &mut self.raw) }
+    }
+}
+
+fn elements<'a>(list: Term<'a>) -> Result<Vec<Term<'a>>> {
+    list.decode()
+        .map_err(|_| Unconvertible::new("an improper list has no counterpart in Python").into())
+}
+
+/// The bytes of a binary. A bitstring has none.
+fn bytes<'a>(term: Term<'a>) -> Result<&'a [u8]> {
+    let mut binary = MaybeUninit::uninit();
+    // SAFETY: a valid term of a valid environment; the structure is written on success. Its data
+    // lives as long as the environment of the term, which is 'a.
+    unsafe {
+        if sys::enif_inspect_binary(
+            term.get_env().as_c_arg(),
+            term.as_c_arg(),
+            binary.as_mut_ptr(),
+        ) == 0
+        {
+            return Err(no_counterpart(TermType::Binary));
+        }
+        let binary = binary.assume_init();
+        if binary.size == 0 {
+            return Ok(&[]);
+        }
+        Ok(std::slice::from_raw_parts(binary.data, binary.size))
+    }
+}
+
+fn no_counterpart(kind: TermType) -> Failure {
+    let kind = match kind {
+        TermType::Binary => "a bitstring whose size is not a multiple of 8 bits",
+        TermType::Fun => "a function",
+        TermType::Pid => "a pid",
+        TermType::Port => "a port",
+        TermType::Ref => "a reference",
+        _ => "this term",
+    };
+    Unconvertible::new(format!("{kind} has no counterpart in Python")).into()
+}
+
+fn bad_keyword() -> Failure {
+    Unconvertible::new("the names of keyword arguments are atoms or strings").into()
+}
+
+fn never(error: std::convert::Infallible) -> Failure {
+    match error {}
+}
+
+/// The text of a name: an atom, or a binary.
+pub fn name_text(term: Term<'_>) -> Option<String> {
+    if term.is_atom() {
+        term.atom_to_string().ok()
+    } else {
+        let bytes = bytes(term).ok()?;
+        std::str::from_utf8(bytes).ok().map(str::to_owned)
+    }
+}
+
+/// A key as it is written in Elixir, for paths.
+fn key_text(key: Term<'_>) -> String {
+    match key.get_type() {
+        TermType::Binary => match name_text(key) {
+            Some(text) => format!("{text:?}"),
+            None => "<<…>>".into(),
+        },
+        TermType::Atom => name_text(key).map_or_else(|| "…".into(), |text| format!(":{text}")),
+        TermType::Integer | TermType::Float => format!("{key:?}"),
+        TermType::Tuple => "{…}".into(),
+        _ => "…".into(),
+    }
+}

@@ -1,0 +1,334 @@
+//! Python objects to terms.
+
+use super::{Failure, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, integer};
+use crate::atoms;
+use crate::object::Handle;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::sys;
+use rustler::types::atom::Atom;
+use rustler::{Encoder as _, Env, Term};
+use std::ffi::{c_char, c_int};
+use std::mem::MaybeUninit;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+unsafe extern "C" {
+    // In the limited API only since 3.10, exported by every supported libpython.
+    fn PyUnicode_AsUTF8AndSize(
+        unicode: *mut ffi::PyObject,
+        size: *mut ffi::Py_ssize_t,
+    ) -> *const c_char;
+}
+
+/// One conversion of Python objects to terms of an environment.
+pub struct Decoder<'py, 'a> {
+    py: Python<'py>,
+    env: Env<'a>,
+    /// What `None` is.
+    none: Atom,
+    /// The containers that the current element is in, outermost first.
+    path: Vec<*mut ffi::PyObject>,
+    items: usize,
+}
+
+impl<'py, 'a> Decoder<'py, 'a> {
+    pub fn new(py: Python<'py>, env: Env<'a>, none: Atom) -> Self {
+        Decoder {
+            py,
+            env,
+            none,
+            path: Vec::new(),
+            items: 0,
+        }
+    }
+
+    /// The term for an object: a value if it has a counterpart, else a `%Python.Object{}`.
+    pub fn value(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        let pointer = object.as_ptr();
+        // SAFETY: the GIL is held, the object is alive, and each function is given an object of
+        // the type that was just checked.
+        unsafe {
+            if ffi::PyUnicode_Check(pointer) != 0 {
+                self.text(object)
+            } else if pointer == ffi::Py_True() {
+                Ok(atoms::true_().to_term(self.env))
+            } else if pointer == ffi::Py_False() {
+                Ok(atoms::false_().to_term(self.env))
+            } else if ffi::PyLong_Check(pointer) != 0 {
+                self.integer(object)
+            } else if ffi::PyFloat_Check(pointer) != 0 {
+                Ok(self.float(ffi::PyFloat_AsDouble(pointer)))
+            } else if pointer == ffi::Py_None() {
+                Ok(self.none.to_term(self.env))
+            } else if ffi::PyList_Check(pointer) != 0 {
+                self.nested(object, Self::list)
+            } else if ffi::PyDict_Check(pointer) != 0 {
+                self.nested(object, Self::dict)
+            } else if ffi::PyTuple_Check(pointer) != 0 {
+                self.nested(object, Self::tuple)
+            } else if ffi::PyBytes_Check(pointer) != 0 {
+                let (mut data, mut size) = (std::ptr::null_mut(), 0);
+                if ffi::PyBytes_AsStringAndSize(pointer, &mut data, &mut size) != 0 {
+                    return Err(PyErr::fetch(self.py).into());
+                }
+                Ok(self.binary(data.cast(), size as usize))
+            } else if ffi::PyByteArray_Check(pointer) != 0 {
+                let size = ffi::PyByteArray_Size(pointer) as usize;
+                Ok(self.binary(ffi::PyByteArray_AsString(pointer).cast(), size))
+            } else if ffi::Py_TYPE(pointer) == &raw mut ffi::PyMemoryView_Type {
+                let bytes = object.call_method0("tobytes")?;
+                self.value(&bytes)
+            } else {
+                Ok(self.object(object))
+            }
+        }
+    }
+
+    /// A handle to the object itself.
+    pub fn object(&self, object: &Bound<'py, PyAny>) -> Term<'a> {
+        Handle::new(object.clone().unbind()).into_term(self.env)
+    }
+
+    fn nested(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        convert: impl FnOnce(&mut Self, &Bound<'py, PyAny>) -> Result<Term<'a>>,
+    ) -> Result<Term<'a>> {
+        if self.path.contains(&object.as_ptr()) {
+            let kind = type_name(object);
+            return Err(Unconvertible::new(format!(
+                "a {kind} that contains itself has no counterpart as a term"
+            ))
+            .into());
+        }
+        if self.path.len() == MAX_DEPTH {
+            return Err(Unconvertible::new(format!(
+                "values nested deeper than {MAX_DEPTH} levels do not cross"
+            ))
+            .into());
+        }
+        self.path.push(object.as_ptr());
+        let converted = convert(self, object);
+        self.path.pop();
+        converted
+    }
+
+    /// Counts elements before they are converted.
+    fn count(&mut self, items: usize) -> Result<()> {
+        self.items = self.items.saturating_add(items);
+        if self.items > MAX_ITEMS {
+            return Err(Unconvertible::new(format!(
+                "a value with more than {MAX_ITEMS} elements in all does not cross; \
+                 convert it in parts or keep it in Python with `return: :object`"
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    fn integer(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        let mut overflow: c_int = 0;
+        // SAFETY: an int, and the GIL is held.
+        let value =
+            unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow) };
+        if overflow == 0 {
+            // SAFETY: a valid environment.
+            return Ok(unsafe {
+                Term::new(self.env, sys::enif_make_int64(self.env.as_c_arg(), value))
+            });
+        }
+        integer::to_term(self.env, object)?.ok_or_else(|| {
+            Unconvertible::new("an int of this size is beyond the integers of the VM").into()
+        })
+    }
+
+    fn float(&self, value: f64) -> Term<'a> {
+        if value.is_nan() {
+            atoms::nan().to_term(self.env)
+        } else if value == f64::INFINITY {
+            atoms::infinity().to_term(self.env)
+        } else if value == f64::NEG_INFINITY {
+            atoms::neg_infinity().to_term(self.env)
+        } else {
+            value.encode(self.env)
+        }
+    }
+
+    fn text(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        let mut size = 0;
+        // SAFETY: a str, and the GIL is held. The bytes belong to the object, which outlives them.
+        let data = unsafe { PyUnicode_AsUTF8AndSize(object.as_ptr(), &mut size) };
+        if data.is_null() {
+            let error = PyErr::fetch(self.py);
+            if error.is_instance_of::<pyo3::exceptions::PyUnicodeError>(self.py) {
+                return Err(Unconvertible::new(
+                    "a str with a lone surrogate is not valid Unicode and cannot be a binary; \
+                     encode it in Python, for instance with \
+                     `text.encode('utf-8', 'surrogatepass')`",
+                )
+                .into());
+            }
+            return Err(error.into());
+        }
+        Ok(self.binary(data.cast(), size as usize))
+    }
+
+    /// Copies `size` bytes at `data` into a binary.
+    fn binary(&self, data: *const u8, size: usize) -> Term<'a> {
+        let mut term = MaybeUninit::uninit();
+        // SAFETY: enif_make_new_binary gives `size` writable bytes and writes the term; the
+        // callers have `size` readable bytes at `data`, which nobody changes while the GIL is held.
+        unsafe {
+            let target =
+                sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr());
+            if size > 0 {
+                std::ptr::copy_nonoverlapping(data, target, size);
+            }
+            Term::new(self.env, term.assume_init())
+        }
+    }
+
+    fn list(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        // SAFETY: a list, and the GIL is held.
+        let length = unsafe { ffi::PyList_Size(object.as_ptr()) } as usize;
+        self.count(length)?;
+        let mut items = Vec::with_capacity(length);
+        for at in 0..length {
+            // SAFETY: the index is checked by the function: null with an exception if the list has
+            // become shorter (converting an element may run Python code). The borrowed reference
+            // is made a strong one at once.
+            let item = unsafe {
+                let item = ffi::PyList_GetItem(object.as_ptr(), at as ffi::Py_ssize_t);
+                Bound::from_borrowed_ptr_or_err(self.py, item)
+            }
+            .map_err(|_| changed("list"))?;
+            let term = self
+                .value(&item)
+                .map_err(|e| e.inside(|| Step::Index(at)))?;
+            items.push(term.as_c_arg());
+        }
+        let length = length_of(items.len())?;
+        // SAFETY: `items` are terms of this environment.
+        Ok(unsafe {
+            Term::new(
+                self.env,
+                sys::enif_make_list_from_array(self.env.as_c_arg(), items.as_ptr(), length),
+            )
+        })
+    }
+
+    fn tuple(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        // SAFETY: a tuple, and the GIL is held.
+        let length = unsafe { ffi::PyTuple_Size(object.as_ptr()) } as usize;
+        self.count(length)?;
+        if length >= 1 << 24 {
+            return Err(Unconvertible::new(format!(
+                "a tuple of {length} elements is beyond the tuples of the VM (16777215)"
+            ))
+            .into());
+        }
+        let mut items = Vec::with_capacity(length);
+        for at in 0..length {
+            // SAFETY: a tuple does not change; the borrowed reference is made a strong one.
+            let item = unsafe {
+                let item = ffi::PyTuple_GetItem(object.as_ptr(), at as ffi::Py_ssize_t);
+                Bound::from_borrowed_ptr_or_err(self.py, item)
+            }?;
+            let term = self
+                .value(&item)
+                .map_err(|e| e.inside(|| Step::Index(at)))?;
+            items.push(term.as_c_arg());
+        }
+        let length = length_of(items.len())?;
+        // SAFETY: `items` are terms of this environment.
+        Ok(unsafe {
+            Term::new(
+                self.env,
+                sys::enif_make_tuple_from_array(self.env.as_c_arg(), items.as_ptr(), length),
+            )
+        })
+    }
+
+    fn dict(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        // SAFETY: a dict, and the GIL is held.
+        let length = unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize;
+        self.count(length)?;
+        let mut keys = Vec::with_capacity(length);
+        let mut values = Vec::with_capacity(length);
+        let mut position = 0;
+        loop {
+            let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+            // SAFETY: a dict; the borrowed references are made strong ones at once, before any
+            // Python code can run. A dict that changes is noticed below by its length; PyDict_Next
+            // itself stays within its bounds all the same.
+            let (key, value) = unsafe {
+                if ffi::PyDict_Next(object.as_ptr(), &mut position, &mut key, &mut value) == 0 {
+                    break;
+                }
+                (
+                    Bound::from_borrowed_ptr(self.py, key),
+                    Bound::from_borrowed_ptr(self.py, value),
+                )
+            };
+            if keys.len() == length {
+                return Err(changed("dict").into());
+            }
+            let step = || Step::Key(key_text(&key));
+            let key_term = self.value(&key).map_err(|e| e.inside(step))?;
+            let value_term = self.value(&value).map_err(|e| e.inside(step))?;
+            keys.push(key_term.as_c_arg());
+            values.push(value_term.as_c_arg());
+        }
+        // SAFETY: a dict, and the GIL is held.
+        if keys.len() != length || unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize != length {
+            return Err(changed("dict").into());
+        }
+        let mut map = MaybeUninit::uninit();
+        // SAFETY: keys and values are terms of this environment, and of one length.
+        unsafe {
+            if sys::enif_make_map_from_arrays(
+                self.env.as_c_arg(),
+                keys.as_ptr(),
+                values.as_ptr(),
+                keys.len(),
+                map.as_mut_ptr(),
+            ) != 0
+            {
+                return Ok(Term::new(self.env, map.assume_init()));
+            }
+        }
+        Err(Unconvertible::new(
+            "two keys of this dict are the same term (such as 'a' and b'a'), and one would be lost",
+        )
+        .into())
+    }
+}
+
+fn length_of(length: usize) -> Result<u32> {
+    u32::try_from(length).map_err(|_| {
+        Unconvertible::new("more than 4294967295 elements do not fit into one term").into()
+    })
+}
+
+fn changed(kind: &str) -> Failure {
+    Unconvertible::new(format!("this {kind} changed while it was being converted")).into()
+}
+
+fn type_name(object: &Bound<'_, PyAny>) -> String {
+    object
+        .get_type()
+        .name()
+        .map_or_else(|_| "value".into(), |name| name.to_string())
+}
+
+/// A key as it is written in code, for paths.
+fn key_text(key: &Bound<'_, PyAny>) -> String {
+    if let Ok(text) = key.extract::<String>() {
+        format!("{text:?}")
+    } else if let Ok(number) = key.extract::<i64>() {
+        number.to_string()
+    } else {
+        format!("<{}>", type_name(key))
+    }
+}

@@ -1,0 +1,49 @@
+//! Python exceptions as terms.
+
+use crate::atoms;
+use crate::convert::Decoder;
+use crate::interpreter::python;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use rustler::{Encoder, Env, Term};
+
+/// `{:exception, [{data, handle}, …]}`: the exception and its causes, outermost first, as
+/// `priv/python/erlang/_errors.py` describes them.
+pub fn to_term<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
+    let chain = describe(py, env, error).unwrap_or_else(|_| vec![bare(py, env, error)]);
+    (atoms::exception(), chain).encode(env)
+}
+
+fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Term<'a>>> {
+    let helpers = python::helpers().ok_or_else(|| PyErr::fetch(py))?;
+    let chain = helpers.describe.bind(py).call1((error.value(py),))?;
+    let chain = chain.cast_into::<PyList>()?;
+    let mut decoder = Decoder::new(py, env, atoms::nil());
+    chain
+        .iter()
+        .map(|entry| {
+            let entry = entry.cast_into::<PyTuple>()?;
+            let data = decoder
+                .value(&entry.get_item(0)?)
+                .map_err(|_| pyo3::exceptions::PyValueError::new_err("cannot be described"))?;
+            Ok((data, decoder.object(&entry.get_item(1)?)).encode(env))
+        })
+        .collect()
+}
+
+/// What is left when an exception cannot even be described, for want of memory or because its
+/// class resists: its type.
+fn bare<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
+    let name = error
+        .get_type(py)
+        .qualname()
+        .map_or_else(|_| "Exception".into(), |name| name.to_string());
+    let decoder = Decoder::new(py, env, atoms::nil());
+    let data = [("type", name)];
+    let data: std::collections::HashMap<_, _> = data.into_iter().collect();
+    (
+        data.encode(env),
+        decoder.object(error.value(py).as_any()),
+    )
+        .encode(env)
+}

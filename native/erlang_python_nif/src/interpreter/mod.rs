@@ -1,0 +1,16 @@
+//! The one interpreter of this VM, and the threads that enter it.
+//!
+//! Rules: no Python code runs on a scheduler's own stack (`stack`); a thread that has entered
+//! Python keeps its thread state for good, so that `threading.local` and context variables last;
+//! nothing here is called with a lock held.
+
+pub mod interrupt;
+pub mod python;
+pub mod reaper;
+mod stack;
+mod start;
+mod thread;
+
+pub use stack::stack_size;
+pub use start::{Start, is_started, start};
+pub use thread::{PythonThread, enter};

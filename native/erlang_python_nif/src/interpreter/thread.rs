@@ -1,0 +1,109 @@
+//! Entering Python from a thread.
+
+use super::stack;
+use crate::request::Request;
+use pyo3::{Python, ffi};
+use std::cell::OnceCell;
+use std::ffi::{c_long, c_ulong};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+unsafe extern "C" {
+    // In the limited API since 3.2, but not declared by pyo3-ffi.
+    fn PyThread_get_thread_ident() -> c_ulong;
+}
+
+/// A thread that has entered Python, and the requests that it is running: one, or more when a
+/// callback into Elixir calls Python again.
+pub struct PythonThread {
+    /// `threading.get_ident()`.
+    ident: c_ulong,
+    running: Mutex<Vec<Arc<Request>>>,
+}
+
+thread_local! {
+    static THREAD: OnceCell<Arc<PythonThread>> = const { OnceCell::new() };
+}
+
+/// Runs `work` attached to the interpreter (holding the GIL), on a stack that Python's own limits
+/// fit. To be called on dirty schedulers and on our own threads only: it waits for the GIL.
+///
+/// # Panics
+///
+/// When the system has no memory for the stack; the caller's NIF turns that into an error.
+pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
+    let attached = || {
+        let thread = THREAD.with(|cell| Arc::clone(cell.get_or_init(PythonThread::register)));
+        Python::attach(|py| work(py, &thread))
+    };
+    if on_scheduler() {
+        stack::on_big_stack(attached).expect("no memory for a Python stack")
+    } else {
+        attached()
+    }
+}
+
+fn on_scheduler() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { rustler::sys::enif_thread_type() != 0 }
+}
+
+impl PythonThread {
+    /// Gives the current thread a thread state, which it keeps.
+    fn register() -> Arc<Self> {
+        // SAFETY: the interpreter is started (nobody gets here before). The state made by Ensure
+        // is left attached once for all, so that the matching Release never comes: creating and
+        // destroying it per call would cost 760 ns and lose `threading.local`.
+        unsafe {
+            ffi::PyGILState_Ensure();
+            ffi::PyEval_SaveThread();
+        }
+        Arc::new(PythonThread {
+            // SAFETY: no preconditions.
+            ident: unsafe { PyThread_get_thread_ident() },
+            running: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub fn ident(&self) -> u64 {
+        self.ident as u64
+    }
+
+    pub fn begin(&self, request: &Arc<Request>) {
+        self.lock().push(Arc::clone(request));
+    }
+
+    /// The end of a request: from here on no interrupt can be aimed at it, and one that was and
+    /// has not struck yet is taken back, so that it never hits the next.
+    pub fn end(&self, _py: Python<'_>, request: &Arc<Request>) {
+        let mut running = self.lock();
+        if let Some(at) = running.iter().rposition(|r| Arc::ptr_eq(r, request)) {
+            running.remove(at);
+        }
+        if request.was_interrupted() {
+            // SAFETY: `_py` proves that the GIL is held. A null exception takes a pending one back.
+            unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut()) };
+        }
+    }
+
+    /// Raises `exception` in the thread if it is at `request`, and nowhere deeper. The lock is the
+    /// one that `end` takes, so the request cannot end meanwhile.
+    pub fn interrupt(
+        &self,
+        request: &Arc<Request>,
+        exception: &pyo3::Bound<'_, pyo3::PyAny>,
+    ) -> bool {
+        let running = self.lock();
+        let innermost = running.last().is_some_and(|r| Arc::ptr_eq(r, request));
+        if innermost {
+            request.mark_interrupted();
+            // SAFETY: the GIL is held (`exception` is bound to it), and the exception is a class.
+            unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, exception.as_ptr()) };
+        }
+        innermost
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Request>>> {
+        // Only ever taken with the GIL held, so nobody waits for the GIL while holding it.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,29 @@
+//! CPython inside the BEAM.
+//!
+//! From the outside in, each layer calling only the next:
+//!
+//! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
+//! - `pool`, `worker`, `request`: which thread runs what, who is answered, who gave up.
+//! - `call`, `stream`: what a request asks of Python.
+//! - `names`, `code`, `object`, `exception`: what Python keeps for us between two calls.
+//! - `convert/`: terms to objects and back; the only place that knows both.
+//! - `interpreter/`: the one interpreter, its threads, their stacks.
+//! - `term_env`: environments for terms that outlive a NIF, and sending them.
+
+mod atoms;
+mod call;
+mod code;
+mod convert;
+mod exception;
+mod interpreter;
+mod names;
+mod nif;
+mod object;
+mod pool;
+mod request;
+mod stream;
+mod term_env;
+mod watchdog;
+mod worker;
+
+rustler::init!("erlang_python");

@@ -1,0 +1,73 @@
+//! `request_*`: what callers ask for.
+
+use crate::atoms;
+use crate::pool::Submitted;
+use crate::request::{Flags, Progress, Request, Ticket};
+use crate::term_env::Sender;
+use crate::worker::PoolHandle;
+use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Puts a request into the pool's queue. The answer comes to the calling process as
+/// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`.
+#[rustler::nif]
+fn request_submit<'a>(
+    env: Env<'a>,
+    pool: ResourceArc<PoolHandle>,
+    reference: Term<'a>,
+    flags: u32,
+    operation: Term<'a>,
+) -> Term<'a> {
+    let request = Request::new(
+        env.pid(),
+        Flags::new(flags),
+        Arc::clone(&pool.0),
+        reference,
+        operation,
+    );
+    match pool.0.submit(Arc::clone(&request), Sender::scheduler(env)) {
+        Submitted::Queued => ResourceArc::new(Ticket(request)).encode(env),
+        Submitted::Overloaded => atoms::overloaded().to_term(env),
+        Submitted::Closed => atoms::closed().to_term(env),
+    }
+}
+
+/// Ties the request to the life of `owner`, for requests whose ticket others may hold.
+#[rustler::nif]
+fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> Atom {
+    if env.monitor(&ticket, &owner).is_none() {
+        ticket.0.cancel(false);
+    }
+    atoms::ok()
+}
+
+/// Claims the answer. True the first time only: an answer can be waited for once.
+#[rustler::nif]
+fn request_claim(ticket: ResourceArc<Ticket>) -> bool {
+    ticket.0.claim()
+}
+
+/// Gives the request up. Says how far it was: `:queued`, `:running` or `:answered`, in which case
+/// the answer is in the mailbox or about to be. With `listens` and `:running`, the message
+/// `{reference, {:location, file, line, function, code}}` follows, unless `request_close` is
+/// called before.
+#[rustler::nif]
+fn request_cancel(ticket: ResourceArc<Ticket>, listens: bool) -> Atom {
+    let progress = ticket.0.cancel(listens);
+    if listens && progress != Progress::Answered {
+        let stats = &ticket.0.pool.stats;
+        stats.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+    match progress {
+        Progress::Queued => atoms::queued(),
+        Progress::Running => atoms::running(),
+        Progress::Answered => atoms::answered(),
+    }
+}
+
+/// Stops listening for the place. False if it is in the mailbox already, or about to be.
+#[rustler::nif]
+fn request_close(ticket: ResourceArc<Ticket>) -> bool {
+    ticket.0.stop_listening()
+}

@@ -1,0 +1,48 @@
+//! `runtime_*`: the interpreter as a whole.
+
+use crate::atoms;
+use crate::interpreter::{self, Start, reaper};
+use rustler::{Atom, Encoder, Env, LocalPid, Term};
+
+/// Begins to start the interpreter; `:started` or `{:failed, text}` follows as a message. `:started`
+/// at once if it has been started before.
+#[rustler::nif(schedule = "DirtyIo")]
+fn runtime_start<'a>(
+    env: Env<'a>,
+    program: String,
+    package: String,
+    stack_size: usize,
+    owner: LocalPid,
+) -> Term<'a> {
+    if interpreter::is_started() {
+        return atoms::started().to_term(env);
+    }
+    let start = Start {
+        program,
+        package,
+        stack_size,
+        owner,
+    };
+    match interpreter::start(start) {
+        Ok(()) => atoms::ok().to_term(env),
+        Err(error) => (atoms::failed(), error.to_string()).encode(env),
+    }
+}
+
+/// Whether the interpreter has started, in this VM's life.
+#[rustler::nif]
+fn runtime_started() -> bool {
+    interpreter::is_started()
+}
+
+/// How many references to Python objects wait to be given up.
+#[rustler::nif]
+fn runtime_pending_releases() -> usize {
+    reaper::pending()
+}
+
+/// The version of this library.
+#[rustler::nif]
+fn runtime_nif_version() -> (Atom, &'static str) {
+    (atoms::ok(), env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,56 @@
+//! `worker_*`: those who drain a pool's queue.
+
+use crate::atoms;
+use crate::term_env::Sender;
+use crate::worker::{self, Drained, PoolHandle, Slot, Wake, Worker, WorkerHandle};
+use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use std::sync::{Condvar, Mutex};
+
+/// The right to be on a dirty scheduler, if less than `limit` workers have it. It ends when it is
+/// no longer held.
+#[rustler::nif]
+fn worker_slot<'a>(env: Env<'a>, limit: usize) -> Term<'a> {
+    match Slot::claim(limit) {
+        Some(slot) => ResourceArc::new(slot).encode(env),
+        None => atoms::none().to_term(env),
+    }
+}
+
+/// A worker that is the calling process: woken by the message `:drain`, it is to call
+/// `worker_drain/1`.
+#[rustler::nif]
+fn worker_new<'a>(
+    env: Env<'a>,
+    pool: ResourceArc<PoolHandle>,
+    id: u64,
+    slot: ResourceArc<Slot>,
+) -> Term<'a> {
+    let pid = env.pid();
+    let handle = ResourceArc::new(WorkerHandle {
+        worker: Worker::new(id, Wake::Process(pid)),
+        pool: pool.0.clone(),
+        _slot: slot,
+    });
+    // The calling process is alive, so it can be watched.
+    let _ = env.monitor(&handle, &pid);
+    handle.encode(env)
+}
+
+/// A worker that is a thread of its own, which ends with the pool.
+#[rustler::nif(schedule = "DirtyIo")]
+fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Term<'a> {
+    let worker = Worker::new(id, Wake::Thread(Mutex::new(false), Condvar::new()));
+    match worker::spawn(pool.0.clone(), worker) {
+        Ok(()) => atoms::ok().to_term(env),
+        Err(error) => env.error_tuple(error.to_string()),
+    }
+}
+
+/// Runs what waits. `:idle` when nothing does any more, `:stop` when the worker is to end.
+#[rustler::nif(schedule = "DirtyIo")]
+fn worker_drain(env: Env<'_>, worker: ResourceArc<WorkerHandle>) -> Atom {
+    match worker::drain(&worker.pool, &worker.worker, Sender::scheduler(env)) {
+        Drained::Idle => atoms::idle(),
+        Drained::Stop => atoms::stop(),
+    }
+}

@@ -1,0 +1,52 @@
+//! Handles: Python objects that the BEAM's garbage collector owns.
+
+use crate::atoms;
+use crate::interpreter::reaper;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use std::ptr::NonNull;
+
+/// What a `%Python.Object{}` refers to: one strong reference.
+pub struct Handle(NonNull<ffi::PyObject>);
+
+// SAFETY: the object is only touched with the GIL held (`get` asks for proof of it), and given up
+// by the reaper.
+unsafe impl Send for Handle {}
+// SAFETY: as above; the pointer itself never changes.
+unsafe impl Sync for Handle {}
+
+#[rustler::resource_impl]
+impl Resource for Handle {}
+
+impl Handle {
+    pub fn new(object: Py<PyAny>) -> Self {
+        // SAFETY: a `Py` is never null.
+        Handle(unsafe { NonNull::new_unchecked(object.into_ptr()) })
+    }
+
+    pub fn get<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        // SAFETY: the handle has a strong reference, and the GIL is held.
+        unsafe { Bound::from_borrowed_ptr(py, self.0.as_ptr()) }
+    }
+
+    /// The struct that Elixir knows.
+    pub fn into_term(self, env: Env<'_>) -> Term<'_> {
+        let keys = [
+            atoms::__struct__().to_term(env),
+            atoms::reference().to_term(env),
+        ];
+        let values = [
+            atoms::object().to_term(env),
+            ResourceArc::new(self).encode(env),
+        ];
+        Term::map_from_term_arrays(env, &keys, &values).expect("two different keys")
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // On a scheduler, as a rule: it must not wait for the GIL.
+        reaper::release(self.0);
+    }
+}

@@ -1,0 +1,401 @@
+//! Which request runs next, and who has to be woken for it.
+//!
+//! Every lock in this file is held for a few instructions and never while the GIL is waited for,
+//! so schedulers may take them.
+
+use crate::request::Request;
+use crate::term_env::Sender;
+use crate::worker::Worker;
+use rustler::LocalPid;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A pool's queue with its workers, as native code sees them.
+pub struct Pool {
+    queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
+    /// The `Python.Pool` process. It is told of workers that no longer count.
+    pub owner: LocalPid,
+    pub stats: Stats,
+}
+
+/// Counts since the pool started, and what is going on now.
+#[derive(Default)]
+pub struct Stats {
+    pub busy: AtomicUsize,
+    pub done: AtomicU64,
+    pub failed: AtomicU64,
+    pub timed_out: AtomicU64,
+}
+
+/// What became of a request that was handed in.
+pub enum Submitted {
+    Queued,
+    Overloaded,
+    Closed,
+}
+
+/// What a worker is to do next.
+pub enum Next {
+    Run(Arc<Request>),
+    /// Nothing waits; the worker counts as idle from now on and will be woken.
+    Idle,
+    /// The pool is gone or the worker was replaced.
+    Stop,
+}
+
+impl Pool {
+    pub fn new(owner: LocalPid, max_queue: usize) -> Self {
+        Pool {
+            queue: Mutex::new(Queue::new(max_queue)),
+            owner,
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn submit(&self, request: Arc<Request>, sender: Sender) -> Submitted {
+        let pushed = self.lock().push(request);
+        match pushed {
+            Ok(Some(worker)) => {
+                self.wake(worker, sender);
+                Submitted::Queued
+            }
+            Ok(None) => Submitted::Queued,
+            Err(Refused::Full) => Submitted::Overloaded,
+            Err(Refused::Closed) => Submitted::Closed,
+        }
+    }
+
+    /// Counts a woken worker as arrived. To be called once it holds the GIL: until then others
+    /// need not be woken for what it is going to run.
+    pub fn arrived(&self, worker: &Worker) {
+        let mut queue = self.lock();
+        if worker.take_announced() {
+            queue.coming -= 1;
+        }
+    }
+
+    pub fn next(&self, worker: &Arc<Worker>, sender: Sender) -> Next {
+        if worker.is_stopped() {
+            return Next::Stop;
+        }
+        let popped = self.lock().pop(worker);
+        match popped {
+            Popped::Request(request, wake) => {
+                if let Some(other) = wake {
+                    self.wake(other, sender);
+                }
+                Next::Run(request)
+            }
+            Popped::Nothing => Next::Idle,
+            Popped::Closed => Next::Stop,
+        }
+    }
+
+    /// A queued request was cancelled and takes no place any more.
+    pub fn forget_one(&self) {
+        self.lock().forget_one();
+    }
+
+    /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
+    /// longer follow goes to another one.
+    pub fn remove(&self, worker: &Arc<Worker>, sender: Sender) {
+        let wake = {
+            let mut queue = self.lock();
+            queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
+            if worker.take_announced() {
+                queue.coming -= 1;
+            }
+            queue.whom_to_wake()
+        };
+        if let Some(other) = wake {
+            self.wake(other, sender);
+        }
+    }
+
+    /// Refuses further requests and hands back those that wait.
+    pub fn close(&self, sender: Sender) -> Vec<Arc<Request>> {
+        let (waiting, idle) = self.lock().close();
+        for worker in idle {
+            worker.wake(sender);
+        }
+        waiting
+    }
+
+    pub fn queued(&self) -> usize {
+        self.lock().live
+    }
+
+    fn wake(&self, worker: Arc<Worker>, sender: Sender) {
+        // A worker whose process is gone cannot come: the next one does.
+        if !worker.wake(sender) {
+            self.remove(&worker, sender);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<Arc<Request>, Arc<Worker>>> {
+        // Nothing in the queue's methods can panic half-way, so a poisoned lock is still whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the queue asks of a request: may it still run?
+pub trait Start {
+    /// Claims the request for running. False if it was cancelled before.
+    fn start(&self) -> bool;
+}
+
+/// What the queue asks of a worker.
+pub trait Announce {
+    /// Notes that a wake-up is on its way to the worker.
+    fn announce(&self);
+}
+
+impl<T: Start> Start for Arc<T> {
+    fn start(&self) -> bool {
+        T::start(self)
+    }
+}
+
+impl<T: Announce> Announce for Arc<T> {
+    fn announce(&self) {
+        T::announce(self);
+    }
+}
+
+enum Refused {
+    Full,
+    Closed,
+}
+
+enum Popped<R, W> {
+    /// A request that now runs, and a worker to be woken for what is left.
+    Request(R, Option<W>),
+    Nothing,
+    Closed,
+}
+
+/// First in, first out, bounded.
+///
+/// While requests wait, at least one worker is on its way (`coming`) or none is idle. One is
+/// enough: the worker that pops a request announces the next one if more are left, so that a
+/// request that blocks holds back only itself, and a burst of short ones is served by few workers
+/// that do not fight for the GIL.
+struct Queue<R, W> {
+    waiting: VecDeque<R>,
+    /// The last to go idle is the first to be woken: its stack and caches are warm.
+    idle: Vec<W>,
+    coming: usize,
+    /// How many of `waiting` were not cancelled.
+    live: usize,
+    limit: usize,
+    closed: bool,
+}
+
+impl<R: Start, W: Announce> Queue<R, W> {
+    fn new(limit: usize) -> Self {
+        Queue {
+            waiting: VecDeque::new(),
+            idle: Vec::new(),
+            coming: 0,
+            live: 0,
+            limit,
+            closed: false,
+        }
+    }
+
+    fn push(&mut self, request: R) -> Result<Option<W>, Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        // Those that a worker is about to take do not wait.
+        let taken = self.coming + self.idle.len();
+        if self.live >= self.limit.saturating_add(taken) {
+            return Err(Refused::Full);
+        }
+        self.waiting.push_back(request);
+        self.live += 1;
+        Ok(self.whom_to_wake())
+    }
+
+    fn pop(&mut self, worker: &W) -> Popped<R, W>
+    where
+        W: Clone,
+    {
+        if self.closed {
+            return Popped::Closed;
+        }
+        while let Some(request) = self.waiting.pop_front() {
+            if request.start() {
+                self.live -= 1;
+                return Popped::Request(request, self.whom_to_wake());
+            }
+        }
+        self.idle.push(worker.clone());
+        Popped::Nothing
+    }
+
+    fn whom_to_wake(&mut self) -> Option<W> {
+        if self.live == 0 || self.coming > 0 {
+            return None;
+        }
+        let worker = self.idle.pop()?;
+        worker.announce();
+        self.coming += 1;
+        Some(worker)
+    }
+
+    fn forget_one(&mut self) {
+        self.live = self.live.saturating_sub(1);
+        // Cancelled requests leave when they are popped. Should nothing be popped for long (all
+        // workers busy), throw them out before they pile up. `start` must not be asked here: it
+        // would claim the live ones.
+        if self.waiting.len() > 64 && self.live == 0 {
+            self.waiting.clear();
+        }
+    }
+
+    fn close(&mut self) -> (Vec<R>, Vec<W>) {
+        self.closed = true;
+        self.live = 0;
+        (
+            self.waiting.drain(..).collect(),
+            self.idle.drain(..).collect(),
+        )
+    }
+}
+
+/// Adds one to a counter while it lives.
+pub struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    pub fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Counted(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    struct Job {
+        number: u32,
+        cancelled: Cell<bool>,
+    }
+
+    impl Start for Rc<Job> {
+        fn start(&self) -> bool {
+            !self.cancelled.get()
+        }
+    }
+
+    #[derive(Clone)]
+    struct Hand(Rc<Cell<bool>>);
+
+    impl Announce for Hand {
+        fn announce(&self) {
+            self.0.set(true);
+        }
+    }
+
+    fn job(number: u32) -> Rc<Job> {
+        Rc::new(Job {
+            number,
+            cancelled: Cell::new(false),
+        })
+    }
+
+    fn hand() -> Hand {
+        Hand(Rc::new(Cell::new(false)))
+    }
+
+    fn popped(queue: &mut Queue<Rc<Job>, Hand>, worker: &Hand) -> Option<(u32, bool)> {
+        match queue.pop(worker) {
+            Popped::Request(job, wake) => Some((job.number, wake.is_some())),
+            Popped::Nothing | Popped::Closed => None,
+        }
+    }
+
+    #[test]
+    fn requests_leave_in_the_order_in_which_they_came() {
+        let mut queue = Queue::new(10);
+        let worker = hand();
+        for number in 1..=3 {
+            assert!(matches!(queue.push(job(number)), Ok(None)));
+        }
+        for number in 1..=3 {
+            assert_eq!(popped(&mut queue, &worker), Some((number, false)));
+        }
+        assert_eq!(popped(&mut queue, &worker), None);
+    }
+
+    #[test]
+    fn one_idle_worker_is_woken_for_the_first_request_and_one_more_when_it_pops() {
+        let mut queue = Queue::new(10);
+        let (first, second) = (hand(), hand());
+        assert_eq!(popped(&mut queue, &first), None);
+        assert_eq!(popped(&mut queue, &second), None);
+
+        let woken = queue.push(job(1)).ok().flatten().expect("someone is idle");
+        assert!(woken.0.get(), "the wake-up was announced");
+        assert!(matches!(queue.push(job(2)), Ok(None)), "one is on its way");
+        assert!(matches!(queue.push(job(3)), Ok(None)));
+
+        queue.coming -= 1;
+        assert_eq!(popped(&mut queue, &woken), Some((1, true)));
+        assert_eq!(popped(&mut queue, &woken), Some((2, false)));
+    }
+
+    #[test]
+    fn a_cancelled_request_is_passed_over_and_takes_no_place() {
+        let mut queue = Queue::new(2);
+        let worker = hand();
+        let (first, second) = (job(1), job(2));
+        assert!(queue.push(first.clone()).is_ok());
+        assert!(queue.push(second).is_ok());
+        assert!(matches!(queue.push(job(3)), Err(Refused::Full)));
+
+        first.cancelled.set(true);
+        queue.forget_one();
+        assert!(queue.push(job(4)).is_ok());
+        assert_eq!(popped(&mut queue, &worker), Some((2, false)));
+        assert_eq!(popped(&mut queue, &worker), Some((4, false)));
+        assert_eq!(popped(&mut queue, &worker), None);
+    }
+
+    #[test]
+    fn a_queue_of_cancelled_requests_is_emptied_without_a_pop() {
+        let mut queue = Queue::<_, Hand>::new(100);
+        for _ in 0..4 {
+            let jobs: Vec<_> = (0..100).map(job).collect();
+            for job in &jobs {
+                assert!(queue.push(job.clone()).is_ok());
+            }
+            for job in &jobs {
+                job.cancelled.set(true);
+                queue.forget_one();
+            }
+        }
+        assert!(queue.waiting.len() <= 100);
+    }
+
+    #[test]
+    fn a_closed_queue_refuses_and_hands_back_what_waited() {
+        let mut queue = Queue::new(10);
+        let worker = hand();
+        assert!(queue.push(job(1)).is_ok());
+        let (waiting, idle) = queue.close();
+        assert_eq!((waiting.len(), idle.len()), (1, 0));
+        assert!(matches!(queue.push(job(2)), Err(Refused::Closed)));
+        assert!(matches!(queue.pop(&worker), Popped::Closed));
+    }
+}

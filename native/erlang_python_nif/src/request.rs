@@ -1,0 +1,274 @@
+//! One piece of work for Python: who asked, what for, and how far it is.
+//!
+//! The state changes by compare-and-swap only, and whoever wins decides: an answer is sent at
+//! most once, never after the caller gave up, and a request that was cancelled in the queue never
+//! runs.
+
+use crate::interpreter::PythonThread;
+use crate::pool::{Pool, Start};
+use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::watchdog;
+use crate::worker::Worker;
+use rustler::{Encoder, Env, LocalPid, Resource, Term};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+/// An answer has been sent, or is being sent this moment.
+const ANSWERED: u8 = 2;
+/// The caller gave up and still listens for the place where Python was.
+const CANCELLED: u8 = 3;
+/// The caller gave up and listens no more.
+const CLOSED: u8 = 4;
+
+pub struct Request {
+    state: AtomicU8,
+    caller: LocalPid,
+    pub flags: Flags,
+    pub pool: Arc<Pool>,
+    body: Mutex<Option<Arc<Body>>>,
+    /// Where it runs, while it runs.
+    place: Mutex<Option<Place>>,
+    /// An interrupt was aimed at it, and may still be pending in its thread.
+    interrupted: AtomicBool,
+    /// Somebody waits for the answer, or has.
+    claimed: AtomicBool,
+}
+
+/// The terms of a request, freed as soon as it is over.
+pub struct Body {
+    env: TermEnv,
+    reference: SavedTerm,
+    operation: SavedTerm,
+}
+
+// SAFETY: only the thread that runs the request uses the environment (`operation`). All others
+// read `reference`, an immutable term in it, to copy it elsewhere (`Request::send`).
+unsafe impl Sync for Body {}
+
+impl Body {
+    /// What is asked of Python. For the thread that runs the request.
+    pub fn operation(&self) -> Term<'_> {
+        self.env.term(self.operation)
+    }
+}
+
+/// How the answer is to look.
+#[derive(Clone, Copy)]
+pub struct Flags(u32);
+
+impl Flags {
+    pub fn new(bits: u32) -> Self {
+        Flags(bits)
+    }
+
+    /// The result stays in Python; the answer is a handle.
+    pub fn return_object(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// The caller speaks Erlang: `None` is `none`.
+    pub fn erlang(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// The request is cancelled when its ticket is no longer held.
+    fn cancel_on_drop(self) -> bool {
+        self.0 & 4 != 0
+    }
+}
+
+#[derive(Clone)]
+pub struct Place {
+    pub thread: Arc<PythonThread>,
+    pub worker: Arc<Worker>,
+}
+
+/// How far a request was when it was cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    Queued,
+    Running,
+    /// Too late: the answer is there or on its way.
+    Answered,
+}
+
+impl Request {
+    pub fn new(
+        caller: LocalPid,
+        flags: Flags,
+        pool: Arc<Pool>,
+        reference: Term<'_>,
+        operation: Term<'_>,
+    ) -> Arc<Self> {
+        let env = TermEnv::new();
+        let reference = env.copy(reference);
+        let operation = env.copy(operation);
+        Arc::new(Request {
+            state: AtomicU8::new(QUEUED),
+            caller,
+            flags,
+            pool,
+            body: Mutex::new(Some(Arc::new(Body {
+                env,
+                reference,
+                operation,
+            }))),
+            place: Mutex::new(None),
+            interrupted: AtomicBool::new(false),
+            claimed: AtomicBool::new(false),
+        })
+    }
+
+    pub fn body(&self) -> Option<Arc<Body>> {
+        lock(&self.body).clone()
+    }
+
+    /// Sends what `build` makes of it, as `{reference, answer}`, if nobody has answered or
+    /// cancelled the request yet. Says whether it was sent.
+    pub fn answer(
+        &self,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        // The body first: once the state says answered, the one who runs the request may free it.
+        let Some(body) = self.body() else {
+            return false;
+        };
+        let answered = self.change(RUNNING, ANSWERED) || self.change(QUEUED, ANSWERED);
+        if answered {
+            self.send(&body, sender, env, build);
+        }
+        answered
+    }
+
+    /// Tells the caller, who gave up, where Python was. Says whether it still listened.
+    pub fn tell_location(
+        &self,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        let Some(body) = self.body() else {
+            return false;
+        };
+        let told = self.change(CANCELLED, CLOSED);
+        if told {
+            self.send(&body, sender, env, build);
+        }
+        told
+    }
+
+    /// The caller stops listening for the place. False if it was told already.
+    pub fn stop_listening(&self) -> bool {
+        self.change(CANCELLED, CLOSED)
+    }
+
+    /// Gives the request up. Python is interrupted if it is at it, and the pool sees to it that
+    /// its strength is kept.
+    pub fn cancel(self: &Arc<Self>, listens: bool) -> Progress {
+        let state = if listens { CANCELLED } else { CLOSED };
+        if self.change(QUEUED, state) {
+            self.pool.forget_one();
+            self.forget_body();
+            Progress::Queued
+        } else if self.change(RUNNING, state) {
+            watchdog::watch(Arc::clone(self));
+            Progress::Running
+        } else {
+            Progress::Answered
+        }
+    }
+
+    /// True the first time only.
+    pub fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), CANCELLED | CLOSED)
+    }
+
+    pub fn place(&self) -> Option<Place> {
+        lock(&self.place).clone()
+    }
+
+    pub fn enter(&self, place: Place) {
+        *lock(&self.place) = Some(place);
+    }
+
+    pub fn leave(&self) {
+        *lock(&self.place) = None;
+    }
+
+    pub fn mark_interrupted(&self) {
+        self.interrupted.store(true, Ordering::Release);
+    }
+
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
+    /// Frees the terms that came with the request.
+    pub fn forget_body(&self) {
+        let body = lock(&self.body).take();
+        drop(body);
+    }
+
+    fn send(
+        &self,
+        body: &Body,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        env.send(sender, &self.caller, |env| {
+            let reference = body.env.term(body.reference).in_env(env);
+            (reference, build(env)).encode(env)
+        });
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+impl Start for Request {
+    fn start(&self) -> bool {
+        self.change(QUEUED, RUNNING)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section here is one assignment or clone.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The caller's hold on its request.
+///
+/// For a call that is waited for, nobody but the caller's own heap has it: when the caller dies,
+/// its heap goes, and the request is cancelled with it. That costs nothing per call, where a
+/// monitor costs two locks. A request that others may hold on to (`Python.Async`) is not tied to
+/// its ticket but to a monitor on its owner.
+pub struct Ticket(pub Arc<Request>);
+
+#[rustler::resource_impl]
+impl Resource for Ticket {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: rustler::Monitor) {
+        self.0.cancel(false);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.flags.cancel_on_drop() {
+            self.0.cancel(false);
+        }
+    }
+}

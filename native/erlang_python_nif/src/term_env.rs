@@ -1,0 +1,116 @@
+//! Environments for terms that live outside of a NIF call, and the sending of them.
+//!
+//! rustler's `OwnedEnv` refuses to send from a scheduler thread, where most of our answers are
+//! made, so this file calls `enif_send` itself.
+
+use rustler::sys::{
+    ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env, enif_free_env,
+    enif_make_copy, enif_send, enif_thread_type,
+};
+use rustler::{Env, LocalPid, Term};
+use std::ptr::{self, NonNull};
+
+/// An environment of our own. It frees its terms when it is dropped.
+pub struct TermEnv(NonNull<ErlNifEnv>);
+
+// SAFETY: a process-independent environment may be used by any thread, by one at a time;
+// `TermEnv` is neither `Sync` nor `Clone`.
+unsafe impl Send for TermEnv {}
+
+impl TermEnv {
+    pub fn new() -> Self {
+        // SAFETY: no preconditions; enif_alloc_env never returns null (it aborts when out of
+        // memory, as every allocation of the VM does).
+        TermEnv(unsafe { NonNull::new_unchecked(enif_alloc_env()) })
+    }
+
+    /// The environment to build terms in. They live until `clear`, `send` or the drop.
+    pub fn env(&self) -> Env<'_> {
+        // SAFETY: the pointer is valid as long as `self`, and so is the lifetime handed out.
+        unsafe { Env::new(self, self.0.as_ptr()) }
+    }
+
+    /// Copies a term in, to be had again by `term`.
+    pub fn copy(&self, term: Term<'_>) -> SavedTerm {
+        // SAFETY: both pointers are valid for the call.
+        SavedTerm(unsafe { enif_make_copy(self.0.as_ptr(), term.as_c_arg()) })
+    }
+
+    /// A term saved by `copy` in this environment.
+    pub fn term(&self, saved: SavedTerm) -> Term<'_> {
+        // SAFETY: `SavedTerm`s are made by `copy` only, and their keepers (`Request`) never mix
+        // environments or clear one that still has saved terms.
+        unsafe { Term::new(self.env(), saved.0) }
+    }
+
+    pub fn clear(&mut self) {
+        // SAFETY: `&mut self` proves that no term borrowed from this environment is left.
+        unsafe { enif_clear_env(self.0.as_ptr()) }
+    }
+
+    /// Sends what `message` builds in this environment, without copying it, and clears the
+    /// environment. Says whether the receiver was alive.
+    pub fn send(
+        &mut self,
+        sender: Sender,
+        to: &LocalPid,
+        message: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        let message = message(self.env()).as_c_arg();
+        // SAFETY: `sender` is the environment of the running NIF or null on our own threads, as
+        // enif_send wants it; `message` was built in `self`, which is not used again before it
+        // has been cleared.
+        let sent = unsafe { enif_send(sender.0, to.as_c_arg(), self.0.as_ptr(), message) };
+        self.clear();
+        sent == 1
+    }
+}
+
+impl Drop for TermEnv {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new`, freed once.
+        unsafe { enif_free_env(self.0.as_ptr()) }
+    }
+}
+
+/// A term kept in a `TermEnv`.
+#[derive(Clone, Copy)]
+pub struct SavedTerm(ErlNifTerm);
+
+impl SavedTerm {
+    /// A term that stays where it is.
+    pub fn save(term: Term<'_>) -> Self {
+        SavedTerm(term.as_c_arg())
+    }
+
+    /// `env` must be the environment that the term was saved from, not cleared since.
+    pub fn load(self, env: Env<'_>) -> Term<'_> {
+        // SAFETY: as demanded of the callers, of which there is one (`worker::run`, by way of
+        // `Outcome`): it saves, loads and sends within one function.
+        unsafe { Term::new(env, self.0) }
+    }
+}
+
+/// On whose behalf a message is sent: the environment of the running NIF or callback on a
+/// scheduler, nobody's on a thread of our own. The VM wants to be told.
+#[derive(Clone, Copy)]
+pub struct Sender(*mut ErlNifEnv);
+
+impl Sender {
+    pub fn scheduler(env: Env<'_>) -> Self {
+        Sender(env.as_c_arg())
+    }
+
+    /// For threads that are not the VM's. `None` on one of the VM's schedulers.
+    pub fn own_thread() -> Option<Self> {
+        // SAFETY: no preconditions.
+        (unsafe { enif_thread_type() } == 0).then_some(Sender(ptr::null_mut()))
+    }
+
+    /// Sends an atom or another term that needs no environment.
+    pub fn send_immediate(self, to: &LocalPid, message: rustler::Atom) -> bool {
+        let to: &ErlNifPid = to.as_c_arg();
+        // SAFETY: as in `TermEnv::send`; an atom is an immediate and belongs to no environment.
+        unsafe { enif_send(self.0, to, ptr::null_mut(), message.as_c_arg()) == 1 }
+    }
+}

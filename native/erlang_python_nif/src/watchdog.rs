@@ -1,0 +1,159 @@
+//! The thread that looks after cancelled requests. It never touches Python, so nothing that
+//! Python does can hold it up.
+//!
+//! A cancelled request that runs is interrupted at once (`interpreter::interrupt`, on a thread
+//! that may wait for the GIL). If it still runs after `GRACE`, its worker is given up and the pool
+//! told to replace it. The interrupt is repeated while the request runs: Python code may have
+//! caught it.
+
+use crate::atoms;
+use crate::interpreter::interrupt;
+use crate::request::Request;
+use crate::term_env::{Sender, TermEnv};
+use rustler::Encoder;
+use std::collections::BinaryHeap;
+use std::cmp::Reverse;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an interrupted request may take to end before its worker is replaced.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// How long `finally` blocks have before the next interrupt.
+const AGAIN: Duration = Duration::from_secs(1);
+
+static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
+
+#[derive(Default)]
+struct Watchdog {
+    jobs: Mutex<Vec<Arc<Request>>>,
+    changed: Condvar,
+}
+
+/// Starts the thread. Once per VM.
+pub fn start() -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("py_watchdog".into())
+        .spawn(|| {
+            let watchdog = WATCHDOG.get_or_init(Watchdog::default);
+            if let Some(sender) = Sender::own_thread() {
+                watchdog.run(sender);
+            }
+        })
+        .map(drop)
+}
+
+/// Interrupts a request that was cancelled while it ran, and sees to its worker.
+pub fn watch(request: Arc<Request>) {
+    let watchdog = WATCHDOG.get_or_init(Watchdog::default);
+    watchdog
+        .jobs
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(request);
+    watchdog.changed.notify_one();
+}
+
+/// Interrupts a request whose worker is gone already.
+pub fn interrupt(request: Arc<Request>) {
+    interrupt::post(request);
+}
+
+enum Check {
+    Worker(Arc<Request>),
+    Again(Arc<Request>),
+}
+
+struct Timer(Reverse<Instant>, Check);
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Timer {}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl Watchdog {
+    fn run(&self, sender: Sender) {
+        let mut timers = BinaryHeap::new();
+        let mut message = TermEnv::new();
+        loop {
+            for request in self.wait(timers.peek()) {
+                timers.push(Timer(
+                    Reverse(Instant::now() + GRACE),
+                    Check::Worker(Arc::clone(&request)),
+                ));
+                interrupt::post(request);
+            }
+            while timers
+                .peek()
+                .is_some_and(|Timer(due, _)| due.0 <= Instant::now())
+            {
+                let Some(Timer(_, check)) = timers.pop() else {
+                    break;
+                };
+                let request = match check {
+                    Check::Worker(request) => {
+                        replace(&request, sender, &mut message);
+                        request
+                    }
+                    Check::Again(request) => {
+                        if request.place().is_some() {
+                            interrupt::post(Arc::clone(&request));
+                        }
+                        request
+                    }
+                };
+                if request.place().is_some() {
+                    timers.push(Timer(
+                        Reverse(Instant::now() + AGAIN),
+                        Check::Again(request),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The requests that came in, or none when a timer is due.
+    fn wait(&self, timer: Option<&Timer>) -> Vec<Arc<Request>> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = match timer {
+            Some(Timer(due, _)) => {
+                let left = due.0.saturating_duration_since(Instant::now());
+                self.changed
+                    .wait_timeout_while(jobs, left, |jobs| jobs.is_empty())
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+            None => self
+                .changed
+                .wait_while(jobs, |jobs| jobs.is_empty())
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        std::mem::take(&mut *jobs)
+    }
+}
+
+/// Gives up the worker that is still at a cancelled request.
+fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
+    let Some(place) = request.place() else { return };
+    if place.worker.stop_if_running(request) {
+        request.pool.remove(&place.worker, sender);
+        message.send(sender, &request.pool.owner, |env| {
+            (atoms::worker_stuck(), place.worker.id).encode(env)
+        });
+    }
+}

@@ -1,0 +1,282 @@
+//! A worker: a process in a dirty NIF, or a thread of our own, that drains a pool's queue.
+
+use crate::atoms;
+use crate::call;
+use crate::interpreter::{self, PythonThread};
+use crate::pool::{Announce, Counted, Next, Pool};
+use crate::request::{Place, Request};
+use crate::term_env::{Sender, TermEnv};
+use pyo3::Python;
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a worker goes on before it lets others have the GIL. CPython itself switches every
+/// 5 ms, but only between bytecodes, and a queue full of calls of C functions has none.
+const TURN: Duration = Duration::from_millis(2);
+
+/// How many requests run between two looks at the clock.
+const LOOK: u32 = 16;
+
+pub struct Worker {
+    /// What the pool's process knows it by.
+    pub id: u64,
+    wake: Wake,
+    /// A wake-up is on its way.
+    announced: AtomicBool,
+    /// It takes no further request: its process is gone, or it was replaced.
+    stopped: AtomicBool,
+    current: Mutex<Option<Arc<Request>>>,
+}
+
+/// How a worker is woken.
+pub enum Wake {
+    /// A process, which enters the dirty NIF.
+    Process(LocalPid),
+    /// A thread of our own, which waits for the flag.
+    Thread(Mutex<bool>, Condvar),
+}
+
+/// Why a worker came back.
+pub enum Drained {
+    Idle,
+    Stop,
+}
+
+impl Worker {
+    pub fn new(id: u64, wake: Wake) -> Arc<Self> {
+        Arc::new(Worker {
+            id,
+            wake,
+            announced: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            current: Mutex::new(None),
+        })
+    }
+
+    /// False if there is nobody to wake.
+    pub fn wake(&self, sender: Sender) -> bool {
+        match &self.wake {
+            Wake::Process(pid) => sender.send_immediate(pid, atoms::drain()),
+            Wake::Thread(woken, changed) => {
+                *woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                changed.notify_one();
+                true
+            }
+        }
+    }
+
+    pub fn take_announced(&self) -> bool {
+        self.announced.swap(false, Ordering::AcqRel)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Replaces the worker if it still is at this request. Says whether it was.
+    pub fn stop_if_running(&self, request: &Arc<Request>) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, request));
+        running && !self.stopped.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn current(&self) -> Option<Arc<Request>> {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_current(&self, request: Option<Arc<Request>>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = request;
+    }
+}
+
+impl Announce for Worker {
+    fn announce(&self) {
+        self.announced.store(true, Ordering::Release);
+    }
+}
+
+/// Runs what waits in the pool's queue, until nothing does.
+pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
+    let mut reply = TermEnv::new();
+    interpreter::enter(|py, thread| {
+        pool.arrived(worker);
+        let mut turn = Instant::now();
+        let mut count = 0u32;
+        loop {
+            match pool.next(worker, sender) {
+                Next::Run(request) => {
+                    run(py, thread, pool, worker, &request, &mut reply, sender);
+                }
+                Next::Idle => return Drained::Idle,
+                Next::Stop => return Drained::Stop,
+            }
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(LOOK) && turn.elapsed() > TURN {
+                // Whoever waits for the GIL has asked for it by now and gets it.
+                py.detach(|| ());
+                turn = Instant::now();
+            }
+        }
+    })
+}
+
+/// Runs a request that `Pool::next` claimed, and answers it.
+fn run(
+    py: Python<'_>,
+    thread: &Arc<PythonThread>,
+    pool: &Pool,
+    worker: &Arc<Worker>,
+    request: &Arc<Request>,
+    reply: &mut TermEnv,
+    sender: Sender,
+) {
+    let Some(body) = request.body() else { return };
+    let _busy = Counted::new(&pool.stats.busy);
+    worker.set_current(Some(Arc::clone(request)));
+    request.enter(Place {
+        thread: Arc::clone(thread),
+        worker: Arc::clone(worker),
+    });
+    thread.begin(request);
+
+    let outcome = call::perform(py, request, body.operation(), reply);
+
+    thread.end(py, request);
+    request.leave();
+    worker.set_current(None);
+
+    let failed = outcome.failed();
+    let answered = request.answer(sender, reply, |env| outcome.into_term(env));
+    drop(body);
+    request.forget_body();
+    if answered {
+        let counter = if failed {
+            &pool.stats.failed
+        } else {
+            &pool.stats.done
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    } else {
+        reply.clear();
+    }
+}
+
+/// Starts a worker that drains on a thread of its own.
+pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(format!("py_worker_{}", worker.id))
+        .stack_size(interpreter::stack_size())
+        .spawn(move || {
+            let Some(sender) = Sender::own_thread() else {
+                return;
+            };
+            loop {
+                match drain(&pool, &worker, sender) {
+                    Drained::Idle => worker.wait(),
+                    Drained::Stop => return,
+                }
+            }
+        })
+        .map(drop)
+}
+
+impl Worker {
+    /// Waits for a wake-up. It ends when the pool closes at the latest: closing wakes all.
+    fn wait(&self) {
+        if let Wake::Thread(woken, changed) = &self.wake {
+            let woken = woken.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut woken = changed
+                .wait_while(woken, |woken| !*woken)
+                .unwrap_or_else(PoisonError::into_inner);
+            *woken = false;
+        }
+    }
+}
+
+/// What a worker's process holds. It watches the process: should that die while Python runs, the
+/// caller is told at once.
+pub struct WorkerHandle {
+    pub worker: Arc<Worker>,
+    pub pool: Arc<Pool>,
+    /// Freed with the handle: not before the worker's process has left the dirty scheduler.
+    pub _slot: ResourceArc<Slot>,
+}
+
+/// How many workers are on dirty schedulers, over all pools. The VM's own files need some too.
+static SLOTS: AtomicUsize = AtomicUsize::new(0);
+
+/// The right to be on a dirty scheduler.
+pub struct Slot(());
+
+impl Slot {
+    /// None if `limit` are taken.
+    pub fn claim(limit: usize) -> Option<Self> {
+        SLOTS
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < limit).then_some(taken + 1)
+            })
+            .ok()
+            .map(|_| Slot(()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        SLOTS.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[rustler::resource_impl]
+impl Resource for Slot {}
+
+#[rustler::resource_impl]
+impl Resource for WorkerHandle {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        let sender = Sender::scheduler(env);
+        self.worker.stop();
+        self.pool.remove(&self.worker, sender);
+        if let Some(request) = self.worker.current() {
+            let mut message = TermEnv::new();
+            if request.answer(sender, &mut message, |env| {
+                (atoms::error(), atoms::worker_down()).encode(env)
+            }) {
+                crate::watchdog::interrupt(request);
+            }
+        }
+    }
+}
+
+/// What the pool's process holds. When that dies, nobody who waits is left waiting.
+pub struct PoolHandle(pub Arc<Pool>);
+
+#[rustler::resource_impl]
+impl Resource for PoolHandle {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        close(&self.0, Sender::scheduler(env));
+    }
+}
+
+/// Closes a pool and tells everyone who waits in its queue.
+pub fn close(pool: &Pool, sender: Sender) {
+    let mut message = TermEnv::new();
+    for request in pool.close(sender) {
+        request.answer(sender, &mut message, |env| {
+            (atoms::error(), atoms::closed()).encode(env)
+        });
+    }
+}

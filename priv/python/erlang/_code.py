@@ -1,0 +1,70 @@
+"""Compiling what comes from Elixir as text, so that tracebacks can show its lines."""
+
+import ast
+import itertools
+from collections import OrderedDict
+
+#: Sources of the code compiled last, by the file name they were given.
+sources = OrderedDict()
+
+#: How many of them are kept for tracebacks.
+KEPT = 2_048
+
+_numbers = itertools.count(1)
+
+
+def compile_exec(source):
+    """Statements: a code object for ``__main__``."""
+    filename = _remember("exec", source)
+    return compile(source, filename, "exec", dont_inherit=True)
+
+
+def compile_eval(source, names):
+    """One expression: a code object, or a function of ``names`` when there are any.
+
+    As parameters the names are visible in lambdas and generator expressions too, which the
+    ``locals`` of ``eval`` are not, and they leave ``__main__`` alone.
+    """
+    # As the builtin eval does.
+    source = source.lstrip(" \t\r\n") if not source[:1].strip() else source
+    filename = _remember("eval", source)
+    if not names:
+        return compile(source, filename, "eval", dont_inherit=True)
+    for name in names:
+        _check(name)
+    tree = ast.parse(source, filename, "eval")
+    parameters = ast.parse("lambda %s: None" % ", ".join(names), filename, "eval").body.args
+    function = ast.Lambda(args=parameters, body=tree.body)
+    ast.copy_location(function, tree.body)
+    for node in ast.walk(parameters):
+        ast.copy_location(node, tree.body)
+    code = compile(ast.Expression(body=function), filename, "eval", dont_inherit=True)
+    import __main__
+
+    made = eval(code, __main__.__dict__)
+    made.__code__ = made.__code__.replace(co_name="<module>")
+    return made
+
+
+def _check(name):
+    import keyword
+
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise NameError("a variable cannot be called %r: it is not a Python identifier" % (name,))
+
+
+def _remember(kind, source):
+    filename = "<%s %d>" % (kind, next(_numbers))
+    sources[filename] = source
+    while len(sources) > KEPT:
+        try:
+            sources.popitem(last=False)
+        except KeyError:
+            break
+    return filename
+
+
+def lines_of(filename):
+    """The lines of code that came as text, or None."""
+    source = sources.get(filename)
+    return None if source is None else source.splitlines(True)

@@ -1,0 +1,168 @@
+"""Exceptions as plain data, for the other side to show as Python would."""
+
+import builtins
+import sys
+
+from erlang import _code
+
+#: Exceptions that Python itself defines. Only their names may become atoms.
+BUILT_IN = frozenset(
+    cls
+    for cls in vars(builtins).values()
+    if isinstance(cls, type) and issubclass(cls, BaseException)
+)
+
+#: The frames shown of a deep traceback: the outermost and the innermost.
+FIRST, LAST = 32, 96
+
+#: The longest chain of causes that is followed.
+CHAIN = 32
+
+
+def describe(exception):
+    """A list of ``(data, exception)``: the exception, its cause, the cause's cause, …"""
+    chain = []
+    seen = set()
+    while exception is not None and id(exception) not in seen and len(chain) < CHAIN:
+        seen.add(id(exception))
+        data = _data(exception)
+        chain.append((data, exception))
+        if exception.__cause__ is not None:
+            data["link"], exception = "cause", exception.__cause__
+        elif exception.__context__ is not None and not exception.__suppress_context__:
+            data["link"], exception = "context", exception.__context__
+        else:
+            break
+    return chain
+
+
+def _data(exception):
+    cls = type(exception)
+    frames = _frames(exception.__traceback__)
+    return {
+        "type": _text(cls.__qualname__),
+        "module": _text(getattr(cls, "__module__", None) or "builtins"),
+        "builtin": cls in BUILT_IN,
+        "message": _message(exception),
+        "frames": frames,
+        "notes": _notes(exception),
+        "traceback": _traceback(exception),
+        "link": None,
+    }
+
+
+def _message(exception):
+    try:
+        return _text(str(exception))
+    except BaseException:
+        return "<exception str() failed>"
+
+
+def _notes(exception):
+    try:
+        return [_text(str(note)) for note in getattr(exception, "__notes__", None) or ()]
+    except BaseException:
+        return []
+
+
+def _frames(traceback):
+    entries = []
+    while traceback is not None:
+        entries.append((traceback.tb_frame.f_code, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    if len(entries) > FIRST + LAST:
+        entries = entries[:FIRST] + entries[-LAST:]
+    return [
+        {
+            "file": _text(code.co_filename),
+            "line": line or 0,
+            "function": _text(code.co_name),
+            "code": _line(code.co_filename, line),
+        }
+        for code, line in entries
+    ]
+
+
+def _line(filename, number):
+    if not number:
+        return None
+    try:
+        lines = _code.lines_of(filename)
+        if lines is None:
+            import linecache
+
+            line = linecache.getline(filename, number)
+        else:
+            line = lines[number - 1] if number <= len(lines) else ""
+    except BaseException:
+        return None
+    return _text(line.strip()) or None
+
+
+def _traceback(exception):
+    """What Python prints for this exception alone, without its causes."""
+    try:
+        import linecache
+        import traceback
+
+        for filename in _filenames(exception):
+            lines = _code.lines_of(filename)
+            if lines is not None:
+                linecache.cache[filename] = (None, None, lines, filename)
+        try:
+            formatted = traceback.TracebackException(
+                type(exception), exception, exception.__traceback__
+            )
+            return _text("".join(formatted.format(chain=False)))
+        finally:
+            for filename in _filenames(exception):
+                if _code.lines_of(filename) is not None:
+                    linecache.cache.pop(filename, None)
+    except BaseException:
+        return "%s: %s\n" % (_text(type(exception).__qualname__), _message(exception))
+
+
+def _filenames(exception):
+    traceback = exception.__traceback__
+    names = set()
+    while traceback is not None:
+        names.add(traceback.tb_frame.f_code.co_filename)
+        traceback = traceback.tb_next
+    return names
+
+
+def _text(value):
+    """A str that can be encoded: lone surrogates become escapes."""
+    if type(value) is not str:
+        value = str(value)
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def represent(value, limit):
+    """``(class, text)`` of an object, each at most ``limit`` characters, whatever its repr does."""
+    try:
+        kind = _text(repr(type(value)))
+    except Exception:
+        kind = "<class '%s'>" % _text(type.__getattribute__(type(value), "__name__"))
+    try:
+        text = _text(repr(value))
+    except Exception as exception:
+        text = "<repr() failed with %s>" % _text(type(exception).__name__)
+    return _cut(kind, limit), _cut(text, limit)
+
+
+def _cut(text, limit):
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def location(ident):
+    """Where a thread is: ``(file, line, function, code)``. Fails if it is nowhere in Python."""
+    frame = sys._current_frames()[ident]
+    code = frame.f_code
+    line = frame.f_lineno or 0
+    return (
+        _text(code.co_filename),
+        line,
+        _text(code.co_name),
+        _line(code.co_filename, line) or "",
+    )
