@@ -221,6 +221,11 @@ defmodule Python.Doctor do
     ok("Python computed 1 + 1 = 2, #{div(took, 1000)} ms after the start began", [])
   end
 
+  # A project may well have its pools in its own supervision tree.
+  defp compute({:error, %NotStartedError{reason: :disabled} = error}, _begin) do
+    check(:warning, "Python was started, and not called: #{error.message}", [], error.remedy)
+  end
+
   defp compute({:error, %NotStartedError{} = error}, _begin) do
     error(error.message, [], error.remedy)
   end
