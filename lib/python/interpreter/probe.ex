@@ -106,8 +106,11 @@ defmodule Python.Interpreter.Probe do
 
   defp report({:report, json}, _executable) do
     case :erlang_python_loader.report_read(json) do
-      {:ok, report} -> {:ok, report}
-      {:error, {_tag, text}} -> {:error, {:no_report, "its report makes no sense (#{text})", json}}
+      {:ok, report} ->
+        {:ok, report}
+
+      {:error, {_tag, text}} ->
+        {:error, {:no_report, "its report makes no sense (#{text})", json}}
     end
   end
 

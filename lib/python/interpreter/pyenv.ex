@@ -64,5 +64,6 @@ defmodule Python.Interpreter.Pyenv do
     end
   end
 
-  defp plain?(version), do: version not in ["system", ".", ".."] and not String.contains?(version, "/")
+  defp plain?(version),
+    do: version not in ["system", ".", ".."] and not String.contains?(version, "/")
 end
