@@ -117,14 +117,14 @@ defmodule Python.Request do
 
   defp location(ticket, reference) do
     receive do
-      {^reference, {:location, file, line, function, code}} -> {file, line, function, code}
+      {^reference, {:location, location}} -> location
     after
       @listen ->
         if :erlang_python.request_close(ticket) do
-          nil
+          :none
         else
           receive do
-            {^reference, {:location, file, line, function, code}} -> {file, line, function, code}
+            {^reference, {:location, location}} -> location
           end
         end
     end

@@ -35,7 +35,7 @@ defmodule Python.TimeoutError do
     }
   end
 
-  def new(timeout, nil) do
+  def new(timeout, :none) do
     %__MODULE__{
       timeout: timeout,
       reason: :running,

@@ -16,7 +16,12 @@ pub fn to_term<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
 
 fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Term<'a>>> {
     let helpers = python::helpers().ok_or_else(|| PyErr::fetch(py))?;
-    let chain = helpers.describe.bind(py).call1((error.value(py),))?;
+    let value = error.value(py);
+    // Before 3.12 the traceback is kept beside the exception until an `except` catches it.
+    if let Some(traceback) = error.traceback(py) {
+        value.setattr("__traceback__", traceback)?;
+    }
+    let chain = helpers.describe.bind(py).call1((value,))?;
     let chain = chain.cast_into::<PyList>()?;
     let mut decoder = Decoder::new(py, env, atoms::nil());
     chain

@@ -1,9 +1,13 @@
 """Exceptions as plain data, for the other side to show as Python would."""
 
 import builtins
+import os
 import sys
 
 from erlang import _code
+
+#: Frames of this package are not shown where a traceback begins.
+HERE = os.path.dirname(__file__)
 
 #: Exceptions that Python itself defines. Only their names may become atoms.
 BUILT_IN = frozenset(
@@ -38,17 +42,25 @@ def describe(exception):
 
 def _data(exception):
     cls = type(exception)
-    frames = _frames(exception.__traceback__)
+    trace = _theirs(exception.__traceback__)
     return {
         "type": _text(cls.__qualname__),
         "module": _text(getattr(cls, "__module__", None) or "builtins"),
         "builtin": cls in BUILT_IN,
         "message": _message(exception),
-        "frames": frames,
+        "frames": _frames(trace),
         "notes": _notes(exception),
-        "traceback": _traceback(exception),
+        "traceback": _traceback(exception, trace),
         "link": None,
     }
+
+
+def _theirs(trace):
+    """The part of a traceback that begins in the user's code."""
+    start = trace
+    while start is not None and os.path.dirname(start.tb_frame.f_code.co_filename) == HERE:
+        start = start.tb_next
+    return start
 
 
 def _message(exception):
@@ -65,11 +77,11 @@ def _notes(exception):
         return []
 
 
-def _frames(traceback):
+def _frames(trace):
     entries = []
-    while traceback is not None:
-        entries.append((traceback.tb_frame.f_code, traceback.tb_lineno))
-        traceback = traceback.tb_next
+    while trace is not None:
+        entries.append((trace.tb_frame.f_code, trace.tb_lineno))
+        trace = trace.tb_next
     if len(entries) > FIRST + LAST:
         entries = entries[:FIRST] + entries[-LAST:]
     return [
@@ -99,35 +111,33 @@ def _line(filename, number):
     return _text(line.strip()) or None
 
 
-def _traceback(exception):
+def _traceback(exception, trace):
     """What Python prints for this exception alone, without its causes."""
     try:
         import linecache
         import traceback
 
-        for filename in _filenames(exception):
+        filenames = _filenames(trace)
+        for filename in filenames:
             lines = _code.lines_of(filename)
             if lines is not None:
                 linecache.cache[filename] = (None, None, lines, filename)
         try:
-            formatted = traceback.TracebackException(
-                type(exception), exception, exception.__traceback__
-            )
+            formatted = traceback.TracebackException(type(exception), exception, trace)
             return _text("".join(formatted.format(chain=False)))
         finally:
-            for filename in _filenames(exception):
+            for filename in filenames:
                 if _code.lines_of(filename) is not None:
                     linecache.cache.pop(filename, None)
     except BaseException:
         return "%s: %s\n" % (_text(type(exception).__qualname__), _message(exception))
 
 
-def _filenames(exception):
-    traceback = exception.__traceback__
+def _filenames(trace):
     names = set()
-    while traceback is not None:
-        names.add(traceback.tb_frame.f_code.co_filename)
-        traceback = traceback.tb_next
+    while trace is not None:
+        names.add(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
     return names
 
 

@@ -59,16 +59,16 @@ fn interrupt(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
             return;
         };
         // The place first: once interrupted, Python is elsewhere.
-        if let Ok((file, line, function, code)) = helpers
+        let location = helpers
             .location
             .bind(py)
             .call1((place.thread.ident(),))
-            .and_then(|found| found.extract::<(String, i64, String, String)>())
-        {
-            request.tell_location(sender, message, |env| {
-                (atoms::location(), file, line, function, code).encode(env)
-            });
-        }
+            .and_then(|found| found.extract::<(String, i64, String, String)>());
+        request.tell_location(sender, message, |env| match location {
+            Ok(location) => (atoms::location(), location).encode(env),
+            // In no Python code, but in a C function that was called directly.
+            Err(_) => (atoms::location(), atoms::none()).encode(env),
+        });
         place.thread.interrupt(request, helpers.interrupt.bind(py));
     });
 }
