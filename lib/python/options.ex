@@ -93,12 +93,18 @@ defmodule Python.Options do
   end
 
   def kwargs(kwargs) when is_list(kwargs) do
-    if List.improper?(kwargs), do: bad_kwargs(kwargs)
-    Enum.each(kwargs, &kwarg(&1, kwargs))
+    Enum.each(pairs(kwargs), &kwarg(&1, kwargs))
     kwargs
   end
 
   def kwargs(kwargs), do: bad_kwargs(kwargs)
+
+  @doc "A list of pairs, whatever they are called."
+  @spec pairs(list) :: [{term, term}]
+  def pairs(list) do
+    if List.improper?(list) or not Enum.all?(list, &match?({_, _}, &1)), do: bad_kwargs(list)
+    list
+  end
 
   defp kwarg({name, _value}, _kwargs) when is_atom(name) or is_binary(name), do: :ok
   defp kwarg(_other, kwargs), do: bad_kwargs(kwargs)

@@ -37,7 +37,10 @@ impl Outcome {
 /// Why an operation gave no value.
 pub enum Error {
     /// An argument cannot become a Python object.
-    Encode { place: String, what: Unconvertible },
+    Encode {
+        place: String,
+        what: Unconvertible,
+    },
     /// The result cannot become a term.
     Decode(Unconvertible),
     Exception(PyErr),
@@ -78,9 +81,7 @@ impl Error {
             Error::Encode { place, what } => {
                 (atoms::encode(), what.reason.as_str(), place, what.path()).encode(env)
             }
-            Error::Decode(what) => {
-                (atoms::decode(), what.reason.as_str(), what.path()).encode(env)
-            }
+            Error::Decode(what) => (atoms::decode(), what.reason.as_str(), what.path()).encode(env),
             Error::Exception(error) => exception::to_term(py, env, &error),
             Error::At(index, error) => {
                 (atoms::error(), index as u64, error.into_term(py, env)).encode(env)
@@ -103,12 +104,7 @@ pub struct Work<'py, 's, 'r, 'a> {
 
 /// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
 /// panics of ours are answers.
-pub fn perform(
-    py: Python<'_>,
-    request: &Request,
-    operation: Term<'_>,
-    reply: &TermEnv,
-) -> Outcome {
+pub fn perform(py: Python<'_>, request: &Request, operation: Term<'_>, reply: &TermEnv) -> Outcome {
     let env = reply.env();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
@@ -134,7 +130,10 @@ pub fn perform(
         Ok(Ok(term)) => (term, false),
         Ok(Err(error)) => {
             let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env)));
-            (env.error_tuple(reason.unwrap_or_else(|_| panicked(env))), true)
+            (
+                env.error_tuple(reason.unwrap_or_else(|_| panicked(env))),
+                true,
+            )
         }
         Err(_) => (env.error_tuple(panicked(env)), true),
     };
@@ -251,8 +250,9 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
             .map_err(|_| Error::BadRequest("variables are a map"))?;
         let mut encoder = Encoder::new(self.py);
         for (key, value) in variables {
-            let name = crate::convert::name_text(key)
-                .ok_or(Error::BadRequest("a variable's name is an atom or a string"))?;
+            let name = crate::convert::name_text(key).ok_or(Error::BadRequest(
+                "a variable's name is an atom or a string",
+            ))?;
             let value = encoder
                 .value(value)
                 .map_err(Error::encode(|| format!("variable {name}")))?;
@@ -318,12 +318,13 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
         let object = if target.is_ref() {
             self.handle(target)?
         } else {
-            let module = names::name(self.py, target)?
-                .ok_or(Error::BadRequest("a target is a module's name or an object"))?;
+            let module = names::name(self.py, target)?.ok_or(Error::BadRequest(
+                "a target is a module's name or an object",
+            ))?;
             module.module(self.py, self.helpers.modules.bind(self.py))?
         };
-        let name =
-            names::name(self.py, name)?.ok_or(Error::BadRequest("a name is an atom or a string"))?;
+        let name = names::name(self.py, name)?
+            .ok_or(Error::BadRequest("a name is an atom or a string"))?;
         Ok(name.attribute(object)?)
     }
 

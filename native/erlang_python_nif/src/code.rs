@@ -44,7 +44,10 @@ pub fn compiled<'py>(
     }
     let code = match kind {
         Kind::Exec => helpers.compile_exec.bind(py).call1((source,))?,
-        Kind::Eval => helpers.compile_eval.bind(py).call1((source, names.to_vec()))?,
+        Kind::Eval => helpers
+            .compile_eval
+            .bind(py)
+            .call1((source, names.to_vec()))?,
     };
     if source.len() <= LONGEST {
         let evicted = keep(key, code.clone().unbind());
@@ -104,7 +107,12 @@ mod tests {
 
     #[test]
     fn keys_differ_when_kind_names_or_source_do() {
-        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>()
+        };
         let keys = [
             key(Kind::Eval, "ab", &[]),
             key(Kind::Exec, "ab", &[]),

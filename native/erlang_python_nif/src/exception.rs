@@ -46,9 +46,5 @@ fn bare<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
     let decoder = Decoder::new(py, env, atoms::nil());
     let data = [("type", name)];
     let data: std::collections::HashMap<_, _> = data.into_iter().collect();
-    (
-        data.encode(env),
-        decoder.object(error.value(py).as_any()),
-    )
-        .encode(env)
+    (data.encode(env), decoder.object(error.value(py).as_any())).encode(env)
 }

@@ -142,7 +142,7 @@ impl Name {
     /// The attribute that the name leads to from `object`.
     pub fn attribute<'py>(&self, object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-            self.parts
+        self.parts
             .iter()
             .try_fold(object, |object, part| object.getattr(part.bind(py)))
     }

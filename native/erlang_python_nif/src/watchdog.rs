@@ -11,8 +11,8 @@ use crate::interpreter::interrupt;
 use crate::request::Request;
 use crate::term_env::{Sender, TermEnv};
 use rustler::Encoder;
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,11 @@ _numbers = itertools.count(1)
 def compile_exec(source):
     """Statements: a code object for ``__main__``."""
     filename = _remember("exec", source)
-    return compile(source, filename, "exec", dont_inherit=True)
+    try:
+        return compile(source, filename, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        # The frames of the compiler say nothing to who wrote the code.
+        raise error.with_traceback(None)
 
 
 def compile_eval(source, names):
@@ -27,12 +31,15 @@ def compile_eval(source, names):
     """
     # As the builtin eval does.
     source = source.lstrip(" \t\r\n") if not source[:1].strip() else source
-    filename = _remember("eval", source)
-    if not names:
-        return compile(source, filename, "eval", dont_inherit=True)
     for name in names:
         _check(name)
-    tree = ast.parse(source, filename, "eval")
+    filename = _remember("eval", source)
+    try:
+        tree = compile(source, filename, "eval", ast.PyCF_ONLY_AST, dont_inherit=True)
+    except SyntaxError as error:
+        raise error.with_traceback(None)
+    if not names:
+        return compile(tree, filename, "eval", dont_inherit=True)
     parameters = ast.parse("lambda %s: None" % ", ".join(names), filename, "eval").body.args
     function = ast.Lambda(args=parameters, body=tree.body)
     ast.copy_location(function, tree.body)

@@ -57,7 +57,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
             let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
             // SAFETY: `tuple` is new and not shared, `at` is within its length; the reference to
             // `value` is given away.
-            unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
+            unsafe {
+                ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr())
+            };
         }
         Ok(tuple)
     }
@@ -139,7 +141,11 @@ impl<'py, 'a> Encoder<'py, 'a> {
         if atom == atoms::true_() {
             return Ok(true.into_pyobject(py).map_err(never)?.to_owned().into_any());
         } else if atom == atoms::false_() {
-            return Ok(false.into_pyobject(py).map_err(never)?.to_owned().into_any());
+            return Ok(false
+                .into_pyobject(py)
+                .map_err(never)?
+                .to_owned()
+                .into_any());
         } else if atom == atoms::nil() || atom == atoms::none() || atom == atoms::undefined() {
             return Ok(py.None().into_bound(py));
         } else if floats {
@@ -242,7 +248,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
         for (at, item) in items.into_iter().enumerate() {
             let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
             // SAFETY: as in `list`.
-            unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
+            unsafe {
+                ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr())
+            };
         }
         Ok(tuple)
     }
@@ -282,7 +290,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 .map_get(atoms::data())
                 .ok()
                 .filter(|data| data.is_binary())
-                .ok_or_else(|| Unconvertible::new("the data of this %Python.Bytes{} is no binary"))?;
+                .ok_or_else(|| {
+                    Unconvertible::new("the data of this %Python.Bytes{} is no binary")
+                })?;
             return self.bytes(bytes(data)?);
         }
         let name = name.and_then(|name| name.to_term(term.get_env()).atom_to_string().ok());

@@ -130,8 +130,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
     fn integer(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
         let mut overflow: c_int = 0;
         // SAFETY: an int, and the GIL is held.
-        let value =
-            unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow) };
+        let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow) };
         if overflow == 0 {
             // SAFETY: a valid environment.
             return Ok(unsafe {
@@ -180,8 +179,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
         // SAFETY: enif_make_new_binary gives `size` writable bytes and writes the term; the
         // callers have `size` readable bytes at `data`, which nobody changes while the GIL is held.
         unsafe {
-            let target =
-                sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr());
+            let target = sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr());
             if size > 0 {
                 std::ptr::copy_nonoverlapping(data, target, size);
             }

@@ -40,7 +40,10 @@ pub fn install(py: Python<'_>, folder: &str, stack_size: usize) -> Result<(), St
 }
 
 fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
-    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let modules = py
+        .import("sys")?
+        .getattr("modules")?
+        .cast_into::<PyDict>()?;
     let util = py.import("importlib.util")?;
     let options = PyDict::new(py);
     options.set_item("submodule_search_locations", [folder])?;

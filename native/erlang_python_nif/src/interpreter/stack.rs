@@ -90,8 +90,7 @@ mod big {
         };
         // SAFETY: [base, base + size) is mapped, writable, page-aligned and used by nobody else.
         // The closure does not unwind: `catch_unwind` is all it does.
-        let result =
-            unsafe { psm::on_stack(base, size, || catch_unwind(AssertUnwindSafe(work))) };
+        let result = unsafe { psm::on_stack(base, size, || catch_unwind(AssertUnwindSafe(work))) };
         STACK.set(Some((base, size)));
         Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
     }

@@ -41,9 +41,7 @@ pub fn start(start: Start) -> std::io::Result<()> {
             match initialize(&start) {
                 Ok(()) => {
                     let _ = STARTED.set(());
-                    message.send(sender, &start.owner, |env| {
-                        atoms::started().to_term(env)
-                    });
+                    message.send(sender, &start.owner, |env| atoms::started().to_term(env));
                     drop(message);
                     reaper::run();
                 }

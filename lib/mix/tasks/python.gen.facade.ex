@@ -1,0 +1,37 @@
+defmodule Mix.Tasks.Python.Gen.Facade do
+  @shortdoc "Writes src/py.erl, the Erlang facade"
+
+  @moduledoc """
+  Writes `src/py.erl`, the facade for Erlang, from the functions of `Python.Erlang`.
+
+      mix python.gen.facade
+      mix python.gen.facade --check
+
+  For those who work on erlang_python itself. With `--check` nothing is written; the task fails if
+  the file is not what it would write.
+  """
+
+  use Mix.Task
+
+  @path "src/py.erl"
+
+  @impl true
+  def run(args) do
+    {options, []} = OptionParser.parse!(args, strict: [check: :boolean])
+    Mix.Task.run("compile")
+    text = Python.Facade.text()
+
+    cond do
+      File.read(@path) == {:ok, text} ->
+        Mix.shell().info("#{@path} is up to date")
+
+      options[:check] ->
+        Mix.raise("#{@path} is not what lib/python/erlang.ex says; run `mix python.gen.facade`")
+
+      true ->
+        File.mkdir_p!(Path.dirname(@path))
+        File.write!(@path, text)
+        Mix.shell().info("#{@path} was written")
+    end
+  end
+end

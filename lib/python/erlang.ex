@@ -1,0 +1,229 @@
+defmodule Python.Erlang do
+  @moduledoc """
+  Python, called from Erlang.
+
+      {ok, 4.0} = py:call(math, sqrt, [16]).
+      {ok, 45} = py:eval(<<"sum(range(10))">>).
+
+  Modules, functions, code and the names of keyword arguments may be atoms, binaries or strings.
+  Python's `None` is `none`.
+
+  An exception is `{error, {Class, Text}}`. The class of an exception that Python itself defines is
+  an atom, such as `'ZeroDivisionError'`; that of any other is a binary with its module, such as
+  `<<"json.decoder.JSONDecodeError">>`. The text is a string. A call that ran past its timeout is
+  `{error, timeout}`, one that found the queue full `{error, overloaded}`; a value that cannot cross,
+  a missing interpreter and a pool that was stopped are `{error, {Reason, Text}}` with the reasons
+  `encode_error`, `decode_error`, `not_started` and `stopped`.
+
+  Arguments that make no sense are an error exception `{badarg, Text}`.
+  """
+
+  # What `py` (src/py.erl) calls. That file is written from this one by `mix python.gen.facade`:
+  # names, arities, specs and docs. It speaks to the same layers as `Python` and adds the manners of
+  # Erlang.
+
+  alias Python.{
+    Async,
+    DecodeError,
+    EncodeError,
+    NotStartedError,
+    Operation,
+    Options,
+    OverloadedError,
+    Request,
+    Runtime,
+    StoppedError,
+    TimeoutError
+  }
+
+  @typedoc "A name or a piece of code."
+  @type text :: atom | binary | [char]
+
+  @typedoc "Keyword arguments, or variables."
+  @type named :: map | [{text, term}]
+
+  @typedoc "Why there is no result."
+  @type reason ::
+          {atom | binary, [char]}
+          | :timeout
+          | :overloaded
+
+  @type result :: {:ok, term} | {:error, reason}
+
+  @doc """
+  Calls a Python function.
+
+      {ok, 4.0} = py:call(math, sqrt, [16]).
+      {ok, <<"{\\n  \\"foo\\": 1\\n}">>} = py:call(json, dumps, [\#{foo => 1}], \#{indent => 2}).
+      {error, timeout} = py:call(time, sleep, [10], \#{}, 100).
+
+  `Timeout` is in ms, or `infinity`; by default it is the setting `worker_timeout`.
+  """
+  @spec call(module :: text, function :: text, args :: [term], kwargs :: named, timeout) :: result
+  def call(module, function, args, kwargs \\ %{}, timeout \\ :default) do
+    run(timeout, fn ->
+      Operation.call(text(module), text(function), args, named(kwargs))
+    end)
+  end
+
+  @doc """
+  Starts a call, for `await/1,2` to wait for.
+
+      Ref = py:call_async(math, factorial, [20]),
+      {ok, 2432902008176640000} = py:await(Ref).
+
+  Only the calling process can wait for it; when that ends, the work is cancelled.
+  """
+  @spec call_async(module :: text, function :: text, args :: [term], kwargs :: named) :: Async.t()
+  def call_async(module, function, args, kwargs \\ %{}) do
+    operation =
+      checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
+
+    case Request.submit(operation, %Options{erlang: true}) do
+      {:ok, async} -> async
+      {:error, error} -> :erlang.error(reason(error))
+    end
+  end
+
+  @doc """
+  Waits for a call that was started with `call_async/3,4`.
+
+  After `Timeout` ms, 30000 by default, the work is cancelled.
+  """
+  @spec await(Async.t(), timeout) :: result
+  def await(async, timeout \\ 30_000) do
+    result(checked(fn -> Python.await(async, timeout) end))
+  end
+
+  @doc """
+  Evaluates one expression, with `Vars` as its variables.
+
+      {ok, 45} = py:eval(<<"sum(range(10))">>).
+      {ok, 42} = py:eval("x * y", \#{x => 6, y => 7}).
+  """
+  @spec eval(code :: text, vars :: named, timeout) :: result
+  def eval(code, vars \\ %{}, timeout \\ :default) do
+    run(timeout, fn -> Operation.eval(text(code), Map.new(named(vars))) end)
+  end
+
+  @doc """
+  Executes statements in Python's `__main__`.
+
+      ok = py:exec(<<"def double(x): return x * 2">>).
+      {ok, 10} = py:call('__main__', double, [5]).
+  """
+  @spec exec(code :: text, timeout) :: :ok | {:error, reason}
+  def exec(code, timeout \\ :default) do
+    run(timeout, fn -> Operation.exec(text(code)) end)
+  end
+
+  @doc """
+  All items of the iterator that a call returns, as a list.
+
+      {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).
+  """
+  @spec stream(module :: text, function :: text, args :: [term], kwargs :: named) ::
+          {:ok, [term]} | {:error, reason}
+  def stream(module, function, args, kwargs \\ %{}) do
+    stream_to_list(fn ->
+      Operation.iterate(text(module), text(function), args, named(kwargs))
+    end)
+  end
+
+  @doc """
+  All items of the iterable that an expression gives, as a list.
+
+      {ok, [0, 1, 4]} = py:stream_eval(<<"(x * x for x in range(3))">>).
+  """
+  @spec stream_eval(code :: text, vars :: named) :: {:ok, [term]} | {:error, reason}
+  def stream_eval(code, vars \\ %{}) do
+    stream_to_list(fn -> Operation.iterate_eval(text(code), Map.new(named(vars))) end)
+  end
+
+  @doc """
+  The version of Python, such as `<<"3.11.7">>`.
+  """
+  @spec version() :: {:ok, binary} | {:error, reason}
+  def version do
+    case Runtime.status() do
+      {:ok, interpreter} -> {:ok, interpreter.version_string}
+      {:error, error} -> {:error, reason(error)}
+    end
+  end
+
+  @doc """
+  What is known about the interpreter: a map with `python_version`, `executable`, `libpython`,
+  `prefix` and more.
+  """
+  @spec info() :: {:ok, map} | {:error, reason}
+  def info do
+    {:ok, Python.info()}
+  rescue
+    error in NotStartedError -> {:error, reason(error)}
+  end
+
+  defp run(timeout, operation) do
+    {operation, options} = checked(fn -> {operation.(), options(timeout)} end)
+    result(Request.run(operation, options))
+  end
+
+  defp stream_to_list(operation) do
+    result(Python.Stream.to_list(checked(operation), %Options{erlang: true}))
+  end
+
+  defp options(:default), do: %Options{erlang: true}
+  defp options(timeout), do: %Options{erlang: true, timeout: Options.timeout(timeout)}
+
+  defp checked(function) do
+    function.()
+  rescue
+    error in ArgumentError -> :erlang.error({:badarg, Exception.message(error)})
+  end
+
+  # An Erlang string; everything else is judged by Operation.
+  defp text([_ | _] = string) do
+    case :unicode.characters_to_binary(string) do
+      text when is_binary(text) -> text
+      _ -> string
+    end
+  rescue
+    ArgumentError -> string
+  end
+
+  defp text(other), do: other
+
+  defp named(named) when is_map(named) and not is_struct(named) do
+    Map.new(named, fn {name, value} -> {text(name), value} end) |> Options.kwargs()
+  end
+
+  defp named(named) when is_list(named) do
+    named
+    |> Options.pairs()
+    |> Enum.map(fn {name, value} -> {text(name), value} end)
+    |> Options.kwargs()
+  end
+
+  defp named(other), do: Options.kwargs(other)
+
+  defp result({:error, error}), do: {:error, reason(error)}
+  defp result(result), do: result
+
+  defp reason(%Python.Error{builtin: true} = error) do
+    # One of a few dozen names: Python's own classes, never what Python code makes up.
+    {String.to_atom(error.type), String.to_charlist(error.message)}
+  end
+
+  defp reason(%Python.Error{} = error) do
+    {"#{error.module}.#{error.type}", String.to_charlist(error.message)}
+  end
+
+  defp reason(%TimeoutError{}), do: :timeout
+  defp reason(%OverloadedError{}), do: :overloaded
+  defp reason(%EncodeError{} = error), do: {:encode_error, text_of(error)}
+  defp reason(%DecodeError{} = error), do: {:decode_error, text_of(error)}
+  defp reason(%NotStartedError{} = error), do: {:not_started, text_of(error)}
+  defp reason(%StoppedError{} = error), do: {:stopped, text_of(error)}
+  defp reason(%ArgumentError{} = error), do: {:badarg, text_of(error)}
+
+  defp text_of(error), do: error |> Exception.message() |> String.to_charlist()
+end

@@ -1,0 +1,141 @@
+%% Written by `mix python.gen.facade` from lib/python/erlang.ex. Do not edit.
+-module(py).
+
+%% OTP 27 and later have documentation attributes.
+-if(?OTP_RELEASE >= 27).
+-define(MODULEDOC(Text), -moduledoc(Text)).
+-define(DOC(Text), -doc(Text)).
+-else.
+-define(MODULEDOC(Text), -compile([])).
+-define(DOC(Text), -compile([])).
+-endif.
+
+?MODULEDOC("Python, called from Erlang.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n\nModules, functions, code and the names of keyword arguments may be atoms, binaries or strings.\nPython's `None` is `none`.\n\nAn exception is `{error, {Class, Text}}`. The class of an exception that Python itself defines is\nan atom, such as `'ZeroDivisionError'`; that of any other is a binary with its module, such as\n`<<\"json.decoder.JSONDecodeError\">>`. The text is a string. A call that ran past its timeout is\n`{error, timeout}`, one that found the queue full `{error, overloaded}`; a value that cannot cross,\na missing interpreter and a pool that was stopped are `{error, {Reason, Text}}` with the reasons\n`encode_error`, `decode_error`, `not_started` and `stopped`.\n\nArguments that make no sense are an error exception `{badarg, Text}`.").
+
+-export([call/3, call/4, call/5]).
+-export([call_async/3, call_async/4]).
+-export([await/1, await/2]).
+-export([eval/1, eval/2, eval/3]).
+-export([exec/1, exec/2]).
+-export([stream/3, stream/4]).
+-export([stream_eval/1, stream_eval/2]).
+-export([version/0]).
+-export([info/0]).
+
+-export_type([named/0, reason/0, result/0, text/0]).
+
+-type named() :: map() | [{text(), term()}].
+-type reason() :: {atom() | binary(), [char()]} | timeout | overloaded.
+-type result() :: {ok, term()} | {error, reason()}.
+-type text() :: atom() | binary() | [char()].
+
+?DOC("Calls a Python function.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, <<\"{\\n  \\\"foo\\\": 1\\n}\">>} = py:call(json, dumps, [#{foo => 1}], #{indent => 2}).\n    {error, timeout} = py:call(time, sleep, [10], #{}, 100).\n\n`Timeout` is in ms, or `infinity`; by default it is the setting `worker_timeout`.").
+-spec call(Module :: text(), Function :: text(), Args :: [term()]) ->
+              result().
+call(Module, Function, Args) ->
+    'Elixir.Python.Erlang':call(Module, Function, Args).
+
+?DOC("See `call/3`.").
+-spec call(Module :: text(),
+           Function :: text(),
+           Args :: [term()],
+           Kwargs :: named()) ->
+              result().
+call(Module, Function, Args, Kwargs) ->
+    'Elixir.Python.Erlang':call(Module, Function, Args, Kwargs).
+
+?DOC("See `call/3`.").
+-spec call(Module :: text(),
+           Function :: text(),
+           Args :: [term()],
+           Kwargs :: named(),
+           timeout()) ->
+              result().
+call(Module, Function, Args, Kwargs, Timeout) ->
+    'Elixir.Python.Erlang':call(Module, Function, Args, Kwargs, Timeout).
+
+?DOC("Starts a call, for `await/1,2` to wait for.\n\n    Ref = py:call_async(math, factorial, [20]),\n    {ok, 2432902008176640000} = py:await(Ref).\n\nOnly the calling process can wait for it; when that ends, the work is cancelled.").
+-spec call_async(Module :: text(), Function :: text(), Args :: [term()]) ->
+                    'Elixir.Python.Async':t().
+call_async(Module, Function, Args) ->
+    'Elixir.Python.Erlang':call_async(Module, Function, Args).
+
+?DOC("See `call_async/3`.").
+-spec call_async(Module :: text(),
+                 Function :: text(),
+                 Args :: [term()],
+                 Kwargs :: named()) ->
+                    'Elixir.Python.Async':t().
+call_async(Module, Function, Args, Kwargs) ->
+    'Elixir.Python.Erlang':call_async(Module, Function, Args, Kwargs).
+
+?DOC("Waits for a call that was started with `call_async/3,4`.\n\nAfter `Timeout` ms, 30000 by default, the work is cancelled.").
+-spec await('Elixir.Python.Async':t()) -> result().
+await(Async) ->
+    'Elixir.Python.Erlang':await(Async).
+
+?DOC("See `await/1`.").
+-spec await('Elixir.Python.Async':t(), timeout()) -> result().
+await(Async, Timeout) ->
+    'Elixir.Python.Erlang':await(Async, Timeout).
+
+?DOC("Evaluates one expression, with `Vars` as its variables.\n\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n    {ok, 42} = py:eval(\"x * y\", #{x => 6, y => 7}).").
+-spec eval(Code :: text()) -> result().
+eval(Code) ->
+    'Elixir.Python.Erlang':eval(Code).
+
+?DOC("See `eval/1`.").
+-spec eval(Code :: text(), Vars :: named()) -> result().
+eval(Code, Vars) ->
+    'Elixir.Python.Erlang':eval(Code, Vars).
+
+?DOC("See `eval/1`.").
+-spec eval(Code :: text(), Vars :: named(), timeout()) -> result().
+eval(Code, Vars, Timeout) ->
+    'Elixir.Python.Erlang':eval(Code, Vars, Timeout).
+
+?DOC("Executes statements in Python's `__main__`.\n\n    ok = py:exec(<<\"def double(x): return x * 2\">>).\n    {ok, 10} = py:call('__main__', double, [5]).").
+-spec exec(Code :: text()) -> ok | {error, reason()}.
+exec(Code) ->
+    'Elixir.Python.Erlang':exec(Code).
+
+?DOC("See `exec/1`.").
+-spec exec(Code :: text(), timeout()) -> ok | {error, reason()}.
+exec(Code, Timeout) ->
+    'Elixir.Python.Erlang':exec(Code, Timeout).
+
+?DOC("All items of the iterator that a call returns, as a list.\n\n    {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).").
+-spec stream(Module :: text(), Function :: text(), Args :: [term()]) ->
+                {ok, [term()]} | {error, reason()}.
+stream(Module, Function, Args) ->
+    'Elixir.Python.Erlang':stream(Module, Function, Args).
+
+?DOC("See `stream/3`.").
+-spec stream(Module :: text(),
+             Function :: text(),
+             Args :: [term()],
+             Kwargs :: named()) ->
+                {ok, [term()]} | {error, reason()}.
+stream(Module, Function, Args, Kwargs) ->
+    'Elixir.Python.Erlang':stream(Module, Function, Args, Kwargs).
+
+?DOC("All items of the iterable that an expression gives, as a list.\n\n    {ok, [0, 1, 4]} = py:stream_eval(<<\"(x * x for x in range(3))\">>).").
+-spec stream_eval(Code :: text()) -> {ok, [term()]} | {error, reason()}.
+stream_eval(Code) ->
+    'Elixir.Python.Erlang':stream_eval(Code).
+
+?DOC("See `stream_eval/1`.").
+-spec stream_eval(Code :: text(), Vars :: named()) ->
+                     {ok, [term()]} | {error, reason()}.
+stream_eval(Code, Vars) ->
+    'Elixir.Python.Erlang':stream_eval(Code, Vars).
+
+?DOC("The version of Python, such as `<<\"3.11.7\">>`.").
+-spec version() -> {ok, binary()} | {error, reason()}.
+version() ->
+    'Elixir.Python.Erlang':version().
+
+?DOC("What is known about the interpreter: a map with `python_version`, `executable`, `libpython`,\n`prefix` and more.").
+-spec info() -> {ok, map()} | {error, reason()}.
+info() ->
+    'Elixir.Python.Erlang':info().
