@@ -2,7 +2,8 @@ defmodule Python.Settings do
   # One schema: the types, the defaults, the validation and the table in the documentation.
   # No process, no native code; it reads the application environment and nothing else.
 
-  @stack_min 1_048_576
+  # Python's default recursion limit of 1000 fits into this, whatever recurses.
+  @stack_min 8 * 1_048_576
   @stack_max 1_073_741_824
 
   # `receive … after` takes no more.

@@ -31,7 +31,7 @@ defmodule Python.SettingsTest do
       num_workers: 3,
       worker_timeout: :infinity,
       max_queue: :infinity,
-      thread_stack_size: 1024 * 1024,
+      thread_stack_size: 8 * 1024 * 1024,
       start_pool: false,
       stdio: false,
       logging: false

@@ -4,6 +4,10 @@ import os
 import sys
 import threading
 
+#: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
+#: whose key function sorts, takes two thirds of it.
+LEVEL = 8_192
+
 
 def prepare(stack_size):
     if not hasattr(sys, "argv"):
@@ -14,49 +18,74 @@ def prepare(stack_size):
         sys.path.append("")
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
-    _limit_recursion(stack_size)
-    _forbid_fork()
+    _limit_recursion(stack_size // LEVEL)
+    _forbid_the_end_of_the_vm()
     # Nobody flushes at the end: the interpreter is never finalised.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
 
 
-def _limit_recursion(stack_size):
+def _limit_recursion(most):
     """Keeps ``sys.setrecursionlimit`` from promising more than the stack can hold.
 
-    Up to 3.11 every Python call (3.11: every call through C) takes C stack, and the limit is all
-    that stands between deep recursion and the end of the VM.
+    Recursion through C takes C stack, and the limit is all that stands between deep recursion and
+    the end of the VM. Scripts set it in the hope of more; they get what is safe, and a warning.
     """
-    # The costliest way to recurse that was found takes less than this many bytes a level.
-    most = max(1_000, stack_size // 2_048)
     setrecursionlimit = sys.setrecursionlimit
 
     def limited(limit, /):
         if isinstance(limit, int) and limit > most:
-            raise ValueError(
-                "recursion limit %d is too high for this stack: at most %d "
-                "(set thread_stack_size of the application erlang_python for more)" % (limit, most)
+            import warnings
+
+            warnings.warn(
+                "the recursion limit is set to %d instead of %d, which is as deep as the stack is "
+                "sure to last (the setting thread_stack_size of erlang_python)" % (most, limit),
+                RuntimeWarning,
+                stacklevel=2,
             )
+            limit = most
         setrecursionlimit(limit)
 
-    limited.__name__ = limited.__qualname__ = "setrecursionlimit"
-    limited.__doc__ = setrecursionlimit.__doc__
-    sys.setrecursionlimit = limited
+    _take_the_place_of(sys, "setrecursionlimit", limited)
 
 
-def _forbid_fork():
-    """``fork`` would copy one thread of a VM that has dozens, and the copy could only hang.
+def _forbid_the_end_of_the_vm():
+    """Some calls that are a script's own business in a process of its own would end the VM here."""
 
-    ``subprocess`` does not fork this way and works, as does ``multiprocessing`` with ``spawn``.
-    """
+    def forbid(module, name, reason):
+        if hasattr(module, name):
 
-    def fork(*_):
-        raise RuntimeError(
-            "os.fork() is not possible inside the BEAM: the child would be a copy of the VM "
-            "without its schedulers. Use subprocess, or multiprocessing with the 'spawn' method."
-        )
+            def forbidden(*_args, **_kwargs):
+                raise RuntimeError(
+                    "%s.%s() is not possible inside the BEAM: %s" % (module.__name__, name, reason)
+                )
 
+            _take_the_place_of(module, name, forbidden)
+
+    import signal
+
+    # `subprocess` does not fork this way and works, as does `multiprocessing` with `spawn`.
     for name in ("fork", "forkpty"):
-        if hasattr(os, name):
-            setattr(os, name, fork)
+        forbid(
+            os,
+            name,
+            "the child would be a copy of the VM without its schedulers. "
+            "Use subprocess, or multiprocessing with the 'spawn' method",
+        )
+    for name in ("_exit", "abort"):
+        forbid(os, name, "it would end the VM. Raise SystemExit to end the call")
+    for name in ("alarm", "setitimer"):
+        forbid(signal, name, "the signal would end the VM. Use threading.Timer, or a timeout")
+    forbid(signal, "raise_signal", "the signal would go to the VM")
+
+
+def _take_the_place_of(module, name, function):
+    original = getattr(module, name)
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = module.__name__
+    function.__doc__ = original.__doc__
+    # `os` and `signal` take these from a module in C, where they can be had too.
+    for holder in (module, sys.modules.get(getattr(original, "__module__", None) or "")):
+        if getattr(holder, name, None) is original:
+            setattr(holder, name, function)

@@ -19,6 +19,10 @@ BUILT_IN = frozenset(
 #: The frames shown of a deep traceback: the outermost and the innermost.
 FIRST, LAST = 32, 96
 
+#: A traceback of more frames than this is formatted from its innermost ones only. Python folds
+#: repeated lines, so that deep recursion mostly makes a short text, but it is slow at it.
+FORMATTED = 4_096
+
 #: The longest chain of causes that is followed.
 CHAIN = 32
 
@@ -123,7 +127,10 @@ def _traceback(exception, trace):
             if lines is not None:
                 linecache.cache[filename] = (None, None, lines, filename)
         try:
-            formatted = traceback.TracebackException(type(exception), exception, trace)
+            limit = None if _length(trace) <= FORMATTED else -LAST
+            formatted = traceback.TracebackException(
+                type(exception), exception, trace, limit=limit
+            )
             return _text("".join(formatted.format(chain=False)))
         finally:
             for filename in filenames:
@@ -131,6 +138,14 @@ def _traceback(exception, trace):
                     linecache.cache.pop(filename, None)
     except BaseException:
         return "%s: %s\n" % (_text(type(exception).__qualname__), _message(exception))
+
+
+def _length(trace):
+    length = 0
+    while trace is not None:
+        length += 1
+        trace = trace.tb_next
+    return length
 
 
 def _filenames(trace):

@@ -270,7 +270,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 )
             };
             if keys.len() == length {
-                return Err(changed("dict").into());
+                return Err(changed("dict"));
             }
             let step = || Step::Key(key_text(&key));
             let key_term = self.value(&key).map_err(|e| e.inside(step))?;
@@ -280,7 +280,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
         }
         // SAFETY: a dict, and the GIL is held.
         if keys.len() != length || unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize != length {
-            return Err(changed("dict").into());
+            return Err(changed("dict"));
         }
         let mut map = MaybeUninit::uninit();
         // SAFETY: keys and values are terms of this environment, and of one length.

@@ -64,8 +64,8 @@ impl PythonThread {
         })
     }
 
-    pub fn ident(&self) -> u64 {
-        self.ident as u64
+    pub fn ident(&self) -> c_ulong {
+        self.ident
     }
 
     pub fn begin(&self, request: &Arc<Request>) {
