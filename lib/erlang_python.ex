@@ -20,7 +20,9 @@ defmodule :erlang_python do
   end
 
   # nif/runtime.rs
-  def runtime_start(_program, _package, _stack_size, _owner), do: not_loaded()
+  def runtime_start(_program, _package, _stack_size, _set_version, _decimal, _owner),
+    do: not_loaded()
+
   def runtime_started, do: not_loaded()
   def runtime_pending_releases, do: not_loaded()
   def runtime_nif_version, do: not_loaded()

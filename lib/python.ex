@@ -51,6 +51,8 @@ defmodule Python do
     * `Python.NotStartedError` - there is no interpreter; says what to do.
   """
 
+  import Kernel, except: [apply: 3]
+
   alias Python.{Async, Object, Operation, Options, Request, Runtime}
 
   @typedoc "A module's name or an object."
@@ -288,6 +290,260 @@ defmodule Python do
   def stream_eval(code, vars, opts) do
     Python.Stream.new(Operation.iterate_eval(code, vars), Options.call(opts, :code))
   end
+
+  ## Objects
+
+  @doc """
+  Imports a module. Returns `{:ok, object}` or `{:error, exception}`.
+
+  Calls import the modules they name by themselves; an imported module is an object like others.
+
+  ## Examples
+
+      iex> {:ok, json} = Python.import(:json)
+      iex> Python.call(json, :dumps, [[1, 2]])
+      {:ok, "[1, 2]"}
+  """
+  @spec import(atom | String.t()) :: {:ok, Object.t()} | {:error, Exception.t()}
+  def import(name), do: call(:importlib, :import_module, [name], return: :object)
+
+  @doc "Imports a module. Returns the object or raises."
+  @spec import!(atom | String.t()) :: Object.t()
+  def import!(name), do: bang(__MODULE__.import(name))
+
+  @doc """
+  An attribute of an object. Returns `{:ok, value}` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, complex} = Python.eval("3 + 4j")
+      iex> Python.getattr(complex, :imag)
+      {:ok, 4.0}
+  """
+  @spec getattr(Object.t(), name) :: result
+  defdelegate getattr(object, name), to: Object
+
+  @doc "An attribute of an object. Returns the value or raises."
+  @spec getattr!(Object.t(), name) :: term
+  def getattr!(object, name), do: bang(getattr(object, name))
+
+  @doc """
+  Sets an attribute of an object. Returns `:ok` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, object} = Python.call(:types, :SimpleNamespace, [], return: :object)
+      iex> Python.setattr(object, :colour, "red")
+      :ok
+      iex> Python.getattr(object, :colour)
+      {:ok, "red"}
+  """
+  @spec setattr(Object.t(), name, term) :: :ok | {:error, Exception.t()}
+  defdelegate setattr(object, name, value), to: Object
+
+  @doc "Sets an attribute of an object. Returns `:ok` or raises."
+  @spec setattr!(Object.t(), name, term) :: :ok
+  def setattr!(object, name, value), do: bang(setattr(object, name, value))
+
+  @doc """
+  An item of an object, `object[key]`. Returns `{:ok, value}` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, list} = Python.to_object(["a", "b"])
+      iex> Python.getitem(list, -1)
+      {:ok, "b"}
+      iex> {:error, error} = Python.getitem(list, 2)
+      iex> error.type
+      "IndexError"
+  """
+  @spec getitem(Object.t(), term) :: result
+  defdelegate getitem(object, key), to: Object
+
+  @doc "An item of an object. Returns the value or raises."
+  @spec getitem!(Object.t(), term) :: term
+  def getitem!(object, key), do: bang(getitem(object, key))
+
+  @doc """
+  Sets an item of an object, `object[key] = value`. Returns `:ok` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, dict} = Python.to_object(%{})
+      iex> Python.setitem(dict, "a", 1)
+      :ok
+      iex> Python.to_term(dict)
+      {:ok, %{"a" => 1}}
+  """
+  @spec setitem(Object.t(), term, term) :: :ok | {:error, Exception.t()}
+  defdelegate setitem(object, key, value), to: Object
+
+  @doc "Sets an item of an object. Returns `:ok` or raises."
+  @spec setitem!(Object.t(), term, term) :: :ok
+  def setitem!(object, key, value), do: bang(setitem(object, key, value))
+
+  @doc """
+  The length of an object. Returns `{:ok, integer}` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, range} = Python.to_object(1..10)
+      iex> Python.len(range)
+      {:ok, 10}
+  """
+  @spec len(Object.t()) :: {:ok, non_neg_integer} | {:error, Exception.t()}
+  defdelegate len(object), to: Object
+
+  @doc "The length of an object. Returns the integer or raises."
+  @spec len!(Object.t()) :: non_neg_integer
+  def len!(object), do: bang(len(object))
+
+  @doc """
+  The text of an object, `str(object)`. Returns `{:ok, string}` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, path} = Python.call(:pathlib, :PurePosixPath, ["a", "b"])
+      iex> Python.str(path)
+      {:ok, "a/b"}
+  """
+  @spec str(Object.t()) :: {:ok, String.t()} | {:error, Exception.t()}
+  defdelegate str(object), to: Object
+
+  @doc "The text of an object. Returns the string or raises."
+  @spec str!(Object.t()) :: String.t()
+  def str!(object), do: bang(str(object))
+
+  @doc """
+  The representation of an object, `repr(object)`. Returns `{:ok, string}` or `{:error, exception}`.
+
+  ## Examples
+
+      iex> {:ok, object} = Python.to_object("it's")
+      iex> Python.repr(object)
+      {:ok, ~s("it's")}
+  """
+  @spec repr(Object.t()) :: {:ok, String.t()} | {:error, Exception.t()}
+  defdelegate repr(object), to: Object
+
+  @doc "The representation of an object. Returns the string or raises."
+  @spec repr!(Object.t()) :: String.t()
+  def repr!(object), do: bang(repr(object))
+
+  @doc """
+  The name of an object's class, with its module if that is not `builtins`. Raises if it cannot be
+  asked.
+
+  ## Examples
+
+      iex> Python.type(Python.call!(:collections, :Counter, [], return: :object))
+      "collections.Counter"
+      iex> Python.type(Python.to_object!([1]))
+      "list"
+  """
+  @spec type(Object.t()) :: String.t()
+  defdelegate type(object), to: Object
+
+  @doc """
+  Whether an object can be called. Raises if it cannot be asked.
+
+  ## Examples
+
+      iex> Python.callable?(Python.getattr!(Python.import!(:math), :sqrt))
+      true
+  """
+  @spec callable?(Object.t()) :: boolean
+  defdelegate callable?(object), to: Object
+
+  @doc """
+  Calls an object. Returns `{:ok, value}` or `{:error, exception}`. Takes the options of `call/4`.
+
+  ## Examples
+
+      iex> {:ok, add} = Python.eval("lambda a, b=1: a + b")
+      iex> Python.apply(add, [2], kwargs: %{b: 3})
+      {:ok, 5}
+  """
+  @spec apply(Object.t(), [term], options) :: result
+  def apply(callable, args, opts \\ []) do
+    options = Options.call(opts)
+    Request.run(Operation.apply(callable, args, options.kwargs), options)
+  end
+
+  @doc "Calls an object. Returns the value or raises."
+  @spec apply!(Object.t(), [term], options) :: term
+  def apply!(callable, args, opts \\ []), do: bang(__MODULE__.apply(callable, args, opts))
+
+  @doc """
+  Converts an object now. Returns `{:ok, value}` or `{:error, exception}`.
+
+  What has no counterpart is a `Python.Object` again.
+
+  ## Examples
+
+      iex> {:ok, counter} = Python.call(:collections, :Counter, ["aab"], return: :object)
+      iex> Python.to_term(counter)
+      {:ok, %{"a" => 2, "b" => 1}}
+  """
+  @spec to_term(Object.t()) :: result
+  def to_term(object), do: Request.run(Operation.convert(object), %Options{})
+
+  @doc "Converts an object now. Returns the value or raises."
+  @spec to_term!(Object.t()) :: term
+  def to_term!(object), do: bang(to_term(object))
+
+  @doc """
+  Converts a term and keeps it in Python. Returns `{:ok, object}` or `{:error, exception}`.
+
+  For a value that many calls use: it is converted once.
+
+  ## Examples
+
+      iex> {:ok, numbers} = Python.to_object(Enum.to_list(1..1000))
+      iex> {Python.call(:builtins, :sum, [numbers]), Python.call(:builtins, :max, [numbers])}
+      {{:ok, 500500}, {:ok, 1000}}
+  """
+  @spec to_object(term) :: {:ok, Object.t()} | {:error, Exception.t()}
+  def to_object(term), do: Request.run(Operation.convert(term), %Options{return: :object})
+
+  @doc "Converts a term and keeps it in Python. Returns the object or raises."
+  @spec to_object!(term) :: Object.t()
+  def to_object!(term), do: bang(to_object(term))
+
+  @doc """
+  A binary that Python is to see as a read-only `memoryview`, without a copy of its bytes.
+
+  The result is to be passed as an argument. The binary lives as long as Python uses it.
+
+  ## Examples
+
+      iex> data = :binary.copy("abc", 1_000_000)
+      iex> Python.call(:zlib, :crc32, [Python.buffer(data)]) == {:ok, :erlang.crc32(data)}
+      true
+  """
+  @spec buffer(binary) :: Python.Buffer.t()
+  def buffer(binary) when is_binary(binary), do: %Python.Buffer{data: binary}
+
+  def buffer(other) do
+    raise ArgumentError, "only a binary can be a buffer, not #{inspect(other, limit: 10)}"
+  end
+
+  @doc """
+  Python's `with`: enters a context manager, calls `fun` with what that gives, and leaves it.
+
+  Returns what `fun` returns. What `fun` raises reaches `__exit__` as an `erlang.Error` and is then
+  raised here, unless the manager swallows it: then the result is `nil`. Raises what Python raises.
+
+  ## Examples
+
+      iex> {:ok, file} = Python.call(:io, :StringIO, ["one two"], return: :object)
+      iex> Python.with(file, fn file -> Python.call!(file, :read) end)
+      "one two"
+      iex> Python.getattr(file, :closed)
+      {:ok, true}
+  """
+  @spec with(Object.t(), (term -> result)) :: result when result: term
+  defdelegate with(object, fun), to: Object
 
   @doc """
   What is known about the interpreter that runs.

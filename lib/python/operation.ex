@@ -11,6 +11,20 @@ defmodule Python.Operation do
   def call(target, name, args, kwargs),
     do: {:call, target(target), name(name), args(args), kwargs}
 
+  @doc "A call of the object itself."
+  @spec apply(Python.Object.t(), [term], map | list) :: tuple
+  def apply(%Python.Object{ref: callable}, args, kwargs) do
+    {:call, callable, nil, args(args), kwargs}
+  end
+
+  def apply(other, _args, _kwargs) do
+    raise ArgumentError, "only a %Python.Object{} can be applied, not #{short(other)}"
+  end
+
+  @doc "The value as it is in Python."
+  @spec convert(term) :: tuple
+  def convert(value), do: {:convert, value}
+
   @spec map(target, name, [[term]], map | list) :: tuple
   def map(target, name, list, kwargs) do
     unless proper?(list) and Enum.all?(list, &proper?/1) do

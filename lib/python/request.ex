@@ -22,6 +22,27 @@ defmodule Python.Request do
   @doc "Runs an operation and waits for its answer, at most as long as the options say."
   @spec run(tuple, Options.t()) :: answer
   def run(operation, options) do
+    case run_once(operation, options) do
+      {:error, {:encode_struct, error}} -> run_encoded(operation, options, error)
+      answer -> answer
+    end
+  end
+
+  # Arguments are converted before anything runs, so the operation can be handed in again.
+  defp run_encoded(operation, options, error) do
+    case Python.Struct.encode(operation) do
+      ^operation ->
+        {:error, error}
+
+      encoded ->
+        case run_once(encoded, options) do
+          {:error, {:encode_struct, error}} -> {:error, error}
+          answer -> answer
+        end
+    end
+  end
+
+  defp run_once(operation, options) do
     case Pool.lookup(options.pool) do
       {:error, error} ->
         {:error, error}
@@ -55,6 +76,7 @@ defmodule Python.Request do
 
       {pool, _default_timeout} ->
         reference = make_ref()
+        operation = Python.Struct.encode(operation)
 
         case :erlang_python.request_submit(pool, reference, flags(options), operation) do
           ticket when is_reference(ticket) ->
@@ -71,11 +93,14 @@ defmodule Python.Request do
   @spec await(Async.t(), timeout) :: answer | :claimed
   def await(%Async{ref: reference, ticket: ticket}, timeout) do
     if :erlang_python.request_claim(ticket) do
-      receive do
-        {^reference, answer} -> answer(answer)
-      after
-        timeout -> give_up(ticket, reference, timeout)
-      end
+      answer =
+        receive do
+          {^reference, answer} -> answer(answer)
+        after
+          timeout -> give_up(ticket, reference, timeout)
+        end
+
+      with {:error, {:encode_struct, error}} <- answer, do: {:error, error}
     else
       :claimed
     end
@@ -132,6 +157,15 @@ defmodule Python.Request do
 
   ## Answers
 
+  # To be tried again with the struct encoded.
+  defp answer({:error, {:encode_struct, _, _, _} = reason}) do
+    {:error, {:encode_struct, error(reason)}}
+  end
+
+  defp answer({:error, {:error, _, {:encode_struct, _, _, _}} = reason}) do
+    {:error, {:encode_struct, error(reason)}}
+  end
+
   defp answer({:error, reason}), do: {:error, error(reason)}
   defp answer(answer), do: answer
 
@@ -139,6 +173,7 @@ defmodule Python.Request do
   @spec error(term) :: Exception.t()
   def error({:exception, chain}), do: Python.Error.from_native(chain)
 
+  def error({:encode_struct, reason, place, path}), do: error({:encode, reason, place, path})
   def error({:encode, reason, place, path}), do: Python.EncodeError.new(reason, place, path)
   def error({:decode, reason, path}), do: Python.DecodeError.new(reason, path)
   def error({:error, index, reason}), do: at_index(error(reason), index)

@@ -55,7 +55,18 @@ defmodule Python.Runtime do
     package = Application.app_dir(:erlang_python, "priv/python/erlang")
     stack_size = settings.thread_stack_size
 
-    case :erlang_python.runtime_start(interpreter.executable, package, stack_size, self()) do
+    # Newer versions of Elixir have none.
+    set_version = Map.get(MapSet.new(), :version)
+    decimal = Code.ensure_loaded?(Decimal)
+
+    case :erlang_python.runtime_start(
+           interpreter.executable,
+           package,
+           stack_size,
+           set_version,
+           decimal,
+           self()
+         ) do
       :ok -> await_start(interpreter)
       :started -> :ok
       {:failed, text} -> {:error, init_failed(interpreter, text)}

@@ -79,7 +79,12 @@ impl Error {
     pub fn into_term<'a>(self, py: Python<'_>, env: Env<'a>) -> Term<'a> {
         match self {
             Error::Encode { place, what } => {
-                (atoms::encode(), what.reason.as_str(), place, what.path()).encode(env)
+                let tag = if what.is_struct {
+                    atoms::encode_struct()
+                } else {
+                    atoms::encode()
+                };
+                (tag, what.reason.as_str(), place, what.path()).encode(env)
             }
             Error::Decode(what) => (atoms::decode(), what.reason.as_str(), what.path()).encode(env),
             Error::Exception(error) => exception::to_term(py, env, &error),
@@ -168,6 +173,9 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
             stream::next(self)
         } else if tag == atoms::close() {
             stream::close(self)
+        } else if tag == atoms::convert() {
+            let result = self.convert()?;
+            self.value(&result)
         } else if tag == atoms::describe() {
             self.describe()
         } else {
@@ -186,12 +194,7 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
     }
 
     pub fn decoder(&self) -> Decoder<'py, 'a> {
-        let none = if self.request.flags.erlang() {
-            atoms::none()
-        } else {
-            atoms::nil()
-        };
-        Decoder::new(self.py, self.env, none)
+        Decoder::new(self.py, self.env, self.request.flags.erlang())
     }
 
     /// `{:call, target, name, arguments, keywords}`
@@ -218,12 +221,20 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
         let calls: Vec<Term<'r>> = calls
             .decode()
             .map_err(|_| Error::BadRequest("the calls are a list"))?;
+        // All arguments before the first call: nothing is run if one of them cannot cross.
+        let calls = calls
+            .into_iter()
+            .enumerate()
+            .map(|(index, arguments)| {
+                self.arguments(&mut encoder, arguments)
+                    .map_err(|error| Error::At(index, Box::new(error)))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let mut results = Vec::with_capacity(calls.len());
         for (index, arguments) in calls.into_iter().enumerate() {
             self.go_on()?;
             let result = self
-                .arguments(&mut encoder, arguments)
-                .and_then(|arguments| self.apply(&callable, &arguments, keywords.as_ref()))
+                .apply(&callable, &arguments, keywords.as_ref())
                 .and_then(|result| {
                     if self.request.flags.return_object() {
                         Ok(self.decoder().object(&result))
@@ -278,6 +289,16 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
         self.run(&code).map(drop)
     }
 
+    /// `{:convert, value}`: the value as it is in Python.
+    fn convert(&self) -> Result<Bound<'py, PyAny>, Error> {
+        let &[value] = self.operands else {
+            return Err(Error::BadRequest("a convert has one operand"));
+        };
+        Encoder::new(self.py)
+            .value(value)
+            .map_err(Error::encode(|| "the value".into()))
+    }
+
     /// `{:describe, object, limit}`: its class and its text, `{:ok, {class, text}}`.
     fn describe(&self) -> Result<Term<'a>, Error> {
         let &[object, limit] = self.operands else {
@@ -314,9 +335,14 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
         Ok(handle.get(self.py))
     }
 
+    /// What is to be called; with the name `nil` the target itself.
     fn callable(&self, target: Term<'r>, name: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
         let object = if target.is_ref() {
-            self.handle(target)?
+            let object = self.handle(target)?;
+            if atoms::nil() == name {
+                return Ok(object);
+            }
+            object
         } else {
             let module = names::name(self.py, target)?.ok_or(Error::BadRequest(
                 "a target is a module's name or an object",

@@ -23,7 +23,7 @@ fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Ter
     }
     let chain = helpers.describe.bind(py).call1((value,))?;
     let chain = chain.cast_into::<PyList>()?;
-    let mut decoder = Decoder::new(py, env, atoms::nil());
+    let mut decoder = Decoder::new(py, env, false);
     chain
         .iter()
         .map(|entry| {
@@ -43,7 +43,7 @@ fn bare<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
         .get_type(py)
         .qualname()
         .map_or_else(|_| "Exception".into(), |name| name.to_string());
-    let decoder = Decoder::new(py, env, atoms::nil());
+    let decoder = Decoder::new(py, env, false);
     let data = [("type", name)];
     let data: std::collections::HashMap<_, _> = data.into_iter().collect();
     (data.encode(env), decoder.object(error.value(py).as_any())).encode(env)

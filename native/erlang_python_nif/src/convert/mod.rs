@@ -3,11 +3,16 @@
 //! Both directions recurse, on a stack that is big enough for [`MAX_DEPTH`] levels. What cannot
 //! cross is an [`Unconvertible`] with the path to the element.
 
+mod buffer;
 mod integer;
+mod opaque;
+mod structs;
 mod to_python;
 mod to_term;
 mod unconvertible;
 
+pub use opaque::add_to;
+pub use structs::{Elixir, set_elixir};
 pub use to_python::{Encoder, name_text};
 pub use to_term::Decoder;
 pub use unconvertible::{Failure, Step, Unconvertible};

@@ -1,6 +1,6 @@
 //! Terms to Python objects.
 
-use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer};
+use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, opaque, structs};
 use crate::atoms;
 use crate::names;
 use crate::object::Handle;
@@ -22,6 +22,8 @@ const INTERNED: usize = 64;
 pub struct Encoder<'py, 'a> {
     py: Python<'py>,
     depth: usize,
+    /// Within the key of a dict or the element of a set, which must be hashable.
+    in_key: bool,
     keys: HashMap<&'a [u8], Bound<'py, PyAny>>,
 }
 
@@ -30,6 +32,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         Encoder {
             py,
             depth: 0,
+            in_key: false,
             keys: HashMap::new(),
         }
     }
@@ -44,7 +47,29 @@ impl<'py, 'a> Encoder<'py, 'a> {
             TermType::List => self.nested(|encoder| encoder.list(term)),
             TermType::Tuple => self.nested(|encoder| encoder.tuple(term)),
             TermType::Map => self.nested(|encoder| encoder.map(term)),
-            other => Err(no_counterpart(other)),
+            other => opaque::to_python(self.py, term)?.ok_or_else(|| no_counterpart(other)),
+        }
+    }
+
+    pub fn py(&self) -> Python<'py> {
+        self.py
+    }
+
+    pub fn is_key(&self) -> bool {
+        self.in_key
+    }
+
+    /// The object for the key of a map or the element of a set.
+    pub fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        match term.get_type() {
+            TermType::Binary => self.text_key(term),
+            TermType::Atom => self.atom(term, false),
+            _ => {
+                let outer = std::mem::replace(&mut self.in_key, true);
+                let key = self.value(term);
+                self.in_key = outer;
+                key
+            }
         }
     }
 
@@ -83,7 +108,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         for (key, value) in pairs {
             let name = match key.get_type() {
                 TermType::Atom => self.atom(key, false)?,
-                TermType::Binary => self.key(key)?,
+                TermType::Binary => self.text_key(key)?,
                 _ => return Err(bad_keyword()),
             };
             let value = self
@@ -262,21 +287,19 @@ impl<'py, 'a> Encoder<'py, 'a> {
         // SAFETY: the GIL is held; a new reference or null with an exception set.
         let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
         for (key, value) in MapIterator::new(term) {
-            let name = match key.get_type() {
-                TermType::Binary => self.key(key),
-                TermType::Atom => self.atom(key, false),
-                _ => self.value(key),
-            }
-            .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
+            let name = self
+                .key(key)
+                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
             let value = self
                 .value(value)
                 .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
-            self.set_item(&dict, &name, &value)?;
+            self.set_item(&dict, &name, &value)
+                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
         }
         Ok(dict)
     }
 
-    fn structure(&self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    fn structure(&mut self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
         let name: Option<Atom> = name.decode().ok();
         if name == Some(atoms::object()) {
             let handle: ResourceArc<Handle> = term
@@ -295,17 +318,23 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 })?;
             return self.bytes(bytes(data)?);
         }
+        if let Some(name) = name
+            && let Some(converted) = structs::to_python(self, name, term)?
+        {
+            return Ok(converted);
+        }
         let name = name.and_then(|name| name.to_term(term.get_env()).atom_to_string().ok());
         let name = name.as_deref().unwrap_or("?");
         let name = name.strip_prefix("Elixir.").unwrap_or(name);
-        Err(Unconvertible::new(format!(
-            "the struct {name} has no counterpart in Python; convert it to a map first"
+        Err(Unconvertible::of_struct(format!(
+            "the struct {name} has no counterpart in Python; implement the protocol \
+             Python.Encoder for it, for instance with `@derive Python.Encoder`"
         ))
         .into())
     }
 
-    /// A binary that is the key of a map.
-    fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    /// A binary that is a key.
+    fn text_key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         let data = bytes(term)?;
         if data.len() > INTERNED {
             return self.binary(term);
@@ -328,16 +357,17 @@ impl<'py, 'a> Encoder<'py, 'a> {
         if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } == 0 {
             return Ok(());
         }
-        let error = PyErr::fetch(self.py);
-        if error.is_instance_of::<pyo3::exceptions::PyTypeError>(self.py) {
-            let kind = key.get_type().name().map(|name| name.to_string());
-            let kind = kind.unwrap_or_else(|_| "value".into());
-            return Err(Unconvertible::new(format!(
-                "a {kind} cannot be the key of a Python dict: it is not hashable"
-            ))
-            .into());
+        Err(self.unhashable(PyErr::fetch(self.py), key, "the key of a Python dict"))
+    }
+
+    /// What is wrong with an object that `hash` refused.
+    pub fn unhashable(&self, error: PyErr, object: &Bound<'py, PyAny>, what: &str) -> Failure {
+        if !error.is_instance_of::<pyo3::exceptions::PyTypeError>(self.py) {
+            return error.into();
         }
-        Err(error.into())
+        let kind = object.get_type().name().map(|name| name.to_string());
+        let kind = kind.unwrap_or_else(|_| "value".into());
+        Unconvertible::new(format!("a {kind} cannot be {what}: it is not hashable")).into()
     }
 
     /// # Safety
@@ -442,10 +472,6 @@ fn bytes<'a>(term: Term<'a>) -> Result<&'a [u8]> {
 fn no_counterpart(kind: TermType) -> Failure {
     let kind = match kind {
         TermType::Binary => "a bitstring whose size is not a multiple of 8 bits",
-        TermType::Fun => "a function",
-        TermType::Pid => "a pid",
-        TermType::Port => "a port",
-        TermType::Ref => "a reference",
         _ => "this term",
     };
     Unconvertible::new(format!("{kind} has no counterpart in Python")).into()

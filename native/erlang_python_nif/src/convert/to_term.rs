@@ -1,10 +1,11 @@
 //! Python objects to terms.
 
-use super::{Failure, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, integer};
+use super::{Failure, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, opaque, structs};
 use crate::atoms;
 use crate::object::Handle;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PySet};
 use rustler::sys;
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
@@ -25,19 +26,19 @@ unsafe extern "C" {
 pub struct Decoder<'py, 'a> {
     py: Python<'py>,
     env: Env<'a>,
-    /// What `None` is.
-    none: Atom,
+    /// The receiver speaks Erlang: `none`, lists for sets, tuples for dates.
+    erlang: bool,
     /// The containers that the current element is in, outermost first.
     path: Vec<*mut ffi::PyObject>,
     items: usize,
 }
 
 impl<'py, 'a> Decoder<'py, 'a> {
-    pub fn new(py: Python<'py>, env: Env<'a>, none: Atom) -> Self {
+    pub fn new(py: Python<'py>, env: Env<'a>, erlang: bool) -> Self {
         Decoder {
             py,
             env,
-            none,
+            erlang,
             path: Vec::new(),
             items: 0,
         }
@@ -60,7 +61,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
             } else if ffi::PyFloat_Check(pointer) != 0 {
                 Ok(self.float(ffi::PyFloat_AsDouble(pointer)))
             } else if pointer == ffi::Py_None() {
-                Ok(self.none.to_term(self.env))
+                Ok(self.none().to_term(self.env))
             } else if ffi::PyList_Check(pointer) != 0 {
                 self.nested(object, Self::list)
             } else if ffi::PyDict_Check(pointer) != 0 {
@@ -72,16 +73,36 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 if ffi::PyBytes_AsStringAndSize(pointer, &mut data, &mut size) != 0 {
                     return Err(PyErr::fetch(self.py).into());
                 }
-                Ok(self.binary(data.cast(), size as usize))
-            } else if ffi::PyByteArray_Check(pointer) != 0 {
-                let size = ffi::PyByteArray_Size(pointer) as usize;
-                Ok(self.binary(ffi::PyByteArray_AsString(pointer).cast(), size))
-            } else if ffi::Py_TYPE(pointer) == &raw mut ffi::PyMemoryView_Type {
-                let bytes = object.call_method0("tobytes")?;
-                self.value(&bytes)
+                Ok(self.unchanging(object, data.cast(), size as usize))
+            } else if ffi::PyByteArray_Check(pointer) != 0
+                || ffi::Py_TYPE(pointer) == &raw mut ffi::PyMemoryView_Type
+            {
+                self.buffer(object)
+            } else if is_set(object) {
+                self.nested(object, Self::set)
+            } else if let Some(term) = opaque::to_term(self.env, object) {
+                Ok(term)
+            } else if let Some(term) = structs::to_term(self, object)? {
+                Ok(term)
             } else {
                 Ok(self.object(object))
             }
+        }
+    }
+
+    pub fn env(&self) -> Env<'a> {
+        self.env
+    }
+
+    pub fn is_erlang(&self) -> bool {
+        self.erlang
+    }
+
+    fn none(&self) -> Atom {
+        if self.erlang {
+            atoms::none()
+        } else {
+            atoms::nil()
         }
     }
 
@@ -170,7 +191,38 @@ impl<'py, 'a> Decoder<'py, 'a> {
             }
             return Err(error.into());
         }
-        Ok(self.binary(data.cast(), size as usize))
+        // The UTF-8 form of a str belongs to it, too, once it has been asked for.
+        Ok(unsafe { self.unchanging(object, data.cast(), size as usize) })
+    }
+
+    /// A binary of bytes that belong to an object which never changes: shared if there are many.
+    ///
+    /// # Safety
+    ///
+    /// `object` has `size` bytes at `data` as long as it lives.
+    unsafe fn unchanging(
+        &self,
+        object: &Bound<'py, PyAny>,
+        data: *const u8,
+        size: usize,
+    ) -> Term<'a> {
+        if size >= buffer::SHARED {
+            // SAFETY: as this function demands.
+            unsafe { buffer::shared_binary(self.env, object, data, size) }
+        } else {
+            self.binary(data, size)
+        }
+    }
+
+    /// The bytes of an object that may change, copied once.
+    fn buffer(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        let mut term = MaybeUninit::uninit();
+        buffer::copy_out(self.py, object, |size| {
+            // SAFETY: gives `size` writable bytes and writes the term.
+            unsafe { sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr()) }
+        })?;
+        // SAFETY: written above: copy_out calls the closure whenever it returns Ok.
+        Ok(unsafe { Term::new(self.env, term.assume_init()) })
     }
 
     /// Copies `size` bytes at `data` into a binary.
@@ -248,6 +300,43 @@ impl<'py, 'a> Decoder<'py, 'a> {
         })
     }
 
+    fn set(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+        // The iterator of the class itself: a subclass may have another.
+        let class = if object.is_instance_of::<PySet>() {
+            self.py.get_type::<PySet>()
+        } else {
+            self.py.get_type::<PyFrozenSet>()
+        };
+        let mut items = Vec::new();
+        for (at, item) in class
+            .call_method1("__iter__", (object,))?
+            .try_iter()?
+            .enumerate()
+        {
+            self.count(1)?;
+            let item = item?;
+            let term = self
+                .value(&item)
+                .map_err(|e| e.inside(|| Step::Index(at)))?;
+            items.push(term.as_c_arg());
+        }
+        if self.erlang {
+            let length = length_of(items.len())?;
+            // SAFETY: `items` are terms of this environment.
+            return Ok(unsafe {
+                Term::new(
+                    self.env,
+                    sys::enif_make_list_from_array(self.env.as_c_arg(), items.as_ptr(), length),
+                )
+            });
+        }
+        let present = Vec::<u8>::new().encode(self.env).as_c_arg();
+        let values = vec![present; items.len()];
+        self.map(&items, &values)
+            .map(|elements| structs::set_to_term(self.env, elements))
+            .ok_or_else(|| same_terms("elements of this set"))
+    }
+
     fn dict(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
         // SAFETY: a dict, and the GIL is held.
         let length = unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize;
@@ -282,25 +371,38 @@ impl<'py, 'a> Decoder<'py, 'a> {
         if keys.len() != length || unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize != length {
             return Err(changed("dict"));
         }
+        self.map(&keys, &values)
+            .ok_or_else(|| same_terms("keys of this dict"))
+    }
+
+    /// None if two keys are the same.
+    fn map(&self, keys: &[sys::ErlNifTerm], values: &[sys::ErlNifTerm]) -> Option<Term<'a>> {
+        assert_eq!(keys.len(), values.len());
         let mut map = MaybeUninit::uninit();
-        // SAFETY: keys and values are terms of this environment, and of one length.
+        // SAFETY: keys and values are terms of this environment, and of one length; the map is
+        // written on success.
         unsafe {
-            if sys::enif_make_map_from_arrays(
+            let made = sys::enif_make_map_from_arrays(
                 self.env.as_c_arg(),
                 keys.as_ptr(),
                 values.as_ptr(),
                 keys.len(),
                 map.as_mut_ptr(),
-            ) != 0
-            {
-                return Ok(Term::new(self.env, map.assume_init()));
-            }
+            );
+            (made != 0).then(|| Term::new(self.env, map.assume_init()))
         }
-        Err(Unconvertible::new(
-            "two keys of this dict are the same term (such as 'a' and b'a'), and one would be lost",
-        )
-        .into())
     }
+}
+
+fn is_set(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PySet>() || object.is_instance_of::<PyFrozenSet>()
+}
+
+fn same_terms(what: &str) -> Failure {
+    Unconvertible::new(format!(
+        "two {what} are the same term (such as 'a' and b'a'), and one would be lost"
+    ))
+    .into()
 }
 
 fn length_of(length: usize) -> Result<u32> {
@@ -324,7 +426,7 @@ fn type_name(object: &Bound<'_, PyAny>) -> String {
 fn key_text(key: &Bound<'_, PyAny>) -> String {
     if let Ok(text) = key.extract::<String>() {
         format!("{text:?}")
-    } else if let Ok(number) = key.extract::<i64>() {
+    } else if let Ok(number) = key.cast_exact::<pyo3::types::PyInt>() {
         number.to_string()
     } else {
         format!("<{}>", type_name(key))

@@ -37,6 +37,8 @@ impl Failure {
 pub struct Unconvertible {
     /// A sentence without subject: "a bitstring has no counterpart in Python".
     pub reason: String,
+    /// It is a struct, which the protocol `Python.Encoder` may know.
+    pub is_struct: bool,
     /// The way to it, innermost step first.
     path: Vec<Step>,
 }
@@ -52,7 +54,15 @@ impl Unconvertible {
     pub fn new(reason: impl Into<String>) -> Self {
         Unconvertible {
             reason: reason.into(),
+            is_struct: false,
             path: Vec::new(),
+        }
+    }
+
+    pub fn of_struct(reason: impl Into<String>) -> Self {
+        Unconvertible {
+            is_struct: true,
+            ..Self::new(reason)
         }
     }
 

@@ -1,7 +1,7 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyModule};
 use std::sync::OnceLock;
 
 /// Python objects that live as long as the interpreter.
@@ -57,6 +57,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
     spec.getattr("loader")?
         .call_method1("exec_module", (&package,))?;
 
+    crate::convert::add_to(package.cast::<PyModule>()?)?;
     py.import("erlang._bootstrap")?
         .call_method1("prepare", (stack_size,))?;
     let code = py.import("erlang._code")?;

@@ -1,6 +1,7 @@
 //! `runtime_*`: the interpreter as a whole.
 
 use crate::atoms;
+use crate::convert::{Elixir, set_elixir};
 use crate::interpreter::{self, Start, reaper};
 use rustler::{Atom, Encoder, Env, LocalPid, Term};
 
@@ -12,11 +13,17 @@ fn runtime_start<'a>(
     program: String,
     package: String,
     stack_size: usize,
+    set_version: Option<i64>,
+    decimal: bool,
     owner: LocalPid,
 ) -> Term<'a> {
     if interpreter::is_started() {
         return atoms::started().to_term(env);
     }
+    set_elixir(Elixir {
+        set_version,
+        decimal,
+    });
     let start = Start {
         program,
         package,

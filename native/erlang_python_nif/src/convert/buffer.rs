@@ -1,0 +1,265 @@
+//! Big binaries without copies, both ways: a Python buffer over a binary of the VM, and a binary
+//! over the bytes of a Python object.
+
+use crate::interpreter::reaper;
+use crate::term_env::TermEnv;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::{Env, Resource, ResourceArc, Term};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+
+/// From this many bytes on a binary shares its memory with the Python object it came from.
+pub const SHARED: usize = 64 << 10;
+
+/// A Python object whose bytes a binary shows.
+struct Shown(NonNull<ffi::PyObject>);
+
+// SAFETY: only the reaper touches the object, with the GIL held.
+unsafe impl Send for Shown {}
+// SAFETY: as above.
+unsafe impl Sync for Shown {}
+
+#[rustler::resource_impl]
+impl Resource for Shown {}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        reaper::release(self.0);
+    }
+}
+
+/// A binary over `size` bytes at `data`, which belong to `owner` and do not change while that
+/// lives.
+///
+/// # Safety
+///
+/// The caller vouches for `data` and `size`.
+pub unsafe fn shared_binary<'a>(
+    env: Env<'a>,
+    owner: &Bound<'_, PyAny>,
+    data: *const u8,
+    size: usize,
+) -> Term<'a> {
+    // SAFETY: a Bound is never null.
+    let object = unsafe { NonNull::new_unchecked(owner.clone().unbind().into_ptr()) };
+    let shown = ResourceArc::new(Shown(object));
+    // SAFETY: the resource keeps the owner alive, and the caller vouches for the rest.
+    unsafe { shown.make_binary_unsafe(env, |_| std::slice::from_raw_parts(data, size)) }
+        .to_term(env)
+}
+
+/// The one copy of a buffer (a `memoryview`, a `bytearray`) that becomes a binary: `write` is given
+/// the size and gives memory of that size back.
+pub fn copy_out(
+    py: Python<'_>,
+    object: &Bound<'_, PyAny>,
+    write: impl FnOnce(usize) -> *mut u8,
+) -> PyResult<()> {
+    let mut view = PyBuffer::empty();
+    // SAFETY: the GIL is held; the structure is written on success and released below.
+    if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut view, FULL_RO) } != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    let size = view.len as usize;
+    let target = write(size);
+    // SAFETY: `target` has room for the bytes of the view, which PyBuffer_ToContiguous lays out
+    // in C order whatever the view's strides are.
+    let copied = unsafe { PyBuffer_ToContiguous(target.cast(), &view, view.len, b'C' as c_char) };
+    // SAFETY: got above, released once.
+    unsafe { PyBuffer_Release(&mut view) };
+    if copied == 0 {
+        Ok(())
+    } else {
+        Err(PyErr::fetch(py))
+    }
+}
+
+/// `Py_buffer`: the same in every version, in the limited API since 3.11.
+#[repr(C)]
+struct PyBuffer {
+    buf: *mut c_void,
+    obj: *mut ffi::PyObject,
+    len: ffi::Py_ssize_t,
+    itemsize: ffi::Py_ssize_t,
+    readonly: c_int,
+    ndim: c_int,
+    format: *mut c_char,
+    shape: *mut ffi::Py_ssize_t,
+    strides: *mut ffi::Py_ssize_t,
+    suboffsets: *mut ffi::Py_ssize_t,
+    internal: *mut c_void,
+}
+
+impl PyBuffer {
+    fn empty() -> Self {
+        // SAFETY: pointers and numbers only.
+        unsafe { std::mem::zeroed() }
+    }
+}
+
+/// `PyBUF_FULL_RO`
+const FULL_RO: c_int = 0x0100 | 0x0018 | 0x0004;
+
+// In the limited API since 3.11, exported by every supported libpython.
+unsafe extern "C" {
+    fn PyObject_GetBuffer(object: *mut ffi::PyObject, view: *mut PyBuffer, flags: c_int) -> c_int;
+    fn PyBuffer_Release(view: *mut PyBuffer);
+    fn PyBuffer_ToContiguous(
+        target: *mut c_void,
+        view: *const PyBuffer,
+        len: ffi::Py_ssize_t,
+        order: c_char,
+    ) -> c_int;
+    fn PyBuffer_FillInfo(
+        view: *mut PyBuffer,
+        object: *mut ffi::PyObject,
+        data: *mut c_void,
+        len: ffi::Py_ssize_t,
+        readonly: c_int,
+        flags: c_int,
+    ) -> c_int;
+}
+
+/// A binary of the VM as Python sees it: an object with the buffer protocol, which keeps the
+/// binary alive. The class is made by hand: pyo3 has no buffers in the limited API before 3.11.
+#[repr(C)]
+struct BinaryObject {
+    base: ffi::PyObject,
+    /// Null until it is set, which happens before anyone else sees the object.
+    binary: *mut Binary,
+}
+
+struct Binary {
+    /// Holds the binary's term, and so its bytes.
+    _env: TermEnv,
+    data: *const u8,
+    size: usize,
+}
+
+static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
+
+/// A read-only `memoryview` of a binary, without a copy.
+pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let env = TermEnv::new();
+    let saved = env.copy(binary);
+    let bytes: rustler::Binary = env.term(saved).decode().map_err(|_| {
+        pyo3::exceptions::PyTypeError::new_err("only a binary can be seen as a buffer")
+    })?;
+    let (data, size) = (bytes.as_slice().as_ptr(), bytes.as_slice().len());
+    let kept = Box::new(Binary {
+        _env: env,
+        data,
+        size,
+    });
+    let class = match CLASS.get() {
+        Some(class) => class,
+        None => {
+            let class = make_class(py)?;
+            CLASS.get_or_init(|| class)
+        }
+    };
+    // SAFETY: the GIL is held; the class is ours, so its instances are `BinaryObject`s, which
+    // PyType_GenericAlloc fills with zeroes. `dealloc` frees the box.
+    unsafe {
+        let object = ffi::PyType_GenericAlloc(class.as_ptr().cast(), 0);
+        let object = Bound::from_owned_ptr_or_err(py, object)?;
+        (*object.as_ptr().cast::<BinaryObject>()).binary = Box::into_raw(kept);
+        let view = ffi::PyMemoryView_FromObject(object.as_ptr());
+        Bound::from_owned_ptr_or_err(py, view)
+    }
+}
+
+unsafe extern "C" fn get_buffer(
+    object: *mut ffi::PyObject,
+    view: *mut PyBuffer,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: called by Python with one of our objects, whose binary was set before it was shown
+    // to anyone. The data is never written to: the view is read-only.
+    unsafe {
+        let binary = &*(*object.cast::<BinaryObject>()).binary;
+        PyBuffer_FillInfo(
+            view,
+            object,
+            binary.data.cast_mut().cast(),
+            binary.size as ffi::Py_ssize_t,
+            1,
+            flags,
+        )
+    }
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: called by Python once, when nobody refers to the object; an instance of a heap type
+    // has a reference to its class.
+    unsafe {
+        let binary = (*object.cast::<BinaryObject>()).binary;
+        if !binary.is_null() {
+            drop(Box::from_raw(binary));
+        }
+        let class = ffi::Py_TYPE(object);
+        ffi::PyObject_Free(object.cast());
+        ffi::Py_DecRef(class.cast());
+    }
+}
+
+/// `PyBufferProcs`
+#[repr(C)]
+struct BufferProcs {
+    get: Option<unsafe extern "C" fn(*mut ffi::PyObject, *mut PyBuffer, c_int) -> c_int>,
+    release: Option<unsafe extern "C" fn(*mut ffi::PyObject, *mut PyBuffer)>,
+}
+
+static PROCS: BufferProcs = BufferProcs {
+    get: Some(get_buffer),
+    release: None,
+};
+
+fn make_class(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    const NAME: &CStr = c"erlang.Binary";
+    /// `Py_bf_getbuffer`, which `PyType_FromSpec` takes from 3.9 on.
+    const GET_BUFFER: c_int = 1;
+    let old = py.version_info() < (3, 9);
+    let mut slots = vec![ffi::PyType_Slot {
+        slot: ffi::Py_tp_dealloc,
+        pfunc: dealloc as *mut c_void,
+    }];
+    if !old {
+        slots.push(ffi::PyType_Slot {
+            slot: GET_BUFFER,
+            pfunc: get_buffer as *mut c_void,
+        });
+    }
+    slots.push(ffi::PyType_Slot {
+        slot: 0,
+        pfunc: ptr::null_mut(),
+    });
+    let mut spec = ffi::PyType_Spec {
+        name: NAME.as_ptr(),
+        basicsize: size_of::<BinaryObject>() as c_int,
+        itemsize: 0,
+        flags: ffi::Py_TPFLAGS_DEFAULT as _,
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: the GIL is held; the specification and its name outlive what Python reads of them.
+    let class = unsafe {
+        let class = ffi::PyType_FromSpec(&mut spec);
+        Bound::from_owned_ptr_or_err(py, class)?
+    };
+    if old {
+        /// `offsetof(PyTypeObject, tp_as_buffer)` in 3.8, in pointers. 3.8 will not change.
+        const AS_BUFFER: usize = 20;
+        // SAFETY: a type object of 3.8, just made and used by nobody yet. The table is static and
+        // never written to.
+        unsafe {
+            class
+                .as_ptr()
+                .cast::<*const BufferProcs>()
+                .add(AS_BUFFER)
+                .write(&PROCS);
+        }
+    }
+    Ok(class.unbind())
+}

@@ -1,0 +1,152 @@
+//! Terms that Python can keep, compare and give back, but not look into: `erlang.Pid`,
+//! `erlang.Ref`, `erlang.Port` and `erlang.Function`.
+
+use crate::term_env::{SavedTerm, TermEnv};
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule, PyTuple};
+use rustler::{Env, Term, TermType};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+/// A term in an environment of its own.
+struct Kept {
+    env: TermEnv,
+    term: SavedTerm,
+}
+
+// SAFETY: the environment is never written to after `new`: reading a term (copying, comparing,
+// hashing, printing it) changes nothing in it.
+unsafe impl Sync for Kept {}
+
+impl Kept {
+    fn new(term: Term<'_>) -> Self {
+        let env = TermEnv::new();
+        let term = env.copy(term);
+        Kept { env, term }
+    }
+
+    fn get(&self) -> Term<'_> {
+        self.env.term(self.term)
+    }
+
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.get().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// As the shell prints it, such as `<0.123.0>`.
+    fn text(&self) -> String {
+        format!("{:?}", self.get())
+    }
+}
+
+macro_rules! opaque {
+    ($(#[$doc:meta])* $name:ident, $python:literal, { $($methods:tt)* }) => {
+        $(#[$doc])*
+        #[pyclass(frozen, module = "erlang", name = $python)]
+        pub struct $name(Kept);
+
+        #[pymethods]
+        impl $name {
+            fn __repr__(&self) -> String {
+                format!("<erlang.{} {}>", $python, self.0.text())
+            }
+
+            fn __hash__(&self) -> u64 {
+                self.0.hash()
+            }
+
+            fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+                other
+                    .cast::<$name>()
+                    .is_ok_and(|other| self.0.get() == other.get().0.get())
+            }
+
+            fn __copy__(slf: Py<Self>) -> Py<Self> {
+                slf
+            }
+
+            fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+                slf
+            }
+
+            $($methods)*
+        }
+    };
+}
+
+opaque!(
+    /// The identifier of a process.
+    Pid,
+    "Pid",
+    {}
+);
+opaque!(
+    /// A reference.
+    Ref,
+    "Ref",
+    {}
+);
+opaque!(
+    /// The identifier of a port.
+    Port,
+    "Port",
+    {}
+);
+
+opaque!(
+    /// A function of the other side.
+    Function,
+    "Function",
+    {
+        #[pyo3(signature = (*_args, **_kwargs))]
+        fn __call__(
+            &self,
+            _args: &Bound<'_, PyTuple>,
+            _kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<()> {
+            Err(PyNotImplementedError::new_err(
+                "Python cannot call functions of Elixir or Erlang yet; \
+                 this one can be kept and given back",
+            ))
+        }
+    }
+);
+
+/// Puts the classes into the `erlang` package.
+pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
+    package.add_class::<Pid>()?;
+    package.add_class::<Ref>()?;
+    package.add_class::<Port>()?;
+    package.add_class::<Function>()
+}
+
+/// The object for a term of one of these kinds. None for others.
+pub fn to_python<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let kept = || Kept::new(term);
+    Ok(Some(match term.get_type() {
+        TermType::Pid => Bound::new(py, Pid(kept()))?.into_any(),
+        TermType::Ref => Bound::new(py, Ref(kept()))?.into_any(),
+        TermType::Port => Bound::new(py, Port(kept()))?.into_any(),
+        TermType::Fun => Bound::new(py, Function(kept()))?.into_any(),
+        _ => return Ok(None),
+    }))
+}
+
+/// The term of such an object. None for others.
+pub fn to_term<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
+    let kept = if let Ok(pid) = object.cast_exact::<Pid>() {
+        &pid.get().0
+    } else if let Ok(reference) = object.cast_exact::<Ref>() {
+        &reference.get().0
+    } else if let Ok(port) = object.cast_exact::<Port>() {
+        &port.get().0
+    } else if let Ok(function) = object.cast_exact::<Function>() {
+        &function.get().0
+    } else {
+        return None;
+    };
+    Some(kept.get().in_env(env))
+}
