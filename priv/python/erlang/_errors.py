@@ -9,9 +9,10 @@ from erlang import _code
 #: Frames of this package are not shown where a traceback begins.
 HERE = os.path.dirname(__file__)
 
-#: Exceptions that Python itself defines. Only their names may become atoms.
+#: Exceptions that Python itself defines, by their ids: a class may have a metaclass whose ``__eq__``
+#: says that it is one of them. Only their names may become atoms.
 BUILT_IN = frozenset(
-    cls
+    id(cls)
     for cls in vars(builtins).values()
     if isinstance(cls, type) and issubclass(cls, BaseException)
 )
@@ -26,6 +27,12 @@ FORMATTED = 4_096
 #: The longest chain of causes that is followed.
 CHAIN = 32
 
+# What every exception has, whatever its class makes of attributes.
+_cause = BaseException.__cause__.__get__
+_context = BaseException.__context__.__get__
+_suppressed = BaseException.__suppress_context__.__get__
+_trace = BaseException.__traceback__.__get__
+
 
 def describe(exception):
     """A list of ``(data, exception)``: the exception, its cause, the cause's cause, …"""
@@ -35,10 +42,10 @@ def describe(exception):
         seen.add(id(exception))
         data = _data(exception)
         chain.append((data, exception))
-        if exception.__cause__ is not None:
-            data["link"], exception = "cause", exception.__cause__
-        elif exception.__context__ is not None and not exception.__suppress_context__:
-            data["link"], exception = "context", exception.__context__
+        if _cause(exception) is not None:
+            data["link"], exception = "cause", _cause(exception)
+        elif _context(exception) is not None and not _suppressed(exception):
+            data["link"], exception = "context", _context(exception)
         else:
             break
     return chain
@@ -46,17 +53,31 @@ def describe(exception):
 
 def _data(exception):
     cls = type(exception)
-    trace = _theirs(exception.__traceback__)
+    trace = _theirs(_trace(exception))
     return {
-        "type": _text(cls.__qualname__),
-        "module": _text(getattr(cls, "__module__", None) or "builtins"),
-        "builtin": cls in BUILT_IN,
+        "type": _name(cls),
+        "module": _module(cls),
+        "builtin": id(cls) in BUILT_IN,
         "message": _message(exception),
         "frames": _frames(trace),
         "notes": _notes(exception),
         "traceback": _traceback(exception, trace),
         "link": None,
     }
+
+
+def _name(cls):
+    try:
+        return _text(type.__dict__["__qualname__"].__get__(cls))
+    except BaseException:
+        return "Exception"
+
+
+def _module(cls):
+    try:
+        return _text(cls.__module__ or "builtins")
+    except BaseException:
+        return "builtins"
 
 
 def _theirs(trace):
@@ -128,16 +149,41 @@ def _traceback(exception, trace):
                 linecache.cache[filename] = (None, None, lines, filename)
         try:
             limit = None if _length(trace) <= FORMATTED else -LAST
-            formatted = traceback.TracebackException(
-                type(exception), exception, trace, limit=limit
-            )
-            return _text("".join(formatted.format(chain=False)))
+            try:
+                return _text("".join(_formatted(exception, trace, limit)))
+            except BaseException:
+                lines = traceback.format_tb(trace, limit)
+                if lines:
+                    lines.insert(0, "Traceback (most recent call last):\n")
+                return _text("".join(lines)) + _last_line(exception)
         finally:
             for filename in filenames:
                 if _code.lines_of(filename) is not None:
                     linecache.cache.pop(filename, None)
     except BaseException:
-        return "%s: %s\n" % (_text(type(exception).__qualname__), _message(exception))
+        return _last_line(exception)
+
+
+def _formatted(exception, trace, limit):
+    import traceback
+
+    cls = type(exception)
+    group = getattr(builtins, "BaseExceptionGroup", ())
+    if isinstance(exception, group):
+        # The exceptions in it come with their own causes.
+        own = traceback.TracebackException(cls, exception, trace, limit=limit)
+    else:
+        # Told that it is met on the way along a chain, it does not go along the chain itself, which
+        # would be done for each exception in it.
+        seen = {id(_cause(exception)), id(_context(exception))}
+        own = traceback.TracebackException(cls, exception, trace, limit=limit, _seen=seen)
+        own.exceptions = None
+    own.__cause__ = own.__context__ = None
+    return own.format()
+
+
+def _last_line(exception):
+    return "%s: %s\n" % (_name(type(exception)), _message(exception))
 
 
 def _length(trace):
@@ -158,9 +204,10 @@ def _filenames(trace):
 
 def _text(value):
     """A str that can be encoded: lone surrogates become escapes."""
-    if type(value) is not str:
+    if not isinstance(value, str):
         value = str(value)
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    # Of `str` itself: a subclass may have an `encode` of its own.
+    return str.encode(value, "utf-8", "backslashreplace").decode("utf-8")
 
 
 def represent(value, limit):
