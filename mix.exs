@@ -8,6 +8,8 @@ defmodule Python.MixProject do
       app: :erlang_python,
       version: @version,
       elixir: "~> 1.14",
+      # Only says that :elixir is not to be added to the applications by itself, see below.
+      language: :erlang,
       description: "Call Python from Elixir and Erlang: CPython embedded in the BEAM.",
       start_permanent: Mix.env() == :prod,
       compilers: Mix.compilers() ++ native_compilers(),
@@ -22,8 +24,10 @@ defmodule Python.MixProject do
   def application do
     [
       mod: {Python.Application, []},
-      extra_applications: [:logger],
-      env: []
+      # Started before this one where they are started at all, but not demanded: from an Erlang
+      # shell, application:start(erlang_python) works by itself. Their code is needed, their
+      # processes are not.
+      extra_applications: [elixir: :optional, logger: :optional]
     ]
   end
 

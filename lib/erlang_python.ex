@@ -28,7 +28,7 @@ defmodule :erlang_python do
   def runtime_nif_version, do: not_loaded()
 
   # nif/pool.rs
-  def pool_new(_max_queue), do: not_loaded()
+  def pool_new(_max_queue, _own_namespace), do: not_loaded()
   def pool_close(_pool), do: not_loaded()
   def pool_stats(_pool), do: not_loaded()
 
@@ -41,6 +41,7 @@ defmodule :erlang_python do
   # nif/request.rs
   def request_submit(_pool, _reference, _flags, _operation), do: not_loaded()
   def request_watch(_ticket, _owner), do: not_loaded()
+  def request_limit(_ticket, _timeout), do: not_loaded()
   def request_claim(_ticket), do: not_loaded()
   def request_cancel(_ticket, _listens), do: not_loaded()
   def request_close(_ticket), do: not_loaded()

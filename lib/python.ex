@@ -38,6 +38,7 @@ defmodule Python do
     * `:return` - `:value` (the default) converts the result; `:object` leaves it in Python and
       gives a `Python.Object`. Not for `exec/2`.
     * `:pool` - the name of the `Python.Pool` to run on. Defaults to the application's.
+    * `:context` - the `Python.Context` to run in instead, or its pid or name.
 
   A call with an option that makes no sense raises `ArgumentError`.
 
@@ -70,6 +71,7 @@ defmodule Python do
           | {:timeout, timeout}
           | {:return, :value | :object}
           | {:pool, atom}
+          | {:context, Python.Context.t() | pid | atom}
   @type options :: [option]
 
   @type result :: {:ok, term} | {:error, Exception.t()}
@@ -176,9 +178,9 @@ defmodule Python do
   @doc """
   Starts a call and returns at once, with a `Python.Async` for `await/2` or `cancel/1`.
 
-  It belongs to the calling process. Takes the options of `call/4` but for `:timeout`: how long to
-  wait is said to `await/2`. Raises if the call cannot be started (`Python.OverloadedError`,
-  `Python.NotStartedError`).
+  It belongs to the calling process: when that ends, the work is cancelled. Takes the options of
+  `call/4`; `:timeout` limits the work, whether anybody waits for it or not. Raises if the call
+  cannot be started (`Python.OverloadedError`, `Python.NotStartedError`).
 
   ## Examples
 

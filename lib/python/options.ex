@@ -10,6 +10,7 @@ defmodule Python.Options do
             timeout: nil,
             return: :value,
             pool: Python.Pool,
+            context: nil,
             erlang: false
 
   @type t :: %__MODULE__{
@@ -17,14 +18,16 @@ defmodule Python.Options do
           timeout: timeout | nil,
           return: :value | :object,
           pool: atom,
+          context: Python.Context.t() | pid | atom,
           # The caller speaks Erlang: None is `none`.
           erlang: boolean
         }
 
-  @call [:kwargs, :timeout, :return, :pool]
-  @code [:timeout, :return, :pool]
-  @exec [:timeout, :pool]
-  @pool [:name, :size, :max_queue, :timeout]
+  @call [:kwargs, :timeout, :return, :pool, :context]
+  @code [:timeout, :return, :pool, :context]
+  @exec [:timeout, :pool, :context]
+  @pool [:name, :size, :max_queue, :timeout, :engine, :init]
+  @context [:name, :max_queue, :timeout, :init]
 
   @doc "The options of a call; `kind` says which there are."
   @spec call(keyword, :call | :code | :exec) :: t
@@ -33,7 +36,14 @@ defmodule Python.Options do
 
   def call(options, kind) when is_list(options) do
     known = known(kind)
-    Enum.reduce(options, %__MODULE__{}, &put(&1, &2, known))
+    result = Enum.reduce(options, %__MODULE__{}, &put(&1, &2, known))
+
+    if result.context && List.keymember?(options, :pool, 0) do
+      raise ArgumentError,
+            "a call runs in a pool or in a context: give :pool or :context, not both"
+    end
+
+    result
   end
 
   def call(options, kind) do
@@ -70,6 +80,18 @@ defmodule Python.Options do
 
   defp check(:pool, pool) do
     raise ArgumentError, "the option :pool is the name of a pool, an atom, not #{inspect(pool)}"
+  end
+
+  defp check(:context, %Python.Context{} = context), do: context
+  defp check(:context, context) when is_pid(context), do: context
+
+  defp check(:context, context) when is_atom(context) and context not in [nil, true, false],
+    do: context
+
+  defp check(:context, context) do
+    raise ArgumentError,
+          "the option :context is a %Python.Context{}, its pid or its name, " <>
+            "not #{inspect(context)}"
   end
 
   @doc "A timeout in ms."
@@ -117,59 +139,86 @@ defmodule Python.Options do
   end
 
   @doc "The options of a pool, with the settings as their defaults."
-  @spec pool(keyword, Python.Settings.t()) :: %{
-          name: atom,
-          size: pos_integer,
-          max_queue: pos_integer | :infinity,
-          timeout: timeout
-        }
+  @spec pool(keyword, Python.Settings.t()) :: map
   def pool(options, settings) do
     defaults = %{
       name: nil,
       size: settings.num_workers,
       max_queue: settings.max_queue,
-      timeout: settings.worker_timeout
+      timeout: settings.worker_timeout,
+      engine: :main,
+      init: nil
     }
 
+    options = start_options(options, defaults, @pool, "a pool")
+
+    if options.name do
+      options
+    else
+      raise ArgumentError, "a pool needs a :name, an atom"
+    end
+  end
+
+  @doc "The options of a context, with the settings as their defaults."
+  @spec context(keyword, Python.Settings.t()) :: map
+  def context(options, settings) do
+    defaults = %{
+      name: nil,
+      max_queue: settings.max_queue,
+      timeout: settings.worker_timeout,
+      init: nil
+    }
+
+    start_options(options, defaults, @context, "a context")
+  end
+
+  @doc "The limit of a queue, as native code has it."
+  @spec native_queue(pos_integer | :infinity) :: pos_integer
+  def native_queue(:infinity), do: 0xFFFFFFFF
+  def native_queue(limit), do: limit
+
+  defp start_options(options, defaults, known, what) do
     unless Keyword.keyword?(options) do
       raise ArgumentError,
-            "a pool's options are a keyword list of #{names(@pool)}, not #{inspect(options)}"
+            "the options of #{what} are a keyword list of #{names(known)}, not #{inspect(options)}"
     end
 
-    case Keyword.keys(options) -- @pool do
+    case Keyword.keys(options) -- known do
       [] ->
         :ok
 
       [key | _] ->
-        raise ArgumentError, "unknown option #{inspect(key)} of a pool; " <> known_pool()
+        raise ArgumentError,
+              "unknown option #{inspect(key)} of #{what}; the options are #{names(known)}"
     end
 
     options = Map.merge(defaults, Map.new(options))
-    Enum.each(options, fn {key, value} -> check_pool(key, value) end)
+
+    Enum.each(options, fn {key, value} ->
+      unless valid?(key, value) do
+        raise ArgumentError,
+              "the option #{inspect(key)} of #{what} is #{allowed(key)}, not #{inspect(value)}"
+      end
+    end)
+
     options
   end
 
-  defp check_pool(:name, name) when is_atom(name) and name not in [nil, true, false], do: :ok
-  defp check_pool(:size, size) when is_integer(size) and size in 1..1024, do: :ok
-  defp check_pool(:max_queue, :infinity), do: :ok
-  defp check_pool(:max_queue, n) when is_integer(n) and n in 1..1_000_000_000, do: :ok
-  defp check_pool(:timeout, :infinity), do: :ok
-  defp check_pool(:timeout, n) when is_integer(n) and n in 1..@max_timeout, do: :ok
+  defp valid?(:name, name), do: is_atom(name) and name not in [true, false]
+  defp valid?(:size, size), do: is_integer(size) and size in 1..1024
+  defp valid?(:max_queue, :infinity), do: true
+  defp valid?(:max_queue, limit), do: is_integer(limit) and limit in 1..1_000_000_000
+  defp valid?(:timeout, :infinity), do: true
+  defp valid?(:timeout, timeout), do: is_integer(timeout) and timeout in 1..@max_timeout
+  defp valid?(:engine, engine), do: engine == :main
+  defp valid?(:init, code), do: is_nil(code) or is_binary(code)
 
-  defp check_pool(key, value) do
-    allowed =
-      case key do
-        :name -> "an atom, and must be given"
-        :size -> "an integer from 1 to 1024"
-        :max_queue -> "an integer from 1 to 1000000000, or :infinity"
-        :timeout -> "an integer from 1 to #{@max_timeout} ms, or :infinity"
-      end
-
-    raise ArgumentError,
-          "the option #{inspect(key)} of a pool is #{allowed}, not #{inspect(value)}"
-  end
-
-  defp known_pool, do: "the options are #{names(@pool)}"
+  defp allowed(:name), do: "an atom"
+  defp allowed(:size), do: "an integer from 1 to 1024"
+  defp allowed(:max_queue), do: "an integer from 1 to 1000000000, or :infinity"
+  defp allowed(:timeout), do: "an integer from 1 to #{@max_timeout} ms, or :infinity"
+  defp allowed(:engine), do: ":main"
+  defp allowed(:init), do: "Python code, a string"
 
   defp names(keys) do
     {last, keys} = keys |> Enum.map(&inspect/1) |> List.pop_at(-1)

@@ -22,6 +22,9 @@ defmodule Python.Pool do
       or `:infinity`. Defaults to the setting `max_queue`.
     * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
       Defaults to the setting `worker_timeout`.
+    * `:init` - code that is executed in `__main__` when the pool starts. If it raises, the pool does
+      not start.
+    * `:engine` - `:main`, the one interpreter. There are no others yet.
   """
 
   # The process keeps the workers' number; no request passes through it. Callers put theirs into the
@@ -29,7 +32,7 @@ defmodule Python.Pool do
 
   use GenServer
 
-  alias Python.{NotStartedError, Options, Runtime, Settings, Worker}
+  alias Python.{NotStartedError, Operation, Options, Request, Runtime, Settings, Worker}
 
   @typedoc "What a request needs of a pool: its native queue and its default timeout in ms."
   @type lookup :: {reference, timeout}
@@ -138,14 +141,27 @@ defmodule Python.Pool do
 
     case Runtime.status() do
       {:ok, _} ->
-        native = :erlang_python.pool_new(queue_limit(options.max_queue))
+        native = :erlang_python.pool_new(Options.native_queue(options.max_queue), false)
         state = %__MODULE__{name: options.name, native: native, slots: slots()}
         state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
         :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})
-        {:ok, state}
+        run_init(options, state)
 
       {:error, _} ->
         {:ok, %__MODULE__{name: options.name}}
+    end
+  end
+
+  defp run_init(%{init: nil}, state), do: {:ok, state}
+
+  defp run_init(%{init: code, name: name}, state) do
+    case Request.run(Operation.exec(code), %Options{pool: name}) do
+      :ok ->
+        {:ok, state}
+
+      {:error, error} ->
+        terminate(:shutdown, state)
+        {:stop, error}
     end
   end
 
@@ -200,7 +216,4 @@ defmodule Python.Pool do
 
   # Two dirty schedulers are left to the VM: it reads its files there.
   defp slots, do: max(:erlang.system_info(:dirty_io_schedulers) - 2, 1)
-
-  defp queue_limit(:infinity), do: 0xFFFFFFFF
-  defp queue_limit(limit), do: limit
 end

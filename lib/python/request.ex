@@ -7,7 +7,7 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Options, OverloadedError, Pool, StoppedError, TimeoutError}
+  alias Python.{Async, Context, Options, OverloadedError, Pool, StoppedError, TimeoutError}
 
   @return_object 1
   @erlang 2
@@ -43,7 +43,7 @@ defmodule Python.Request do
   end
 
   defp run_once(operation, options) do
-    case Pool.lookup(options.pool) do
+    case lookup(options) do
       {:error, error} ->
         {:error, error}
 
@@ -70,17 +70,19 @@ defmodule Python.Request do
   @doc "Hands an operation in, for the caller to wait for later."
   @spec submit(tuple, Options.t()) :: {:ok, Async.t()} | {:error, Exception.t()}
   def submit(operation, options) do
-    case Pool.lookup(options.pool) do
+    case lookup(options) do
       {:error, error} ->
         {:error, error}
 
-      {pool, _default_timeout} ->
+      {pool, default_timeout} ->
+        timeout = options.timeout || default_timeout
         reference = make_ref()
         operation = Python.Struct.encode(operation)
 
         case :erlang_python.request_submit(pool, reference, flags(options), operation) do
           ticket when is_reference(ticket) ->
             :erlang_python.request_watch(ticket, self())
+            if timeout != :infinity, do: :erlang_python.request_limit(ticket, timeout)
             {:ok, %Async{ref: reference, ticket: ticket, owner: self()}}
 
           refused ->
@@ -121,6 +123,9 @@ defmodule Python.Request do
 
     :ok
   end
+
+  defp lookup(%{context: nil, pool: pool}), do: Pool.lookup(pool)
+  defp lookup(%{context: context}), do: Context.lookup(context)
 
   ## Giving up
 
@@ -177,6 +182,8 @@ defmodule Python.Request do
   def error({:encode, reason, place, path}), do: Python.EncodeError.new(reason, place, path)
   def error({:decode, reason, path}), do: Python.DecodeError.new(reason, path)
   def error({:error, index, reason}), do: at_index(error(reason), index)
+  def error({:timed_out, timeout, false}), do: TimeoutError.new(timeout, :queued)
+  def error({:timed_out, timeout, true}), do: TimeoutError.new(timeout, :none)
   def error({:bad_request, text}), do: ArgumentError.exception(text)
   def error(reason) when is_atom(reason), do: StoppedError.new(reason)
 
@@ -188,7 +195,7 @@ defmodule Python.Request do
     %{error | message: "#{error.message} (in the call with index #{index})"}
   end
 
-  defp refused(:overloaded, options), do: OverloadedError.new(options.pool)
+  defp refused(:overloaded, options), do: OverloadedError.new(options.context || options.pool)
   defp refused(:closed, _options), do: StoppedError.new(:closed)
 
   defp flags(%{return: :value, erlang: false}), do: 0

@@ -4,7 +4,7 @@ defmodule Python.StoppedError do
 
   ## Fields
 
-    * `:reason` - `:closed`, the pool was stopped while the call waited; `:worker_down`, the worker's
+    * `:reason` - `:closed`, the pool or context was stopped before the call began; `:worker_down`, the worker's
       process was killed while the call ran; `:panic`, a bug in this library that was caught;
     * `:message` - a sentence.
   """
@@ -16,7 +16,7 @@ defmodule Python.StoppedError do
   @doc false
   def new(reason), do: %__MODULE__{reason: reason, message: text(reason)}
 
-  defp text(:closed), do: "the pool was stopped while the call waited in its queue"
+  defp text(:closed), do: "the pool or context was stopped before the call began"
   defp text(:worker_down), do: "the worker's process was killed while the call ran"
 
   defp text(:panic) do

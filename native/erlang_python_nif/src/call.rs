@@ -6,12 +6,14 @@ use crate::convert::{Decoder, Encoder, Failure, Step, Unconvertible};
 use crate::exception;
 use crate::interpreter::python::{self, Helpers};
 use crate::names;
+use crate::namespace;
 use crate::object::Handle;
 use crate::request::Request;
 use crate::stream;
 use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyModule;
 use rustler::types::atom::Atom;
 use rustler::types::tuple::get_tuple;
 use rustler::{Encoder as _, Env, ResourceArc, Term};
@@ -275,7 +277,13 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
             self.run(&code)
         } else {
             let values = pyo3::types::PyTuple::new(self.py, values)?;
-            self.apply(&code, values.as_any(), None)
+            match self.namespace() {
+                Some(main) => {
+                    let function = namespace::rebound(&code, &main.dict())?;
+                    self.apply(&function, values.as_any(), None)
+                }
+                None => self.apply(&code, values.as_any(), None),
+            }
         }
     }
 
@@ -347,7 +355,10 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
             let module = names::name(self.py, target)?.ok_or(Error::BadRequest(
                 "a target is a module's name or an object",
             ))?;
-            module.module(self.py, self.helpers.modules.bind(self.py))?
+            match self.namespace() {
+                Some(main) if module.is_main(self.py) => main.into_any(),
+                _ => module.module(self.py, self.helpers.modules.bind(self.py))?,
+            }
         };
         let name = names::name(self.py, name)?
             .ok_or(Error::BadRequest("a name is an atom or a string"))?;
@@ -390,9 +401,18 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
         Ok(result?)
     }
 
+    /// The `__main__` of the context that this runs in, if it is one.
+    fn namespace(&self) -> Option<Bound<'py, PyModule>> {
+        self.request.pool.namespace.as_ref()?.module(self.py)
+    }
+
     /// Runs a code object in `__main__`.
     fn run(&self, code: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Error> {
-        let main = self.helpers.main.as_ptr();
+        let main = match self.namespace() {
+            Some(main) => main.dict(),
+            None => self.helpers.main.bind(self.py).clone(),
+        };
+        let main = main.as_ptr();
         // SAFETY: the GIL is held; a code object and a dict. A new reference, or null with an
         // exception set.
         let result = unsafe {

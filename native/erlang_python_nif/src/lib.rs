@@ -5,7 +5,7 @@
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
 //! - `pool`, `worker`, `request`: which thread runs what, who is answered, who gave up.
 //! - `call`, `stream`: what a request asks of Python.
-//! - `names`, `code`, `object`, `exception`: what Python keeps for us between two calls.
+//! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
 //! - `term_env`: environments for terms that outlive a NIF, and sending them.
@@ -17,6 +17,7 @@ mod convert;
 mod exception;
 mod interpreter;
 mod names;
+mod namespace;
 mod nif;
 mod object;
 mod pool;

@@ -113,6 +113,16 @@ impl Name {
         })
     }
 
+    /// Whether it is `__main__`, which contexts have one each of.
+    pub fn is_main(&self, py: Python<'_>) -> bool {
+        self.parts.len() == 1
+            && self
+                .whole
+                .bind(py)
+                .to_cow()
+                .is_ok_and(|name| name == "__main__")
+    }
+
     /// The module of this name, imported if need be.
     pub fn module<'py>(
         &self,

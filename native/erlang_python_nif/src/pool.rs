@@ -3,6 +3,7 @@
 //! Every lock in this file is held for a few instructions and never while the GIL is waited for,
 //! so schedulers may take them.
 
+use crate::namespace::Namespace;
 use crate::request::Request;
 use crate::term_env::Sender;
 use crate::worker::Worker;
@@ -16,6 +17,8 @@ pub struct Pool {
     queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
     /// The `Python.Pool` process. It is told of workers that no longer count.
     pub owner: LocalPid,
+    /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
+    pub namespace: Option<Namespace>,
     pub stats: Stats,
 }
 
@@ -45,10 +48,11 @@ pub enum Next {
 }
 
 impl Pool {
-    pub fn new(owner: LocalPid, max_queue: usize) -> Self {
+    pub fn new(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Self {
         Pool {
             queue: Mutex::new(Queue::new(max_queue)),
             owner,
+            namespace,
             stats: Stats::default(),
         }
     }

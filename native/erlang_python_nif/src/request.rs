@@ -137,9 +137,17 @@ impl Request {
         let Some(body) = self.body() else {
             return false;
         };
-        let answered = self.change(RUNNING, ANSWERED) || self.change(QUEUED, ANSWERED);
+        let answered = self.change(RUNNING, ANSWERED) || self.answer_queued();
         if answered {
             self.send(&body, sender, env, build);
+        }
+        answered
+    }
+
+    fn answer_queued(&self) -> bool {
+        let answered = self.change(QUEUED, ANSWERED);
+        if answered {
+            self.pool.forget_one();
         }
         answered
     }

@@ -13,7 +13,8 @@ use crate::term_env::{Sender, TermEnv};
 use rustler::Encoder;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long an interrupted request may take to end before its worker is replaced.
@@ -26,8 +27,14 @@ static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
 
 #[derive(Default)]
 struct Watchdog {
-    jobs: Mutex<Vec<Arc<Request>>>,
+    jobs: Mutex<Vec<Job>>,
     changed: Condvar,
+}
+
+enum Job {
+    Cancelled(Arc<Request>),
+    /// To be answered within so many ms.
+    Deadline(Weak<Request>, u64),
 }
 
 /// Starts the thread. Once per VM.
@@ -45,12 +52,22 @@ pub fn start() -> std::io::Result<()> {
 
 /// Interrupts a request that was cancelled while it ran, and sees to its worker.
 pub fn watch(request: Arc<Request>) {
+    post(Job::Cancelled(request));
+}
+
+/// Answers a request with a timeout if nothing else has within so many ms. For requests whose
+/// caller is not waiting, and so cannot look at the clock itself.
+pub fn limit(request: &Arc<Request>, timeout: u64) {
+    post(Job::Deadline(Arc::downgrade(request), timeout));
+}
+
+fn post(job: Job) {
     let watchdog = WATCHDOG.get_or_init(Watchdog::default);
     watchdog
         .jobs
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(request);
+        .push(job);
     watchdog.changed.notify_one();
 }
 
@@ -60,8 +77,12 @@ pub fn interrupt(request: Arc<Request>) {
 }
 
 enum Check {
+    /// Has the worker come back?
     Worker(Arc<Request>),
+    /// Does it need another interrupt?
     Again(Arc<Request>),
+    /// Has it been answered? Requests that have are not kept for this.
+    Deadline(Weak<Request>, u64),
 }
 
 struct Timer(Reverse<Instant>, Check);
@@ -91,12 +112,15 @@ impl Watchdog {
         let mut timers = BinaryHeap::new();
         let mut message = TermEnv::new();
         loop {
-            for request in self.wait(timers.peek()) {
-                timers.push(Timer(
-                    Reverse(Instant::now() + GRACE),
-                    Check::Worker(Arc::clone(&request)),
-                ));
-                interrupt::post(request);
+            for job in self.wait(timers.peek()) {
+                let timer = match job {
+                    Job::Cancelled(request) => interrupted(request),
+                    Job::Deadline(request, timeout) => Timer::after(
+                        Duration::from_millis(timeout),
+                        Check::Deadline(request, timeout),
+                    ),
+                };
+                timers.push(timer);
             }
             while timers
                 .peek()
@@ -105,30 +129,13 @@ impl Watchdog {
                 let Some(Timer(_, check)) = timers.pop() else {
                     break;
                 };
-                let request = match check {
-                    Check::Worker(request) => {
-                        replace(&request, sender, &mut message);
-                        request
-                    }
-                    Check::Again(request) => {
-                        if request.place().is_some() {
-                            interrupt::post(Arc::clone(&request));
-                        }
-                        request
-                    }
-                };
-                if request.place().is_some() {
-                    timers.push(Timer(
-                        Reverse(Instant::now() + AGAIN),
-                        Check::Again(request),
-                    ));
-                }
+                timers.extend(check.make(sender, &mut message));
             }
         }
     }
 
-    /// The requests that came in, or none when a timer is due.
-    fn wait(&self, timer: Option<&Timer>) -> Vec<Arc<Request>> {
+    /// The jobs that came in, or none when a timer is due.
+    fn wait(&self, timer: Option<&Timer>) -> Vec<Job> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut jobs = match timer {
             Some(Timer(due, _)) => {
@@ -147,9 +154,61 @@ impl Watchdog {
     }
 }
 
+/// Interrupts a request. Its worker is looked at after the grace.
+fn interrupted(request: Arc<Request>) -> Timer {
+    interrupt::post(Arc::clone(&request));
+    Timer::after(GRACE, Check::Worker(request))
+}
+
+impl Timer {
+    fn after(delay: Duration, check: Check) -> Self {
+        Timer(Reverse(Instant::now() + delay), check)
+    }
+}
+
+impl Check {
+    /// Looks, and says when to look again.
+    fn make(self, sender: Sender, message: &mut TermEnv) -> Option<Timer> {
+        match self {
+            Check::Worker(request) => {
+                replace(&request, sender, message);
+                again(request)
+            }
+            Check::Again(request) => {
+                if request.place().is_some() {
+                    interrupt::post(Arc::clone(&request));
+                }
+                again(request)
+            }
+            Check::Deadline(request, timeout) => {
+                let request = request.upgrade()?;
+                let running = request.place().is_some();
+                let timed_out = request.answer(sender, message, |env| {
+                    (atoms::error(), (atoms::timed_out(), timeout, running)).encode(env)
+                });
+                if !timed_out {
+                    return None;
+                }
+                let stats = &request.pool.stats;
+                stats.timed_out.fetch_add(1, Ordering::Relaxed);
+                Some(interrupted(request))
+            }
+        }
+    }
+}
+
+fn again(request: Arc<Request>) -> Option<Timer> {
+    let running = request.place().is_some();
+    running.then(|| Timer::after(AGAIN, Check::Again(request)))
+}
+
 /// Gives up the worker that is still at a cancelled request.
 fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
     let Some(place) = request.place() else { return };
+    // A context is its thread: it can only be waited for.
+    if request.pool.namespace.is_some() {
+        return;
+    }
     if place.worker.stop_if_running(request) {
         request.pool.remove(&place.worker, sender);
         message.send(sender, &request.pool.owner, |env| {

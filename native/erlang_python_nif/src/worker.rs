@@ -181,12 +181,17 @@ pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
             let Some(sender) = Sender::own_thread() else {
                 return;
             };
-            loop {
-                match drain(&pool, &worker, sender) {
-                    Drained::Idle => worker.wait(),
-                    Drained::Stop => return,
-                }
+            if let Some(namespace) = &pool.namespace {
+                // Should it fail (for want of memory), the interpreter's `__main__` serves.
+                let _ = interpreter::enter(|py, _| namespace.make(py));
             }
+            while let Drained::Idle = drain(&pool, &worker, sender) {
+                worker.wait();
+            }
+            if let Some(namespace) = &pool.namespace {
+                interpreter::enter(|py, _| namespace.clear(py));
+            }
+            interpreter::leave_for_good();
         })
         .map(drop)
 }

@@ -89,3 +89,13 @@ def _take_the_place_of(module, name, function):
     for holder in (module, sys.modules.get(getattr(original, "__module__", None) or "")):
         if getattr(holder, name, None) is original:
             setattr(holder, name, function)
+
+
+def forget_thread(ident):
+    """Drops the stand-in that ``threading`` made for a thread of ours when it was first asked for it.
+
+    Newer versions of Python do so themselves.
+    """
+    with threading._active_limbo_lock:
+        if isinstance(threading._active.get(ident), threading._DummyThread):
+            del threading._active[ident]

@@ -227,11 +227,24 @@ def _cut(text, limit):
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def _last_line(code, offset):
+    """The last line that begins at or before an instruction."""
+    import dis
+
+    line = code.co_firstlineno
+    for start, number in dis.findlinestarts(code):
+        if start > offset:
+            break
+        line = number or line
+    return line
+
+
 def location(ident):
     """Where a thread is: ``(file, line, function, code)``. Fails if it is nowhere in Python."""
     frame = sys._current_frames()[ident]
     code = frame.f_code
-    line = frame.f_lineno or 0
+    # 3.10 and 3.11 know no line at the jump back to the head of a loop.
+    line = frame.f_lineno or _last_line(code, frame.f_lasti)
     return (
         _text(code.co_filename),
         line,

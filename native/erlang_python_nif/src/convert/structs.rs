@@ -446,7 +446,7 @@ fn number<'py, 'a>(
     }
     let item = object.call_method0("item")?;
     // A longdouble is its own item: no Python number is as wide.
-    if item.get_type().is(&object.get_type()) {
+    if item.get_type().is(object.get_type()) {
         return Ok(None);
     }
     decoder.value(&item).map(Some)

@@ -191,7 +191,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
             }
             return Err(error.into());
         }
-        // The UTF-8 form of a str belongs to it, too, once it has been asked for.
+        // SAFETY: the UTF-8 form of a str belongs to it as long as it lives, once it was asked for.
         Ok(unsafe { self.unchanging(object, data.cast(), size as usize) })
     }
 

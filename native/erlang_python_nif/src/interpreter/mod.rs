@@ -13,4 +13,4 @@ mod thread;
 
 pub use stack::stack_size;
 pub use start::{Start, is_started, start};
-pub use thread::{PythonThread, enter};
+pub use thread::{PythonThread, enter, leave_for_good};

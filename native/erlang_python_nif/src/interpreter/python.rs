@@ -19,6 +19,8 @@ pub struct Helpers {
     pub represent: Py<PyAny>,
     /// The line that a thread is at
     pub location: Py<PyAny>,
+    /// Drops what `threading` keeps of a thread that ends
+    pub forget_thread: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -60,6 +62,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
     crate::convert::add_to(package.cast::<PyModule>()?)?;
     py.import("erlang._bootstrap")?
         .call_method1("prepare", (stack_size,))?;
+    let bootstrap = py.import("erlang._bootstrap")?;
     let code = py.import("erlang._code")?;
     let errors = py.import("erlang._errors")?;
     Ok(Helpers {
@@ -74,6 +77,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
         describe: errors.getattr("describe")?.unbind(),
         represent: errors.getattr("represent")?.unbind(),
         location: errors.getattr("location")?.unbind(),
+        forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }

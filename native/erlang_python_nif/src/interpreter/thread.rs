@@ -2,7 +2,8 @@
 
 use super::stack;
 use crate::request::Request;
-use pyo3::{Python, ffi};
+use pyo3::ffi;
+use pyo3::prelude::*;
 use std::cell::OnceCell;
 use std::ffi::{c_long, c_ulong};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,27 @@ pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
         stack::on_big_stack(attached).expect("no memory for a Python stack")
     } else {
         attached()
+    }
+}
+
+/// Destroys the current thread's thread state. For a thread of ours that is about to end and has
+/// left Python for the last time.
+pub fn leave_for_good() {
+    let Some(thread) = THREAD.with(|cell| cell.get().cloned()) else {
+        return;
+    };
+    Python::attach(|py| {
+        if let Some(helpers) = super::python::helpers() {
+            // What it leaves behind is small; there is nobody to tell.
+            let _ = helpers.forget_thread.bind(py).call1((thread.ident,));
+        }
+    });
+    // SAFETY: the thread holds the reference to its state that `register` took. The first Release
+    // matches the Ensure here, the second that one, which is the last: it destroys the state.
+    unsafe {
+        let state = ffi::PyGILState_Ensure();
+        ffi::PyGILState_Release(ffi::PyGILState_STATE::PyGILState_LOCKED);
+        ffi::PyGILState_Release(state);
     }
 }
 

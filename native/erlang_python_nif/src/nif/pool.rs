@@ -1,6 +1,7 @@
 //! `pool_*`: a pool's queue.
 
 use crate::atoms;
+use crate::namespace::Namespace;
 use crate::pool::Pool;
 use crate::term_env::Sender;
 use crate::worker::{self, PoolHandle};
@@ -8,11 +9,14 @@ use rustler::{Atom, Encoder, Env, ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A new queue, owned by the calling process. It closes when that dies.
+/// A new queue, owned by the calling process. It closes when that dies. `own_namespace`: whether
+/// it is a context's, with a `__main__` of its own and one thread for life.
 #[rustler::nif]
-fn pool_new<'a>(env: Env<'a>, max_queue: usize) -> Term<'a> {
+fn pool_new<'a>(env: Env<'a>, max_queue: usize, own_namespace: bool) -> Term<'a> {
     let owner = env.pid();
-    let handle = ResourceArc::new(PoolHandle(Arc::new(Pool::new(owner, max_queue))));
+    let namespace = own_namespace.then(Namespace::default);
+    let pool = Pool::new(owner, max_queue, namespace);
+    let handle = ResourceArc::new(PoolHandle(Arc::new(pool)));
     // The calling process is alive, so it can be watched.
     let _ = env.monitor(&handle, &owner);
     handle.encode(env)

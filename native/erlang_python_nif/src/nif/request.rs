@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::pool::Submitted;
 use crate::request::{Flags, Progress, Request, Ticket};
 use crate::term_env::Sender;
+use crate::watchdog;
 use crate::worker::PoolHandle;
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::Arc;
@@ -39,6 +40,13 @@ fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> 
     if env.monitor(&ticket, &owner).is_none() {
         ticket.0.cancel(false);
     }
+    atoms::ok()
+}
+
+/// Limits the time until the answer, from now on, in ms. Then the answer is a timeout.
+#[rustler::nif]
+fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
+    watchdog::limit(&ticket.0, timeout);
     atoms::ok()
 }
 

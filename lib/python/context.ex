@@ -1,0 +1,157 @@
+defmodule Python.Context do
+  @moduledoc """
+  A namespace of its own, on one thread of its own.
+
+      {:ok, context} = Python.Context.start_link()
+      :ok = Python.exec("import sqlite3; db = sqlite3.connect(':memory:')", context: context)
+      {:ok, _} = Python.eval("db.execute('create table t (x)')", context: context)
+
+  Calls with the option `:context` run one after the other, in the order in which they came, all on
+  the context's thread. So libraries work that insist on their thread (`sqlite3`, some for graphics
+  and GPUs), as do `threading.local` and event loops. Code runs in the context's own `__main__`:
+  names that it defines are seen by later calls in the same context and by no others. Modules are
+  shared by all, as they are in Python.
+
+  A context ends with the process that started it, or by `stop/1`, or with its supervisor. What it
+  was doing is interrupted, what waited is answered with `Python.StoppedError`, and its namespace is
+  emptied on its thread.
+
+  A call that runs past its timeout is interrupted. If it is in a C function that blocks, the calls
+  after it have to wait, as there is no other thread: they get their own timeouts.
+
+  In a supervision tree, by name:
+
+      children = [{Python.Context, name: MyApp.Database, init: "import sqlite3"}]
+
+      Python.eval("1 + 1", context: MyApp.Database)
+  """
+
+  # A pool of one worker that is a thread, with a namespace (native/…/src/namespace.rs). Calls put
+  # their requests into its queue themselves; this process keeps it and ends it.
+
+  use GenServer
+
+  alias Python.{NotStartedError, Operation, Options, Request, Runtime, Settings}
+
+  @enforce_keys [:pid, :native, :timeout]
+  defstruct [:pid, :native, :timeout]
+
+  @typedoc "The field `:pid` is the context's process, the others are private."
+  @type t :: %__MODULE__{pid: pid, native: reference, timeout: timeout}
+
+  @doc """
+  Starts a context, linked to the caller. Returns `{:ok, context}` or `{:error, exception}`.
+
+  ## Options
+
+    * `:name` - an atom to register the context's process under, for use as `:context`.
+    * `:max_queue` - how many calls may wait, or `:infinity`. Defaults to the setting `max_queue`.
+    * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
+      Defaults to the setting `worker_timeout`.
+    * `:init` - code that is executed in it first. An exception there is the result.
+
+  Raises `ArgumentError` for an option that makes no sense.
+
+  ## Examples
+
+      iex> {:ok, context} = Python.Context.start_link(init: "x = 1")
+      iex> Python.eval("x + 1", context: context)
+      {:ok, 2}
+  """
+  @spec start_link(keyword) :: {:ok, t} | {:error, Exception.t() | {:already_started, pid}}
+  def start_link(options \\ []) do
+    case start_process(options) do
+      {:ok, pid} -> {:ok, GenServer.call(pid, :context)}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  @doc false
+  # As supervisors want it: the result is a pid.
+  def start_process(options) do
+    options = Options.context(options, Settings.read!())
+    registered = if options.name, do: [name: options.name], else: []
+
+    # Linked only when it runs: a context that does not start is a result, not the end of whoever
+    # asked for it.
+    case GenServer.start(__MODULE__, {options, self()}, registered) do
+      {:ok, pid} ->
+        Process.link(pid)
+        {:ok, pid}
+
+      {:error, {:shutdown, error}} ->
+        {:error, error}
+
+      {:error, reason} ->
+        {:error, reason}
+    end
+  end
+
+  @doc false
+  def child_spec(options) do
+    id = Keyword.get(options, :name) || __MODULE__
+    %{id: id, start: {__MODULE__, :start_process, [options]}}
+  end
+
+  @doc """
+  Ends a context.
+
+  ## Examples
+
+      iex> {:ok, context} = Python.Context.start_link()
+      iex> Python.Context.stop(context)
+      :ok
+  """
+  @spec stop(t | pid | atom) :: :ok
+  def stop(%__MODULE__{pid: pid}), do: GenServer.stop(pid)
+  def stop(pid_or_name), do: GenServer.stop(pid_or_name)
+
+  @doc false
+  @spec lookup(t | pid | atom) :: Python.Pool.lookup() | {:error, Exception.t()}
+  def lookup(%__MODULE__{native: native, timeout: timeout}), do: {native, timeout}
+
+  def lookup(pid_or_name) do
+    lookup(GenServer.call(pid_or_name, :context))
+  catch
+    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown] ->
+      error = NotStartedError.new(:not_started)
+      message = "there is no context #{inspect(pid_or_name)}."
+      {:error, %{error | message: message, remedy: "Start one with Python.Context.start_link/1."}}
+  end
+
+  ## The process
+
+  @impl true
+  def init({options, owner}) do
+    Process.flag(:trap_exit, true)
+    Process.monitor(owner)
+
+    with {:ok, _} <- Runtime.status(),
+         native = :erlang_python.pool_new(Options.native_queue(options.max_queue), true),
+         context = %__MODULE__{pid: self(), native: native, timeout: options.timeout},
+         :ok <- :erlang_python.worker_spawn(native, 1),
+         :ok <- run_init(options.init, context) do
+      {:ok, context}
+    else
+      {:error, error} -> {:stop, {:shutdown, error}}
+    end
+  end
+
+  defp run_init(nil, _context), do: :ok
+
+  defp run_init(code, context) do
+    Request.run(Operation.exec(code), %Options{context: context})
+  end
+
+  @impl true
+  def handle_call(:context, _from, context), do: {:reply, context, context}
+
+  @impl true
+  def handle_info({:EXIT, _pid, reason}, context), do: {:stop, reason, context}
+  # The owner died before it was linked.
+  def handle_info({:DOWN, _ref, _, _, reason}, context), do: {:stop, reason, context}
+  def handle_info(_message, context), do: {:noreply, context}
+
+  @impl true
+  def terminate(_reason, context), do: :erlang_python.pool_close(context.native)
+end
