@@ -10,6 +10,7 @@ defmodule Python.Application do
   def start(_type, _args) do
     case Python.Settings.fetch() do
       {:ok, settings} ->
+        Python.Telemetry.init()
         children = [{Python.Runtime, settings}] ++ default_pool(settings)
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
 

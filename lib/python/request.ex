@@ -7,7 +7,8 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Context, Options, OverloadedError, Pool, StoppedError, TimeoutError}
+  alias Python.{Async, Context, Options, OverloadedError, Pool, StoppedError}
+  alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
   @erlang 2
@@ -22,6 +23,14 @@ defmodule Python.Request do
   @doc "Runs an operation and waits for its answer, at most as long as the options say."
   @spec run(tuple, Options.t()) :: answer
   def run(operation, options) do
+    if Telemetry.enabled?() do
+      Telemetry.span(operation, options, fn -> run_encoding(operation, options) end)
+    else
+      run_encoding(operation, options)
+    end
+  end
+
+  defp run_encoding(operation, options) do
     case run_once(operation, options) do
       {:error, {:encode_struct, error}} -> run_encoded(operation, options, error)
       answer -> answer
@@ -124,7 +133,13 @@ defmodule Python.Request do
     :ok
   end
 
-  defp lookup(%{context: nil, pool: pool}), do: Pool.lookup(pool)
+  defp lookup(%{context: nil, pool: pool}) do
+    with {native, _timeout} = found <- Pool.lookup(pool) do
+      if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
+      found
+    end
+  end
+
   defp lookup(%{context: context}), do: Context.lookup(context)
 
   ## Giving up

@@ -1,0 +1,104 @@
+defmodule Python.Telemetry do
+  @moduledoc """
+  The events that are emitted where `:telemetry` is loaded when the application starts.
+
+  | event | measurements | metadata |
+  |---|---|---|
+  | `[:python, :call, :start]` | `:system_time`, `:monotonic_time` | see below |
+  | `[:python, :call, :stop]` | `:duration`, `:monotonic_time` | see below |
+  | `[:python, :call, :exception]` | `:duration`, `:monotonic_time` | see below, with `:kind` (`:error`), `:reason` (the exception struct) and `:stacktrace` (`[]`) |
+  | `[:python, :pool, :queue]` | `:queued` (calls that wait), `:busy` (workers at work) | `:pool` |
+
+  Times are in native units, see `System.convert_time_unit/3`. A call that fails with an error emits
+  `:exception` in place of `:stop`, whether the function raises or returns the error.
+
+  The metadata of a call:
+
+    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, or what the other functions are made of:
+      `:iter`, `:iter_eval`, `:next` and `:close` (streams), `:convert` and `:describe` (objects);
+    * `:module` and `:function` - for calls, as they were given; `nil` for a call of an object and
+      for code;
+    * `:pool` - the pool's name, or `nil` in a context;
+    * `:context` - the context as it was given, or `nil`.
+
+  `[:python, :pool, :queue]` is emitted before each call to a pool. Calls that were started with
+  `Python.call_async/4` emit it too, but not the others: nothing of ours runs in the caller when they
+  end.
+
+      :telemetry.attach("slow-python", [:python, :call, :stop], &MyApp.log_slow/4, nil)
+  """
+
+  # The only place that emits events.
+
+  alias Python.Options
+
+  @doc false
+  # Called when the application starts. A look-up per call would cost more than the answer is worth.
+  def init, do: :persistent_term.put(__MODULE__, Code.ensure_loaded?(:telemetry))
+
+  @doc false
+  def enabled?, do: :persistent_term.get(__MODULE__, false)
+
+  @doc false
+  @spec span(tuple, Options.t(), (() -> result)) :: result when result: term
+  def span(operation, options, function) do
+    metadata = metadata(operation, options)
+    start = System.monotonic_time()
+
+    execute(
+      [:python, :call, :start],
+      %{system_time: System.system_time(), monotonic_time: start},
+      metadata
+    )
+
+    result = function.()
+    stop = System.monotonic_time()
+    measurements = %{duration: stop - start, monotonic_time: stop}
+
+    case result do
+      {:error, error} ->
+        reason = %{kind: :error, reason: error, stacktrace: []}
+        execute([:python, :call, :exception], measurements, Map.merge(metadata, reason))
+
+      _ ->
+        execute([:python, :call, :stop], measurements, metadata)
+    end
+
+    result
+  end
+
+  @doc false
+  @spec queue(atom, reference) :: :ok
+  def queue(pool, native) do
+    %{queued: queued, busy: busy} = :erlang_python.pool_stats(native)
+    execute([:python, :pool, :queue], %{queued: queued, busy: busy}, %{pool: pool})
+  end
+
+  defp metadata(operation, options) do
+    {module, function} =
+      case operation do
+        {tag, module, function, _, _}
+        when tag in [:call, :map, :iter] and not is_reference(module) ->
+          {module, function}
+
+        {tag, _object, method, _, _} when tag in [:call, :map, :iter] ->
+          {nil, method}
+
+        _ ->
+          {nil, nil}
+      end
+
+    %{
+      operation: elem(operation, 0),
+      module: module,
+      function: function,
+      pool: unless(options.context, do: options.pool),
+      context: options.context
+    }
+  end
+
+  # The package is the user's to add; this library does not depend on it.
+  defp execute(event, measurements, metadata) do
+    apply(:telemetry, :execute, [event, measurements, metadata])
+  end
+end
