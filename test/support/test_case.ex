@@ -1,0 +1,114 @@
+defmodule Python.TestCase do
+  @moduledoc false
+
+  # What the tests of the public functions share. They all run in one interpreter, at the same time:
+  # names that they give to Python are made up by `unique/1`.
+
+  use ExUnit.CaseTemplate
+
+  using do
+    quote do
+      import Python.TestCase
+    end
+  end
+
+  @doc "Whether this is the long run: `LONG=1 mix test`."
+  def long?, do: System.get_env("LONG", "") not in ["", "0"]
+
+  @doc "How often to do it: in the usual run, and in the long one."
+  def times(usual, long), do: if(long?(), do: long, else: usual)
+
+  @doc "The version of the Python that runs, such as `{3, 11}`."
+  def python_version do
+    [major, minor | _] = Python.info().python_version |> String.split(".")
+    {String.to_integer(major), String.to_integer(minor)}
+  end
+
+  @doc "A Python identifier that nobody else has."
+  def unique(prefix \\ "name") do
+    "#{prefix}_#{System.unique_integer([:positive])}"
+  end
+
+  @doc """
+  Executes source in which every `NAME` is a new identifier, which it returns.
+
+  `iex> Python.call!(:__main__, define("def NAME(): return 1"))`
+  """
+  def define(source, prefix \\ "made") do
+    name = unique(prefix)
+    Python.exec!(String.replace(source, "NAME", name))
+    name
+  end
+
+  @doc "Writes a Python module into a folder that Python looks in. Returns its name."
+  def write_module(folder, source, prefix \\ "module") do
+    name = unique(prefix)
+    File.write!(Path.join(folder, name <> ".py"), source)
+
+    unless Python.eval!("folder in __import__('sys').path", %{folder: folder}) do
+      Python.call!(:sys, "path.insert", [0, folder])
+      ExUnit.Callbacks.on_exit(fn -> Python.call!(:sys, "path.remove", [folder]) end)
+    end
+
+    # The import system remembers for a while what was not there.
+    Python.call!(:importlib, :invalidate_caches)
+    name
+  end
+
+  @doc "Starts a pool for this test. Returns its name."
+  def start_pool(options \\ []) do
+    name = Keyword.get(options, :name, String.to_atom(unique("Elixir.TestPool")))
+
+    start_supervised!(
+      {Python.Pool, [{:size, 1} | Keyword.delete(options, :name)] ++ [name: name]}
+    )
+
+    name
+  end
+
+  @doc "Waits until a condition holds, and returns what it gives."
+  def eventually(what, condition, timeout \\ 15_000) do
+    poll(what, condition, System.monotonic_time(:millisecond) + timeout)
+  end
+
+  defp poll(what, condition, deadline) do
+    cond do
+      value = condition.() ->
+        value
+
+      System.monotonic_time(:millisecond) > deadline ->
+        ExUnit.Assertions.flunk("it did not come about that #{what}")
+
+      true ->
+        Process.sleep(5)
+        poll(what, condition, deadline)
+    end
+  end
+
+  @doc "Waits until nothing runs and nothing waits in a pool."
+  def eventually_idle(pool) do
+    eventually("the pool #{inspect(pool)} is idle", fn ->
+      match?(%{busy: 0, queued: 0}, Python.Pool.stats(pool))
+    end)
+  end
+
+  @doc "Waits until a pool runs so many calls at the same time."
+  def eventually_busy(pool, count \\ 1) do
+    eventually("the pool #{inspect(pool)} runs #{count} calls", fn ->
+      Python.Pool.stats(pool).busy >= count
+    end)
+  end
+
+  @doc "The milliseconds that it takes, and its result."
+  def timed(fun) do
+    started = System.monotonic_time(:microsecond)
+    result = fun.()
+    {(System.monotonic_time(:microsecond) - started) / 1_000, result}
+  end
+
+  @doc "The messages that the calling process has not read."
+  def messages do
+    {:messages, messages} = Process.info(self(), :messages)
+    messages
+  end
+end

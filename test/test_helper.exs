@@ -1,0 +1,18 @@
+# What PYTHON names runs the suite: config/runtime.exs hands it to the application.
+case Python.Runtime.status() do
+  {:ok, interpreter} ->
+    IO.puts("Python #{interpreter.version_string}, #{interpreter.executable}")
+
+  {:error, error} ->
+    IO.puts(:stderr, "The suite needs a Python that runs. #{Exception.message(error)}")
+    System.halt(1)
+end
+
+# A test that needs a newer Python than this one says so: `@tag python: "3.11"`.
+newer =
+  for minor <- 9..14, {3, minor} > Python.TestCase.python_version(), do: {:python, "3.#{minor}"}
+
+# LONG=1 runs what takes minutes, and the large counts where there is a choice.
+long = if Python.TestCase.long?(), do: [], else: [:long]
+
+ExUnit.start(exclude: newer ++ long, capture_log: true)
