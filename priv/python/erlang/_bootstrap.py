@@ -1,5 +1,6 @@
 """Prepares the interpreter for its life inside the BEAM. Called once, by its main thread."""
 
+import operator
 import os
 import sys
 import threading
@@ -35,7 +36,9 @@ def _limit_recursion(most):
     setrecursionlimit = sys.setrecursionlimit
 
     def limited(limit, /):
-        if isinstance(limit, int) and limit > most:
+        # A plain int, whatever came: what `limit` says of itself in a comparison does not count.
+        limit = int.__add__(operator.index(limit), 0)
+        if limit > most:
             import warnings
 
             warnings.warn(
