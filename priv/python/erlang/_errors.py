@@ -155,13 +155,13 @@ def _traceback(exception, trace):
                 lines = traceback.format_tb(trace, limit)
                 if lines:
                     lines.insert(0, "Traceback (most recent call last):\n")
-                return _text("".join(lines)) + _last_line(exception)
+                return _text("".join(lines)) + _in_a_line(exception)
         finally:
             for filename in filenames:
                 if _code.lines_of(filename) is not None:
                     linecache.cache.pop(filename, None)
     except BaseException:
-        return _last_line(exception)
+        return _in_a_line(exception)
 
 
 def _formatted(exception, trace, limit):
@@ -182,7 +182,7 @@ def _formatted(exception, trace, limit):
     return own.format()
 
 
-def _last_line(exception):
+def _in_a_line(exception):
     return "%s: %s\n" % (_name(type(exception)), _message(exception))
 
 
