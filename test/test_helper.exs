@@ -8,6 +8,9 @@ case Python.Runtime.status() do
     System.halt(1)
 end
 
+# Not among the applications that :erlang_python asks for, so that Erlang can do without Elixir's.
+{:ok, _} = Application.ensure_all_started(:logger)
+
 # A test that needs a newer Python than this one says so: `@tag python: "3.11"`.
 newer =
   for minor <- 9..14, {3, minor} > Python.TestCase.python_version(), do: {:python, "3.#{minor}"}
