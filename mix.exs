@@ -10,6 +10,8 @@ defmodule Python.MixProject do
       elixir: "~> 1.14",
       # Only says that :elixir is not to be added to the applications by itself, see below.
       language: :erlang,
+      # Which otherwise comes with that. The Mix tasks run where Mix is.
+      xref: [exclude: [Mix, Mix.Project, Mix.Task, Mix.Task.Compiler]],
       description: "Call Python from Elixir and Erlang: CPython embedded in the BEAM.",
       start_permanent: Mix.env() == :prod,
       compilers: Mix.compilers() ++ native_compilers(),

@@ -46,6 +46,13 @@ defmodule :erlang_python do
   def request_cancel(_ticket, _listens), do: not_loaded()
   def request_close(_ticket), do: not_loaded()
 
+  # nif/stream.rs
+  def stream_demand(_stream, _reference), do: not_loaded()
+  def stream_flush(_stream), do: not_loaded()
+  def stream_cancel(_stream), do: not_loaded()
+  def stream_stop_listening(_stream), do: not_loaded()
+  def stream_close(_stream, _reference), do: not_loaded()
+
   # nif/floor.rs
   def floor_nif, do: not_loaded()
   def floor_dirty, do: not_loaded()

@@ -73,6 +73,12 @@ defmodule Python do
           | {:pool, atom}
           | {:context, Python.Context.t() | pid | atom}
   @type options :: [option]
+  @type stream_options :: [
+          option
+          | {:max_chunk, pos_integer}
+          | {:max_wait, non_neg_integer}
+          | {:prefetch, non_neg_integer}
+        ]
 
   @type result :: {:ok, term} | {:error, Exception.t()}
 
@@ -259,22 +265,35 @@ defmodule Python do
   end
 
   @doc """
-  A lazy stream of the items of the iterator that a call returns.
+  A lazy stream of the items of the iterable that a call returns.
 
-  Nothing runs before the stream is enumerated. Items are fetched in chunks, as far as the consumer
-  asks for them; an item that takes long to make is delivered as soon as it is there. When the
-  enumeration ends, however it does, the generator is closed. An exception is raised in the consumer,
-  after the items before it. `:timeout` is for each chunk.
+  Nothing runs before the stream is enumerated. The items come in chunks, as the consumer asks for
+  them; an item that takes long to make is delivered as soon as it is there. When the enumeration
+  ends, however it does, a generator is closed, so that its `finally` blocks run. An exception is
+  raised in the consumer after the items before it. Asynchronous generators, and whatever has
+  `__aiter__`, are driven by an event loop.
+
+  While no chunk is made, a stream holds no worker: thousands may be open at once.
+
+  ## Options
+
+  Those of `call/4`, with `:timeout` for each chunk, and:
+
+    * `:max_chunk` - how many items are fetched at once, at most. Defaults to 4096.
+    * `:max_wait` - how long items may wait for others to be delivered together, in ms. Defaults
+      to 1.
+    * `:prefetch` - how many chunks are kept ready while the consumer is busy. Defaults to 1. With 0
+      Python does nothing that was not asked for.
 
   ## Examples
 
       iex> Python.stream(:itertools, :count, [10, 5]) |> Enum.take(3)
       [10, 15, 20]
   """
-  @spec stream(target, name, [term], options) :: Enumerable.t()
+  @spec stream(target, name, [term], stream_options) :: Enumerable.t()
   def stream(target, name, args \\ [], opts \\ []) do
-    options = Options.call(opts)
-    Python.Stream.new(Operation.iterate(target, name, args, options.kwargs), options)
+    options = Options.call(opts, :stream)
+    Python.Stream.new(Operation.call(target, name, args, options.kwargs), options)
   end
 
   @doc """
@@ -285,12 +304,12 @@ defmodule Python do
       iex> Python.stream_eval("(x * x for x in range(n))", %{n: 4}) |> Enum.to_list()
       [0, 1, 4, 9]
   """
-  @spec stream_eval(code, vars | options, options) :: Enumerable.t()
+  @spec stream_eval(code, vars | stream_options, stream_options) :: Enumerable.t()
   def stream_eval(code, vars \\ %{}, opts \\ [])
   def stream_eval(code, opts, []) when is_list(opts), do: stream_eval(code, %{}, opts)
 
   def stream_eval(code, vars, opts) do
-    Python.Stream.new(Operation.iterate_eval(code, vars), Options.call(opts, :code))
+    Python.Stream.new(Operation.eval(code, vars), Options.call(opts, :stream_code))
   end
 
   ## Objects

@@ -126,7 +126,7 @@ defmodule Python.Erlang do
           {:ok, [term]} | {:error, reason}
   def stream(module, function, args, kwargs \\ %{}) do
     stream_to_list(fn ->
-      Operation.iterate(text(module), text(function), args, named(kwargs))
+      Operation.call(text(module), text(function), args, named(kwargs))
     end)
   end
 
@@ -137,7 +137,7 @@ defmodule Python.Erlang do
   """
   @spec stream_eval(code :: text, vars :: named) :: {:ok, [term]} | {:error, reason}
   def stream_eval(code, vars \\ %{}) do
-    stream_to_list(fn -> Operation.iterate_eval(text(code), Map.new(named(vars))) end)
+    stream_to_list(fn -> Operation.eval(text(code), Map.new(named(vars))) end)
   end
 
   @doc """

@@ -173,8 +173,8 @@ defmodule Python.Object do
     alias Python.{Operation, Options}
 
     def reduce(object, acc, fun) do
-      operation = Operation.iterate(:builtins, :iter, [object], %{})
-      Enumerable.reduce(Python.Stream.new(operation, %Options{}), acc, fun)
+      source = Operation.call(:builtins, :iter, [object], %{})
+      Enumerable.reduce(Python.Stream.new(source, %Options{}), acc, fun)
     end
 
     # Counting, finding and slicing go through the items: an iterator knows no better.

@@ -36,26 +36,17 @@ defmodule Python.Operation do
     {:map, target(target), name(name), list, kwargs}
   end
 
-  @spec iterate(target, name, [term], map | list) :: tuple
-  def iterate(target, name, args, kwargs),
-    do: put_elem(call(target, name, args, kwargs), 0, :iter)
-
   @spec eval(String.t(), map) :: tuple
   def eval(code, vars), do: {:eval, code(code), vars(vars)}
-
-  @spec iterate_eval(String.t(), map) :: tuple
-  def iterate_eval(code, vars), do: put_elem(eval(code, vars), 0, :iter_eval)
 
   @spec exec(String.t()) :: tuple
   def exec(code), do: {:exec, code(code)}
 
-  @spec next(Python.Object.t(), pos_integer, non_neg_integer) :: tuple
-  def next(%Python.Object{ref: iterator}, max_items, max_wait) do
-    {:next, iterator, max_items, max_wait}
+  @doc "A stream of what a `call` or an `eval` gives."
+  @spec stream(tuple, pos_integer, non_neg_integer, non_neg_integer) :: tuple
+  def stream(source, max_chunk, max_wait, prefetch) do
+    {:stream, max_chunk, max_wait, prefetch, source}
   end
-
-  @spec close(Python.Object.t()) :: tuple
-  def close(%Python.Object{ref: iterator}), do: {:close, iterator}
 
   @spec describe(Python.Object.t(), pos_integer) :: tuple
   def describe(%Python.Object{ref: object}, limit), do: {:describe, object, limit}

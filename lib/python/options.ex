@@ -11,6 +11,9 @@ defmodule Python.Options do
             return: :value,
             pool: Python.Pool,
             context: nil,
+            max_chunk: 4_096,
+            max_wait: 1,
+            prefetch: 1,
             erlang: false
 
   @type t :: %__MODULE__{
@@ -19,6 +22,9 @@ defmodule Python.Options do
           return: :value | :object,
           pool: atom,
           context: Python.Context.t() | pid | atom,
+          max_chunk: pos_integer,
+          max_wait: non_neg_integer,
+          prefetch: non_neg_integer,
           # The caller speaks Erlang: None is `none`.
           erlang: boolean
         }
@@ -26,11 +32,12 @@ defmodule Python.Options do
   @call [:kwargs, :timeout, :return, :pool, :context]
   @code [:timeout, :return, :pool, :context]
   @exec [:timeout, :pool, :context]
+  @stream [:max_chunk, :max_wait, :prefetch]
   @pool [:name, :size, :max_queue, :timeout, :engine, :init]
   @context [:name, :max_queue, :timeout, :init]
 
   @doc "The options of a call; `kind` says which there are."
-  @spec call(keyword, :call | :code | :exec) :: t
+  @spec call(keyword, :call | :code | :exec | :stream | :stream_code) :: t
   def call(options, kind \\ :call)
   def call([], _kind), do: %__MODULE__{}
 
@@ -54,6 +61,8 @@ defmodule Python.Options do
   defp known(:call), do: @call
   defp known(:code), do: @code
   defp known(:exec), do: @exec
+  defp known(:stream), do: @call ++ @stream
+  defp known(:stream_code), do: @code ++ @stream
 
   defp put({key, value}, options, known) do
     if key in known do
@@ -92,6 +101,27 @@ defmodule Python.Options do
     raise ArgumentError,
           "the option :context is a %Python.Context{}, its pid or its name, " <>
             "not #{inspect(context)}"
+  end
+
+  defp check(:max_chunk, items) when is_integer(items) and items in 1..1_000_000, do: items
+
+  defp check(:max_chunk, items) do
+    raise ArgumentError,
+          "the option :max_chunk is a number of items from 1 to 1000000, not #{inspect(items)}"
+  end
+
+  defp check(:max_wait, wait) when is_integer(wait) and wait in 0..60_000, do: wait
+
+  defp check(:max_wait, wait) do
+    raise ArgumentError,
+          "the option :max_wait is a number of ms from 0 to 60000, not #{inspect(wait)}"
+  end
+
+  defp check(:prefetch, chunks) when is_integer(chunks) and chunks in 0..1_000, do: chunks
+
+  defp check(:prefetch, chunks) do
+    raise ArgumentError,
+          "the option :prefetch is a number of chunks from 0 to 1000, not #{inspect(chunks)}"
   end
 
   @doc "A timeout in ms."

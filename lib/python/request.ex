@@ -133,6 +133,18 @@ defmodule Python.Request do
     :ok
   end
 
+  @doc "The timeout of what these options are for."
+  @spec timeout(Options.t()) :: timeout
+  def timeout(%{timeout: nil} = options) do
+    case lookup(options) do
+      # The demand will be refused, and say why.
+      {:error, _} -> 0
+      {_native, default_timeout} -> default_timeout
+    end
+  end
+
+  def timeout(%{timeout: timeout}), do: timeout
+
   defp lookup(%{context: nil, pool: pool}) do
     with {native, _timeout} = found <- Pool.lookup(pool) do
       if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
@@ -156,16 +168,19 @@ defmodule Python.Request do
         {:error, TimeoutError.new(timeout, :queued)}
 
       :running ->
-        {:error, TimeoutError.new(timeout, location(ticket, reference))}
+        location = location(reference, fn -> :erlang_python.request_close(ticket) end)
+        {:error, TimeoutError.new(timeout, location)}
     end
   end
 
-  defp location(ticket, reference) do
+  @doc "Where Python was. `stop` stops listening, and says whether nothing had been told before."
+  @spec location(reference, (() -> boolean)) :: tuple | :none
+  def location(reference, stop) do
     receive do
       {^reference, {:location, location}} -> location
     after
       @listen ->
-        if :erlang_python.request_close(ticket) do
+        if stop.() do
           :none
         else
           receive do
@@ -210,8 +225,9 @@ defmodule Python.Request do
     %{error | message: "#{error.message} (in the call with index #{index})"}
   end
 
-  defp refused(:overloaded, options), do: OverloadedError.new(options.context || options.pool)
-  defp refused(:closed, _options), do: StoppedError.new(:closed)
+  @doc false
+  def refused(:overloaded, options), do: OverloadedError.new(options.context || options.pool)
+  def refused(:closed, _options), do: StoppedError.new(:closed)
 
   defp flags(%{return: :value, erlang: false}), do: 0
   defp flags(%{return: :object, erlang: false}), do: @return_object

@@ -1,72 +1,160 @@
 defmodule Python.Stream do
   @moduledoc false
 
-  # Iterators as lazy enumerables: pulled in chunks, one request each, so that a stream that nobody
-  # reads from holds no worker.
+  # Iterators as lazy enumerables. The consumer demands chunks and waits for them itself; between
+  # two demands a stream holds no worker and sends no messages
+  # (native/erlang_python_nif/src/stream.rs).
 
-  alias Python.{Operation, Options, Request}
+  alias Python.{Operation, Options, Request, TimeoutError}
 
-  # A chunk ends at so many items, or so many ms after it was asked for: a slow generator gives each
-  # item as it is made, a fast one thousands per crossing.
-  @max_items 4_096
-  @max_wait 5
+  # How long the consumer waits for a generator to be closed, in ms. It is closed all the same.
+  @close_timeout 1_000
 
-  @doc "The items of what `operation` (an `iterate` or `iterate_eval`) gives."
+  # How long to wait, at most, before looking again whether a chunk was begun, in ms.
+  @longest_look 50
+
+  @doc "The items of what `source` (a `call` or an `eval`) gives."
   @spec new(tuple, Options.t()) :: Enumerable.t()
-  def new(operation, options) do
+  def new(source, options) do
     Stream.resource(
-      fn -> {:more, open!(operation, options)} end,
+      fn -> {:more, open!(source, options)} end,
       &next(&1, options),
-      fn state -> close(elem(state, tuple_size(state) - 1), options) end
+      fn {_state, stream} -> close(stream) end
     )
   end
 
   @doc "All items at once, for callers who want a list or an error."
   @spec to_list(tuple, Options.t()) :: {:ok, list} | {:error, Exception.t()}
-  def to_list(operation, options) do
-    with {:ok, iterator} <- open(operation, options) do
-      collect(iterator, options, [])
+  def to_list(source, options) do
+    with {:ok, stream} <- open(source, options) do
+      result = collect(stream, options, [])
+      close(stream)
+      result
     end
   end
 
-  defp open(operation, options), do: Request.run(operation, options)
+  @doc "Opens a stream, for `chunk/2`."
+  @spec open(tuple, Options.t()) :: {:ok, reference} | {:error, Exception.t()}
+  def open(source, options) do
+    source
+    |> Operation.stream(options.max_chunk, options.max_wait, options.prefetch)
+    |> Request.run(options)
+  end
 
-  defp open!(operation, options) do
-    case open(operation, options) do
-      {:ok, iterator} -> iterator
+  defp open!(source, options) do
+    case open(source, options) do
+      {:ok, stream} -> stream
       {:error, error} -> Python.Error.raise!(error)
     end
   end
 
-  defp next({:done, _} = state, _options), do: {:halt, state}
-  defp next({:failed, error, _}, _options), do: Python.Error.raise!(error)
+  # What is to be raised after the items before it waits in the state.
+  defp next({{:failed, error}, _stream}, _options), do: Python.Error.raise!(error)
+  defp next({:done, _stream} = state, _options), do: {:halt, state}
 
-  defp next({:more, iterator}, options) do
-    case chunk(iterator, options) do
-      {:more, items} -> {items, {:more, iterator}}
-      {:done, items} -> {items, {:done, iterator}}
-      # The items before the exception come first.
+  defp next({:more, stream}, options) do
+    case chunk(stream, options) do
       {:failed, [], error} -> Python.Error.raise!(error)
-      {:failed, items, error} -> {items, {:failed, error, iterator}}
+      {:failed, items, error} -> {items, {{:failed, error}, stream}}
+      {state, items} -> {items, {state, stream}}
     end
   end
 
-  defp collect(iterator, options, chunks) do
-    case chunk(iterator, options) do
-      {:more, items} -> collect(iterator, options, [items | chunks])
+  defp collect(stream, options, chunks) do
+    case chunk(stream, options) do
+      {:more, items} -> collect(stream, options, [items | chunks])
       {:done, items} -> {:ok, [items | chunks] |> Enum.reverse() |> Enum.concat()}
       {:failed, _items, error} -> {:error, error}
     end
   end
 
-  defp chunk(iterator, options) do
-    case Request.run(Operation.next(iterator, @max_items, @max_wait), options) do
-      {:ok, {:failed, items, reason}} -> {:failed, items, Request.error(reason)}
-      {:ok, {state, items}} -> {state, items}
-      {:error, error} -> {:failed, [], error}
+  @doc "The next items: `{:more | :done, items}`, or `{:failed, items_before, error}`."
+  @spec chunk(reference, Options.t()) ::
+          {:more | :done, list} | {:failed, list, Exception.t()}
+  def chunk(stream, options) do
+    timeout = Request.timeout(options)
+    reference = make_ref()
+
+    case :erlang_python.stream_demand(stream, reference) do
+      :coming -> wait(stream, reference, options.max_wait, deadline(timeout), timeout)
+      :ended -> {:done, []}
+      refused -> {:failed, [], Request.refused(refused, options)}
     end
   end
 
-  # What comes of the closing concerns nobody any more.
-  defp close(iterator, options), do: Request.run(Operation.close(iterator), options)
+  # The chunk comes when it is full, or at the first item after `max_wait`. Items that were made
+  # before, by a generator that now takes its time, have to be asked for.
+  defp wait(stream, reference, look, deadline, timeout) do
+    receive do
+      {^reference, answer} -> answer(answer)
+    after
+      min(look, left(deadline)) ->
+        if left(deadline) == 0 do
+          give_up(stream, reference, timeout)
+        else
+          case :erlang_python.stream_flush(stream) do
+            :early ->
+              look = min(max(look, 1) * 2, @longest_look)
+              wait(stream, reference, look, deadline, timeout)
+
+            _ ->
+              wait_long(stream, reference, deadline, timeout)
+          end
+        end
+    end
+  end
+
+  defp wait_long(stream, reference, deadline, timeout) do
+    receive do
+      {^reference, answer} -> answer(answer)
+    after
+      left(deadline) -> give_up(stream, reference, timeout)
+    end
+  end
+
+  defp answer({:ok, {:failed, items, reason}}), do: {:failed, items, Request.error(reason)}
+  defp answer({:ok, {state, items}}), do: {state, items}
+  defp answer({:error, reason}), do: {:failed, [], Request.error(reason)}
+
+  defp give_up(stream, reference, timeout) do
+    case :erlang_python.stream_cancel(stream) do
+      :answered ->
+        receive do
+          {^reference, answer} -> answer(answer)
+        end
+
+      :queued ->
+        :erlang_python.stream_stop_listening(stream)
+        {:failed, [], TimeoutError.new(timeout, :queued)}
+
+      :running ->
+        location =
+          Request.location(reference, fn -> :erlang_python.stream_stop_listening(stream) end)
+
+        {:failed, [], TimeoutError.new(timeout, location)}
+    end
+  end
+
+  defp close(stream) do
+    reference = make_ref()
+
+    unless :erlang_python.stream_close(stream, reference) do
+      receive do
+        {^reference, _closed} -> :ok
+      after
+        @close_timeout ->
+          unless :erlang_python.stream_stop_listening(stream) do
+            receive do
+              {^reference, _closed} -> :ok
+            end
+          end
+      end
+    end
+  end
+
+  defp deadline(:infinity), do: :infinity
+  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 end

@@ -14,8 +14,8 @@ defmodule Python.Telemetry do
 
   The metadata of a call:
 
-    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, or what the other functions are made of:
-      `:iter`, `:iter_eval`, `:next` and `:close` (streams), `:convert` and `:describe` (objects);
+    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, `:stream` (the opening of one), or what the
+      functions on objects are made of: `:convert` and `:describe`;
     * `:module` and `:function` - for calls, as they were given; `nil` for a call of an object and
       for code;
     * `:pool` - the pool's name, or `nil` in a context;
@@ -78,10 +78,10 @@ defmodule Python.Telemetry do
     {module, function} =
       case operation do
         {tag, module, function, _, _}
-        when tag in [:call, :map, :iter] and not is_reference(module) ->
+        when tag in [:call, :map] and not is_reference(module) ->
           {module, function}
 
-        {tag, _object, method, _, _} when tag in [:call, :map, :iter] ->
+        {tag, _object, method, _, _} when tag in [:call, :map] ->
           {nil, method}
 
         _ ->

@@ -2,14 +2,14 @@
 
 use crate::atoms;
 use crate::code::{self, Kind};
-use crate::convert::{Decoder, Encoder, Failure, Step, Unconvertible};
+use crate::convert::{Decoder, Encoder, Failure, Unconvertible};
 use crate::exception;
 use crate::interpreter::python::{self, Helpers};
 use crate::names;
 use crate::namespace;
 use crate::object::Handle;
 use crate::request::Request;
-use crate::stream;
+use crate::stream::{self, Limits};
 use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -18,6 +18,7 @@ use rustler::types::atom::Atom;
 use rustler::types::tuple::get_tuple;
 use rustler::{Encoder as _, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// An answer, built in the environment that `perform` was given.
 pub struct Outcome {
@@ -111,7 +112,41 @@ pub struct Work<'py, 's, 'r, 'a> {
 
 /// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
 /// panics of ours are answers.
-pub fn perform(py: Python<'_>, request: &Request, operation: Term<'_>, reply: &TermEnv) -> Outcome {
+pub fn perform(
+    py: Python<'_>,
+    request: &Request,
+    operation: Term<'_>,
+    reply: &mut TermEnv,
+) -> Outcome {
+    let (built, failed) = answer(py, request, operation, reply);
+    let answer = match built {
+        Built::InReply(answer) => answer,
+        Built::Elsewhere(env, answer) => {
+            *reply = env;
+            answer
+        }
+    };
+    Outcome { answer, failed }
+}
+
+/// An answer, in the reply's environment or in another that is to take its place.
+pub enum Answer<'a> {
+    Here(Term<'a>),
+    Elsewhere(TermEnv, SavedTerm),
+}
+
+/// An `Answer` that no longer borrows the reply's environment.
+enum Built {
+    InReply(SavedTerm),
+    Elsewhere(TermEnv, SavedTerm),
+}
+
+fn answer(
+    py: Python<'_>,
+    request: &Request,
+    operation: Term<'_>,
+    reply: &TermEnv,
+) -> (Built, bool) {
     let env = reply.env();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
@@ -133,21 +168,17 @@ pub fn perform(py: Python<'_>, request: &Request, operation: Term<'_>, reply: &T
         };
         work.dispatch(tag)
     }));
-    let (answer, failed) = match done {
-        Ok(Ok(term)) => (term, false),
+    let reason = match done {
+        Ok(Ok(Answer::Here(term))) => return (Built::InReply(SavedTerm::save(term)), false),
+        Ok(Ok(Answer::Elsewhere(env, term))) => return (Built::Elsewhere(env, term), false),
         Ok(Err(error)) => {
             let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env)));
-            (
-                env.error_tuple(reason.unwrap_or_else(|_| panicked(env))),
-                true,
-            )
+            reason.unwrap_or_else(|_| panicked(env))
         }
-        Err(_) => (env.error_tuple(panicked(env)), true),
+        Err(_) => panicked(env),
     };
-    Outcome {
-        answer: SavedTerm::save(answer),
-        failed,
-    }
+    let answer = SavedTerm::save(env.error_tuple(reason));
+    (Built::InReply(answer), true)
 }
 
 fn panicked(env: Env<'_>) -> Term<'_> {
@@ -155,34 +186,65 @@ fn panicked(env: Env<'_>) -> Term<'_> {
 }
 
 impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
-    fn dispatch(&self, tag: Atom) -> Result<Term<'a>, Error> {
-        if tag == atoms::call() {
-            let result = self.call()?;
-            self.value(&result)
-        } else if tag == atoms::eval() {
-            let result = self.eval()?;
-            self.value(&result)
+    fn dispatch(&self, tag: Atom) -> Result<Answer<'a>, Error> {
+        if let Some(stream) = self.request.stream() {
+            return if tag == atoms::close() {
+                Ok(stream.finish(self.py, self.env))
+            } else {
+                stream::fill(self, stream)
+            };
+        }
+        let answer = if tag == atoms::call() || tag == atoms::eval() {
+            self.value(&self.result(tag)?)
         } else if tag == atoms::exec() {
             self.exec()?;
             Ok(atoms::ok().to_term(self.env))
         } else if tag == atoms::map() {
             self.map()
-        } else if tag == atoms::iter() {
-            stream::open(self, self.call()?)
-        } else if tag == atoms::iter_eval() {
-            stream::open(self, self.eval()?)
-        } else if tag == atoms::next() {
-            stream::next(self)
-        } else if tag == atoms::close() {
-            stream::close(self)
+        } else if tag == atoms::stream() {
+            self.stream()
         } else if tag == atoms::convert() {
-            let result = self.convert()?;
-            self.value(&result)
+            self.value(&self.convert()?)
         } else if tag == atoms::describe() {
             self.describe()
         } else {
             Err(Error::BadRequest("there is no operation of this name"))
+        };
+        answer.map(Answer::Here)
+    }
+
+    /// What a call or an eval gives.
+    fn result(&self, tag: Atom) -> Result<Bound<'py, PyAny>, Error> {
+        if tag == atoms::call() {
+            self.call()
+        } else {
+            self.eval()
         }
+    }
+
+    /// `{:stream, max_items, max_wait, prefetch, call_or_eval}`: `{:ok, consumer}`.
+    fn stream(&self) -> Result<Term<'a>, Error> {
+        let &[max_items, max_wait, prefetch, source] = self.operands else {
+            return Err(Error::BadRequest("a stream has four operands"));
+        };
+        let number = |term: Term<'r>| {
+            term.decode::<u64>()
+                .map_err(|_| Error::BadRequest("a stream's limits are numbers"))
+        };
+        let limits = Limits {
+            max_items: number(max_items)? as usize,
+            max_wait: Duration::from_millis(number(max_wait)?),
+            prefetch: number(prefetch)? as usize,
+        };
+        let source = get_tuple(source).map_err(|_| Error::BadRequest("a source is a tuple"))?;
+        let [tag, operands @ ..] = source.as_slice() else {
+            return Err(Error::BadRequest("a source has a tag"));
+        };
+        let tag: Atom = tag
+            .decode()
+            .map_err(|_| Error::BadRequest("a source's tag is an atom"))?;
+        let object = Work { operands, ..*self }.result(tag)?;
+        stream::open(self, &object, limits)
     }
 
     /// `{:ok, value}`
@@ -434,9 +496,4 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
             )),
         })
     }
-}
-
-/// The step to an item of a stream, for paths.
-pub fn item(index: usize) -> impl FnOnce() -> Step {
-    move || Step::Index(index)
 }

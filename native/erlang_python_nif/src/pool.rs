@@ -59,6 +59,10 @@ impl Pool {
 
     pub fn submit(&self, request: Arc<Request>, sender: Sender) -> Submitted {
         let pushed = self.lock().push(request);
+        self.pushed(pushed, sender)
+    }
+
+    fn pushed(&self, pushed: Result<Option<Arc<Worker>>, Refused>, sender: Sender) -> Submitted {
         match pushed {
             Ok(Some(worker)) => {
                 self.wake(worker, sender);
@@ -68,6 +72,13 @@ impl Pool {
             Err(Refused::Full) => Submitted::Overloaded,
             Err(Refused::Closed) => Submitted::Closed,
         }
+    }
+
+    /// Puts a request into the queue even if that is full. For what must be done and cannot be
+    /// refused to anybody.
+    pub fn submit_anyway(&self, request: Arc<Request>, sender: Sender) -> Submitted {
+        let pushed = self.lock().push_anyway(request);
+        self.pushed(pushed, sender)
     }
 
     /// Counts a woken worker as arrived. To be called once it holds the GIL: until then others
@@ -209,13 +220,17 @@ impl<R: Start, W: Announce> Queue<R, W> {
     }
 
     fn push(&mut self, request: R) -> Result<Option<W>, Refused> {
-        if self.closed {
-            return Err(Refused::Closed);
-        }
         // Those that a worker is about to take do not wait.
         let taken = self.coming + self.idle.len();
         if self.live >= self.limit.saturating_add(taken) {
             return Err(Refused::Full);
+        }
+        self.push_anyway(request)
+    }
+
+    fn push_anyway(&mut self, request: R) -> Result<Option<W>, Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
         }
         self.waiting.push_back(request);
         self.live += 1;

@@ -6,10 +6,11 @@
 
 use crate::interpreter::PythonThread;
 use crate::pool::{Pool, Start};
+use crate::stream::Stream;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::Worker;
-use rustler::{Encoder, Env, LocalPid, Resource, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, Resource, Term};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +25,7 @@ const CLOSED: u8 = 4;
 
 pub struct Request {
     state: AtomicU8,
-    caller: LocalPid,
+    sink: Sink,
     pub flags: Flags,
     pub pool: Arc<Pool>,
     body: Mutex<Option<Arc<Body>>>,
@@ -34,6 +35,14 @@ pub struct Request {
     interrupted: AtomicBool,
     /// Somebody waits for the answer, or has.
     claimed: AtomicBool,
+}
+
+/// Where the answer goes.
+pub enum Sink {
+    /// To a process, as a message.
+    Caller(LocalPid),
+    /// To a stream, for whoever demands the next chunk.
+    Stream(Arc<Stream>),
 }
 
 /// The terms of a request, freed as soon as it is over.
@@ -105,9 +114,29 @@ impl Request {
         let env = TermEnv::new();
         let reference = env.copy(reference);
         let operation = env.copy(operation);
+        Self::with(env, reference, operation, Sink::Caller(caller), flags, pool)
+    }
+
+    /// A request of a stream's own, to do what `tag` says.
+    pub fn for_stream(stream: Arc<Stream>, pool: Arc<Pool>, tag: Atom) -> Arc<Self> {
+        let env = TermEnv::new();
+        let reference = SavedTerm::save(tag.to_term(env.env()));
+        let operation = SavedTerm::save((tag,).encode(env.env()));
+        let sink = Sink::Stream(stream);
+        Self::with(env, reference, operation, sink, Flags::new(0), pool)
+    }
+
+    fn with(
+        env: TermEnv,
+        reference: SavedTerm,
+        operation: SavedTerm,
+        sink: Sink,
+        flags: Flags,
+        pool: Arc<Pool>,
+    ) -> Arc<Self> {
         Arc::new(Request {
             state: AtomicU8::new(QUEUED),
-            caller,
+            sink,
             flags,
             pool,
             body: Mutex::new(Some(Arc::new(Body {
@@ -139,9 +168,20 @@ impl Request {
         };
         let answered = self.change(RUNNING, ANSWERED) || self.answer_queued();
         if answered {
-            self.send(&body, sender, env, build);
+            match &self.sink {
+                Sink::Caller(pid) => send(&body, pid, sender, env, build),
+                Sink::Stream(stream) => stream.deliver(sender, env, build),
+            }
         }
         answered
+    }
+
+    /// The stream that this is a request of.
+    pub fn stream(&self) -> Option<&Arc<Stream>> {
+        match &self.sink {
+            Sink::Stream(stream) => Some(stream),
+            Sink::Caller(_) => None,
+        }
     }
 
     fn answer_queued(&self) -> bool {
@@ -164,7 +204,10 @@ impl Request {
         };
         let told = self.change(CANCELLED, CLOSED);
         if told {
-            self.send(&body, sender, env, build);
+            match &self.sink {
+                Sink::Caller(pid) => send(&body, pid, sender, env, build),
+                Sink::Stream(stream) => stream.tell(sender, env, build),
+            }
         }
         told
     }
@@ -225,24 +268,24 @@ impl Request {
         drop(body);
     }
 
-    fn send(
-        &self,
-        body: &Body,
-        sender: Sender,
-        env: &mut TermEnv,
-        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
-    ) {
-        env.send(sender, &self.caller, |env| {
-            let reference = body.env.term(body.reference).in_env(env);
-            (reference, build(env)).encode(env)
-        });
-    }
-
     fn change(&self, from: u8, to: u8) -> bool {
         self.state
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
+}
+
+fn send(
+    body: &Body,
+    to: &LocalPid,
+    sender: Sender,
+    env: &mut TermEnv,
+    build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+) {
+    env.send(sender, to, |env| {
+        let reference = body.env.term(body.reference).in_env(env);
+        (reference, build(env)).encode(env)
+    });
 }
 
 impl Start for Request {

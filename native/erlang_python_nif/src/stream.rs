@@ -1,77 +1,521 @@
-//! Iterators, pulled in chunks.
+//! Iterators, pulled in chunks by a consumer.
+//!
+//! The consumer demands a chunk (`demand`); a request fills it on the stream's pool (`fill`) and
+//! then lets the worker go, so a stream that nobody reads from holds none. While the consumer is
+//! busy with one chunk the next are made ready, up to `prefetch`, and wait here: nothing reaches the
+//! consumer's mailbox that it has not asked for.
+//!
+//! A chunk ends at `max_items`, or `max_wait` after it was begun. A generator that yields a few
+//! items quickly and then takes its time would keep those back until its next one: so the consumer,
+//! when it has waited for `max_wait`, takes what is there (`flush`).
 
 use crate::atoms;
-use crate::call::{Error, Work, item};
+use crate::call::{Answer, Error, Work};
+use crate::convert::{Decoder, Step};
+use crate::object::Handle;
+use crate::pool::{Pool, Submitted};
+use crate::request::{Flags, Progress, Request};
+use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::watchdog;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use rustler::{Encoder, Term};
+use rustler::{Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A handle to `iter(object)`: `{:ok, handle}`.
-pub fn open<'a>(work: &Work<'_, '_, '_, 'a>, object: Bound<'_, PyAny>) -> Result<Term<'a>, Error> {
-    let iterator = object.try_iter()?;
-    let handle = crate::object::Handle::new(iterator.into_any().unbind()).into_term(work.env);
-    Ok((atoms::ok(), handle).encode(work.env))
+pub struct Stream {
+    iterator: Handle,
+    pool: Arc<Pool>,
+    flags: Flags,
+    limits: Limits,
+    state: Mutex<State>,
 }
 
-/// `{:next, iterator, most, wait}`: at most so many items, or what comes within so many ms (the
-/// first item is waited for). `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
-/// when the iterator raised after these items.
-pub fn next<'a>(work: &Work<'_, '_, '_, 'a>) -> Result<Term<'a>, Error> {
-    let &[iterator, most, wait] = work.operands else {
-        return Err(Error::BadRequest("a next has three operands"));
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub max_items: usize,
+    pub max_wait: Duration,
+    pub prefetch: usize,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    /// It is to be closed as soon as the request that fills it is over.
+    closing: bool,
+    /// Since when the chunk is being filled.
+    begun: Option<Instant>,
+    /// What has been filled in so far.
+    filled: Option<Chunk>,
+    ready: VecDeque<(TermEnv, SavedTerm)>,
+    /// Who waits for the next chunk, or for the end.
+    waiter: Option<Waiter>,
+    request: Option<Arc<Request>>,
+}
+
+#[derive(Default, PartialEq, Eq, Clone, Copy)]
+enum Phase {
+    #[default]
+    Idle,
+    /// A request is filling a chunk, or waits to.
+    Filling,
+    /// The iterator came to its end; only ready chunks are left.
+    Ended,
+    Closed,
+}
+
+/// Items in an environment of their own.
+#[derive(Default)]
+struct Chunk {
+    env: TermEnv,
+    items: Vec<SavedTerm>,
+}
+
+/// A demand that has not been met: who, and the reference that the answer is to bear.
+pub struct Waiter {
+    pid: LocalPid,
+    env: TermEnv,
+    reference: SavedTerm,
+}
+
+/// The consumer's hold on its stream. Nobody else has it: when it goes, the stream is closed.
+pub struct Consumer(pub Arc<Stream>);
+
+#[rustler::resource_impl]
+impl Resource for Consumer {}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // Closing may have to wake a worker, which a destructor should not.
+        if !self.0.is_closed() {
+            watchdog::close(Arc::clone(&self.0));
+        }
+    }
+}
+
+/// `{:iter, target, name, arguments, keywords}` and `{:iter_eval, source, variables}` with the
+/// stream's limits: `{:ok, consumer}`.
+pub fn open<'a>(
+    work: &Work<'_, '_, '_, 'a>,
+    object: &Bound<'_, PyAny>,
+    limits: Limits,
+) -> Result<Term<'a>, Error> {
+    let iterator = work.helpers.iterate.bind(work.py).call1((object,))?;
+    let stream = Stream {
+        iterator: Handle::new(iterator.unbind()),
+        pool: Arc::clone(&work.request.pool),
+        flags: work.request.flags,
+        limits,
+        state: Mutex::default(),
     };
-    let iterator = work.handle(iterator)?;
+    let consumer = ResourceArc::new(Consumer(Arc::new(stream)));
+    Ok((atoms::ok(), consumer).encode(work.env))
+}
+
+impl Stream {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Held for a few moves, never while Python or a conversion runs.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().phase == Phase::Closed
+    }
+}
+
+/// What a consumer is told at once.
+pub enum Demanded {
+    /// The chunk is in its mailbox, or will be.
+    Coming,
+    /// There are no more.
+    Ended,
+    Refused(Submitted),
+}
+
+/// What came of asking for an unfinished chunk.
+pub enum Flushed {
+    /// It is in the mailbox.
+    Sent,
+    /// The chunk has not been filled for `max_wait` yet.
+    Early,
+    /// There is no item yet. The next one will be sent as soon as it is made.
+    Empty,
+}
+
+/// For the consumer's process.
+impl Stream {
+    pub fn demand(self: &Arc<Self>, env: Env<'_>, reference: Term<'_>) -> Demanded {
+        let sender = Sender::scheduler(env);
+        let mut state = self.lock();
+        if let Some((mut chunk, answer)) = state.ready.pop_front() {
+            drop(state);
+            chunk.send(sender, &env.pid(), |chunk| {
+                (reference.in_env(chunk), answer.load(chunk)).encode(chunk)
+            });
+            self.prefetch(sender);
+            return Demanded::Coming;
+        }
+        match state.phase {
+            Phase::Ended | Phase::Closed => Demanded::Ended,
+            Phase::Filling => {
+                state.waiter = Some(Waiter::new(env, reference));
+                Demanded::Coming
+            }
+            Phase::Idle => {
+                state.waiter = Some(Waiter::new(env, reference));
+                match self.submit(state, Task::Fill, sender) {
+                    Submitted::Queued => Demanded::Coming,
+                    refused => Demanded::Refused(refused),
+                }
+            }
+        }
+    }
+
+    /// Sends what there is of a chunk that is long in the making.
+    pub fn flush(&self, sender: Sender) -> Flushed {
+        let mut state = self.lock();
+        if state.waiter.is_none() {
+            return Flushed::Sent;
+        }
+        match state.begun {
+            Some(begun) if begun.elapsed() >= self.limits.max_wait => {}
+            _ => return Flushed::Early,
+        }
+        match state.filled.take() {
+            Some(chunk) if !chunk.items.is_empty() => {
+                let waiter = state.waiter.take();
+                drop(state);
+                if let Some(waiter) = waiter {
+                    send_items(waiter, chunk, sender);
+                }
+                Flushed::Sent
+            }
+            other => {
+                state.filled = other;
+                Flushed::Empty
+            }
+        }
+    }
+
+    /// Gives up the chunk that is waited for. As `Request::cancel`; the place is told to the one
+    /// who waits.
+    pub fn cancel(self: &Arc<Self>) -> Progress {
+        let request = self.lock().request.clone();
+        let progress = request.map_or(Progress::Answered, |request| request.cancel(true));
+        if progress == Progress::Queued {
+            self.lock().abandon();
+        }
+        progress
+    }
+
+    /// The one who waits does so no more. False if something is in its mailbox, or about to be.
+    pub fn stop_listening(&self) -> bool {
+        self.lock().waiter.take().is_some()
+    }
+
+    /// Closes the iterator, or sees to it that it is closed. True if it is already; otherwise
+    /// `{reference, {:ok, :closed}}` is sent to `waiter` when it has been.
+    pub fn close(self: &Arc<Self>, waiter: Option<Waiter>, sender: Sender) -> bool {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed {
+            return true;
+        }
+        state.ready.clear();
+        state.waiter = waiter;
+        if state.phase == Phase::Ended {
+            state.phase = Phase::Closed;
+            return true;
+        }
+        state.closing = true;
+        if state.phase == Phase::Filling {
+            let request = state.request.clone();
+            drop(state);
+            // Between two items it closes by itself. If it is not there soon, it is interrupted.
+            if let Some(request) = request {
+                watchdog::give_up_later(&request);
+            }
+            return false;
+        }
+        match self.submit(state, Task::Close, sender) {
+            Submitted::Queued => false,
+            // There are no workers any more. What closes a generator then is that its last
+            // reference is given up.
+            _ => {
+                self.lock().phase = Phase::Closed;
+                true
+            }
+        }
+    }
+}
+
+/// What a stream asks its pool for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Fill,
+    Close,
+}
+
+/// For whoever runs its requests.
+impl Stream {
+    /// Hands in a request. `state` is idle and becomes filling.
+    fn submit(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        task: Task,
+        sender: Sender,
+    ) -> Submitted {
+        let tag = match task {
+            Task::Fill => atoms::fill(),
+            Task::Close => atoms::close(),
+        };
+        let request = Request::for_stream(Arc::clone(self), Arc::clone(&self.pool), tag);
+        state.phase = Phase::Filling;
+        state.begun = None;
+        state.filled = None;
+        state.request = Some(Arc::clone(&request));
+        drop(state);
+        let submitted = match task {
+            Task::Fill => self.pool.submit(request, sender),
+            // Closing has to happen, however long the queue is.
+            Task::Close => self.pool.submit_anyway(request, sender),
+        };
+        if !matches!(submitted, Submitted::Queued) {
+            self.lock().abandon();
+        }
+        submitted
+    }
+
+    /// Sees to it that chunks are ready before they are asked for.
+    fn prefetch(self: &Arc<Self>, sender: Sender) {
+        let state = self.lock();
+        let wanted = state.phase == Phase::Idle
+            && !state.closing
+            && state.ready.len() < self.limits.prefetch;
+        if wanted {
+            // Should the queue be full, the next demand asks again.
+            self.submit(state, Task::Fill, sender);
+        }
+    }
+
+    /// Takes the answer of a request, for the one who waits or for later.
+    pub fn deliver(
+        self: &Arc<Self>,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        let mut state = self.lock();
+        state.abandon();
+        let closed = state.phase == Phase::Closed;
+        if state.closing && !closed {
+            // `settle` closes and answers.
+            return;
+        }
+        if let Some(waiter) = state.waiter.take() {
+            drop(state);
+            waiter.send(sender, env, build);
+        } else if !closed {
+            let answer = SavedTerm::save(build(env.env()));
+            let chunk = std::mem::take(env);
+            state.ready.push_back((chunk, answer));
+        }
+    }
+
+    /// Tells the one who waits where Python was.
+    pub fn tell(
+        &self,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        let waiter = self.lock().waiter.take();
+        if let Some(waiter) = waiter {
+            waiter.send(sender, env, build);
+        }
+    }
+
+    /// The end of a request, answered or not, on the thread that ran it.
+    pub fn settle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        request: &Arc<Request>,
+        sender: Sender,
+        env: &mut TermEnv,
+    ) {
+        let mut state = self.lock();
+        match &state.request {
+            Some(current) if Arc::ptr_eq(current, request) => state.abandon(),
+            // The consumer was quick and has asked for the next chunk: that request settles.
+            Some(_) => return,
+            None => {}
+        }
+        if !state.closing || state.phase == Phase::Closed {
+            drop(state);
+            return self.prefetch(sender);
+        }
+        state.phase = Phase::Closed;
+        let waiter = state.waiter.take();
+        drop(state);
+        self.close_iterator(py);
+        if let Some(waiter) = waiter {
+            waiter.send(sender, env, closed);
+        }
+    }
+
+    fn close_iterator(&self, py: Python<'_>) {
+        let iterator = self.iterator.get(py);
+        let closed = crate::interpreter::python::helpers()
+            .map(|helpers| helpers.close_iterator.bind(py).call1((&iterator,)));
+        if let Some(Err(error)) = closed {
+            // Nobody waits for it any more: as Python does in such cases.
+            error.write_unraisable(py, Some(&iterator));
+        }
+    }
+}
+
+impl State {
+    /// The request is over, or will never run.
+    fn abandon(&mut self) {
+        self.request = None;
+        self.begun = None;
+        self.filled = None;
+        if self.phase == Phase::Filling {
+            self.phase = Phase::Idle;
+        }
+    }
+}
+
+impl Waiter {
+    pub fn new(env: Env<'_>, reference: Term<'_>) -> Self {
+        let own = TermEnv::new();
+        let reference = own.copy(reference);
+        Waiter {
+            pid: env.pid(),
+            env: own,
+            reference,
+        }
+    }
+
+    fn send(
+        self,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        env.send(sender, &self.pid, |env| {
+            let reference = self.env.term(self.reference).in_env(env);
+            (reference, build(env)).encode(env)
+        });
+    }
+}
+
+fn closed(env: Env<'_>) -> Term<'_> {
+    (atoms::ok(), atoms::closed()).encode(env)
+}
+
+fn send_items(waiter: Waiter, chunk: Chunk, sender: Sender) {
+    let Chunk { mut env, items } = chunk;
+    waiter.send(sender, &mut env, |env| {
+        (atoms::ok(), (atoms::more(), list(env, &items))).encode(env)
+    });
+}
+
+/// `items` must be of this environment.
+fn list<'a>(env: Env<'a>, items: &[SavedTerm]) -> Term<'a> {
+    let items: Vec<Term> = items.iter().map(|item| item.load(env)).collect();
+    items.encode(env)
+}
+
+/// `{:fill}`: fills a chunk. `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
+/// when the iterator raised after these items.
+pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'a>, Error> {
+    let iterator = stream.iterator.get(work.py);
     // SAFETY: the GIL is held.
     if unsafe { ffi::PyIter_Check(iterator.as_ptr()) } == 0 {
         return Err(Error::BadRequest("only an iterator has a next item"));
     }
-    let (Ok(most), Ok(wait)) = (most.decode::<usize>(), wait.decode::<u64>()) else {
-        return Err(Error::BadRequest("most and wait are numbers"));
-    };
-    let wait = Duration::from_millis(wait);
-    let started = Instant::now();
-    let mut items = Vec::new();
-    let state = loop {
+    let begun = Instant::now();
+    {
+        let mut state = stream.lock();
+        state.begun = Some(begun);
+        state.filled = Some(Chunk::default());
+    }
+    loop {
         work.go_on()?;
-        // SAFETY: an iterator (just checked), and the GIL is held. A new reference, or null,
-        // with an exception set if there was one.
-        let item_or_end = unsafe {
+        // SAFETY: an iterator (just checked), and the GIL is held. A new reference, or null, with
+        // an exception set if there was one.
+        let next = unsafe {
             let next = ffi::PyIter_Next(iterator.as_ptr());
             Bound::from_owned_ptr_or_opt(work.py, next)
         };
-        let result = match item_or_end {
-            Some(object) => work
-                .decoder()
-                .value(&object)
-                .map_err(|e| Error::decode(e.inside(item(items.len())))),
+        let mut state = stream.lock();
+        let closing = state.closing;
+        // Gone if the consumer has taken it: a new one begins.
+        let mut chunk = state.filled.take().unwrap_or_default();
+        drop(state);
+        let object = match next {
+            Some(object) => object,
             None => match PyErr::take(work.py) {
-                Some(error) => Err(error.into()),
-                None => break (atoms::done(), items).encode(work.env),
+                Some(error) => return Ok(stream.failed(work.py, chunk, error.into())),
+                None => return Ok(stream.ended(chunk)),
             },
         };
-        match result {
-            Ok(term) => items.push(term),
-            Err(error) => {
-                let reason = error.into_term(work.py, work.env);
-                break (atoms::failed(), items, reason).encode(work.env);
+        let converted = {
+            let mut decoder = Decoder::new(work.py, chunk.env.env(), stream.flags.erlang());
+            if stream.flags.return_object() {
+                Ok(SavedTerm::save(decoder.object(&object)))
+            } else {
+                decoder.value(&object).map(SavedTerm::save)
+            }
+        };
+        match converted {
+            Ok(term) => chunk.items.push(term),
+            Err(failure) => {
+                let at = chunk.items.len();
+                let error = Error::decode(failure.inside(|| Step::Index(at)));
+                return Ok(stream.failed(work.py, chunk, error));
             }
         }
-        if items.len() >= most || started.elapsed() >= wait {
-            break (atoms::more(), items).encode(work.env);
+        if closing
+            || chunk.items.len() >= stream.limits.max_items
+            || begun.elapsed() >= stream.limits.max_wait
+        {
+            let answer = {
+                let env = chunk.env.env();
+                SavedTerm::save((atoms::ok(), (atoms::more(), list(env, &chunk.items))).encode(env))
+            };
+            return Ok(Answer::Elsewhere(chunk.env, answer));
         }
-    };
-    Ok((atoms::ok(), state).encode(work.env))
+        stream.lock().filled = Some(chunk);
+    }
 }
 
-/// `{:close, iterator}`: ends a generator early, which runs its `finally` blocks.
-pub fn close<'a>(work: &Work<'_, '_, '_, 'a>) -> Result<Term<'a>, Error> {
-    let &[iterator] = work.operands else {
-        return Err(Error::BadRequest("a close has one operand"));
-    };
-    let iterator = work.handle(iterator)?;
-    if let Ok(close) = iterator.getattr("close") {
-        close.call0()?;
+impl Stream {
+    fn ended<'a>(&self, chunk: Chunk) -> Answer<'a> {
+        self.lock().phase = Phase::Ended;
+        let answer = {
+            let env = chunk.env.env();
+            SavedTerm::save((atoms::ok(), (atoms::done(), list(env, &chunk.items))).encode(env))
+        };
+        Answer::Elsewhere(chunk.env, answer)
     }
-    Ok(atoms::ok().to_term(work.env))
+
+    fn failed<'a>(&self, py: Python<'_>, chunk: Chunk, error: Error) -> Answer<'a> {
+        self.lock().phase = Phase::Ended;
+        let answer = {
+            let env = chunk.env.env();
+            let reason = error.into_term(py, env);
+            let items = list(env, &chunk.items);
+            SavedTerm::save((atoms::ok(), (atoms::failed(), items, reason)).encode(env))
+        };
+        Answer::Elsewhere(chunk.env, answer)
+    }
+
+    /// `{:close}`: closes the iterator; `{:ok, :closed}`.
+    pub fn finish<'a>(&self, py: Python<'_>, env: Env<'a>) -> Answer<'a> {
+        self.lock().phase = Phase::Closed;
+        self.close_iterator(py);
+        Answer::Here(closed(env))
+    }
 }

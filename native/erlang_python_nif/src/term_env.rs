@@ -66,6 +66,12 @@ impl TermEnv {
     }
 }
 
+impl Default for TermEnv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for TermEnv {
     fn drop(&mut self) {
         // SAFETY: allocated in `new`, freed once.

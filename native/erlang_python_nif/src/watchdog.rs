@@ -9,6 +9,7 @@
 use crate::atoms;
 use crate::interpreter::interrupt;
 use crate::request::Request;
+use crate::stream::Stream;
 use crate::term_env::{Sender, TermEnv};
 use rustler::Encoder;
 use std::cmp::Reverse;
@@ -23,6 +24,9 @@ const GRACE: Duration = Duration::from_millis(20);
 /// How long `finally` blocks have before the next interrupt.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a generator may take to its next `yield` before it is interrupted to be closed.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
 
 #[derive(Default)]
@@ -35,6 +39,9 @@ enum Job {
     Cancelled(Arc<Request>),
     /// To be answered within so many ms.
     Deadline(Weak<Request>, u64),
+    /// To be cancelled if it is not over soon.
+    GiveUp(Weak<Request>),
+    Close(Arc<Stream>),
 }
 
 /// Starts the thread. Once per VM.
@@ -61,6 +68,16 @@ pub fn limit(request: &Arc<Request>, timeout: u64) {
     post(Job::Deadline(Arc::downgrade(request), timeout));
 }
 
+/// Closes a stream whose consumer is gone.
+pub fn close(stream: Arc<Stream>) {
+    post(Job::Close(stream));
+}
+
+/// Cancels a request that is not over soon.
+pub fn give_up_later(request: &Arc<Request>) {
+    post(Job::GiveUp(Arc::downgrade(request)));
+}
+
 fn post(job: Job) {
     let watchdog = WATCHDOG.get_or_init(Watchdog::default);
     watchdog
@@ -83,6 +100,8 @@ enum Check {
     Again(Arc<Request>),
     /// Has it been answered? Requests that have are not kept for this.
     Deadline(Weak<Request>, u64),
+    /// Is it over?
+    GiveUp(Weak<Request>),
 }
 
 struct Timer(Reverse<Instant>, Check);
@@ -114,6 +133,11 @@ impl Watchdog {
         loop {
             for job in self.wait(timers.peek()) {
                 let timer = match job {
+                    Job::Close(stream) => {
+                        stream.close(None, sender);
+                        continue;
+                    }
+                    Job::GiveUp(request) => Timer::after(PATIENCE, Check::GiveUp(request)),
                     Job::Cancelled(request) => interrupted(request),
                     Job::Deadline(request, timeout) => Timer::after(
                         Duration::from_millis(timeout),
@@ -179,6 +203,11 @@ impl Check {
                     interrupt::post(Arc::clone(&request));
                 }
                 again(request)
+            }
+            Check::GiveUp(request) => {
+                // If it runs, that posts a job; if it waits, it never will run.
+                request.upgrade()?.cancel(false);
+                None
             }
             Check::Deadline(request, timeout) => {
                 let request = request.upgrade()?;

@@ -160,6 +160,10 @@ fn run(
     let answered = request.answer(sender, reply, |env| outcome.into_term(env));
     drop(body);
     request.forget_body();
+    if let Some(stream) = request.stream() {
+        reply.clear();
+        return stream.settle(py, request, sender, reply);
+    }
     if answered {
         let counter = if failed {
             &pool.stats.failed

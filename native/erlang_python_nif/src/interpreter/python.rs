@@ -21,6 +21,10 @@ pub struct Helpers {
     pub location: Py<PyAny>,
     /// Drops what `threading` keeps of a thread that ends
     pub forget_thread: Py<PyAny>,
+    /// `iter`, of asynchronous iterables too
+    pub iterate: Py<PyAny>,
+    /// Ends a generator early
+    pub close_iterator: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -65,6 +69,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
     let bootstrap = py.import("erlang._bootstrap")?;
     let code = py.import("erlang._code")?;
     let errors = py.import("erlang._errors")?;
+    let streams = py.import("erlang._stream")?;
     Ok(Helpers {
         main: py
             .import("__main__")?
@@ -77,6 +82,8 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
         describe: errors.getattr("describe")?.unbind(),
         represent: errors.getattr("represent")?.unbind(),
         location: errors.getattr("location")?.unbind(),
+        iterate: streams.getattr("iterate")?.unbind(),
+        close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })

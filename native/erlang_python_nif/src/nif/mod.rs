@@ -7,4 +7,5 @@ mod floor;
 mod pool;
 mod request;
 mod runtime;
+mod stream;
 mod worker;

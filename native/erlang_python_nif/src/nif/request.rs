@@ -67,6 +67,10 @@ fn request_cancel(ticket: ResourceArc<Ticket>, listens: bool) -> Atom {
         let stats = &ticket.0.pool.stats;
         stats.timed_out.fetch_add(1, Ordering::Relaxed);
     }
+    self::progress(progress)
+}
+
+pub fn progress(progress: Progress) -> Atom {
     match progress {
         Progress::Queued => atoms::queued(),
         Progress::Running => atoms::running(),
