@@ -1,8 +1,10 @@
 //! Big binaries without copies, both ways: a Python buffer over a binary of the VM, and a binary
 //! over the bytes of a Python object.
 
+use super::{Failure, Unconvertible};
 use crate::interpreter::reaper;
 use crate::term_env::TermEnv;
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Env, Resource, ResourceArc, Term};
@@ -55,24 +57,33 @@ pub unsafe fn shared_binary<'a>(
 pub fn copy_out(
     py: Python<'_>,
     object: &Bound<'_, PyAny>,
-    write: impl FnOnce(usize) -> *mut u8,
-) -> PyResult<()> {
+    write: impl FnOnce(usize) -> Result<*mut u8, Failure>,
+) -> Result<(), Failure> {
     let mut view = PyBuffer::empty();
     // SAFETY: the GIL is held; the structure is written on success and released below.
     if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut view, FULL_RO) } != 0 {
-        return Err(PyErr::fetch(py));
+        return Err(unreadable(py));
     }
-    let size = view.len as usize;
-    let target = write(size);
-    // SAFETY: `target` has room for the bytes of the view, which PyBuffer_ToContiguous lays out
-    // in C order whatever the view's strides are.
-    let copied = unsafe { PyBuffer_ToContiguous(target.cast(), &view, view.len, b'C' as c_char) };
+    let copied = write(view.len as usize).and_then(|target| {
+        // SAFETY: `target` has room for the bytes of the view, which PyBuffer_ToContiguous lays
+        // out in C order whatever the view's strides are.
+        match unsafe { PyBuffer_ToContiguous(target.cast(), &view, view.len, b'C' as c_char) } {
+            0 => Ok(()),
+            _ => Err(unreadable(py)),
+        }
+    });
     // SAFETY: got above, released once.
     unsafe { PyBuffer_Release(&mut view) };
-    if copied == 0 {
-        Ok(())
+    copied
+}
+
+/// Why a buffer was refused: it is a `memoryview` that was released, for instance.
+fn unreadable(py: Python<'_>) -> Failure {
+    let error = PyErr::fetch(py);
+    if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyBufferError>(py) {
+        Unconvertible::new(format!("this buffer cannot be read: {}", error.value(py))).into()
     } else {
-        Err(PyErr::fetch(py))
+        error.into()
     }
 }
 

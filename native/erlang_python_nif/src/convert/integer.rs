@@ -48,11 +48,18 @@ pub fn to_python<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Option<Bound<
     }
 }
 
+/// How many bytes a Python `int` takes, roughly.
+pub fn size(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let int = value.py().get_type::<pyo3::types::PyInt>();
+    let bits: usize = int.call_method1("bit_length", (value,))?.extract()?;
+    Ok(bits / 8)
+}
+
 /// A Python `int` of any size as a term. None if the VM has no integers of that size.
 pub fn to_term<'a>(env: Env<'a>, value: &Bound<'_, PyAny>) -> PyResult<Option<Term<'a>>> {
     // The methods of `int` itself: a subclass may have others of these names.
     let int = value.py().get_type::<pyo3::types::PyInt>();
-    let negative = value.lt(0)?;
+    let negative = int.call_method1("__lt__", (value, 0))?.extract()?;
     let value = int.call_method1("__abs__", (value,))?;
     let bits: usize = int.call_method1("bit_length", (&value,))?.extract()?;
     let digits = int.call_method1("to_bytes", (&value, bits.div_ceil(8), "little"))?;

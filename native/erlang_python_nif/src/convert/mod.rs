@@ -24,3 +24,7 @@ pub const MAX_DEPTH: usize = 1_000;
 /// How many elements one value may have in all. A structure that shares its parts can be tiny in
 /// Python and endless as a term.
 pub const MAX_ITEMS: usize = 100_000_000;
+
+/// How many bytes of text, data and big integers may be copied for one value, for the same reason:
+/// a list can have one string a million times.
+pub const MAX_COPIED: usize = 4 << 30;

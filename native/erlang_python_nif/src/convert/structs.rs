@@ -2,11 +2,11 @@
 
 use super::{Decoder, Encoder, Failure, Step, Unconvertible};
 use crate::atoms;
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyArithmeticError, PyOverflowError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDelta, PyFrozenSet, PyModule, PySet, PyTuple, PyType};
+use pyo3::types::{PyBool, PyDelta, PyFloat, PyFrozenSet, PyInt, PyModule, PySet, PyTuple, PyType};
 use rustler::types::atom::Atom;
-use rustler::{Encoder as _, Env, Term};
+use rustler::{Encoder as _, Env, Term, TermType};
 use std::sync::OnceLock;
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -76,7 +76,7 @@ pub fn to_python<'py, 'a>(
     let converted = if name == atoms::map_set() {
         set(encoder, term)?
     } else if name == atoms::range() {
-        range(py, term)?
+        range(encoder, term)?
     } else if name == atoms::date() {
         let date = date_fields(term)?;
         datetime(py, "date")?.call1(date).map_err(out_of_range)?
@@ -88,20 +88,25 @@ pub fn to_python<'py, 'a>(
     } else if name == atoms::naive_date_time() {
         moment(py, term, None)?
     } else if name == atoms::date_time() {
-        let offset =
-            field::<i64>(term, atoms::utc_offset())? + field::<i64>(term, atoms::std_offset())?;
+        let utc_offset: i32 = field(term, atoms::utc_offset())?;
+        let std_offset: i32 = field(term, atoms::std_offset())?;
+        let offset = utc_offset.checked_add(std_offset).ok_or_else(unreadable)?;
         let zone = if offset == 0 {
             datetime(py, "timezone")?.getattr("utc")?
         } else {
-            let offset = i32::try_from(offset).map_err(|_| unreadable())?;
             let delta = PyDelta::new(py, 0, offset, 0, true)?;
-            datetime(py, "timezone")?.call1((delta,))?
+            datetime(py, "timezone")?
+                .call1((delta,))
+                .map_err(out_of_range)?
         };
         moment(py, term, Some(zone))?
     } else if name == atoms::decimal() {
         decimal_to_python(encoder, term)?
     } else if name == atoms::buffer() {
         let data = term.map_get(atoms::data()).map_err(|_| unreadable())?;
+        if !data.is_binary() {
+            return Err(unreadable());
+        }
         super::buffer::view(py, data)?
     } else {
         return Ok(None);
@@ -172,13 +177,34 @@ fn moment<'py>(
         .map_err(out_of_range)
 }
 
-fn range<'py>(py: Python<'py>, term: Term<'_>) -> Result<Bound<'py, PyAny>> {
-    let first = Encoder::new(py).value(term.map_get(atoms::first()).map_err(|_| unreadable())?)?;
-    let last = Encoder::new(py).value(term.map_get(atoms::last()).map_err(|_| unreadable())?)?;
-    let step: i64 = field(term, atoms::step())?;
+/// A field that has to be an integer, of any size.
+fn integer<'py, 'a>(
+    encoder: &mut Encoder<'py, 'a>,
+    term: Term<'a>,
+    key: Atom,
+) -> Result<Bound<'py, PyAny>> {
+    let value = term.map_get(key).map_err(|_| unreadable())?;
+    if value.get_type() != TermType::Integer {
+        return Err(unreadable());
+    }
+    encoder.value(value)
+}
+
+fn range<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    let first = integer(encoder, term, atoms::first())?;
+    let last = integer(encoder, term, atoms::last())?;
+    let step = integer(encoder, term, atoms::step())?;
     // Elixir's ranges include their end.
-    let end = last.add(step.signum())?;
-    Ok(py
+    let towards = if step.gt(0)? {
+        1
+    } else if step.lt(0)? {
+        -1
+    } else {
+        return Err(unreadable());
+    };
+    let end = last.add(towards)?;
+    Ok(encoder
+        .py()
         .get_type::<pyo3::types::PyRange>()
         .call1((first, end, step))?)
 }
@@ -190,7 +216,7 @@ fn set<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<
     let mut objects = Vec::new();
     for (at, (element, _)) in elements.enumerate() {
         let object = encoder
-            .key(element)
+            .element(element)
             .map_err(|e| e.inside(|| Step::Index(at)))?;
         if let Err(error) = object.hash() {
             return Err(encoder
@@ -199,12 +225,21 @@ fn set<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<
         }
         objects.push(object);
     }
+    let length = objects.len();
     // A set in a set, or as a key, has to be a frozen one.
-    if encoder.is_key() {
-        Ok(PyFrozenSet::new(py, objects)?.into_any())
+    let set = if encoder.is_key() {
+        PyFrozenSet::new(py, objects)?.into_any()
     } else {
-        Ok(PySet::new(py, objects)?.into_any())
+        PySet::new(py, objects)?.into_any()
+    };
+    if set.len()? != length {
+        return Err(Unconvertible::new(
+            "two elements of this set are the same in Python (as :a and \"a\" are, or 1, 1.0 and \
+             true), and one of them would be lost",
+        )
+        .into());
     }
+    Ok(set)
 }
 
 /// `%Decimal{sign: 1 | -1, coef: integer | :NaN | :inf, exp: integer}`
@@ -214,7 +249,11 @@ fn decimal_to_python<'py, 'a>(
 ) -> Result<Bound<'py, PyAny>> {
     let py = encoder.py();
     let class = decimal(py)?;
-    let negative = field::<i64>(term, atoms::sign())? < 0;
+    let negative = match field::<i64>(term, atoms::sign())? {
+        1 => false,
+        -1 => true,
+        _ => return Err(unreadable()),
+    };
     let coef = term.map_get(atoms::coef()).map_err(|_| unreadable())?;
     if coef.is_atom() {
         let text = match (coef.atom_to_string().as_deref(), negative) {
@@ -228,9 +267,21 @@ fn decimal_to_python<'py, 'a>(
     }
     let exp: i64 = field(term, atoms::exp())?;
     // By way of digits, not of arithmetic, which would round to the context's precision.
-    let coef = class.call1((encoder.value(coef)?,))?;
+    let coef = integer(encoder, term, atoms::coef())?;
+    if coef.lt(0)? {
+        return Err(unreadable());
+    }
+    let coef = class.call1((coef,))?;
     let digits = coef.call_method0("as_tuple")?.getattr("digits")?;
-    Ok(class.call1(((i64::from(negative), digits, exp),))?)
+    class
+        .call1(((i64::from(negative), digits, exp),))
+        .map_err(|error| {
+            if error.is_instance_of::<PyArithmeticError>(py) {
+                Unconvertible::new("the exponent is beyond those of Python's decimals").into()
+            } else {
+                error.into()
+            }
+        })
 }
 
 /// The term for an object of the standard library that Elixir has a struct for. None for others.
@@ -433,21 +484,58 @@ fn decimal_to_term<'py, 'a>(
     ))
 }
 
+/// What is asked of numpy.
+struct Numpy {
+    /// The classes of scalars that are numbers.
+    numbers: [Py<PyType>; 2],
+    /// A kind of integer to numpy, but a number of what depends on its unit.
+    timedelta: Py<PyType>,
+    /// `numpy.generic.item`: a subclass may have another.
+    item: Py<PyAny>,
+}
+
+static NUMPY: OnceLock<Numpy> = OnceLock::new();
+
+/// None if it is not imported: then what calls itself numpy's is not.
+fn numpy(py: Python<'_>) -> PyResult<&'static Numpy> {
+    if let Some(numpy) = NUMPY.get() {
+        return Ok(numpy);
+    }
+    let numpy = py.import("sys")?.getattr("modules")?.get_item("numpy")?;
+    let class = |name: &str| -> PyResult<Py<PyType>> {
+        Ok(numpy.getattr(name)?.cast_into::<PyType>()?.unbind())
+    };
+    let numpy = Numpy {
+        numbers: [class("number")?, class("bool_")?],
+        timedelta: class("timedelta64")?,
+        item: numpy.getattr("generic")?.getattr("item")?.unbind(),
+    };
+    Ok(NUMPY.get_or_init(|| numpy))
+}
+
 /// A numpy scalar that is a number.
 fn number<'py, 'a>(
     decoder: &mut Decoder<'py, 'a>,
     object: &Bound<'py, PyAny>,
 ) -> Result<Option<Term<'a>>> {
-    let numpy = object.py().import("numpy")?;
-    if !object.is_instance(&numpy.getattr("number")?)?
-        && !object.is_instance(&numpy.getattr("bool_")?)?
+    let py = object.py();
+    // Anybody can write numpy's name into a class, whether there is a numpy or not.
+    let Ok(numpy) = numpy(py) else {
+        return Ok(None);
+    };
+    let class = object.get_type();
+    let is_a = |base: &Py<PyType>| class.is_subclass(base.bind(py));
+    if !(is_a(&numpy.numbers[0])? || is_a(&numpy.numbers[1])?) || is_a(&numpy.timedelta)? {
+        return Ok(None);
+    }
+    let item = numpy.item.bind(py).call1((object,))?;
+    // The items of others are complex, or as wide as no number of Python's is.
+    if item.is_exact_instance_of::<PyInt>()
+        || item.is_exact_instance_of::<PyFloat>()
+        || item.is_exact_instance_of::<PyBool>()
     {
-        return Ok(None);
+        decoder.value(&item).map(Some)
+    } else {
+        Ok(None)
     }
-    let item = object.call_method0("item")?;
-    // A longdouble is its own item: no Python number is as wide.
-    if item.get_type().is(object.get_type()) {
-        return Ok(None);
-    }
-    decoder.value(&item).map(Some)
 }

@@ -59,18 +59,23 @@ impl<'py, 'a> Encoder<'py, 'a> {
         self.in_key
     }
 
-    /// The object for the key of a map or the element of a set.
-    pub fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    /// The object for the key of a map.
+    fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         match term.get_type() {
-            TermType::Binary => self.text_key(term),
             TermType::Atom => self.atom(term, false),
-            _ => {
-                let outer = std::mem::replace(&mut self.in_key, true);
-                let key = self.value(term);
-                self.in_key = outer;
-                key
-            }
+            _ => self.element(term),
         }
+    }
+
+    /// The object for the element of a set.
+    pub fn element(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if term.get_type() == TermType::Binary {
+            return self.text_key(term);
+        }
+        let outer = std::mem::replace(&mut self.in_key, true);
+        let element = self.value(term);
+        self.in_key = outer;
+        element
     }
 
     /// The elements of a proper list as a `tuple`, for calls.
@@ -111,10 +116,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 TermType::Binary => self.text_key(key)?,
                 _ => return Err(bad_keyword()),
             };
-            let value = self
-                .value(value)
-                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
-            self.set_item(&dict, &name, &value)?;
+            let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
+            self.set_item(&dict, &name, &value)
+                .map_err(|e| e.inside(|| key_step(key)))?;
         }
         Ok(Some(dict))
     }
@@ -287,14 +291,10 @@ impl<'py, 'a> Encoder<'py, 'a> {
         // SAFETY: the GIL is held; a new reference or null with an exception set.
         let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
         for (key, value) in MapIterator::new(term) {
-            let name = self
-                .key(key)
-                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
-            let value = self
-                .value(value)
-                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
+            let name = self.key(key).map_err(|e| e.inside(|| key_step(key)))?;
+            let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
             self.set_item(&dict, &name, &value)
-                .map_err(|e| e.inside(|| Step::Key(key_text(key))))?;
+                .map_err(|e| e.inside(|| key_step(key)))?;
         }
         Ok(dict)
     }
@@ -347,6 +347,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         Ok(key)
     }
 
+    /// Adds a pair to a dict of our own, whose key must be new.
     fn set_item(
         &self,
         dict: &Bound<'py, PyAny>,
@@ -354,10 +355,22 @@ impl<'py, 'a> Encoder<'py, 'a> {
         value: &Bound<'py, PyAny>,
     ) -> Result<()> {
         // SAFETY: a dict of our own; the GIL is held; no reference is given away.
-        if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } == 0 {
-            return Ok(());
+        let (before, failed, after) = unsafe {
+            let before = ffi::PyDict_Size(dict.as_ptr());
+            let failed = ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0;
+            (before, failed, ffi::PyDict_Size(dict.as_ptr()))
+        };
+        if failed {
+            return Err(self.unhashable(PyErr::fetch(self.py), key, "the key of a Python dict"));
         }
-        Err(self.unhashable(PyErr::fetch(self.py), key, "the key of a Python dict"))
+        if before == after {
+            return Err(Unconvertible::new(
+                "another key is the same in Python (as :a and \"a\" are, or 1, 1.0 and true), \
+                 and one of the values would be lost",
+            )
+            .into());
+        }
+        Ok(())
     }
 
     /// What is wrong with an object that `hash` refused.
@@ -496,15 +509,19 @@ pub fn name_text(term: Term<'_>) -> Option<String> {
 }
 
 /// A key as it is written in Elixir, for paths.
-fn key_text(key: Term<'_>) -> String {
-    match key.get_type() {
+fn key_step(key: Term<'_>) -> Step {
+    Step::Key(match key.get_type() {
         TermType::Binary => match name_text(key) {
-            Some(text) => format!("{text:?}"),
+            Some(text) => return Step::text(&text),
             None => "<<…>>".into(),
         },
         TermType::Atom => name_text(key).map_or_else(|| "…".into(), |text| format!(":{text}")),
-        TermType::Integer | TermType::Float => format!("{key:?}"),
+        // A big one takes the VM seconds to print.
+        TermType::Integer => key
+            .decode::<i64>()
+            .map_or_else(|_| "…".into(), |key| key.to_string()),
+        TermType::Float => format!("{key:?}"),
         TermType::Tuple => "{…}".into(),
         _ => "…".into(),
-    }
+    })
 }

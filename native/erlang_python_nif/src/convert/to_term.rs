@@ -1,6 +1,9 @@
 //! Python objects to terms.
 
-use super::{Failure, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, opaque, structs};
+use super::{
+    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, opaque,
+    structs,
+};
 use crate::atoms;
 use crate::object::Handle;
 use pyo3::ffi;
@@ -31,6 +34,8 @@ pub struct Decoder<'py, 'a> {
     /// The containers that the current element is in, outermost first.
     path: Vec<*mut ffi::PyObject>,
     items: usize,
+    /// Bytes of text and data that were copied.
+    copied: usize,
 }
 
 impl<'py, 'a> Decoder<'py, 'a> {
@@ -41,6 +46,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
             erlang,
             path: Vec::new(),
             items: 0,
+            copied: 0,
         }
     }
 
@@ -73,7 +79,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 if ffi::PyBytes_AsStringAndSize(pointer, &mut data, &mut size) != 0 {
                     return Err(PyErr::fetch(self.py).into());
                 }
-                Ok(self.unchanging(object, data.cast(), size as usize))
+                self.unchanging(object, data.cast(), size as usize)
             } else if ffi::PyByteArray_Check(pointer) != 0
                 || ffi::Py_TYPE(pointer) == &raw mut ffi::PyMemoryView_Type
             {
@@ -148,7 +154,23 @@ impl<'py, 'a> Decoder<'py, 'a> {
         Ok(())
     }
 
-    fn integer(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+    /// Counts bytes before they are copied.
+    fn count_bytes(&mut self, bytes: usize) -> Result<()> {
+        self.copied = self.copied.saturating_add(bytes);
+        if self.copied > MAX_COPIED {
+            return Err(Unconvertible::new(format!(
+                "a value with more than {} GiB of data in all does not cross, but for str and \
+                 bytes of {} KiB or more, which are not copied; convert it in parts or keep it \
+                 in Python with `return: :object`",
+                MAX_COPIED >> 30,
+                buffer::SHARED >> 10
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
         let mut overflow: c_int = 0;
         // SAFETY: an int, and the GIL is held.
         let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow) };
@@ -158,6 +180,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 Term::new(self.env, sys::enif_make_int64(self.env.as_c_arg(), value))
             });
         }
+        self.count_bytes(integer::size(object)?)?;
         integer::to_term(self.env, object)?.ok_or_else(|| {
             Unconvertible::new("an int of this size is beyond the integers of the VM").into()
         })
@@ -175,7 +198,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
         }
     }
 
-    fn text(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+    fn text(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
         let mut size = 0;
         // SAFETY: a str, and the GIL is held. The bytes belong to the object, which outlives them.
         let data = unsafe { PyUnicode_AsUTF8AndSize(object.as_ptr(), &mut size) };
@@ -192,7 +215,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
             return Err(error.into());
         }
         // SAFETY: the UTF-8 form of a str belongs to it as long as it lives, once it was asked for.
-        Ok(unsafe { self.unchanging(object, data.cast(), size as usize) })
+        unsafe { self.unchanging(object, data.cast(), size as usize) }
     }
 
     /// A binary of bytes that belong to an object which never changes: shared if there are many.
@@ -201,25 +224,27 @@ impl<'py, 'a> Decoder<'py, 'a> {
     ///
     /// `object` has `size` bytes at `data` as long as it lives.
     unsafe fn unchanging(
-        &self,
+        &mut self,
         object: &Bound<'py, PyAny>,
         data: *const u8,
         size: usize,
-    ) -> Term<'a> {
+    ) -> Result<Term<'a>> {
         if size >= buffer::SHARED {
             // SAFETY: as this function demands.
-            unsafe { buffer::shared_binary(self.env, object, data, size) }
+            Ok(unsafe { buffer::shared_binary(self.env, object, data, size) })
         } else {
-            self.binary(data, size)
+            self.count_bytes(size)?;
+            Ok(self.binary(data, size))
         }
     }
 
     /// The bytes of an object that may change, copied once.
-    fn buffer(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
+    fn buffer(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
         let mut term = MaybeUninit::uninit();
         buffer::copy_out(self.py, object, |size| {
+            self.count_bytes(size)?;
             // SAFETY: gives `size` writable bytes and writes the term.
-            unsafe { sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr()) }
+            Ok(unsafe { sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr()) })
         })?;
         // SAFETY: written above: copy_out calls the closure whenever it returns Ok.
         Ok(unsafe { Term::new(self.env, term.assume_init()) })
@@ -257,6 +282,10 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 .value(&item)
                 .map_err(|e| e.inside(|| Step::Index(at)))?;
             items.push(term.as_c_arg());
+        }
+        // SAFETY: a list, and the GIL is held.
+        if unsafe { ffi::PyList_Size(object.as_ptr()) } as usize != length {
+            return Err(changed("list"));
         }
         let length = length_of(items.len())?;
         // SAFETY: `items` are terms of this environment.
@@ -314,7 +343,8 @@ impl<'py, 'a> Decoder<'py, 'a> {
             .enumerate()
         {
             self.count(1)?;
-            let item = item?;
+            // All that this iterator ever raises.
+            let item = item.map_err(|_| changed("set"))?;
             let term = self
                 .value(&item)
                 .map_err(|e| e.inside(|| Step::Index(at)))?;
@@ -361,7 +391,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
             if keys.len() == length {
                 return Err(changed("dict"));
             }
-            let step = || Step::Key(key_text(&key));
+            let step = || key_step(&key);
             let key_term = self.value(&key).map_err(|e| e.inside(step))?;
             let value_term = self.value(&value).map_err(|e| e.inside(step))?;
             keys.push(key_term.as_c_arg());
@@ -416,19 +446,23 @@ fn changed(kind: &str) -> Failure {
 }
 
 fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object
-        .get_type()
-        .name()
-        .map_or_else(|_| "value".into(), |name| name.to_string())
+    const SHOWN: usize = 60;
+    object.get_type().name().map_or_else(
+        |_| "value".into(),
+        |name| name.to_string_lossy().chars().take(SHOWN).collect(),
+    )
 }
 
 /// A key as it is written in code, for paths.
-fn key_text(key: &Bound<'_, PyAny>) -> String {
+fn key_step(key: &Bound<'_, PyAny>) -> Step {
     if let Ok(text) = key.extract::<String>() {
-        format!("{text:?}")
-    } else if let Ok(number) = key.cast_exact::<pyo3::types::PyInt>() {
-        number.to_string()
-    } else {
-        format!("<{}>", type_name(key))
+        return Step::text(&text);
     }
+    if key.is_exact_instance_of::<pyo3::types::PyInt>()
+        // Python refuses to print a very big one.
+        && let Ok(number) = key.extract::<i64>()
+    {
+        return Step::Key(number.to_string());
+    }
+    Step::Key(format!("<{}>", type_name(key)))
 }

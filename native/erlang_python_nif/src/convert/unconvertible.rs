@@ -50,6 +50,18 @@ pub enum Step {
     Key(String),
 }
 
+impl Step {
+    /// The key that is this text.
+    pub fn text(text: &str) -> Self {
+        // A key can be a whole document.
+        const SHOWN: usize = 60;
+        match text.char_indices().nth(SHOWN) {
+            None => Step::Key(format!("{text:?}")),
+            Some((end, _)) => Step::Key(format!("{:?}…", &text[..end])),
+        }
+    }
+}
+
 impl Unconvertible {
     pub fn new(reason: impl Into<String>) -> Self {
         Unconvertible {
@@ -108,6 +120,14 @@ mod tests {
         let steps = vec![Step::Index(0), Step::Key("\"rows\"".into()), Step::Index(3)];
         assert_eq!(path(steps), "[3][\"rows\"][0]");
         assert_eq!(path(vec![]), "");
+    }
+
+    #[test]
+    fn a_long_key_is_cut() {
+        let Step::Key(text) = Step::text(&"ä".repeat(1000)) else {
+            unreachable!()
+        };
+        assert_eq!(text, format!("\"{}\"…", "ä".repeat(60)));
     }
 
     #[test]
