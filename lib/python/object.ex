@@ -81,10 +81,15 @@ defmodule Python.Object do
 
   @doc false
   def with(object, fun) do
-    entered = value!(run(@helpers, :enter, [object]))
+    # As an object first: a value that cannot be converted comes after the entering, and is to be
+    # left like any other error.
+    entered =
+      value!(
+        Request.run(Operation.call(@helpers, :enter, [object], %{}), %Options{return: :object})
+      )
 
     try do
-      fun.(entered)
+      fun.(value!(Python.to_term(entered)))
     catch
       kind, reason ->
         stacktrace = __STACKTRACE__
@@ -118,11 +123,18 @@ defmodule Python.Object do
   def fetch(object, key) do
     case getitem(object, key) do
       {:ok, value} -> {:ok, value}
-      {:error, %Python.Error{module: "builtins", type: "KeyError"}} -> :error
-      {:error, %Python.Error{module: "builtins", type: "IndexError"}} -> :error
-      {:error, error} -> Python.Error.raise!(error)
+      {:error, error} -> if missing?(error), do: :error, else: Python.Error.raise!(error)
     end
   end
+
+  defp missing?(%Python.Error{builtin: true, type: type}) when type in ["KeyError", "IndexError"],
+    do: true
+
+  defp missing?(%Python.Error{builtin: false, value: %__MODULE__{} = exception}) do
+    run(@helpers, :says_missing, [exception]) == {:ok, true}
+  end
+
+  defp missing?(_error), do: false
 
   @impl Access
   def get_and_update(object, key, fun) do

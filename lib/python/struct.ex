@@ -18,40 +18,63 @@ defmodule Python.Struct do
     Time
   ]
 
-  # An implementation that gives a struct of its own kind would go round for ever.
-  @depth 100
+  # An implementation that gives a struct of its own kind would go round for ever, by itself or with
+  # others in between.
+  @turns 100
+
+  # Below this the native code refuses whatever it is, with the path to it. An operation has a few
+  # levels of its own.
+  @depth 1_010
 
   @doc "The term with all structs encoded for which there is an implementation."
   @spec encode(term) :: term
-  def encode(term), do: walk(term, @depth)
+  def encode(term), do: walk(term, 0)
 
-  defp walk(list, depth) when is_list(list), do: walk_list(list, depth)
+  defp walk(term, @depth), do: term
+  defp walk(list, depth) when is_list(list), do: walk_list(list, depth + 1)
 
   defp walk(tuple, depth) when is_tuple(tuple) do
-    tuple |> Tuple.to_list() |> walk_list(depth) |> List.to_tuple()
+    tuple |> Tuple.to_list() |> walk_list(depth + 1) |> List.to_tuple()
   end
 
-  defp walk(%MapSet{} = set, depth), do: MapSet.new(set, &walk(&1, depth))
-  defp walk(%module{} = struct, _depth) when module in @native, do: struct
-
-  defp walk(%_{} = struct, 0) do
-    raise ArgumentError,
-          "Python.Encoder does not come to an end: encoding gave a struct #{@depth} times, " <>
-            "the last one #{inspect(struct, limit: 5)}"
-  end
-
-  defp walk(%_{} = struct, depth) do
-    case Python.Encoder.impl_for(struct) do
-      nil -> struct
-      implementation -> struct |> implementation.encode() |> walk(depth - 1)
-    end
-  end
+  defp walk(%_{} = struct, depth), do: walk_struct(struct, depth, @turns)
 
   defp walk(map, depth) when is_map(map) do
-    Map.new(map, fn {key, value} -> {walk(key, depth), walk(value, depth)} end)
+    encoded = Map.new(map, fn {key, value} -> {walk(key, depth + 1), walk(value, depth + 1)} end)
+    all_kept(map_size(encoded), map_size(map), "keys of a map")
+    encoded
   end
 
   defp walk(other, _depth), do: other
+
+  defp walk_struct(%MapSet{map: elements} = set, depth, _turns) when is_map(elements) do
+    encoded = MapSet.new(set, &walk(&1, depth + 1))
+    all_kept(MapSet.size(encoded), MapSet.size(set), "elements of a MapSet")
+    encoded
+  end
+
+  defp walk_struct(%module{} = struct, _depth, _turns) when module in @native, do: struct
+
+  defp walk_struct(%_{} = struct, _depth, 0) do
+    raise ArgumentError,
+          "Python.Encoder does not come to an end: encoding gave a struct #{@turns} times in a " <>
+            "row, the last one #{inspect(struct, limit: 5)}"
+  end
+
+  defp walk_struct(%_{} = struct, depth, turns) do
+    case Python.Encoder.impl_for(struct) do
+      nil -> struct
+      implementation -> struct |> implementation.encode() |> walk_struct(depth, turns - 1)
+    end
+  end
+
+  defp walk_struct(term, depth, _turns), do: walk(term, depth)
+
+  defp all_kept(count, count, _what), do: :ok
+
+  defp all_kept(_fewer, _count, what) do
+    raise ArgumentError, "Python.Encoder gives the same for two #{what}, and one would be lost"
+  end
 
   # Improper lists are the native code's to refuse, with the path to them.
   defp walk_list([head | tail], depth), do: [walk(head, depth) | walk_list(tail, depth)]

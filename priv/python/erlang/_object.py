@@ -10,6 +10,11 @@ def type_name(value):
     return cls.__qualname__ if module == "builtins" else "%s.%s" % (module, cls.__qualname__)
 
 
+def says_missing(exception):
+    """Whether it is an exception of those that look-ups raise when there is nothing."""
+    return isinstance(exception, (KeyError, IndexError))
+
+
 def enter(manager):
     """The first half of ``with``."""
     return type(manager).__enter__(manager)
