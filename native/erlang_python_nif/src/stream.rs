@@ -24,6 +24,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long a generator may take to its next `yield` before it is interrupted to be closed.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long its `finally` blocks may take before they are interrupted.
+const CLEANUP: Duration = Duration::from_secs(10);
+
 pub struct Stream {
     iterator: Handle,
     pool: Arc<Pool>,
@@ -233,19 +239,22 @@ impl Stream {
             drop(state);
             // Between two items it closes by itself. If it is not there soon, it is interrupted.
             if let Some(request) = request {
-                watchdog::give_up_later(&request);
+                watchdog::give_up_later(&request, PATIENCE);
             }
             return false;
         }
-        match self.submit(state, Task::Close, sender) {
-            Submitted::Queued => false,
-            // There are no workers any more. What closes a generator then is that its last
-            // reference is given up.
-            _ => {
-                self.lock().phase = Phase::Closed;
-                true
-            }
+        self.submit_close(state, sender)
+    }
+
+    /// Closes the iterator by a request. True if there are no workers any more: what closes a
+    /// generator then is that its last reference is given up.
+    fn submit_close(self: &Arc<Self>, state: MutexGuard<'_, State>, sender: Sender) -> bool {
+        let submitted = self.submit(state, Task::Close, sender);
+        if matches!(submitted, Submitted::Queued) {
+            return false;
         }
+        self.lock().phase = Phase::Closed;
+        true
     }
 }
 
@@ -278,7 +287,10 @@ impl Stream {
         let submitted = match task {
             Task::Fill => self.pool.submit(request, sender),
             // Closing has to happen, however long the queue is.
-            Task::Close => self.pool.submit_anyway(request, sender),
+            Task::Close => {
+                watchdog::give_up_later(&request, CLEANUP);
+                self.pool.submit_anyway(request, sender)
+            }
         };
         if !matches!(submitted, Submitted::Queued) {
             self.lock().abandon();
@@ -309,7 +321,7 @@ impl Stream {
         state.abandon();
         let closed = state.phase == Phase::Closed;
         if state.closing && !closed {
-            // `settle` closes and answers.
+            // `settle` sees to the closing, which answers.
             return;
         }
         if let Some(waiter) = state.waiter.take() {
@@ -335,14 +347,8 @@ impl Stream {
         }
     }
 
-    /// The end of a request, answered or not, on the thread that ran it.
-    pub fn settle(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        request: &Arc<Request>,
-        sender: Sender,
-        env: &mut TermEnv,
-    ) {
+    /// The end of a request, answered or not.
+    pub fn settle(self: &Arc<Self>, request: &Arc<Request>, sender: Sender) {
         let mut state = self.lock();
         match &state.request {
             Some(current) if Arc::ptr_eq(current, request) => state.abandon(),
@@ -350,16 +356,12 @@ impl Stream {
             Some(_) => return,
             None => {}
         }
-        if !state.closing || state.phase == Phase::Closed {
+        if state.closing && state.phase == Phase::Idle {
+            // By a request of its own: what a `finally` block does can take long, or for ever.
+            self.submit_close(state, sender);
+        } else {
             drop(state);
-            return self.prefetch(sender);
-        }
-        state.phase = Phase::Closed;
-        let waiter = state.waiter.take();
-        drop(state);
-        self.close_iterator(py);
-        if let Some(waiter) = waiter {
-            waiter.send(sender, env, closed);
+            self.prefetch(sender);
         }
     }
 

@@ -24,9 +24,6 @@ const GRACE: Duration = Duration::from_millis(20);
 /// How long `finally` blocks have before the next interrupt.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How long a generator may take to its next `yield` before it is interrupted to be closed.
-const PATIENCE: Duration = Duration::from_millis(100);
-
 static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
 
 #[derive(Default)]
@@ -39,8 +36,8 @@ enum Job {
     Cancelled(Arc<Request>),
     /// To be answered within so many ms.
     Deadline(Weak<Request>, u64),
-    /// To be cancelled if it is not over soon.
-    GiveUp(Weak<Request>),
+    /// To be cancelled if it is not over by then.
+    GiveUp(Weak<Request>, Duration),
     Close(Arc<Stream>),
 }
 
@@ -73,9 +70,9 @@ pub fn close(stream: Arc<Stream>) {
     post(Job::Close(stream));
 }
 
-/// Cancels a request that is not over soon.
-pub fn give_up_later(request: &Arc<Request>) {
-    post(Job::GiveUp(Arc::downgrade(request)));
+/// Cancels a request that is not over by then.
+pub fn give_up_later(request: &Arc<Request>, patience: Duration) {
+    post(Job::GiveUp(Arc::downgrade(request), patience));
 }
 
 fn post(job: Job) {
@@ -137,7 +134,9 @@ impl Watchdog {
                         stream.close(None, sender);
                         continue;
                     }
-                    Job::GiveUp(request) => Timer::after(PATIENCE, Check::GiveUp(request)),
+                    Job::GiveUp(request, patience) => {
+                        Timer::after(patience, Check::GiveUp(request))
+                    }
                     Job::Cancelled(request) => interrupted(request),
                     Job::Deadline(request, timeout) => Timer::after(
                         Duration::from_millis(timeout),

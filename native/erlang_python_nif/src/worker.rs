@@ -162,7 +162,7 @@ fn run(
     request.forget_body();
     if let Some(stream) = request.stream() {
         reply.clear();
-        return stream.settle(py, request, sender, reply);
+        return stream.settle(request, sender);
     }
     if answered {
         let counter = if failed {
