@@ -356,12 +356,24 @@ impl Stream {
             Some(_) => return,
             None => {}
         }
-        if state.closing && state.phase == Phase::Idle {
+        match state.phase {
             // By a request of its own: what a `finally` block does can take long, or for ever.
-            self.submit_close(state, sender);
-        } else {
-            drop(state);
-            self.prefetch(sender);
+            Phase::Idle if state.closing => {
+                self.submit_close(state, sender);
+            }
+            // Interrupted, it came to its end by itself.
+            Phase::Ended if state.closing => {
+                state.phase = Phase::Closed;
+                let waiter = state.waiter.take();
+                drop(state);
+                if let Some(waiter) = waiter {
+                    waiter.send(sender, &mut TermEnv::new(), closed);
+                }
+            }
+            _ => {
+                drop(state);
+                self.prefetch(sender);
+            }
         }
     }
 
