@@ -31,7 +31,7 @@ defmodule Python.Context do
 
   use GenServer
 
-  alias Python.{NotStartedError, Operation, Options, Request, Runtime, Settings}
+  alias Python.{NotStartedError, Operation, Options, Request, Runtime, Settings, TimeoutError}
 
   @enforce_keys [:pid, :native, :timeout]
   defstruct [:pid, :native, :timeout]
@@ -94,7 +94,7 @@ defmodule Python.Context do
   end
 
   @doc """
-  Ends a context.
+  Ends a context, and what runs in it. Does nothing if it has ended before.
 
   ## Examples
 
@@ -103,17 +103,25 @@ defmodule Python.Context do
       :ok
   """
   @spec stop(t | pid | atom) :: :ok
-  def stop(%__MODULE__{pid: pid}), do: GenServer.stop(pid)
-  def stop(pid_or_name), do: GenServer.stop(pid_or_name)
+  def stop(%__MODULE__{pid: pid}), do: stop(pid)
+
+  def stop(pid_or_name) do
+    GenServer.stop(pid_or_name)
+  catch
+    :exit, {reason, {GenServer, :stop, _}} when reason in [:noproc, :normal, :shutdown] -> :ok
+  end
 
   @doc false
-  @spec lookup(t | pid | atom) :: Python.Pool.lookup() | {:error, Exception.t()}
-  def lookup(%__MODULE__{native: native, timeout: timeout}), do: {native, timeout}
-
-  def lookup(pid_or_name) do
-    lookup(GenServer.call(pid_or_name, :context))
+  # A context that still executes its :init answers when that is done.
+  @spec lookup(pid | atom, timeout) :: Python.Pool.lookup() | {:error, Exception.t()}
+  def lookup(pid_or_name, wait) do
+    %{native: native, timeout: timeout} = GenServer.call(pid_or_name, :context, wait)
+    {native, timeout}
   catch
-    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown] ->
+    :exit, {:timeout, _} ->
+      {:error, TimeoutError.new(wait, :queued)}
+
+    :exit, {_gone, _} ->
       error = NotStartedError.new(:not_started)
       message = "there is no context #{inspect(pid_or_name)}."
       {:error, %{error | message: message, remedy: "Start one with Python.Context.start_link/1."}}

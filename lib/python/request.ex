@@ -7,7 +7,7 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Context, Options, OverloadedError, Pool, StoppedError}
+  alias Python.{Async, Context, Options, OverloadedError, Pool, Settings, StoppedError}
   alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
@@ -56,8 +56,7 @@ defmodule Python.Request do
       {:error, error} ->
         {:error, error}
 
-      {pool, default_timeout} ->
-        timeout = options.timeout || default_timeout
+      {pool, timeout} ->
         # Made in the function that waits: the VM then passes over older messages at once.
         reference = make_ref()
         flags = flags(options) + @cancel_on_drop
@@ -83,8 +82,7 @@ defmodule Python.Request do
       {:error, error} ->
         {:error, error}
 
-      {pool, default_timeout} ->
-        timeout = options.timeout || default_timeout
+      {pool, timeout} ->
         reference = make_ref()
         operation = Python.Struct.encode(operation)
 
@@ -113,7 +111,12 @@ defmodule Python.Request do
 
       with {:error, {:encode_struct, error}} <- answer, do: {:error, error}
     else
-      :claimed
+      # Another process may have cancelled it when the answer was there already.
+      receive do
+        {^reference, _answer} -> :claimed
+      after
+        0 -> :claimed
+      end
     end
   end
 
@@ -139,20 +142,35 @@ defmodule Python.Request do
     case lookup(options) do
       # The demand will be refused, and say why.
       {:error, _} -> 0
-      {_native, default_timeout} -> default_timeout
+      {_native, timeout} -> timeout
     end
   end
 
   def timeout(%{timeout: timeout}), do: timeout
 
-  defp lookup(%{context: nil, pool: pool}) do
-    with {native, _timeout} = found <- Pool.lookup(pool) do
+  # The native queue, and how long to wait for the answer.
+  defp lookup(%{context: nil, pool: pool, timeout: timeout}) do
+    with {native, default} when is_reference(native) <- Pool.lookup(pool) do
       if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
-      found
+      {native, timeout || default}
     end
   end
 
-  defp lookup(%{context: context}), do: Context.lookup(context)
+  defp lookup(%{context: %Context{native: native, timeout: default}, timeout: timeout}),
+    do: {native, timeout || default}
+
+  # By pid or name, the context's process is asked; what that takes counts.
+  defp lookup(%{context: context, timeout: timeout}) do
+    wait = timeout || Settings.read!().worker_timeout
+    started = System.monotonic_time(:millisecond)
+
+    with {native, default} when is_reference(native) <- Context.lookup(context, wait) do
+      {native, left(timeout || default, System.monotonic_time(:millisecond) - started)}
+    end
+  end
+
+  defp left(:infinity, _spent), do: :infinity
+  defp left(timeout, spent), do: max(timeout - spent, 0)
 
   ## Giving up
 
