@@ -25,6 +25,7 @@ rustler::atoms! {
     panic,
     overloaded,
     closed,
+    stopped,
     worker_down,
     // Values
     true_ = "true",

@@ -9,12 +9,16 @@ use crate::term_env::Sender;
 use crate::worker::Worker;
 use rustler::LocalPid;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A pool's queue with its workers, as native code sees them.
 pub struct Pool {
     queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
+    /// All that have joined and still exist.
+    workers: Mutex<Vec<Weak<Worker>>>,
+    /// Set before the workers are asked what they run, see `worker::run`.
+    closed: AtomicBool,
     /// The `Python.Pool` process. It is told of workers that no longer count.
     pub owner: LocalPid,
     /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
@@ -51,6 +55,8 @@ impl Pool {
     pub fn new(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Self {
         Pool {
             queue: Mutex::new(Queue::new(max_queue)),
+            workers: Mutex::default(),
+            closed: AtomicBool::new(false),
             owner,
             namespace,
             stats: Stats::default(),
@@ -81,6 +87,13 @@ impl Pool {
         self.pushed(pushed, sender)
     }
 
+    /// Makes a new worker known. What it runs when the pool closes is ended.
+    pub fn join(&self, worker: &Arc<Worker>) {
+        let mut workers = self.workers();
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.push(Arc::downgrade(worker));
+    }
+
     /// Counts a woken worker as arrived. To be called once it holds the GIL: until then others
     /// need not be woken for what it is going to run.
     pub fn arrived(&self, worker: &Worker) {
@@ -109,7 +122,8 @@ impl Pool {
 
     /// A queued request was cancelled and takes no place any more.
     pub fn forget_one(&self) {
-        self.lock().forget_one();
+        // They are dropped when the lock is free again.
+        let _forgotten = self.lock().forget_one();
     }
 
     /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
@@ -128,13 +142,26 @@ impl Pool {
         }
     }
 
-    /// Refuses further requests and hands back those that wait.
-    pub fn close(&self, sender: Sender) -> Vec<Arc<Request>> {
+    /// Refuses further requests and hands back those that wait and those that run.
+    pub fn close(&self, sender: Sender) -> Closed {
         let (waiting, idle) = self.lock().close();
         for worker in idle {
             worker.wake(sender);
         }
-        waiting
+        self.closed.store(true, Ordering::Release);
+        let workers: Vec<_> = self.workers().iter().filter_map(Weak::upgrade).collect();
+        let running = workers
+            .into_iter()
+            .filter_map(|worker| {
+                worker.stop();
+                worker.current()
+            })
+            .collect();
+        Closed { waiting, running }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     pub fn queued(&self) -> usize {
@@ -152,12 +179,24 @@ impl Pool {
         // Nothing in the queue's methods can panic half-way, so a poisoned lock is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Weak<Worker>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a pool was at when it closed.
+pub struct Closed {
+    pub waiting: Vec<Arc<Request>>,
+    pub running: Vec<Arc<Request>>,
 }
 
 /// What the queue asks of a request: may it still run?
 pub trait Start {
     /// Claims the request for running. False if it was cancelled before.
     fn start(&self) -> bool;
+    /// Whether it was neither claimed nor cancelled yet.
+    fn is_waiting(&self) -> bool;
 }
 
 /// What the queue asks of a worker.
@@ -169,6 +208,10 @@ pub trait Announce {
 impl<T: Start> Start for Arc<T> {
     fn start(&self) -> bool {
         T::start(self)
+    }
+
+    fn is_waiting(&self) -> bool {
+        T::is_waiting(self)
     }
 }
 
@@ -264,14 +307,18 @@ impl<R: Start, W: Announce> Queue<R, W> {
         Some(worker)
     }
 
-    fn forget_one(&mut self) {
+    /// Hands back what is to be dropped.
+    fn forget_one(&mut self) -> VecDeque<R> {
         self.live = self.live.saturating_sub(1);
         // Cancelled requests leave when they are popped. Should nothing be popped for long (all
-        // workers busy), throw them out before they pile up. `start` must not be asked here: it
-        // would claim the live ones.
-        if self.waiting.len() > 64 && self.live == 0 {
-            self.waiting.clear();
+        // workers busy), they are thrown out before they pile up, when most are cancelled: that
+        // looks at each request twice at most, on average.
+        if self.waiting.len() <= 64 + 2 * self.live {
+            return VecDeque::new();
         }
+        let (waiting, gone) = self.waiting.drain(..).partition(R::is_waiting);
+        self.waiting = waiting;
+        gone
     }
 
     fn close(&mut self) -> (Vec<R>, Vec<W>) {
@@ -313,6 +360,10 @@ mod tests {
 
     impl Start for Rc<Job> {
         fn start(&self) -> bool {
+            self.is_waiting()
+        }
+
+        fn is_waiting(&self) -> bool {
             !self.cancelled.get()
         }
     }
@@ -405,6 +456,20 @@ mod tests {
             }
         }
         assert!(queue.waiting.len() <= 100);
+    }
+
+    #[test]
+    fn cancelled_requests_do_not_pile_up_behind_one_that_waits() {
+        let mut queue = Queue::<_, Hand>::new(100);
+        assert!(queue.push(job(0)).is_ok());
+        for number in 1..10_000 {
+            let job = job(number);
+            assert!(queue.push(job.clone()).is_ok());
+            job.cancelled.set(true);
+            queue.forget_one();
+        }
+        assert!(queue.waiting.len() <= 100);
+        assert_eq!(popped(&mut queue, &hand()), Some((0, false)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::stream::Stream;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::Worker;
-use rustler::{Atom, Encoder, Env, LocalPid, Resource, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,8 @@ pub struct Request {
     interrupted: AtomicBool,
     /// Somebody waits for the answer, or has.
     claimed: AtomicBool,
+    /// See `keep`.
+    kept: Mutex<Option<ResourceArc<Ticket>>>,
 }
 
 /// Where the answer goes.
@@ -147,6 +149,7 @@ impl Request {
             place: Mutex::new(None),
             interrupted: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
+            kept: Mutex::new(None),
         })
     }
 
@@ -166,14 +169,19 @@ impl Request {
         let Some(body) = self.body() else {
             return false;
         };
-        let answered = self.change(RUNNING, ANSWERED) || self.answer_queued();
-        if answered {
-            match &self.sink {
-                Sink::Caller(pid) => send(&body, pid, sender, env, build),
-                Sink::Stream(stream) => stream.deliver(sender, env, build),
-            }
+        if self.change(QUEUED, ANSWERED) {
+            self.pool.forget_one();
+            // It may stay in the queue for long.
+            self.forget_body();
+        } else if !self.change(RUNNING, ANSWERED) {
+            return false;
         }
-        answered
+        match &self.sink {
+            Sink::Caller(pid) => send(&body, pid, sender, env, build),
+            Sink::Stream(stream) => stream.deliver(sender, env, build),
+        }
+        self.let_go();
+        true
     }
 
     /// The stream that this is a request of.
@@ -182,14 +190,6 @@ impl Request {
             Sink::Stream(stream) => Some(stream),
             Sink::Caller(_) => None,
         }
-    }
-
-    fn answer_queued(&self) -> bool {
-        let answered = self.change(QUEUED, ANSWERED);
-        if answered {
-            self.pool.forget_one();
-        }
-        answered
     }
 
     /// Tells the caller, who gave up, where Python was. Says whether it still listened.
@@ -224,9 +224,11 @@ impl Request {
         if self.change(QUEUED, state) {
             self.pool.forget_one();
             self.forget_body();
+            self.let_go();
             Progress::Queued
         } else if self.change(RUNNING, state) {
             watchdog::watch(Arc::clone(self));
+            self.let_go();
             Progress::Running
         } else {
             Progress::Answered
@@ -238,8 +240,29 @@ impl Request {
         !self.claimed.swap(true, Ordering::AcqRel)
     }
 
+    /// Keeps the ticket, and with it the monitor on the owner, until the request is over: the owner
+    /// may have dropped it.
+    pub fn keep(&self, ticket: ResourceArc<Ticket>) {
+        *lock(&self.kept) = Some(ticket);
+        if !self.is_pending() {
+            self.let_go();
+        }
+    }
+
+    fn let_go(&self) {
+        let kept = lock(&self.kept).take();
+        drop(kept);
+    }
+
+    /// Whether somebody still waits for the answer.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), QUEUED | RUNNING)
+    }
+
+    /// Whether nobody waits for the answer any more: the caller gave up, or was told that the time is
+    /// over or the pool gone.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), CANCELLED | CLOSED)
+        !self.is_pending()
     }
 
     pub fn place(&self) -> Option<Place> {
@@ -291,6 +314,10 @@ fn send(
 impl Start for Request {
     fn start(&self) -> bool {
         self.change(QUEUED, RUNNING)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state.load(Ordering::Acquire) == QUEUED
     }
 }
 

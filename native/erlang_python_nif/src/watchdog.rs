@@ -24,6 +24,10 @@ const GRACE: Duration = Duration::from_millis(20);
 /// How long `finally` blocks have before the next interrupt.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Deadlines of requests that are over are thrown out when there are more timers than this, and
+/// twice as many as were left the last time.
+const SWEEP: usize = 1_024;
+
 static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
 
 #[derive(Default)]
@@ -54,7 +58,7 @@ pub fn start() -> std::io::Result<()> {
         .map(drop)
 }
 
-/// Interrupts a request that was cancelled while it ran, and sees to its worker.
+/// Interrupts a request that was cancelled or answered while it ran, and sees to its worker.
 pub fn watch(request: Arc<Request>) {
     post(Job::Cancelled(request));
 }
@@ -83,11 +87,6 @@ fn post(job: Job) {
         .unwrap_or_else(PoisonError::into_inner)
         .push(job);
     watchdog.changed.notify_one();
-}
-
-/// Interrupts a request whose worker is gone already.
-pub fn interrupt(request: Arc<Request>) {
-    interrupt::post(request);
 }
 
 enum Check {
@@ -127,6 +126,7 @@ impl Watchdog {
     fn run(&self, sender: Sender) {
         let mut timers = BinaryHeap::new();
         let mut message = TermEnv::new();
+        let mut most = SWEEP;
         loop {
             for job in self.wait(timers.peek()) {
                 let timer = match job {
@@ -144,6 +144,10 @@ impl Watchdog {
                     ),
                 };
                 timers.push(timer);
+            }
+            if timers.len() > most {
+                timers.retain(|Timer(_, check)| check.matters());
+                most = SWEEP.max(2 * timers.len());
             }
             while timers
                 .peek()
@@ -190,6 +194,16 @@ impl Timer {
 }
 
 impl Check {
+    /// Whether there still is something to look after.
+    fn matters(&self) -> bool {
+        match self {
+            Check::Worker(_) | Check::Again(_) => true,
+            Check::Deadline(request, _) | Check::GiveUp(request) => {
+                request.upgrade().is_some_and(|r| r.is_pending())
+            }
+        }
+    }
+
     /// Looks, and says when to look again.
     fn make(self, sender: Sender, message: &mut TermEnv) -> Option<Timer> {
         match self {

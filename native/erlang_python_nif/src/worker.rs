@@ -3,9 +3,10 @@
 use crate::atoms;
 use crate::call;
 use crate::interpreter::{self, PythonThread};
-use crate::pool::{Announce, Counted, Next, Pool};
+use crate::pool::{Announce, Closed, Counted, Next, Pool};
 use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
+use crate::watchdog;
 use pyo3::Python;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -150,32 +151,48 @@ fn run(
     });
     thread.begin(request);
 
-    let outcome = call::perform(py, request, body.operation(), reply);
+    // From here on it can be found and interrupted. Whoever ended it before could not.
+    if pool.is_closed() {
+        request.answer(sender, reply, |env| {
+            (atoms::error(), atoms::closed()).encode(env)
+        });
+    }
+    let outcome =
+        (!request.is_cancelled()).then(|| call::perform(py, request, body.operation(), reply));
 
     thread.end(py, request);
     request.leave();
     worker.set_current(None);
 
-    let failed = outcome.failed();
-    let answered = request.answer(sender, reply, |env| outcome.into_term(env));
+    if let Some(outcome) = outcome {
+        answer(pool, request, outcome, reply, sender);
+    }
     drop(body);
     request.forget_body();
     if let Some(stream) = request.stream() {
         reply.clear();
-        return stream.settle(request, sender);
-    }
-    if answered {
-        let counter = if failed {
-            &pool.stats.failed
-        } else {
-            &pool.stats.done
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    } else {
-        reply.clear();
+        stream.settle(request, sender);
     }
 }
 
+fn answer(
+    pool: &Pool,
+    request: &Request,
+    outcome: call::Outcome,
+    reply: &mut TermEnv,
+    sender: Sender,
+) {
+    let counter = if outcome.failed() {
+        &pool.stats.failed
+    } else {
+        &pool.stats.done
+    };
+    if !request.answer(sender, reply, |env| outcome.into_term(env)) {
+        reply.clear();
+    } else if request.stream().is_none() {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
 /// Starts a worker that drains on a thread of its own.
 pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
     std::thread::Builder::new()
@@ -262,7 +279,7 @@ impl Resource for WorkerHandle {
             if request.answer(sender, &mut message, |env| {
                 (atoms::error(), atoms::worker_down()).encode(env)
             }) {
-                crate::watchdog::interrupt(request);
+                watchdog::watch(request);
             }
         }
     }
@@ -280,12 +297,20 @@ impl Resource for PoolHandle {
     }
 }
 
-/// Closes a pool and tells everyone who waits in its queue.
+/// Closes a pool, tells everyone who waits, and ends what runs.
 pub fn close(pool: &Pool, sender: Sender) {
     let mut message = TermEnv::new();
-    for request in pool.close(sender) {
+    let Closed { waiting, running } = pool.close(sender);
+    for request in waiting {
         request.answer(sender, &mut message, |env| {
             (atoms::error(), atoms::closed()).encode(env)
         });
+    }
+    for request in running {
+        if request.answer(sender, &mut message, |env| {
+            (atoms::error(), atoms::stopped()).encode(env)
+        }) {
+            watchdog::watch(request);
+        }
     }
 }

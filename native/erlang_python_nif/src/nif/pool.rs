@@ -22,7 +22,8 @@ fn pool_new<'a>(env: Env<'a>, max_queue: usize, own_namespace: bool) -> Term<'a>
     handle.encode(env)
 }
 
-/// Refuses further requests and answers those that wait with `{:error, :closed}`.
+/// Refuses further requests, answers those that wait with `{:error, :closed}`, and ends those that
+/// run, answered with `{:error, :stopped}`.
 #[rustler::nif]
 fn pool_close(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
     worker::close(&pool.0, Sender::scheduler(env));

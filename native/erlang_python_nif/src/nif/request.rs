@@ -34,10 +34,12 @@ fn request_submit<'a>(
     }
 }
 
-/// Ties the request to the life of `owner`, for requests whose ticket others may hold.
+/// Ties the request to the life of `owner`, for requests whose ticket others may hold, or nobody.
 #[rustler::nif]
 fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> Atom {
-    if env.monitor(&ticket, &owner).is_none() {
+    if env.monitor(&ticket, &owner).is_some() {
+        ticket.0.keep(ticket.clone());
+    } else {
         ticket.0.cancel(false);
     }
     atoms::ok()

@@ -26,8 +26,10 @@ fn worker_new<'a>(
     slot: ResourceArc<Slot>,
 ) -> Term<'a> {
     let pid = env.pid();
+    let worker = Worker::new(id, Wake::Process(pid));
+    pool.0.join(&worker);
     let handle = ResourceArc::new(WorkerHandle {
-        worker: Worker::new(id, Wake::Process(pid)),
+        worker,
         pool: pool.0.clone(),
         _slot: slot,
     });
@@ -40,6 +42,7 @@ fn worker_new<'a>(
 #[rustler::nif(schedule = "DirtyIo")]
 fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Term<'a> {
     let worker = Worker::new(id, Wake::Thread(Mutex::new(false), Condvar::new()));
+    pool.0.join(&worker);
     match worker::spawn(pool.0.clone(), worker) {
         Ok(()) => atoms::ok().to_term(env),
         Err(error) => env.error_tuple(error.to_string()),
