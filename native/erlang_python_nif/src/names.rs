@@ -52,9 +52,8 @@ pub fn atom<'py>(py: Python<'py>, atom: Term<'_>) -> PyResult<Bound<'py, PyAny>>
     if let Some(text) = lock(&cache().atoms).get(&key) {
         return Ok(text.bind(py).clone());
     }
-    let text = atom
-        .atom_to_string()
-        .map_err(|_| PyValueError::new_err("an atom that is not valid Unicode"))?;
+    let text = crate::convert::name_text(atom)
+        .ok_or_else(|| PyValueError::new_err("an atom that cannot be read"))?;
     let text = PyString::intern(py, &text).into_any();
     let mut atoms = lock(&cache().atoms);
     if atoms.len() < LIMIT {

@@ -323,7 +323,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         {
             return Ok(converted);
         }
-        let name = name.and_then(|name| name.to_term(term.get_env()).atom_to_string().ok());
+        let name = name.and_then(|name| name_text(name.to_term(term.get_env())));
         let name = name.as_deref().unwrap_or("?");
         let name = name.strip_prefix("Elixir.").unwrap_or(name);
         Err(Unconvertible::of_struct(format!(
@@ -501,11 +501,25 @@ fn never(error: std::convert::Infallible) -> Failure {
 /// The text of a name: an atom, or a binary.
 pub fn name_text(term: Term<'_>) -> Option<String> {
     if term.is_atom() {
-        term.atom_to_string().ok()
+        // The NIF interface reads no atoms beyond Latin-1 before OTP 26.
+        term.atom_to_string().ok().or_else(|| wide_atom_text(term))
     } else {
         let bytes = bytes(term).ok()?;
         std::str::from_utf8(bytes).ok().map(str::to_owned)
     }
+}
+
+/// An atom's text by way of the external term format.
+fn wide_atom_text(atom: Term<'_>) -> Option<String> {
+    const VERSION: u8 = 131;
+    const ATOM: u8 = 118;
+    const SMALL_ATOM: u8 = 119;
+    let encoded = atom.to_binary();
+    let text = match encoded.as_slice() {
+        [VERSION, ATOM, _, _, text @ ..] | [VERSION, SMALL_ATOM, _, text @ ..] => text,
+        _ => return None,
+    };
+    std::str::from_utf8(text).ok().map(str::to_owned)
 }
 
 /// A key as it is written in Elixir, for paths.

@@ -406,6 +406,8 @@ impl<'py, 'a> Decoder<'py, 'a> {
     }
 
     /// None if two keys are the same.
+    ///
+    /// `enif_make_map_from_arrays` promises to say so, but does not for more than 32 keys.
     fn map(&self, keys: &[sys::ErlNifTerm], values: &[sys::ErlNifTerm]) -> Option<Term<'a>> {
         assert_eq!(keys.len(), values.len());
         let mut map = MaybeUninit::uninit();
@@ -419,7 +421,13 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 keys.len(),
                 map.as_mut_ptr(),
             );
-            (made != 0).then(|| Term::new(self.env, map.assume_init()))
+            if made == 0 {
+                return None;
+            }
+            let map = Term::new(self.env, map.assume_init());
+            map.map_size()
+                .is_ok_and(|size| size == keys.len())
+                .then_some(map)
         }
     }
 }
