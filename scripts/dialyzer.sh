@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-beams=_build/dev/lib/erlang_python/ebin
+app=_build/dev/lib/erlang_python
+beams=_build/dialyzer/beams
 
 {
   read -r versions
@@ -27,6 +28,15 @@ if [ ! -f "$plt" ]; then
     --apps erts kernel stdlib crypto compiler elixir logger mix ex_unit || [ $? = 2 ]
   mv "$plt.new" "$plt"
 fi
+
+# A protocol as it was compiled names an implementation for every built-in type, there or not; as Mix
+# consolidates it, only those that are there.
+rm -rf "$beams"
+mkdir -p "$beams"
+cp "$app"/ebin/*.beam "$beams"
+for protocol in "$app"/consolidated/*; do
+  if [ -f "$beams/${protocol##*/}" ]; then cp "$protocol" "$beams"; fi
+done
 
 # Not --quiet: with it OTP 25 fails for an unknown function without naming it.
 dialyzer --plt "$plt" --fullpath -Wunknown -Wextra_return -r "$beams"

@@ -22,8 +22,9 @@
 -export([version/0]).
 -export([info/0]).
 
--export_type([named/0, reason/0, result/0, text/0]).
+-export_type([limit/0, named/0, reason/0, result/0, text/0]).
 
+-type limit() :: timeout() | default.
 -type named() :: map() | [{text(), term()}].
 -type reason() :: {atom() | binary(), [char()]} | timeout | overloaded.
 -type result() :: {ok, term()} | {error, reason()}.
@@ -49,7 +50,7 @@ call(Module, Function, Args, Kwargs) ->
            Function :: text(),
            Args :: [term()],
            Kwargs :: named(),
-           timeout()) ->
+           Timeout :: limit()) ->
               result().
 call(Module, Function, Args, Kwargs, Timeout) ->
     'Elixir.Python.Erlang':call(Module, Function, Args, Kwargs, Timeout).
@@ -75,7 +76,7 @@ await(Async) ->
     'Elixir.Python.Erlang':await(Async).
 
 ?DOC("See `await/1`.").
--spec await('Elixir.Python.Async':t(), timeout()) -> result().
+-spec await('Elixir.Python.Async':t(), Timeout :: timeout()) -> result().
 await(Async, Timeout) ->
     'Elixir.Python.Erlang':await(Async, Timeout).
 
@@ -90,7 +91,8 @@ eval(Code, Vars) ->
     'Elixir.Python.Erlang':eval(Code, Vars).
 
 ?DOC("See `eval/1`.").
--spec eval(Code :: text(), Vars :: named(), timeout()) -> result().
+-spec eval(Code :: text(), Vars :: named(), Timeout :: limit()) ->
+              result().
 eval(Code, Vars, Timeout) ->
     'Elixir.Python.Erlang':eval(Code, Vars, Timeout).
 
@@ -100,7 +102,7 @@ exec(Code) ->
     'Elixir.Python.Erlang':exec(Code).
 
 ?DOC("See `exec/1`.").
--spec exec(Code :: text(), timeout()) -> ok | {error, reason()}.
+-spec exec(Code :: text(), Timeout :: limit()) -> ok | {error, reason()}.
 exec(Code, Timeout) ->
     'Elixir.Python.Erlang':exec(Code, Timeout).
 

@@ -42,6 +42,9 @@ defmodule Python.Erlang do
   @typedoc "Keyword arguments, or variables."
   @type named :: map | [{text, term}]
 
+  @typedoc "A timeout in ms; `default` is the setting `worker_timeout`."
+  @type limit :: timeout | :default
+
   @typedoc "Why there is no result."
   @type reason ::
           {atom | binary, [char]}
@@ -59,7 +62,8 @@ defmodule Python.Erlang do
 
   `Timeout` is in ms, or `infinity`; by default it is the setting `worker_timeout`.
   """
-  @spec call(module :: text, function :: text, args :: [term], kwargs :: named, timeout) :: result
+  @spec call(module :: text, function :: text, args :: [term], kwargs :: named, timeout :: limit) ::
+          result
   def call(module, function, args, kwargs \\ %{}, timeout \\ :default) do
     run(timeout, fn ->
       Operation.call(text(module), text(function), args, named(kwargs))
@@ -90,7 +94,7 @@ defmodule Python.Erlang do
 
   After `Timeout` ms, 30000 by default, the work is cancelled.
   """
-  @spec await(Async.t(), timeout) :: result
+  @spec await(Async.t(), timeout :: timeout) :: result
   def await(async, timeout \\ 30_000) do
     result(checked(fn -> Python.await(async, timeout) end))
   end
@@ -101,7 +105,7 @@ defmodule Python.Erlang do
       {ok, 45} = py:eval(<<"sum(range(10))">>).
       {ok, 42} = py:eval("x * y", \#{x => 6, y => 7}).
   """
-  @spec eval(code :: text, vars :: named, timeout) :: result
+  @spec eval(code :: text, vars :: named, timeout :: limit) :: result
   def eval(code, vars \\ %{}, timeout \\ :default) do
     run(timeout, fn -> Operation.eval(text(code), Map.new(named(vars))) end)
   end
@@ -112,7 +116,7 @@ defmodule Python.Erlang do
       ok = py:exec(<<"def double(x): return x * 2">>).
       {ok, 10} = py:call('__main__', double, [5]).
   """
-  @spec exec(code :: text, timeout) :: :ok | {:error, reason}
+  @spec exec(code :: text, timeout :: limit) :: :ok | {:error, reason}
   def exec(code, timeout \\ :default) do
     run(timeout, fn -> Operation.exec(text(code)) end)
   end

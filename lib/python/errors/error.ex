@@ -175,4 +175,9 @@ defmodule Python.Error do
       counter
     end
   end
+
+  # An error that is given back to Python is the exception that it was.
+  defimpl Python.Encoder do
+    def encode(error), do: error.value
+  end
 end
