@@ -46,6 +46,14 @@ defmodule :erlang_python do
   def request_cancel(_ticket, _listens), do: not_loaded()
   def request_close(_ticket), do: not_loaded()
 
+  # nif/callback.rs
+  def callback_serve, do: not_loaded()
+  def callback_register(_name), do: not_loaded()
+  def callback_unregister(_name), do: not_loaded()
+  def callback_accept(_callback), do: not_loaded()
+  def callback_answer(_callback, _answer), do: not_loaded()
+  def callback_submit(_callback, _pool, _reference, _flags, _operation), do: not_loaded()
+
   # nif/stream.rs
   def stream_demand(_stream, _reference), do: not_loaded()
   def stream_flush(_stream), do: not_loaded()

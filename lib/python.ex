@@ -566,6 +566,63 @@ defmodule Python do
   @spec with(Object.t(), (term -> result)) :: result when result: term
   defdelegate with(object, fun), to: Object
 
+  ## Callbacks
+
+  @doc """
+  Makes a function known to Python as `erlang.name`.
+
+  `function` is a function or `{module, function}`. In Python, `erlang.name(...)`,
+  `erlang.call("name", ...)` and `from erlang import name` call it. A function of arity n takes n
+  arguments; keyword arguments are one more, a map with string keys, after the others. It runs in a
+  process of its own, and Python gets what it returns. What it raises is an `erlang.Error` there.
+
+  Registering a name again replaces the function. Functions need not be registered to be passed as
+  arguments: in Python they are callables.
+
+  ## Examples
+
+      iex> Python.register(:add, fn a, b -> a + b end)
+      :ok
+      iex> Python.eval("__import__('erlang').add(1, 2)")
+      {:ok, 3}
+      iex> Python.eval("sorted(words, key=f)", %{words: ["ccc", "a", "bb"], f: &String.length/1})
+      {:ok, ["a", "bb", "ccc"]}
+  """
+  @spec register(atom | String.t(), fun | {module, atom}) :: :ok
+  def register(name, function) do
+    Python.Callback.register(callback_name(name), callback_function(function), false)
+  end
+
+  @doc """
+  Makes a registered function unknown again.
+
+  ## Examples
+
+      iex> Python.unregister(:no_longer)
+      :ok
+  """
+  @spec unregister(atom | String.t()) :: :ok
+  def unregister(name), do: Python.Callback.unregister(callback_name(name))
+
+  defp callback_name(name) when is_atom(name) and name not in [nil, true, false],
+    do: Atom.to_string(name)
+
+  defp callback_name(name) when is_binary(name), do: name
+
+  defp callback_name(other) do
+    raise ArgumentError, "the name of a function is an atom or a string, not #{inspect(other)}"
+  end
+
+  defp callback_function(function) when is_function(function), do: function
+
+  defp callback_function({module, function}) when is_atom(module) and is_atom(function),
+    do: {module, function}
+
+  defp callback_function(other) do
+    raise ArgumentError,
+          "what is registered is a function or {module, function}, not #{inspect(other)}"
+  end
+
   @doc """
   What is known about the interpreter that runs.
 

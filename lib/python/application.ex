@@ -11,7 +11,7 @@ defmodule Python.Application do
     case Python.Settings.fetch() do
       {:ok, settings} ->
         Python.Telemetry.init()
-        children = [{Python.Runtime, settings}] ++ default_pool(settings)
+        children = [{Python.Runtime, settings}, Python.Callback] ++ default_pool(settings)
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
 
       {:error, error} ->

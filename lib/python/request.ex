@@ -7,7 +7,7 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Context, Options, OverloadedError, Pool, Settings, StoppedError}
+  alias Python.{Async, Callback, Context, Options, OverloadedError, Pool, Settings, StoppedError}
   alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
@@ -61,7 +61,7 @@ defmodule Python.Request do
         reference = make_ref()
         flags = flags(options) + @cancel_on_drop
 
-        case :erlang_python.request_submit(pool, reference, flags, operation) do
+        case hand_in(pool, reference, flags, operation) do
           ticket when is_reference(ticket) ->
             receive do
               {^reference, answer} -> answer(answer)
@@ -72,6 +72,18 @@ defmodule Python.Request do
           refused ->
             {:error, refused(refused, options)}
         end
+    end
+  end
+
+  # A callback's own requests are run by the thread that waits for the callback, if they are for the
+  # same pool: otherwise all of a pool's workers could be waiting for each other.
+  defp hand_in(pool, reference, flags, operation) do
+    case Callback.running() do
+      nil ->
+        :erlang_python.request_submit(pool, reference, flags, operation)
+
+      callback ->
+        :erlang_python.callback_submit(callback, pool, reference, flags, operation)
     end
   end
 

@@ -17,7 +17,8 @@ defmodule Python.Error do
       `:function` and `:code`, the line's text or `nil`. Of more than 128 frames the middle ones
       are left out;
     * `:notes` - what `add_note` added, a list of strings;
-    * `:cause` - the exception that led to this one, or `nil`;
+    * `:cause` - the exception that led to this one, or `nil`. It is a `Python.Error`, or for an
+      `erlang.Error` the exception that was raised in Elixir;
     * `:link` - how: `:cause` (`raise … from …`), `:context` (raised while the other was handled),
       or `nil`;
     * `:traceback` - what Python prints for this exception without its causes;
@@ -40,7 +41,7 @@ defmodule Python.Error do
           message: String.t(),
           frames: [frame],
           notes: [String.t()],
-          cause: t | nil,
+          cause: Exception.t() | nil,
           link: :cause | :context | nil,
           traceback: String.t() | nil,
           builtin: boolean,
@@ -81,8 +82,11 @@ defmodule Python.Error do
         _ -> "During handling of the above exception, another exception occurred:"
       end
 
-    paragraphs(error.cause) ++ ["", link, "", text(error)]
+    cause(error.cause) ++ ["", link, "", text(error)]
   end
+
+  defp cause(%__MODULE__{} = error), do: paragraphs(error)
+  defp cause(other), do: [Exception.format_banner(:error, other)]
 
   defp text(%{traceback: traceback}) when is_binary(traceback),
     do: String.trim_trailing(traceback)
@@ -98,6 +102,11 @@ defmodule Python.Error do
   @doc false
   # From native/erlang_python_nif/src/exception.rs: the exception, its cause, the cause's cause, …
   def from_native([]), do: nil
+
+  def from_native([{data, value, original} | causes]) do
+    error = from_native([{data, value} | causes])
+    %{error | cause: error.cause || raised(original), link: error.link || :cause}
+  end
 
   def from_native([{data, value} | causes]) do
     %__MODULE__{
@@ -117,6 +126,10 @@ defmodule Python.Error do
   defp frame(%{"file" => file, "line" => line, "function" => function, "code" => code}) do
     %{file: file, line: line, function: function, code: code}
   end
+
+  # What was raised on this side and came through Python.
+  defp raised({:error, error}), do: error
+  defp raised({kind, reason}), do: %ErlangError{original: {kind, reason}}
 
   defp link("cause"), do: :cause
   defp link("context"), do: :context

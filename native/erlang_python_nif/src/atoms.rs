@@ -43,6 +43,10 @@ rustler::atoms! {
     running,
     answered,
     location,
+    // Callbacks
+    callback,
+    forward,
+    log,
     // Streams
     coming,
     ended,

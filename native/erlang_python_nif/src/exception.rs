@@ -31,7 +31,17 @@ fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Ter
             let data = decoder
                 .value(&entry.get_item(0)?)
                 .map_err(|_| pyo3::exceptions::PyValueError::new_err("cannot be described"))?;
-            Ok((data, decoder.object(&entry.get_item(1)?)).encode(env))
+            let exception = entry.get_item(1)?;
+            let handle = decoder.object(&exception);
+            // Something that was raised on the other side comes home.
+            let original = exception
+                .getattr("_original")
+                .ok()
+                .and_then(|original| crate::convert::kept(env, &original));
+            Ok(match original {
+                Some(original) => (data, handle, original).encode(env),
+                None => (data, handle).encode(env),
+            })
         })
         .collect()
 }

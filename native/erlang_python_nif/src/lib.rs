@@ -4,7 +4,7 @@
 //!
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
 //! - `pool`, `worker`, `request`: which thread runs what, who is answered, who gave up.
-//! - `call`, `stream`: what a request asks of Python.
+//! - `call`, `stream`: what a request asks of Python; `callback`, `package`: what Python asks of us.
 //! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
@@ -12,6 +12,7 @@
 
 mod atoms;
 mod call;
+mod callback;
 mod code;
 mod convert;
 mod exception;
@@ -20,6 +21,7 @@ mod names;
 mod namespace;
 mod nif;
 mod object;
+mod package;
 mod pool;
 mod request;
 mod stream;

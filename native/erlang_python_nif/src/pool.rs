@@ -6,6 +6,7 @@
 use crate::namespace::Namespace;
 use crate::request::Request;
 use crate::term_env::Sender;
+use crate::watchdog;
 use crate::worker::Worker;
 use rustler::LocalPid;
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ pub struct Pool {
     queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
     /// All that have joined and still exist.
     workers: Mutex<Vec<Weak<Worker>>>,
+    /// How many workers wait for callbacks.
+    blocked: AtomicUsize,
     /// Set before the workers are asked what they run, see `worker::run`.
     closed: AtomicBool,
     /// The `Python.Pool` process. It is told of workers that no longer count.
@@ -56,6 +59,7 @@ impl Pool {
         Pool {
             queue: Mutex::new(Queue::new(max_queue)),
             workers: Mutex::default(),
+            blocked: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             owner,
             namespace,
@@ -63,18 +67,25 @@ impl Pool {
         }
     }
 
-    pub fn submit(&self, request: Arc<Request>, sender: Sender) -> Submitted {
+    pub fn submit(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
         let pushed = self.lock().push(request);
         self.pushed(pushed, sender)
     }
 
-    fn pushed(&self, pushed: Result<Option<Arc<Worker>>, Refused>, sender: Sender) -> Submitted {
+    fn pushed(
+        self: &Arc<Self>,
+        pushed: Result<Option<Arc<Worker>>, Refused>,
+        sender: Sender,
+    ) -> Submitted {
         match pushed {
             Ok(Some(worker)) => {
                 self.wake(worker, sender);
                 Submitted::Queued
             }
-            Ok(None) => Submitted::Queued,
+            Ok(None) => {
+                self.help_if_needed();
+                Submitted::Queued
+            }
             Err(Refused::Full) => Submitted::Overloaded,
             Err(Refused::Closed) => Submitted::Closed,
         }
@@ -82,9 +93,41 @@ impl Pool {
 
     /// Puts a request into the queue even if that is full. For what must be done and cannot be
     /// refused to anybody.
-    pub fn submit_anyway(&self, request: Arc<Request>, sender: Sender) -> Submitted {
+    pub fn submit_anyway(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
         let pushed = self.lock().push_anyway(request);
         self.pushed(pushed, sender)
+    }
+
+    /// Counts a worker as waiting for a callback, while the result lives.
+    pub fn block(self: &Arc<Self>) -> Blocked {
+        self.blocked.fetch_add(1, Ordering::AcqRel);
+        self.help_if_needed();
+        Blocked(Arc::clone(self))
+    }
+
+    /// If something waits and all workers wait for callbacks, one more worker is started: what they
+    /// wait for may be behind what waits here.
+    fn help_if_needed(self: &Arc<Self>) {
+        if self.needs_help() {
+            watchdog::help(Arc::clone(self));
+        }
+    }
+
+    pub fn needs_help(&self) -> bool {
+        let blocked = self.blocked.load(Ordering::Acquire);
+        if blocked == 0 || self.namespace.is_some() || self.is_closed() {
+            return false;
+        }
+        let able = |worker: &Weak<Worker>| worker.upgrade().is_some_and(|w| !w.is_stopped());
+        let workers = self.workers().iter().filter(|worker| able(worker)).count();
+        let queue = self.lock();
+        blocked >= workers && queue.live > 0 && queue.coming == 0 && queue.idle.is_empty()
+    }
+
+    /// The next request that waits, claimed, for a thread that is going to run it on top of what it
+    /// runs.
+    pub fn take_waiting(&self) -> Option<Arc<Request>> {
+        self.lock().take()
     }
 
     /// Makes a new worker known. What it runs when the pool closes is ended.
@@ -152,7 +195,7 @@ impl Pool {
         let workers: Vec<_> = self.workers().iter().filter_map(Weak::upgrade).collect();
         let running = workers
             .into_iter()
-            .filter_map(|worker| {
+            .flat_map(|worker| {
                 worker.stop();
                 worker.current()
             })
@@ -189,6 +232,15 @@ impl Pool {
 pub struct Closed {
     pub waiting: Vec<Arc<Request>>,
     pub running: Vec<Arc<Request>>,
+}
+
+/// A worker that waits for a callback.
+pub struct Blocked(Arc<Pool>);
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.blocked.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What the queue asks of a request: may it still run?
@@ -287,14 +339,24 @@ impl<R: Start, W: Announce> Queue<R, W> {
         if self.closed {
             return Popped::Closed;
         }
+        match self.take() {
+            Some(request) => Popped::Request(request, self.whom_to_wake()),
+            None => {
+                self.idle.push(worker.clone());
+                Popped::Nothing
+            }
+        }
+    }
+
+    /// The first request that was not cancelled, claimed.
+    fn take(&mut self) -> Option<R> {
         while let Some(request) = self.waiting.pop_front() {
             if request.start() {
                 self.live -= 1;
-                return Popped::Request(request, self.whom_to_wake());
+                return Some(request);
             }
         }
-        self.idle.push(worker.clone());
-        Popped::Nothing
+        None
     }
 
     fn whom_to_wake(&mut self) -> Option<W> {

@@ -33,6 +33,10 @@ pub struct Request {
     place: Mutex<Option<Place>>,
     /// An interrupt was aimed at it, and may still be pending in its thread.
     interrupted: AtomicBool,
+    /// The next interrupt is not needed: its work is done already.
+    skip: AtomicBool,
+    /// It waits with a callback and not in the queue.
+    nested: AtomicBool,
     /// Somebody waits for the answer, or has.
     claimed: AtomicBool,
     /// See `keep`.
@@ -148,6 +152,8 @@ impl Request {
             }))),
             place: Mutex::new(None),
             interrupted: AtomicBool::new(false),
+            skip: AtomicBool::new(false),
+            nested: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             kept: Mutex::new(None),
         })
@@ -170,7 +176,7 @@ impl Request {
             return false;
         };
         if self.change(QUEUED, ANSWERED) {
-            self.pool.forget_one();
+            self.leave_queue();
             // It may stay in the queue for long.
             self.forget_body();
         } else if !self.change(RUNNING, ANSWERED) {
@@ -222,7 +228,7 @@ impl Request {
     pub fn cancel(self: &Arc<Self>, listens: bool) -> Progress {
         let state = if listens { CANCELLED } else { CLOSED };
         if self.change(QUEUED, state) {
-            self.pool.forget_one();
+            self.leave_queue();
             self.forget_body();
             self.let_go();
             Progress::Queued
@@ -279,6 +285,40 @@ impl Request {
 
     pub fn mark_interrupted(&self) {
         self.interrupted.store(true, Ordering::Release);
+    }
+
+    pub fn skip_interrupt(&self) {
+        self.skip.store(true, Ordering::Release);
+    }
+
+    /// True once after `skip_interrupt`.
+    pub fn interrupt_is_skipped(&self) -> bool {
+        self.skip.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether nobody waits for it any more.
+    pub fn is_given_up(&self) -> bool {
+        self.is_cancelled() || self.state.load(Ordering::Acquire) == ANSWERED
+    }
+
+    /// The process that asked for it.
+    pub fn caller(&self) -> Option<LocalPid> {
+        match &self.sink {
+            Sink::Caller(pid) => Some(*pid),
+            Sink::Stream(stream) => stream.consumer(),
+        }
+    }
+
+    /// Says where it waits: with a callback, or in its pool's queue.
+    pub fn set_nested(&self, nested: bool) {
+        self.nested.store(nested, Ordering::Release);
+    }
+
+    /// It has left the queue before a worker took it.
+    fn leave_queue(&self) {
+        if !self.nested.load(Ordering::Acquire) {
+            self.pool.forget_one();
+        }
     }
 
     pub fn was_interrupted(&self) -> bool {

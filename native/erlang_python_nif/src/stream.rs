@@ -34,6 +34,7 @@ pub struct Stream {
     iterator: Handle,
     pool: Arc<Pool>,
     flags: Flags,
+    consumer: Option<LocalPid>,
     limits: Limits,
     state: Mutex<State>,
 }
@@ -112,6 +113,7 @@ pub fn open<'a>(
         iterator: Handle::new(iterator.unbind()),
         pool: Arc::clone(&work.request.pool),
         flags: work.request.flags,
+        consumer: work.request.caller(),
         limits,
         state: Mutex::default(),
     };
@@ -123,6 +125,11 @@ impl Stream {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few moves, never while Python or a conversion runs.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process that opened it.
+    pub fn consumer(&self) -> Option<LocalPid> {
+        self.consumer
     }
 
     fn is_closed(&self) -> bool {

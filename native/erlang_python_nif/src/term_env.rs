@@ -113,6 +113,10 @@ impl Sender {
         (unsafe { enif_thread_type() } == 0).then_some(Sender(ptr::null_mut()))
     }
 
+    pub fn as_c_arg(self) -> *mut ErlNifEnv {
+        self.0
+    }
+
     /// Sends an atom or another term that needs no environment.
     pub fn send_immediate(self, to: &LocalPid, message: rustler::Atom) -> bool {
         let to: &ErlNifPid = to.as_c_arg();

@@ -8,9 +8,11 @@
 
 use crate::atoms;
 use crate::interpreter::interrupt;
+use crate::pool::Pool;
 use crate::request::Request;
 use crate::stream::Stream;
 use crate::term_env::{Sender, TermEnv};
+use crate::worker;
 use rustler::Encoder;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -43,6 +45,7 @@ enum Job {
     /// To be cancelled if it is not over by then.
     GiveUp(Weak<Request>, Duration),
     Close(Arc<Stream>),
+    Help(Arc<Pool>),
 }
 
 /// Starts the thread. Once per VM.
@@ -67,6 +70,11 @@ pub fn watch(request: Arc<Request>) {
 /// caller is not waiting, and so cannot look at the clock itself.
 pub fn limit(request: &Arc<Request>, timeout: u64) {
     post(Job::Deadline(Arc::downgrade(request), timeout));
+}
+
+/// Starts one more worker for a pool that needs it.
+pub fn help(pool: Arc<Pool>) {
+    post(Job::Help(pool));
 }
 
 /// Closes a stream whose consumer is gone.
@@ -130,6 +138,14 @@ impl Watchdog {
         loop {
             for job in self.wait(timers.peek()) {
                 let timer = match job {
+                    Job::Help(pool) => {
+                        // Others may have asked for the same; should there be no thread to be had,
+                        // what waits goes on waiting.
+                        if pool.needs_help() {
+                            let _ = worker::spawn_helper(pool);
+                        }
+                        continue;
+                    }
                     Job::Close(stream) => {
                         stream.close(None, sender);
                         continue;

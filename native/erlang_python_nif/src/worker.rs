@@ -3,12 +3,13 @@
 use crate::atoms;
 use crate::call;
 use crate::interpreter::{self, PythonThread};
-use crate::pool::{Announce, Closed, Counted, Next, Pool};
+use crate::pool::{Announce, Closed, Counted, Next, Pool, Start};
 use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::Python;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +29,8 @@ pub struct Worker {
     announced: AtomicBool,
     /// It takes no further request: its process is gone, or it was replaced.
     stopped: AtomicBool,
-    current: Mutex<Option<Arc<Request>>>,
+    /// What it runs: one request, or more when callbacks call Python again.
+    current: Mutex<Vec<Arc<Request>>>,
 }
 
 /// How a worker is woken.
@@ -52,7 +54,7 @@ impl Worker {
             wake,
             announced: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            current: Mutex::new(None),
+            current: Mutex::new(Vec::new()),
         })
     }
 
@@ -83,21 +85,26 @@ impl Worker {
     /// Replaces the worker if it still is at this request. Says whether it was.
     pub fn stop_if_running(&self, request: &Arc<Request>) -> bool {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, request));
+        let running = current.iter().any(|current| Arc::ptr_eq(current, request));
         running && !self.stopped.swap(true, Ordering::AcqRel)
     }
 
-    pub fn current(&self) -> Option<Arc<Request>> {
+    pub fn current(&self) -> Vec<Arc<Request>> {
         self.current
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn set_current(&self, request: Option<Arc<Request>>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = request;
+    fn begin(&self, request: &Arc<Request>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.push(Arc::clone(request));
+    }
+
+    /// They end in the reverse order: each runs on the stack of the one before.
+    fn end(&self) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.pop();
     }
 }
 
@@ -111,6 +118,12 @@ impl Announce for Worker {
 pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
     let mut reply = TermEnv::new();
     interpreter::enter(|py, thread| {
+        let _running = Entered::new(Running {
+            pool: Arc::clone(pool),
+            worker: Arc::clone(worker),
+            thread: Arc::clone(thread),
+            sender,
+        });
         pool.arrived(worker);
         let mut turn = Instant::now();
         let mut count = 0u32;
@@ -132,6 +145,64 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
     })
 }
 
+/// The worker that the current thread is.
+#[derive(Clone)]
+pub struct Running {
+    pub pool: Arc<Pool>,
+    pub worker: Arc<Worker>,
+    pub thread: Arc<PythonThread>,
+    pub sender: Sender,
+}
+
+thread_local! {
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+}
+
+/// None on a thread that Python started, and where no worker is at work.
+pub fn running() -> Option<Running> {
+    RUNNING.with_borrow(Clone::clone)
+}
+
+impl Running {
+    /// The request whose code the thread is in.
+    pub fn request(&self) -> Option<Arc<Request>> {
+        self.thread.innermost()
+    }
+
+    /// Runs a request on the stack of the one that waits for it. `claim`: unless it was cancelled.
+    pub fn run_nested(&self, py: Python<'_>, request: &Arc<Request>, claim: bool) {
+        if claim && !Start::start(request) {
+            return;
+        }
+        let mut reply = TermEnv::new();
+        run(
+            py,
+            &self.thread,
+            &self.pool,
+            &self.worker,
+            request,
+            &mut reply,
+            self.sender,
+        );
+    }
+}
+
+/// Says who the current thread is, for as long as this lives.
+struct Entered;
+
+impl Entered {
+    fn new(running: Running) -> Self {
+        RUNNING.set(Some(running));
+        Entered
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        RUNNING.set(None);
+    }
+}
+
 /// Runs a request that `Pool::next` claimed, and answers it.
 fn run(
     py: Python<'_>,
@@ -144,7 +215,7 @@ fn run(
 ) {
     let Some(body) = request.body() else { return };
     let _busy = Counted::new(&pool.stats.busy);
-    worker.set_current(Some(Arc::clone(request)));
+    worker.begin(request);
     request.enter(Place {
         thread: Arc::clone(thread),
         worker: Arc::clone(worker),
@@ -162,7 +233,7 @@ fn run(
 
     thread.end(py, request);
     request.leave();
-    worker.set_current(None);
+    worker.end();
 
     if let Some(outcome) = outcome {
         answer(pool, request, outcome, reply, sender);
@@ -193,6 +264,24 @@ fn answer(
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
+/// Starts a worker for as long as something waits. For a pool whose workers all wait themselves.
+pub fn spawn_helper(pool: Arc<Pool>) -> std::io::Result<()> {
+    let worker = Worker::new(0, Wake::Thread(Mutex::new(false), Condvar::new()));
+    pool.join(&worker);
+    std::thread::Builder::new()
+        .name("py_helper".into())
+        .stack_size(interpreter::stack_size())
+        .spawn(move || {
+            if let Some(sender) = Sender::own_thread() {
+                drain(&pool, &worker, sender);
+                worker.stop();
+                pool.remove(&worker, sender);
+                interpreter::leave_for_good();
+            }
+        })
+        .map(drop)
+}
+
 /// Starts a worker that drains on a thread of its own.
 pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
     std::thread::Builder::new()
@@ -274,8 +363,8 @@ impl Resource for WorkerHandle {
         let sender = Sender::scheduler(env);
         self.worker.stop();
         self.pool.remove(&self.worker, sender);
-        if let Some(request) = self.worker.current() {
-            let mut message = TermEnv::new();
+        let mut message = TermEnv::new();
+        for request in self.worker.current() {
             if request.answer(sender, &mut message, |env| {
                 (atoms::error(), atoms::worker_down()).encode(env)
             }) {

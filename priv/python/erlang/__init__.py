@@ -1,4 +1,11 @@
-"""What Python code that runs inside the BEAM can ask of it."""
+"""What Python code that runs inside the BEAM can ask of it.
+
+``call``, ``send``, ``whereis``, ``self`` and ``log``, and the classes ``Pid``, ``Ref``, ``Port`` and
+``Function``, are put in by the native library. Registered functions can be had by their names:
+``erlang.name(...)`` and ``from erlang import name``.
+"""
+
+import functools
 
 
 class Interrupt(BaseException):
@@ -13,15 +20,26 @@ class Interrupt(BaseException):
 class Error(Exception):
     """Something was raised on the other side.
 
-    ``kind`` is ``"error"``, ``"exit"`` or ``"throw"``, ``reason`` says what, and ``stacktrace`` is
-    text. ``str`` of the exception is the reason.
+    ``kind`` is ``"error"``, ``"exit"`` or ``"throw"``; ``type`` is the name of the exception's
+    struct, such as ``"RuntimeError"``, or empty; ``reason`` says what, and ``stacktrace`` where, as
+    text. ``str`` of the exception is the reason, after the type.
     """
 
-    def __init__(self, kind, reason, stacktrace=""):
-        super().__init__(kind, reason, stacktrace)
+    def __init__(self, kind, reason, stacktrace="", type=""):
+        super().__init__(kind, reason, stacktrace, type)
         self.kind = kind
         self.reason = reason
         self.stacktrace = stacktrace
+        self.type = type
 
     def __str__(self):
-        return str(self.reason)
+        return "%s: %s" % (self.type or self.kind, self.reason)
+
+
+def __getattr__(name):
+    # Only for names that the package does not have itself.
+    if not name.startswith("_") and _is_registered(name):  # noqa: F821
+        return functools.partial(call, name)  # noqa: F821
+    raise AttributeError(
+        "erlang has no function %r; register one with Python.register(%r, fun)" % (name, name)
+    )

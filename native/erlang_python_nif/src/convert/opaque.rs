@@ -1,8 +1,8 @@
 //! Terms that Python can keep, compare and give back, but not look into: `erlang.Pid`,
 //! `erlang.Ref`, `erlang.Port` and `erlang.Function`.
 
+use crate::callback::{self, Target};
 use crate::term_env::{SavedTerm, TermEnv};
-use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple};
 use rustler::{Env, Term, TermType};
@@ -101,19 +101,34 @@ opaque!(
     Function,
     "Function",
     {
-        #[pyo3(signature = (*_args, **_kwargs))]
-        fn __call__(
+        #[pyo3(signature = (*args, **kwargs))]
+        fn __call__<'py>(
             &self,
-            _args: &Bound<'_, PyTuple>,
-            _kwargs: Option<&Bound<'_, PyDict>>,
-        ) -> PyResult<()> {
-            Err(PyNotImplementedError::new_err(
-                "Python cannot call functions of Elixir or Erlang yet; \
-                 this one can be kept and given back",
-            ))
+            py: Python<'py>,
+            args: &Bound<'py, PyTuple>,
+            kwargs: Option<&Bound<'py, PyDict>>,
+        ) -> PyResult<Bound<'py, PyAny>> {
+            callback::call(py, Target::Function(self.0.get()), args, kwargs)
         }
     }
 );
+opaque!(
+    /// Any term, for what was raised on the other side and may come back to it.
+    AnyTerm,
+    "_Term",
+    {}
+);
+
+/// A term as an object that only we can look into.
+pub fn keep<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(Bound::new(py, AnyTerm(Kept::new(term)))?.into_any())
+}
+
+/// The term of such an object.
+pub fn kept<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
+    let term = object.cast_exact::<AnyTerm>().ok()?;
+    Some(term.get().0.get().in_env(env))
+}
 
 /// Puts the classes into the `erlang` package.
 pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {

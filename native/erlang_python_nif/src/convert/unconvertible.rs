@@ -1,6 +1,7 @@
 //! Values that cannot cross, and where in the whole they are.
 
 use pyo3::PyErr;
+use pyo3::exceptions::PyTypeError;
 use std::fmt::Write;
 
 /// Why a conversion ended early.
@@ -24,6 +25,18 @@ impl From<PyErr> for Failure {
 }
 
 impl Failure {
+    /// The exception that tells Python of it.
+    pub fn into_python(self, what: &str) -> PyErr {
+        match self {
+            Failure::Python(error) => error,
+            Failure::Value(value) => {
+                let path = value.path();
+                let at = if path.is_empty() { "" } else { ", at " };
+                PyTypeError::new_err(format!("this {what}: {}{at}{path}", value.reason))
+            }
+        }
+    }
+
     /// The same failure, seen from one level further out.
     pub fn inside(mut self, step: impl FnOnce() -> Step) -> Self {
         if let Failure::Value(value) = &mut self {

@@ -25,6 +25,8 @@ pub struct Helpers {
     pub iterate: Py<PyAny>,
     /// Ends a generator early
     pub close_iterator: Py<PyAny>,
+    /// `erlang.Error`
+    pub error: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -63,7 +65,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
     spec.getattr("loader")?
         .call_method1("exec_module", (&package,))?;
 
-    crate::convert::add_to(package.cast::<PyModule>()?)?;
+    crate::package::add_to(package.cast::<PyModule>()?)?;
     py.import("erlang._bootstrap")?
         .call_method1("prepare", (stack_size,))?;
     let bootstrap = py.import("erlang._bootstrap")?;
@@ -85,6 +87,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
         iterate: streams.getattr("iterate")?.unbind(),
         close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
+        error: package.getattr("Error")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }

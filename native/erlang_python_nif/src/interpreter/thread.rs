@@ -107,6 +107,22 @@ impl PythonThread {
         }
     }
 
+    /// The request whose code the thread is in.
+    pub fn innermost(&self) -> Option<Arc<Request>> {
+        self.lock().last().cloned()
+    }
+
+    /// Takes the place of an interrupt that has struck or is about to: the caller raises one itself.
+    pub fn pre_empt(&self, _py: Python<'_>, request: &Request) {
+        let _running = self.lock();
+        if request.was_interrupted() {
+            // SAFETY: as in `end`.
+            unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut()) };
+        } else {
+            request.skip_interrupt();
+        }
+    }
+
     /// Raises `exception` in the thread if it is at `request`, and nowhere deeper. The lock is the
     /// one that `end` takes, so the request cannot end meanwhile.
     pub fn interrupt(
@@ -116,7 +132,7 @@ impl PythonThread {
     ) -> bool {
         let running = self.lock();
         let innermost = running.last().is_some_and(|r| Arc::ptr_eq(r, request));
-        if innermost {
+        if innermost && !request.interrupt_is_skipped() {
             request.mark_interrupted();
             // SAFETY: the GIL is held (`exception` is bound to it), and the exception is a class.
             unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, exception.as_ptr()) };

@@ -3,6 +3,7 @@
 //! They decode their arguments, then enqueue or run. Those that may wait for the GIL or for a
 //! thread run on dirty I/O schedulers, all others return within microseconds.
 
+mod callback;
 mod floor;
 mod pool;
 mod request;

@@ -1,0 +1,134 @@
+defmodule Python.Callback do
+  @moduledoc false
+
+  # Runs what Python calls: functions that were passed to it and functions that were registered. Each
+  # call gets a process of its own; this one only starts them, so that none holds up another.
+
+  use GenServer
+
+  alias Python.{Error, Struct}
+
+  @table __MODULE__
+
+  # Where a process that runs a callback keeps it, for requests of its own (Python.Request).
+  @key {__MODULE__, :running}
+
+  def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  ## Registered functions
+
+  @doc "Makes a function known to Python by a name. `list`: it takes its arguments as one list."
+  @spec register(String.t(), fun | {module, atom}, boolean) :: :ok
+  def register(name, function, list) do
+    :ets.insert(@table, {name, function, list})
+    :erlang_python.callback_register(name)
+    :ok
+  end
+
+  @spec unregister(String.t()) :: :ok
+  def unregister(name) do
+    :ets.delete(@table, name)
+    :erlang_python.callback_unregister(name)
+    :ok
+  end
+
+  @doc "The callback that the calling process runs, or nil."
+  @spec running() :: reference | nil
+  def running, do: Process.get(@key)
+
+  ## The process
+
+  @impl true
+  def init(nil) do
+    :ets.new(@table, [:named_table, :public, read_concurrency: true])
+    with {:ok, _} <- Python.Runtime.status(), do: :erlang_python.callback_serve()
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_info({:callback, handle, target, args, kwargs, caller}, state) do
+    spawn(fn -> run(handle, target, args, kwargs, caller) end)
+    {:noreply, state}
+  end
+
+  def handle_info({:forward, pid, message}, state) do
+    send(pid, message)
+    {:noreply, state}
+  end
+
+  def handle_info({:log, level, text, meta}, state) do
+    :logger.log(String.to_existing_atom(level), text, %{domain: [:python], python: meta})
+    {:noreply, state}
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  ## The process of one call
+
+  defp run(handle, target, args, kwargs, caller) do
+    :erlang_python.callback_accept(handle)
+    Process.put(@key, handle)
+    if caller, do: inherit(caller)
+
+    answer =
+      try do
+        {function, args} = function(target, args, kwargs)
+        {:ok, Struct.encode(apply_to(function, args))}
+      catch
+        kind, reason -> {:error, raised(kind, reason, __STACKTRACE__)}
+      end
+
+    :erlang_python.callback_answer(handle, answer)
+  end
+
+  # As a task does: what it prints goes where its caller prints, and test tools find the caller.
+  defp inherit(caller) do
+    Process.put(:"$callers", [caller])
+
+    case Process.info(caller, :group_leader) do
+      {:group_leader, leader} -> Process.group_leader(self(), leader)
+      nil -> :ok
+    end
+  end
+
+  defp function(name, args, kwargs) when is_binary(name) do
+    case :ets.lookup(@table, name) do
+      [{_, function, true}] -> {function, [with_kwargs(args, kwargs)]}
+      [{_, function, false}] -> {function, with_kwargs(args, kwargs)}
+      [] -> raise ArgumentError, "no function is registered as #{inspect(name)}"
+    end
+  end
+
+  defp function(function, args, kwargs), do: {function, with_kwargs(args, kwargs)}
+
+  defp with_kwargs(args, kwargs) when kwargs == %{}, do: args
+  defp with_kwargs(args, kwargs), do: args ++ [kwargs]
+
+  defp apply_to(function, args) when is_function(function, length(args)),
+    do: apply(function, args)
+
+  defp apply_to(function, args) when is_function(function) do
+    {:arity, arity} = Function.info(function, :arity)
+
+    raise ArgumentError,
+          "the function takes #{arity} arguments and was given #{length(args)} " <>
+            "(keyword arguments are one, a map, after the others)"
+  end
+
+  defp apply_to({module, function}, args), do: apply(module, function, args)
+
+  defp raised(kind, reason, stacktrace) do
+    reason = if kind == :error, do: Exception.normalize(:error, reason, stacktrace), else: reason
+    {type, text} = text(reason)
+
+    {Atom.to_string(kind), type, text, Exception.format_stacktrace(stacktrace), {kind, reason}}
+  end
+
+  # An exception of Python's that came through here says what it is itself.
+  defp text(%Error{} = error), do: {error.type, error.message}
+
+  defp text(%module{} = error) when is_exception(error),
+    do: {inspect(module), Exception.message(error)}
+
+  defp text(reason), do: {"", inspect(reason)}
+end

@@ -1,0 +1,330 @@
+//! Python calls Elixir.
+//!
+//! A call of a function of the other side sends the function and its arguments to a process of
+//! Elixir's (`Python.Callback`), which runs it in a process of its own, and waits for the answer
+//! without the GIL. The wait ends with the answer, with the death of that process, or when nobody
+//! waits for the request any more that the Python code is part of.
+//!
+//! While it waits, the thread runs requests that come from its own callback, on its own stack: so
+//! the nesting of Elixir and Python costs stack and no workers. A request that comes by way of
+//! another process, such as a GenServer that the callback asks, waits in the pool's queue like any
+//! other; if all workers wait for callbacks, the pool gets one more for as long as that lasts
+//! (`Pool::help`). Serving the queue here instead could run code that waits for a lock which the
+//! waiting Python code below holds.
+
+use crate::atoms;
+use crate::convert::{Decoder, Encoder, Failure};
+use crate::interpreter::python;
+use crate::pool::Pool;
+use crate::request::Request;
+use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::worker::{self, Running};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a wait goes on, at most, before it is looked whether anybody still needs it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The process of `Python.Callback`.
+static SERVER: Mutex<Option<LocalPid>> = Mutex::new(None);
+
+pub fn set_server(pid: LocalPid) {
+    *SERVER.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+}
+
+/// The process that runs callbacks and writes logs.
+pub fn server() -> PyResult<LocalPid> {
+    let server = *SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    server.ok_or_else(|| PyRuntimeError::new_err("the application erlang_python is not running"))
+}
+
+/// A call into Elixir that Python waits for.
+pub struct Callback {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// The pool that the waiting request runs on, if it is one that waits.
+    pool: Option<Arc<Pool>>,
+}
+
+#[derive(Default)]
+struct State {
+    answer: Option<(TermEnv, SavedTerm)>,
+    /// Requests from the callback, to be run by the thread that waits.
+    nested: VecDeque<Arc<Request>>,
+    /// The process ended without an answer.
+    down: bool,
+    /// Nobody waits any more.
+    over: bool,
+}
+
+/// What the process that runs the function holds. When that ends, or nobody is left to answer,
+/// Python does not wait any longer.
+pub struct CallbackHandle(pub Arc<Callback>);
+
+#[rustler::resource_impl]
+impl Resource for CallbackHandle {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.0.down();
+    }
+}
+
+impl Drop for CallbackHandle {
+    fn drop(&mut self) {
+        self.0.down();
+    }
+}
+
+impl Callback {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Held for a few moves.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn down(&self) {
+        self.lock().down = true;
+        self.changed.notify_one();
+    }
+
+    /// `{:ok, value}` or `{:error, {kind, type, reason, stacktrace, original}}`. False if nobody
+    /// waits any more, or it was answered before.
+    pub fn answer(&self, term: Term<'_>) -> bool {
+        let env = TermEnv::new();
+        let saved = env.copy(term);
+        let mut state = self.lock();
+        if state.over || state.answer.is_some() {
+            return false;
+        }
+        state.answer = Some((env, saved));
+        drop(state);
+        self.changed.notify_one();
+        true
+    }
+
+    /// Hands a request from the callback to the thread that waits. Gives it back if it is for
+    /// another pool or nobody waits.
+    pub fn nest(&self, request: Arc<Request>) -> Result<(), Arc<Request>> {
+        let same = self
+            .pool
+            .as_ref()
+            .is_some_and(|pool| Arc::ptr_eq(pool, &request.pool));
+        let mut state = self.lock();
+        if !same || state.over || state.answer.is_some() {
+            return Err(request);
+        }
+        request.set_nested(true);
+        state.nested.push_back(request);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn wait(&self, request: Option<&Arc<Request>>) -> Event {
+        let mut state = self.lock();
+        loop {
+            if let Some(nested) = state.nested.pop_front() {
+                return Event::Nested(nested);
+            }
+            if let Some((env, answer)) = state.answer.take() {
+                return Event::Answer(env, answer);
+            }
+            if state.down {
+                return Event::Down;
+            }
+            if request.is_some_and(|request| request.is_given_up()) {
+                return Event::GivenUp;
+            }
+            // A context is its one thread: what waits for it can be run by nobody else.
+            if let Some(pool) = &self.pool
+                && pool.namespace.is_some()
+                && let Some(request) = pool.take_waiting()
+            {
+                return Event::Claimed(request);
+            }
+            state = self
+                .changed
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// The end of the wait. Requests that came too late go back to the queue.
+    fn close(&self, sender: Sender) {
+        let mut state = self.lock();
+        state.over = true;
+        let late = std::mem::take(&mut state.nested);
+        drop(state);
+        for request in late {
+            request.set_nested(false);
+            let pool = Arc::clone(&request.pool);
+            pool.submit_anyway(request, sender);
+        }
+    }
+}
+
+enum Event {
+    Answer(TermEnv, SavedTerm),
+    Nested(Arc<Request>),
+    /// A request from the queue, running already.
+    Claimed(Arc<Request>),
+    Down,
+    GivenUp,
+}
+
+/// What is called: a function, or the name of a registered one.
+pub enum Target<'a> {
+    Function(Term<'a>),
+    Name(&'a str),
+}
+
+/// Calls a function of the other side and waits for what it gives.
+pub fn call<'py>(
+    py: Python<'py>,
+    target: Target<'_>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let server = server()?;
+    let running = worker::running();
+    let sender = match &running {
+        Some(running) => running.sender,
+        None => Sender::own_thread()
+            .ok_or_else(|| PyRuntimeError::new_err("this thread cannot call Elixir"))?,
+    };
+    let request = running.as_ref().and_then(Running::request);
+    let callback = Arc::new(Callback {
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        pool: running.as_ref().map(|running| Arc::clone(&running.pool)),
+    });
+
+    let mut message = TermEnv::new();
+    let sent = {
+        let env = message.env();
+        let args = to_term(py, env, &args.to_list())?;
+        let kwargs = match kwargs {
+            Some(kwargs) => to_term(py, env, kwargs)?,
+            None => Term::map_new(env),
+        };
+        let target = match target {
+            Target::Function(function) => function.in_env(env),
+            Target::Name(name) => name.encode(env),
+        };
+        let caller = request.as_ref().and_then(|request| request.caller());
+        let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
+        let term = (atoms::callback(), handle, target, args, kwargs, caller).encode(env);
+        SavedTerm::save(term)
+    };
+    if !message.send(sender, &server, |env| sent.load(env)) {
+        return Err(PyRuntimeError::new_err(
+            "the application erlang_python is not running",
+        ));
+    }
+
+    let blocked = running.as_ref().map(|running| running.pool.block());
+    let result = wait(py, &callback, request.as_ref(), running.as_ref());
+    drop(blocked);
+    callback.close(sender);
+    result
+}
+
+fn to_term<'a>(py: Python<'_>, env: Env<'a>, object: &Bound<'_, PyAny>) -> PyResult<Term<'a>> {
+    // `object` and the decoder must agree on a lifetime of the GIL; both are this call's.
+    let mut decoder = Decoder::new(object.py(), env, false);
+    let _ = py;
+    decoder
+        .value(object)
+        .map_err(|failure| failure.into_python("cannot be given to Elixir"))
+}
+
+fn wait<'py>(
+    py: Python<'py>,
+    callback: &Arc<Callback>,
+    request: Option<&Arc<Request>>,
+    running: Option<&Running>,
+) -> PyResult<Bound<'py, PyAny>> {
+    loop {
+        match py.detach(|| callback.wait(request)) {
+            Event::Answer(env, answer) => return value(py, env.term(answer)),
+            Event::Nested(request) => {
+                if let Some(running) = running {
+                    running.run_nested(py, &request, true);
+                }
+            }
+            Event::Claimed(request) => {
+                if let Some(running) = running {
+                    running.run_nested(py, &request, false);
+                }
+            }
+            Event::Down => {
+                return Err(error(
+                    py,
+                    "exit",
+                    "",
+                    "the process that ran the function was killed",
+                    "",
+                    None,
+                ));
+            }
+            Event::GivenUp => {
+                if let (Some(running), Some(request)) = (running, request) {
+                    running.thread.pre_empt(py, request);
+                }
+                let interrupt = python::helpers().map(|helpers| helpers.interrupt.bind(py));
+                return Err(match interrupt {
+                    Some(class) => PyErr::from_value(class.call0()?),
+                    None => PyRuntimeError::new_err("given up"),
+                });
+            }
+        }
+    }
+}
+
+/// The value of an answer, or the exception that it stands for.
+fn value<'py>(py: Python<'py>, answer: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok((tag, value)) = answer.decode::<(rustler::Atom, Term)>() {
+        if tag == atoms::ok() {
+            return Encoder::new(py)
+                .value(value)
+                .map_err(|failure: Failure| failure.into_python("came back from Elixir and"));
+        }
+        if let Ok((kind, class, reason, stacktrace, original)) =
+            value.decode::<(&str, &str, &str, &str, Term)>()
+        {
+            return Err(error(py, kind, class, reason, stacktrace, Some(original)));
+        }
+    }
+    Err(PyRuntimeError::new_err(
+        "Elixir gave an answer that makes no sense",
+    ))
+}
+
+fn error(
+    py: Python<'_>,
+    kind: &str,
+    class: &str,
+    reason: &str,
+    stacktrace: &str,
+    original: Option<Term<'_>>,
+) -> PyErr {
+    let make = || {
+        let helpers = python::helpers()
+            .ok_or_else(|| PyRuntimeError::new_err("the interpreter has not started"))?;
+        let error = helpers
+            .error
+            .bind(py)
+            .call1((kind, reason, stacktrace, class))?;
+        if let Some(original) = original {
+            error.setattr("_original", crate::convert::keep(py, original)?)?;
+        }
+        Ok(PyErr::from_value(error))
+    };
+    make().unwrap_or_else(|error: PyErr| error)
+}

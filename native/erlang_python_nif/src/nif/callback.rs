@@ -1,0 +1,73 @@
+//! `callback_*`: functions of Elixir that Python calls.
+
+use crate::atoms;
+use crate::callback::{self, CallbackHandle};
+use crate::package;
+use crate::pool::Submitted;
+use crate::request::{Flags, Request, Ticket};
+use crate::term_env::Sender;
+use crate::worker::PoolHandle;
+use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use std::sync::Arc;
+
+/// The calling process is the one that callbacks are sent to.
+#[rustler::nif]
+fn callback_serve(env: Env<'_>) -> Atom {
+    callback::set_server(env.pid());
+    atoms::ok()
+}
+
+#[rustler::nif]
+fn callback_register(name: &str) -> Atom {
+    package::register(name);
+    atoms::ok()
+}
+
+#[rustler::nif]
+fn callback_unregister(name: &str) -> Atom {
+    package::unregister(name);
+    atoms::ok()
+}
+
+/// The calling process will answer: should it end before, Python is told.
+#[rustler::nif]
+fn callback_accept(env: Env<'_>, callback: ResourceArc<CallbackHandle>) -> Atom {
+    // The calling process is alive, so it can be watched.
+    let _ = env.monitor(&callback, &env.pid());
+    atoms::ok()
+}
+
+/// Answers. False if nobody waits any more.
+#[rustler::nif]
+fn callback_answer<'a>(callback: ResourceArc<CallbackHandle>, answer: Term<'a>) -> bool {
+    callback.0.answer(answer)
+}
+
+/// As `request_submit`, for a request of the process that runs the callback: the thread that waits
+/// for it runs the request, if it is for the same pool.
+#[rustler::nif]
+fn callback_submit<'a>(
+    env: Env<'a>,
+    callback: ResourceArc<CallbackHandle>,
+    pool: ResourceArc<PoolHandle>,
+    reference: Term<'a>,
+    flags: u32,
+    operation: Term<'a>,
+) -> Term<'a> {
+    let request = Request::new(
+        env.pid(),
+        Flags::new(flags),
+        Arc::clone(&pool.0),
+        reference,
+        operation,
+    );
+    let submitted = match callback.0.nest(Arc::clone(&request)) {
+        Ok(()) => Submitted::Queued,
+        Err(request) => pool.0.submit(request, Sender::scheduler(env)),
+    };
+    match submitted {
+        Submitted::Queued => ResourceArc::new(Ticket(request)).encode(env),
+        Submitted::Overloaded => atoms::overloaded().to_term(env),
+        Submitted::Closed => atoms::closed().to_term(env),
+    }
+}

@@ -1,0 +1,191 @@
+//! The native functions of the Python package `erlang`.
+
+use crate::atoms;
+use crate::callback::{self, Target};
+use crate::convert::{self, Decoder};
+use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::worker;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule, PyTuple};
+use rustler::{Encoder as _, Env, LocalPid, Term};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+/// The names of the registered functions. What they stand for is known to `Python.Callback`.
+static REGISTERED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+pub fn register(name: &str) {
+    let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    names.get_or_insert_default().insert(name.into());
+}
+
+pub fn unregister(name: &str) {
+    let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    names.get_or_insert_default().remove(name);
+}
+
+/// Puts classes and functions into the package.
+pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
+    convert::add_to(package)?;
+    package.add_function(wrap_pyfunction!(call, package)?)?;
+    package.add_function(wrap_pyfunction!(is_registered, package)?)?;
+    package.add_function(wrap_pyfunction!(send, package)?)?;
+    package.add_function(wrap_pyfunction!(whereis, package)?)?;
+    package.add_function(wrap_pyfunction!(caller, package)?)?;
+    package.add_function(wrap_pyfunction!(log, package)?)
+}
+
+/// Calls a registered function of Elixir or Erlang and returns what it returns.
+#[pyfunction]
+#[pyo3(signature = (name, /, *args, **kwargs))]
+fn call<'py>(
+    py: Python<'py>,
+    name: &str,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    callback::call(py, Target::Name(name), args, kwargs)
+}
+
+#[pyfunction]
+#[pyo3(name = "_is_registered")]
+fn is_registered(name: &str) -> bool {
+    let names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    names.as_ref().is_some_and(|names| names.contains(name))
+}
+
+/// Sends a message to a process, given by its pid or its registered name.
+#[pyfunction]
+#[pyo3(signature = (to, message, /))]
+fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+    let sender = sender()?;
+    let mut own = TermEnv::new();
+    let (pid, message) = {
+        let env = own.env();
+        let mut decoder = Decoder::new(py, env, false);
+        let message = decoder
+            .value(message)
+            .map_err(|failure| failure.into_python("cannot be sent"))?;
+        let to = if let Ok(name) = to.extract::<String>() {
+            find(env, &name)
+                .ok_or_else(|| {
+                    PyValueError::new_err(format!("no process is registered as {name:?}"))
+                })?
+                .encode(env)
+        } else {
+            decoder
+                .value(to)
+                .map_err(|failure| failure.into_python("is not a pid"))?
+        };
+        match to.decode::<LocalPid>() {
+            Ok(pid) => (pid, message),
+            Err(_) if to.is_pid() => {
+                // On another node: only a process can send there.
+                let server = callback::server()?;
+                (server, (atoms::forward(), to, message).encode(env))
+            }
+            Err(_) => {
+                return Err(PyTypeError::new_err(
+                    "messages go to an erlang.Pid or the name of a registered process",
+                ));
+            }
+        }
+    };
+    let message = SavedTerm::save(message);
+    // As in Elixir, nobody is told that the process does not exist.
+    own.send(sender, &pid, |env| message.load(env));
+    Ok(())
+}
+
+/// The pid of the process that is registered by a name, or None.
+#[pyfunction]
+fn whereis<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let own = TermEnv::new();
+    let env = own.env();
+    match find(env, name) {
+        Some(pid) => convert::Encoder::new(py)
+            .value(pid.encode(env))
+            .map(Some)
+            .map_err(|failure| failure.into_python("cannot be found")),
+        None => Ok(None),
+    }
+}
+
+fn find(env: Env<'_>, name: &str) -> Option<LocalPid> {
+    // Python's text never becomes an atom: a name that is none yet is nobody's.
+    let atom = rustler::Atom::existing_from_utf8_bytes(env, name.as_bytes()).ok()?;
+    let mut pid = std::mem::MaybeUninit::uninit();
+    let sender = sender().ok()?;
+    // SAFETY: the environment of the running NIF, or null on threads of our own, as it is wanted;
+    // the pid is written on success.
+    unsafe {
+        let found = rustler::sys::enif_whereis_pid(
+            sender.as_c_arg(),
+            atom.to_term(env).as_c_arg(),
+            pid.as_mut_ptr(),
+        );
+        (found != 0).then(|| LocalPid::from_c_arg(pid.assume_init()))
+    }
+}
+
+/// The process that made the call which this code is part of.
+#[pyfunction]
+#[pyo3(name = "self")]
+fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let pid = worker::running()
+        .and_then(|running| running.request())
+        .and_then(|request| request.caller())
+        .ok_or_else(|| {
+            PyRuntimeError::new_err("this thread runs no call of a process; Python started it")
+        })?;
+    let own = TermEnv::new();
+    let env = own.env();
+    convert::Encoder::new(py)
+        .value(pid.encode(env))
+        .map_err(|failure| failure.into_python("cannot be given"))
+}
+
+/// Writes to the log of the other side.
+#[pyfunction]
+#[pyo3(signature = (level, text, /, **meta))]
+fn log(py: Python<'_>, level: &str, text: &str, meta: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    const LEVELS: [&str; 8] = [
+        "debug",
+        "info",
+        "notice",
+        "warning",
+        "error",
+        "critical",
+        "alert",
+        "emergency",
+    ];
+    if !LEVELS.contains(&level) {
+        return Err(PyValueError::new_err(format!(
+            "{level:?} is no level; the levels are {}",
+            LEVELS.join(", ")
+        )));
+    }
+    let server = callback::server()?;
+    let sender = sender()?;
+    let mut own = TermEnv::new();
+    let message = {
+        let env = own.env();
+        let meta = match meta {
+            Some(meta) => Decoder::new(py, env, false)
+                .value(meta)
+                .map_err(|failure| failure.into_python("cannot be logged"))?,
+            None => Term::map_new(env),
+        };
+        SavedTerm::save((atoms::log(), level, text, meta).encode(env))
+    };
+    own.send(sender, &server, |env| message.load(env));
+    Ok(())
+}
+
+fn sender() -> PyResult<Sender> {
+    worker::running()
+        .map(|running| running.sender)
+        .or_else(Sender::own_thread)
+        .ok_or_else(|| PyRuntimeError::new_err("this thread cannot send messages"))
+}
