@@ -173,7 +173,12 @@ defmodule Python.Pool do
   # From the watchdog: the worker is held up by a request that was cancelled, and takes no more.
   @impl true
   def handle_info({:worker_stuck, id}, state) do
-    {:noreply, state |> forget(id) |> start_worker()}
+    # It may have come back in the meantime and ended, and been replaced for that.
+    if id in state.workers do
+      {:noreply, state |> forget(id) |> start_worker()}
+    else
+      {:noreply, state}
+    end
   end
 
   def handle_info({:EXIT, pid, _reason}, state) when is_map_key(state.processes, pid) do
