@@ -57,12 +57,8 @@ defmodule Python.TestCase do
 
   @doc "Starts a pool for this test. Returns its name."
   def start_pool(options \\ []) do
-    name = Keyword.get(options, :name, String.to_atom(unique("Elixir.TestPool")))
-
-    start_supervised!(
-      {Python.Pool, [{:size, 1} | Keyword.delete(options, :name)] ++ [name: name]}
-    )
-
+    {name, options} = Keyword.pop(options, :name, String.to_atom(unique("Elixir.TestPool")))
+    start_supervised!({Python.Pool, Keyword.merge([size: 1, name: name], options)})
     name
   end
 
@@ -108,6 +104,14 @@ defmodule Python.TestCase do
 
   @doc "The messages that the calling process has not read."
   def messages do
+    # What has come lies outside of what the process sees of itself, until it receives something.
+    marker = make_ref()
+    send(self(), marker)
+
+    receive do
+      ^marker -> :ok
+    end
+
     {:messages, messages} = Process.info(self(), :messages)
     messages
   end
