@@ -8,10 +8,6 @@ defmodule Python.MixProject do
       app: :erlang_python,
       version: @version,
       elixir: "~> 1.14",
-      # Only says that :elixir is not to be added to the applications by itself, see below.
-      language: :erlang,
-      # Which otherwise comes with that. The Mix tasks run where Mix is.
-      xref: [exclude: [Mix, Mix.Project, Mix.Task, Mix.Task.Compiler]],
       description: "Call Python from Elixir and Erlang: CPython embedded in the BEAM.",
       start_permanent: Mix.env() == :prod,
       compilers: Mix.compilers() ++ native_compilers(),
@@ -29,7 +25,8 @@ defmodule Python.MixProject do
       # Started before this one where they are started at all, but not demanded: from an Erlang
       # shell, application:start(erlang_python) works by itself. Their code is needed, their
       # processes are not.
-      extra_applications: [elixir: :optional, logger: :optional]
+      applications: [:kernel, :stdlib, :elixir, :logger],
+      optional_applications: [:elixir, :logger]
     ]
   end
 

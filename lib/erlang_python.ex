@@ -20,9 +20,7 @@ defmodule :erlang_python do
   end
 
   # nif/runtime.rs
-  def runtime_start(_program, _package, _stack_size, _set_version, _decimal, _owner),
-    do: not_loaded()
-
+  def runtime_start(_config, _owner), do: not_loaded()
   def runtime_started, do: not_loaded()
   def runtime_pending_releases, do: not_loaded()
   def runtime_nif_version, do: not_loaded()
@@ -30,6 +28,7 @@ defmodule :erlang_python do
   # nif/pool.rs
   def pool_new(_max_queue, _own_namespace), do: not_loaded()
   def pool_close(_pool), do: not_loaded()
+  def pool_send(_pool, _message), do: not_loaded()
   def pool_stats(_pool), do: not_loaded()
 
   # nif/worker.rs
@@ -39,7 +38,8 @@ defmodule :erlang_python do
   def worker_drain(_worker), do: not_loaded()
 
   # nif/request.rs
-  def request_submit(_pool, _reference, _flags, _operation), do: not_loaded()
+  def request_submit(_pool, _reference, _flags, _operation, _leader), do: not_loaded()
+  def request_send(_ticket, _message), do: not_loaded()
   def request_watch(_ticket, _owner), do: not_loaded()
   def request_limit(_ticket, _timeout), do: not_loaded()
   def request_claim(_ticket), do: not_loaded()
@@ -52,7 +52,9 @@ defmodule :erlang_python do
   def callback_unregister(_name), do: not_loaded()
   def callback_accept(_callback), do: not_loaded()
   def callback_answer(_callback, _answer), do: not_loaded()
-  def callback_submit(_callback, _pool, _reference, _flags, _operation), do: not_loaded()
+
+  def callback_submit(_callback, _pool, _reference, _flags, _operation, _leader),
+    do: not_loaded()
 
   # nif/stream.rs
   def stream_demand(_stream, _reference), do: not_loaded()

@@ -52,7 +52,7 @@ defmodule Python do
     * `Python.NotStartedError` - there is no interpreter; says what to do.
   """
 
-  import Kernel, except: [apply: 3]
+  import Kernel, except: [apply: 3, send: 2]
 
   alias Python.{Async, Object, Operation, Options, Request, Runtime}
 
@@ -622,6 +622,25 @@ defmodule Python do
     raise ArgumentError,
           "what is registered is a function or {module, function}, not #{inspect(other)}"
   end
+
+  @doc """
+  Sends a message to Python code that runs: to a context, or to a call that was started with
+  `call_async/4`.
+
+  The code gets it from `erlang.receive(timeout=seconds)`. A context keeps messages that nobody has
+  received for its later calls.
+
+  ## Examples
+
+      iex> {:ok, context} = Python.Context.start_link(init: "import erlang")
+      iex> Python.send(context, %{"n" => 1})
+      :ok
+      iex> Python.eval("erlang.receive(timeout=5)", context: context)
+      {:ok, %{"n" => 1}}
+  """
+  @spec send(Python.Context.t() | pid | atom | Async.t(), term) :: :ok
+  def send(%Async{} = async, message), do: Request.send(async, Python.Struct.encode(message))
+  def send(context, message), do: Python.Context.send(context, Python.Struct.encode(message))
 
   @doc """
   What is known about the interpreter that runs.

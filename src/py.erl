@@ -21,6 +21,15 @@
 -export([stream_eval/1, stream_eval/2]).
 -export([version/0]).
 -export([info/0]).
+-export([cast/3, cast/4]).
+-export([register_function/2]).
+-export([register_function/3]).
+-export([unregister_function/1]).
+-export([getattr/2]).
+-export([call_method/3]).
+-export([to_term/1]).
+-export([memory_stats/0]).
+-export([gc/0]).
 
 -export_type([limit/0, named/0, reason/0, result/0, text/0]).
 
@@ -141,3 +150,62 @@ version() ->
 -spec info() -> {ok, map()} | {error, reason()}.
 info() ->
     'Elixir.Python.Erlang':info().
+
+?DOC("Starts a call whose result nobody wants.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>]).\n\nUnlike a call it does not end with the calling process. Its errors are lost.").
+-spec cast(Module :: text(), Function :: text(), Args :: [term()]) -> ok.
+cast(Module, Function, Args) ->
+    'Elixir.Python.Erlang':cast(Module, Function, Args).
+
+?DOC("See `cast/3`.").
+-spec cast(Module :: text(),
+           Function :: text(),
+           Args :: [term()],
+           Kwargs :: named()) ->
+              ok.
+cast(Module, Function, Args, Kwargs) ->
+    'Elixir.Python.Erlang':cast(Module, Function, Args, Kwargs).
+
+?DOC("Makes a function known to Python as `erlang.Name`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.").
+-spec register_function(Name :: text(), fun()) -> ok.
+register_function(Name, Fun) ->
+    'Elixir.Python.Erlang':register_function(Name, Fun).
+
+?DOC("Makes the function `Module:Function` known to Python as `erlang.Name`. It gets the list of the\narguments.").
+-spec register_function(Name :: text(), module(), Function :: atom()) ->
+                           ok.
+register_function(Name, Module, Function) ->
+    'Elixir.Python.Erlang':register_function(Name, Module, Function).
+
+?DOC("Makes a registered function unknown again.").
+-spec unregister_function(Name :: text()) -> ok.
+unregister_function(Name) ->
+    'Elixir.Python.Erlang':unregister_function(Name).
+
+?DOC("An attribute of an object.\n\n    {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<\"/a/b.txt\">>]),\n    {ok, <<\".txt\">>} = py:getattr(Path, suffix).").
+-spec getattr(Object :: 'Elixir.Python.Object':t(), Name :: text()) ->
+                 result().
+getattr(Object, Name) ->
+    'Elixir.Python.Erlang':getattr(Object, Name).
+
+?DOC("Calls a method of an object.\n\n    {ok, Counter} = py:eval(\"__import__('itertools').count(5)\"),\n    {ok, 5} = py:call_method(Counter, '__next__', []).").
+-spec call_method(Object :: 'Elixir.Python.Object':t(),
+                  Method :: text(),
+                  Args :: [term()]) ->
+                     result().
+call_method(Object, Method, Args) ->
+    'Elixir.Python.Erlang':call_method(Object, Method, Args).
+
+?DOC("Converts an object now. What has no counterpart is an object again.").
+-spec to_term(Object :: 'Elixir.Python.Object':t()) -> result().
+to_term(Object) ->
+    'Elixir.Python.Erlang':to_term(Object).
+
+?DOC("What Python's memory is used for: a map with `allocated_blocks`, `gc_counts` (objects allocated\nsince the last collection, by generation) and `pending_releases` (handles that the BEAM has\ncollected and Python has not given up yet).").
+-spec memory_stats() -> {ok, map()} | {error, reason()}.
+memory_stats() ->
+    'Elixir.Python.Erlang':memory_stats().
+
+?DOC("Runs Python's garbage collector. Returns how many objects it found unreachable.").
+-spec gc() -> {ok, non_neg_integer()} | {error, reason()}.
+gc() ->
+    'Elixir.Python.Erlang':gc().

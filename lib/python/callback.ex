@@ -57,11 +57,25 @@ defmodule Python.Callback do
   end
 
   def handle_info({:log, level, text, meta}, state) do
-    :logger.log(String.to_existing_atom(level), text, %{domain: [:python], python: meta})
+    :logger.log(String.to_existing_atom(level), text, metadata(meta))
     {:noreply, state}
   end
 
   def handle_info(_message, state), do: {:noreply, state}
+
+  # What the log knows by a name of its own, and the rest as it came: its keys are text, which must
+  # not become atoms.
+  defp metadata(meta) do
+    {known, others} = Map.split(meta, ["file", "line", "function", "logger"])
+
+    Enum.reduce(known, %{python: others}, fn
+      {"file", file}, all when is_binary(file) -> Map.put(all, :file, String.to_charlist(file))
+      {"line", line}, all when is_integer(line) -> Map.put(all, :line, line)
+      {"function", name}, all -> Map.put(all, :python_function, name)
+      {"logger", name}, all -> Map.put(all, :python_logger, name)
+      {_, _}, all -> all
+    end)
+  end
 
   ## The process of one call
 
@@ -91,6 +105,15 @@ defmodule Python.Callback do
     end
   end
 
+  # What Python prints and reads, see native/erlang_python_nif/src/output.rs.
+  defp function({:device, :stdout, leader}, [text], _),
+    do: {&IO.write(leader || device(), &1), [text]}
+
+  defp function({:device, :stderr, _}, [text], _), do: {&IO.write(:standard_error, &1), [text]}
+
+  defp function({:device, :stdin, leader}, [], _),
+    do: {fn -> read_line(leader || device()) end, []}
+
   defp function(name, args, kwargs) when is_binary(name) do
     case :ets.lookup(@table, name) do
       [{_, function, true}] -> {function, [with_kwargs(args, kwargs)]}
@@ -100,6 +123,17 @@ defmodule Python.Callback do
   end
 
   defp function(function, args, kwargs), do: {function, with_kwargs(args, kwargs)}
+
+  # For threads that Python started, which belong to no process.
+  defp device, do: :user
+
+  defp read_line(leader) do
+    case IO.gets(leader, "") do
+      line when is_binary(line) -> line
+      line when is_list(line) -> List.to_string(line)
+      _ -> ""
+    end
+  end
 
   defp with_kwargs(args, kwargs) when kwargs == %{}, do: args
   defp with_kwargs(args, kwargs), do: args ++ [kwargs]

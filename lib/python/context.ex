@@ -112,6 +112,17 @@ defmodule Python.Context do
   end
 
   @doc false
+  @spec send(t | pid | atom, term) :: :ok
+  def send(%__MODULE__{native: native}, message), do: :erlang_python.pool_send(native, message)
+
+  def send(pid_or_name, message) do
+    case lookup(pid_or_name, :infinity) do
+      {:error, error} -> raise error
+      {native, _timeout} -> :erlang_python.pool_send(native, message)
+    end
+  end
+
+  @doc false
   # A context that still executes its :init answers when that is done.
   @spec lookup(pid | atom, timeout) :: Python.Pool.lookup() | {:error, Exception.t()}
   def lookup(pid_or_name, wait) do

@@ -166,6 +166,126 @@ defmodule Python.Erlang do
     error in NotStartedError -> {:error, reason(error)}
   end
 
+  @doc """
+  Starts a call whose result nobody wants.
+
+      ok = py:cast(shutil, rmtree, [<<"/tmp/scratch">>]).
+
+  Unlike a call it does not end with the calling process. Its errors are lost.
+  """
+  @spec cast(module :: text, function :: text, args :: [term], kwargs :: named) :: :ok
+  def cast(module, function, args, kwargs \\ %{}) do
+    operation =
+      checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
+
+    spawn(fn -> Request.run(operation, %Options{erlang: true}) end)
+    :ok
+  end
+
+  @doc """
+  Makes a function known to Python as `erlang.Name`.
+
+      py:register_function(add, fun([A, B]) -> A + B end),
+      {ok, 3} = py:eval("__import__('erlang').add(1, 2)").
+
+  A fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.
+  """
+  @spec register_function(name :: text, fun) :: :ok
+  def register_function(name, fun) when is_function(fun) do
+    checked(fn -> Python.Callback.register(callback_name(name), fun, is_function(fun, 1)) end)
+  end
+
+  @doc """
+  Makes the function `Module:Function` known to Python as `erlang.Name`. It gets the list of the
+  arguments.
+  """
+  @spec register_function(name :: text, module, function :: atom) :: :ok
+  def register_function(name, module, function) when is_atom(module) and is_atom(function) do
+    checked(fn -> Python.Callback.register(callback_name(name), {module, function}, true) end)
+  end
+
+  @doc """
+  Makes a registered function unknown again.
+  """
+  @spec unregister_function(name :: text) :: :ok
+  def unregister_function(name) do
+    checked(fn -> Python.Callback.unregister(callback_name(name)) end)
+  end
+
+  @doc """
+  An attribute of an object.
+
+      {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<"/a/b.txt">>]),
+      {ok, <<".txt">>} = py:getattr(Path, suffix).
+  """
+  @spec getattr(object :: Python.Object.t(), name :: text) :: result
+  def getattr(object, name) do
+    run(:default, fn -> Operation.call(:builtins, :getattr, [object, to_text(name)], %{}) end)
+  end
+
+  @doc """
+  Calls a method of an object.
+
+      {ok, Counter} = py:eval("__import__('itertools').count(5)"),
+      {ok, 5} = py:call_method(Counter, '__next__', []).
+  """
+  @spec call_method(object :: Python.Object.t(), method :: text, args :: [term]) :: result
+  def call_method(object, method, args) do
+    run(:default, fn -> Operation.call(object, text(method), args, %{}) end)
+  end
+
+  @doc """
+  Converts an object now. What has no counterpart is an object again.
+  """
+  @spec to_term(object :: Python.Object.t()) :: result
+  def to_term(object), do: run(:default, fn -> Operation.convert(object) end)
+
+  @doc """
+  What Python's memory is used for: a map with `allocated_blocks`, `gc_counts` (objects allocated
+  since the last collection, by generation) and `pending_releases` (handles that the BEAM has
+  collected and Python has not given up yet).
+  """
+  @spec memory_stats() :: {:ok, map} | {:error, reason}
+  def memory_stats do
+    with {:ok, stats} <-
+           run(:default, fn -> Operation.call("erlang._object", "memory", [], %{}) end) do
+      [blocks, counts] = stats
+
+      {:ok,
+       %{
+         allocated_blocks: blocks,
+         gc_counts: counts,
+         pending_releases: :erlang_python.runtime_pending_releases()
+       }}
+    end
+  end
+
+  @doc """
+  Runs Python's garbage collector. Returns how many objects it found unreachable.
+  """
+  @spec gc() :: {:ok, non_neg_integer} | {:error, reason}
+  def gc, do: run(:default, fn -> Operation.call(:gc, :collect, [], %{}) end)
+
+  defp callback_name(name) do
+    case to_text(name) do
+      "" -> raise ArgumentError, "a function needs a name"
+      name -> name
+    end
+  end
+
+  defp to_text(name) do
+    case text(name) do
+      name when is_atom(name) ->
+        Atom.to_string(name)
+
+      name when is_binary(name) ->
+        name
+
+      other ->
+        raise ArgumentError, "a name is an atom, a binary or a string, not #{inspect(other)}"
+    end
+  end
+
   defp run(timeout, operation) do
     {operation, options} = checked(fn -> {operation.(), options(timeout)} end)
     result(Request.run(operation, options))

@@ -78,12 +78,14 @@ defmodule Python.Request do
   # A callback's own requests are run by the thread that waits for the callback, if they are for the
   # same pool: otherwise all of a pool's workers could be waiting for each other.
   defp hand_in(pool, reference, flags, operation) do
+    leader = Process.group_leader()
+
     case Callback.running() do
       nil ->
-        :erlang_python.request_submit(pool, reference, flags, operation)
+        :erlang_python.request_submit(pool, reference, flags, operation, leader)
 
       callback ->
-        :erlang_python.callback_submit(callback, pool, reference, flags, operation)
+        :erlang_python.callback_submit(callback, pool, reference, flags, operation, leader)
     end
   end
 
@@ -98,7 +100,7 @@ defmodule Python.Request do
         reference = make_ref()
         operation = Python.Struct.encode(operation)
 
-        case :erlang_python.request_submit(pool, reference, flags(options), operation) do
+        case hand_in(pool, reference, flags(options), operation) do
           ticket when is_reference(ticket) ->
             :erlang_python.request_watch(ticket, self())
             if timeout != :infinity, do: :erlang_python.request_limit(ticket, timeout)
@@ -131,6 +133,10 @@ defmodule Python.Request do
       end
     end
   end
+
+  @doc "Sends a message to the code that was submitted."
+  @spec send(Async.t(), term) :: :ok
+  def send(%Async{ticket: ticket}, message), do: :erlang_python.request_send(ticket, message)
 
   @doc "Gives up what was submitted, and whatever has come of it."
   @spec cancel(Async.t()) :: :ok

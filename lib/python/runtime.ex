@@ -52,21 +52,18 @@ defmodule Python.Runtime do
   end
 
   defp initialize(interpreter, settings) do
-    package = Application.app_dir(:erlang_python, "priv/python/erlang")
-    stack_size = settings.thread_stack_size
+    config = %{
+      program: interpreter.executable,
+      package: Application.app_dir(:erlang_python, "priv/python/erlang"),
+      stack_size: settings.thread_stack_size,
+      stdio: settings.stdio,
+      logging: settings.logging,
+      # Newer versions of Elixir have none.
+      set_version: Map.get(MapSet.new(), :version),
+      decimal: Code.ensure_loaded?(Decimal)
+    }
 
-    # Newer versions of Elixir have none.
-    set_version = Map.get(MapSet.new(), :version)
-    decimal = Code.ensure_loaded?(Decimal)
-
-    case :erlang_python.runtime_start(
-           interpreter.executable,
-           package,
-           stack_size,
-           set_version,
-           decimal,
-           self()
-         ) do
+    case :erlang_python.runtime_start(config, self()) do
       :ok -> await_start(interpreter)
       :started -> :ok
       {:failed, text} -> {:error, init_failed(interpreter, text)}

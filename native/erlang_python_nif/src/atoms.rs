@@ -47,6 +47,10 @@ rustler::atoms! {
     callback,
     forward,
     log,
+    device,
+    stdin,
+    stdout,
+    stderr,
     // Streams
     coming,
     ended,

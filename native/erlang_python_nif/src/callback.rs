@@ -15,6 +15,7 @@
 use crate::atoms;
 use crate::convert::{Decoder, Encoder, Failure};
 use crate::interpreter::python;
+use crate::output;
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
@@ -22,7 +23,7 @@ use crate::worker::{self, Running};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use rustler::{Atom, Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -182,6 +183,8 @@ enum Event {
 pub enum Target<'a> {
     Function(Term<'a>),
     Name(&'a str),
+    /// One of the streams of text: `:stdin`, `:stdout` or `:stderr`.
+    Device(Atom),
 }
 
 /// Calls a function of the other side and waits for what it gives.
@@ -191,6 +194,10 @@ pub fn call<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    if !matches!(target, Target::Device(_)) {
+        // What was printed before comes before what the function prints.
+        output::flush(py)?;
+    }
     let server = server()?;
     let running = worker::running();
     let sender = match &running {
@@ -216,6 +223,10 @@ pub fn call<'py>(
         let target = match target {
             Target::Function(function) => function.in_env(env),
             Target::Name(name) => name.encode(env),
+            Target::Device(device) => {
+                let leader = request.as_ref().and_then(|request| request.leader(env));
+                (atoms::device(), device, leader).encode(env)
+            }
         };
         let caller = request.as_ref().and_then(|request| request.caller());
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
@@ -273,17 +284,25 @@ fn wait<'py>(
                     None,
                 ));
             }
-            Event::GivenUp => {
-                if let (Some(running), Some(request)) = (running, request) {
-                    running.thread.pre_empt(py, request);
-                }
-                let interrupt = python::helpers().map(|helpers| helpers.interrupt.bind(py));
-                return Err(match interrupt {
-                    Some(class) => PyErr::from_value(class.call0()?),
-                    None => PyRuntimeError::new_err("given up"),
-                });
-            }
+            Event::GivenUp => return Err(given_up(py, running, request)),
         }
+    }
+}
+
+/// The exception for code that nobody waits for any more.
+pub fn given_up(
+    py: Python<'_>,
+    running: Option<&Running>,
+    request: Option<&Arc<Request>>,
+) -> PyErr {
+    if let (Some(running), Some(request)) = (running, request) {
+        running.thread.pre_empt(py, request);
+    }
+    let interrupt = python::helpers().map(|helpers| helpers.interrupt.bind(py).call0());
+    match interrupt {
+        Some(Ok(interrupt)) => PyErr::from_value(interrupt),
+        Some(Err(error)) => error,
+        None => PyRuntimeError::new_err("the interpreter has not started"),
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
 //! - `pool`, `worker`, `request`: which thread runs what, who is answered, who gave up.
-//! - `call`, `stream`: what a request asks of Python; `callback`, `package`: what Python asks of us.
+//! - `call`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
+//!   `mailbox`: what Python asks of us.
 //! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
@@ -17,10 +18,12 @@ mod code;
 mod convert;
 mod exception;
 mod interpreter;
+mod mailbox;
 mod names;
 mod namespace;
 mod nif;
 mod object;
+mod output;
 mod package;
 mod pool;
 mod request;

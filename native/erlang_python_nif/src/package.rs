@@ -3,14 +3,17 @@
 use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
+use crate::mailbox::Received;
+use crate::output;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::worker;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid, Term};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The names of the registered functions. What they stand for is known to `Python.Callback`.
 static REGISTERED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
@@ -33,6 +36,11 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(send, package)?)?;
     package.add_function(wrap_pyfunction!(whereis, package)?)?;
     package.add_function(wrap_pyfunction!(caller, package)?)?;
+    package.add_function(wrap_pyfunction!(receive, package)?)?;
+    package.add_function(wrap_pyfunction!(write, package)?)?;
+    package.add_function(wrap_pyfunction!(write_error, package)?)?;
+    package.add_function(wrap_pyfunction!(flush, package)?)?;
+    package.add_function(wrap_pyfunction!(read_line, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 
@@ -144,6 +152,69 @@ fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     convert::Encoder::new(py)
         .value(pid.encode(env))
         .map_err(|failure| failure.into_python("cannot be given"))
+}
+
+/// Waits for a message that was sent with `Python.send` to the context or call that this is, and
+/// returns it. `timeout` is in seconds; then `TimeoutError` is raised.
+#[pyfunction]
+#[pyo3(signature = (timeout = None))]
+fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    let running = worker::running();
+    let (Some(running), Some(request)) = (
+        running.as_ref(),
+        running.as_ref().and_then(|running| running.request()),
+    ) else {
+        return Err(PyRuntimeError::new_err(
+            "messages are received by the thread that runs a call, not by those that it starts",
+        ));
+    };
+    let deadline = match timeout {
+        None => None,
+        Some(timeout) => {
+            let timeout = Duration::try_from_secs_f64(timeout.max(0.0))
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+            Some(Instant::now() + timeout)
+        }
+    };
+    output::flush(py)?;
+    let blocked = running.pool.block();
+    let mailbox = match running.pool.namespace {
+        Some(_) => &running.pool.mailbox,
+        None => &request.mailbox,
+    };
+    let received = py.detach(|| mailbox.take(deadline, || request.is_given_up()));
+    drop(blocked);
+    match received {
+        Received::Message(env, message) => convert::Encoder::new(py)
+            .value(env.term(message))
+            .map_err(|failure| failure.into_python("was sent and")),
+        Received::TimedOut => Err(PyTimeoutError::new_err("no message came in time")),
+        Received::GivenUp => Err(callback::given_up(py, Some(running), Some(&request))),
+    }
+}
+
+#[pyfunction]
+#[pyo3(name = "_write")]
+fn write(py: Python<'_>, text: &str) -> PyResult<()> {
+    output::write(py, text)
+}
+
+#[pyfunction]
+#[pyo3(name = "_write_error")]
+fn write_error(py: Python<'_>, text: &str) -> PyResult<()> {
+    output::write_error(py, text)
+}
+
+#[pyfunction]
+#[pyo3(name = "_flush")]
+fn flush(py: Python<'_>) -> PyResult<()> {
+    output::flush(py)
+}
+
+#[pyfunction]
+#[pyo3(name = "_read_line")]
+fn read_line(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    output::read_line(py)
 }
 
 /// Writes to the log of the other side.

@@ -3,6 +3,7 @@
 //! Every lock in this file is held for a few instructions and never while the GIL is waited for,
 //! so schedulers may take them.
 
+use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
 use crate::request::Request;
 use crate::term_env::Sender;
@@ -24,6 +25,8 @@ pub struct Pool {
     closed: AtomicBool,
     /// The `Python.Pool` process. It is told of workers that no longer count.
     pub owner: LocalPid,
+    /// What was sent to a context with `Python.send`.
+    pub mailbox: Mailbox,
     /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
     pub namespace: Option<Namespace>,
     pub stats: Stats,
@@ -62,6 +65,7 @@ impl Pool {
             blocked: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             owner,
+            mailbox: Mailbox::default(),
             namespace,
             stats: Stats::default(),
         }

@@ -5,6 +5,7 @@
 //! runs.
 
 use crate::interpreter::PythonThread;
+use crate::mailbox::Mailbox;
 use crate::pool::{Pool, Start};
 use crate::stream::Stream;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
@@ -29,6 +30,8 @@ pub struct Request {
     pub flags: Flags,
     pub pool: Arc<Pool>,
     body: Mutex<Option<Arc<Body>>>,
+    /// What was sent to it with `Python.send`.
+    pub mailbox: Mailbox,
     /// Where it runs, while it runs.
     place: Mutex<Option<Place>>,
     /// An interrupt was aimed at it, and may still be pending in its thread.
@@ -56,6 +59,8 @@ pub struct Body {
     env: TermEnv,
     reference: SavedTerm,
     operation: SavedTerm,
+    /// The group leader of the caller.
+    leader: SavedTerm,
 }
 
 // SAFETY: only the thread that runs the request uses the environment (`operation`). All others
@@ -116,40 +121,38 @@ impl Request {
         pool: Arc<Pool>,
         reference: Term<'_>,
         operation: Term<'_>,
+        leader: Term<'_>,
     ) -> Arc<Self> {
         let env = TermEnv::new();
-        let reference = env.copy(reference);
-        let operation = env.copy(operation);
-        Self::with(env, reference, operation, Sink::Caller(caller), flags, pool)
+        let body = Body {
+            reference: env.copy(reference),
+            operation: env.copy(operation),
+            leader: env.copy(leader),
+            env,
+        };
+        Self::with(body, Sink::Caller(caller), flags, pool)
     }
 
     /// A request of a stream's own, to do what `tag` says.
     pub fn for_stream(stream: Arc<Stream>, pool: Arc<Pool>, tag: Atom) -> Arc<Self> {
         let env = TermEnv::new();
-        let reference = SavedTerm::save(tag.to_term(env.env()));
-        let operation = SavedTerm::save((tag,).encode(env.env()));
-        let sink = Sink::Stream(stream);
-        Self::with(env, reference, operation, sink, Flags::new(0), pool)
+        let body = Body {
+            reference: SavedTerm::save(tag.to_term(env.env())),
+            operation: SavedTerm::save((tag,).encode(env.env())),
+            leader: SavedTerm::save(stream.leader(env.env())),
+            env,
+        };
+        Self::with(body, Sink::Stream(stream), Flags::new(0), pool)
     }
 
-    fn with(
-        env: TermEnv,
-        reference: SavedTerm,
-        operation: SavedTerm,
-        sink: Sink,
-        flags: Flags,
-        pool: Arc<Pool>,
-    ) -> Arc<Self> {
+    fn with(body: Body, sink: Sink, flags: Flags, pool: Arc<Pool>) -> Arc<Self> {
         Arc::new(Request {
             state: AtomicU8::new(QUEUED),
             sink,
             flags,
             pool,
-            body: Mutex::new(Some(Arc::new(Body {
-                env,
-                reference,
-                operation,
-            }))),
+            mailbox: Mailbox::default(),
+            body: Mutex::new(Some(Arc::new(body))),
             place: Mutex::new(None),
             interrupted: AtomicBool::new(false),
             skip: AtomicBool::new(false),
@@ -307,6 +310,12 @@ impl Request {
             Sink::Caller(pid) => Some(*pid),
             Sink::Stream(stream) => stream.consumer(),
         }
+    }
+
+    /// The group leader of the process that asked for it.
+    pub fn leader<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let body = self.body()?;
+        Some(body.env.term(body.leader).in_env(env))
     }
 
     /// Says where it waits: with a callback, or in its pool's queue.

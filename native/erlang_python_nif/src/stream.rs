@@ -35,6 +35,7 @@ pub struct Stream {
     pool: Arc<Pool>,
     flags: Flags,
     consumer: Option<LocalPid>,
+    leader: Leader,
     limits: Limits,
     state: Mutex<State>,
 }
@@ -114,6 +115,7 @@ pub fn open<'a>(
         pool: Arc::clone(&work.request.pool),
         flags: work.request.flags,
         consumer: work.request.caller(),
+        leader: Leader::of(work.request),
         limits,
         state: Mutex::default(),
     };
@@ -127,6 +129,11 @@ impl Stream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn leader<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let own = self.leader.0.lock().unwrap_or_else(PoisonError::into_inner);
+        own.term(self.leader.1).in_env(env)
+    }
+
     /// The process that opened it.
     pub fn consumer(&self) -> Option<LocalPid> {
         self.consumer
@@ -134,6 +141,18 @@ impl Stream {
 
     fn is_closed(&self) -> bool {
         self.lock().phase == Phase::Closed
+    }
+}
+
+/// The group leader of the process that opened the stream.
+struct Leader(Mutex<TermEnv>, SavedTerm);
+
+impl Leader {
+    fn of(request: &Request) -> Self {
+        let env = TermEnv::new();
+        let leader = request.leader(env.env());
+        let leader = SavedTerm::save(leader.unwrap_or_else(|| atoms::nil().to_term(env.env())));
+        Leader(Mutex::new(env), leader)
     }
 }
 

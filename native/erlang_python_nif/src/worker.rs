@@ -3,6 +3,7 @@
 use crate::atoms;
 use crate::call;
 use crate::interpreter::{self, PythonThread};
+use crate::output;
 use crate::pool::{Announce, Closed, Counted, Next, Pool, Start};
 use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
@@ -231,6 +232,8 @@ fn run(
     let outcome =
         (!request.is_cancelled()).then(|| call::perform(py, request, body.operation(), reply));
 
+    // Still a part of the request: writing can wait, and be given up.
+    output::finish(py);
     thread.end(py, request);
     request.leave();
     worker.end();

@@ -5,12 +5,14 @@ import os
 import sys
 import threading
 
+from erlang import _logging, _stdio
+
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
 #: whose key function sorts, takes two thirds of it.
 LEVEL = 8_192
 
 
-def prepare(stack_size):
+def prepare(stack_size, stdio, logging):
     if not hasattr(sys, "argv"):
         sys.argv = [""]
     # The current directory, as for `python -c`, but last: a file there that happens to be called
@@ -21,10 +23,15 @@ def prepare(stack_size):
     threading.stack_size(stack_size)
     _limit_recursion(stack_size // LEVEL)
     _forbid_the_end_of_the_vm()
-    # Nobody flushes at the end: the interpreter is never finalised.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
+    if stdio:
+        _stdio.install()
+    else:
+        # Nobody flushes at the end: the interpreter is never finalised.
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(line_buffering=True)
+    if logging:
+        _logging.install()
 
 
 def _limit_recursion(most):

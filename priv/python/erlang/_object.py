@@ -28,3 +28,11 @@ def leave(manager, error):
         return False
     exception = erlang.Error(*error)
     return bool(type(manager).__exit__(manager, type(exception), exception, None))
+
+
+def memory():
+    """Numbers for ``py:memory_stats/0``."""
+    import gc
+    import sys
+
+    return [sys.getallocatedblocks(), list(gc.get_count())]

@@ -3,6 +3,7 @@
 
 use crate::callback::{self, Target};
 use crate::term_env::{SavedTerm, TermEnv};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple};
 use rustler::{Env, Term, TermType};
@@ -119,6 +120,48 @@ opaque!(
     {}
 );
 
+/// An atom, for where text will not do: it arrives as the atom that it names.
+#[pyclass(frozen, module = "erlang")]
+pub struct Atom {
+    atom: rustler::Atom,
+    name: String,
+}
+
+#[pymethods]
+impl Atom {
+    #[new]
+    fn new(name: &str) -> PyResult<Self> {
+        let env = TermEnv::new();
+        // Python's text never makes an atom: the table of atoms has an end.
+        let atom = rustler::Atom::existing_from_utf8_bytes(env.env(), name.as_bytes())
+            .map_err(|_| PyValueError::new_err(format!("there is no atom {name:?}")))?;
+        Ok(Atom {
+            atom,
+            name: name.into(),
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("erlang.Atom({:?})", self.name)
+    }
+
+    fn __str__(&self) -> &str {
+        &self.name
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.name.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other
+            .cast::<Atom>()
+            .is_ok_and(|other| self.name == other.get().name)
+    }
+}
+
 /// A term as an object that only we can look into.
 pub fn keep<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
     Ok(Bound::new(py, AnyTerm(Kept::new(term)))?.into_any())
@@ -135,6 +178,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_class::<Pid>()?;
     package.add_class::<Ref>()?;
     package.add_class::<Port>()?;
+    package.add_class::<Atom>()?;
     package.add_class::<Function>()
 }
 
@@ -152,6 +196,9 @@ pub fn to_python<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Option<Bound<
 
 /// The term of such an object. None for others.
 pub fn to_term<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
+    if let Ok(atom) = object.cast_exact::<Atom>() {
+        return Some(atom.get().atom.to_term(env));
+    }
     let kept = if let Ok(pid) = object.cast_exact::<Pid>() {
         &pid.get().0
     } else if let Ok(reference) = object.cast_exact::<Ref>() {

@@ -1,5 +1,6 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
+use super::Start;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use std::sync::OnceLock;
@@ -40,14 +41,15 @@ pub fn helpers() -> Option<&'static Helpers> {
 
 /// Imports the `erlang` package from its folder, which stays off `sys.path`, and lets it prepare
 /// the interpreter.
-pub fn install(py: Python<'_>, folder: &str, stack_size: usize) -> Result<(), String> {
-    let helpers = load(py, folder, stack_size)
+pub fn install(py: Python<'_>, start: &Start) -> Result<(), String> {
+    let folder = &start.package;
+    let helpers = load(py, folder, start)
         .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;
     let _ = HELPERS.set(helpers);
     Ok(())
 }
 
-fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
+fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let modules = py
         .import("sys")?
         .getattr("modules")?
@@ -67,7 +69,7 @@ fn load(py: Python<'_>, folder: &str, stack_size: usize) -> PyResult<Helpers> {
 
     crate::package::add_to(package.cast::<PyModule>()?)?;
     py.import("erlang._bootstrap")?
-        .call_method1("prepare", (stack_size,))?;
+        .call_method1("prepare", (start.stack_size, start.stdio, start.logging))?;
     let bootstrap = py.import("erlang._bootstrap")?;
     let code = py.import("erlang._code")?;
     let errors = py.import("erlang._errors")?;

@@ -14,6 +14,10 @@ pub struct Start {
     pub program: String,
     /// The folder of the package that Python code knows as `erlang`.
     pub package: String,
+    /// Whether what Python prints, and reads, goes to the group leader of the caller.
+    pub stdio: bool,
+    /// Whether Python's `logging` goes to the log of the VM.
+    pub logging: bool,
     /// Bytes of stack for every thread that is entered through us, and for Python's own.
     pub stack_size: usize,
     /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.
@@ -67,7 +71,7 @@ fn initialize(start: &Start) -> Result<(), String> {
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
     // lets it go here. Every later entry, this thread's too, goes through `thread::enter`.
     unsafe { ffi::PyEval_SaveThread() };
-    thread::enter(|py, _| python::install(py, &start.package, start.stack_size))?;
+    thread::enter(|py, _| python::install(py, start))?;
     watchdog::start()
         .and_then(|()| interrupt::start())
         .map_err(|error| format!("cannot start a thread: {error}"))

@@ -53,6 +53,7 @@ fn callback_submit<'a>(
     reference: Term<'a>,
     flags: u32,
     operation: Term<'a>,
+    leader: Term<'a>,
 ) -> Term<'a> {
     let request = Request::new(
         env.pid(),
@@ -60,6 +61,7 @@ fn callback_submit<'a>(
         Arc::clone(&pool.0),
         reference,
         operation,
+        leader,
     );
     let submitted = match callback.0.nest(Arc::clone(&request)) {
         Ok(()) => Submitted::Queued,

@@ -30,6 +30,13 @@ fn pool_close(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
     atoms::ok()
 }
 
+/// Puts a message where code in a context can `erlang.receive` it.
+#[rustler::nif]
+fn pool_send<'a>(pool: ResourceArc<PoolHandle>, message: Term<'a>) -> Atom {
+    pool.0.mailbox.put(message);
+    atoms::ok()
+}
+
 /// What is going on, as a map of numbers.
 #[rustler::nif]
 fn pool_stats<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Term<'a> {

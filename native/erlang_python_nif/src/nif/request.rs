@@ -19,6 +19,7 @@ fn request_submit<'a>(
     reference: Term<'a>,
     flags: u32,
     operation: Term<'a>,
+    leader: Term<'a>,
 ) -> Term<'a> {
     let request = Request::new(
         env.pid(),
@@ -26,6 +27,7 @@ fn request_submit<'a>(
         Arc::clone(&pool.0),
         reference,
         operation,
+        leader,
     );
     match pool.0.submit(Arc::clone(&request), Sender::scheduler(env)) {
         Submitted::Queued => ResourceArc::new(Ticket(request)).encode(env),
@@ -49,6 +51,13 @@ fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> 
 #[rustler::nif]
 fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
     watchdog::limit(&ticket.0, timeout);
+    atoms::ok()
+}
+
+/// Puts a message where the request's code can `erlang.receive` it.
+#[rustler::nif]
+fn request_send<'a>(ticket: ResourceArc<Ticket>, message: Term<'a>) -> Atom {
+    ticket.0.mailbox.put(message);
     atoms::ok()
 }
 

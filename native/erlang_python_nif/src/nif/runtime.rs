@@ -3,31 +3,37 @@
 use crate::atoms;
 use crate::convert::{Elixir, set_elixir};
 use crate::interpreter::{self, Start, reaper};
-use rustler::{Atom, Encoder, Env, LocalPid, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
+
+/// What `Python.Runtime` starts the interpreter with. See `Start` and `Elixir`.
+#[derive(NifMap)]
+struct Config {
+    program: String,
+    package: String,
+    stack_size: usize,
+    stdio: bool,
+    logging: bool,
+    set_version: Option<i64>,
+    decimal: bool,
+}
 
 /// Begins to start the interpreter; `:started` or `{:failed, text}` follows as a message. `:started`
 /// at once if it has been started before.
 #[rustler::nif(schedule = "DirtyIo")]
-fn runtime_start<'a>(
-    env: Env<'a>,
-    program: String,
-    package: String,
-    stack_size: usize,
-    set_version: Option<i64>,
-    decimal: bool,
-    owner: LocalPid,
-) -> Term<'a> {
+fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> {
     if interpreter::is_started() {
         return atoms::started().to_term(env);
     }
     set_elixir(Elixir {
-        set_version,
-        decimal,
+        set_version: config.set_version,
+        decimal: config.decimal,
     });
     let start = Start {
-        program,
-        package,
-        stack_size,
+        program: config.program,
+        package: config.package,
+        stdio: config.stdio,
+        logging: config.logging,
+        stack_size: config.stack_size,
         owner,
     };
     match interpreter::start(start) {

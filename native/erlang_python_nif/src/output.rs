@@ -1,0 +1,88 @@
+//! What Python prints, on its way to the group leader of the process that made the call.
+//!
+//! Text is collected per thread and written in larger pieces: at a line's end if the last piece was
+//! written some time ago, when there is much of it, before Python waits for Elixir, and before the
+//! call is answered. Writing waits for the group leader, so that everything is there, in order, when
+//! the call returns, and a slow reader holds up only those who print.
+
+use crate::atoms;
+use crate::callback::{self, Target};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// A piece is written at a line's end if the last one was this long ago.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A piece is written when it has this many bytes.
+const LARGE: usize = 16 << 10;
+
+#[derive(Default)]
+struct Pending {
+    text: String,
+    written: Option<Instant>,
+}
+
+thread_local! {
+    static PENDING: RefCell<Pending> = RefCell::default();
+}
+
+/// Adds text to what the current thread has printed.
+pub fn write(py: Python<'_>, text: &str) -> PyResult<()> {
+    let due = PENDING.with_borrow_mut(|pending| {
+        pending.text.push_str(text);
+        let line = text.ends_with('\n')
+            && (crate::worker::running().is_none()
+                || pending.written.is_none_or(|at| at.elapsed() >= PAUSE));
+        line || pending.text.len() >= LARGE
+    });
+    if due { flush(py) } else { Ok(()) }
+}
+
+/// Writes what the current thread has printed.
+pub fn flush(py: Python<'_>) -> PyResult<()> {
+    let text = PENDING.with_borrow_mut(|pending| {
+        if pending.text.is_empty() {
+            return None;
+        }
+        pending.written = Some(Instant::now());
+        Some(std::mem::take(&mut pending.text))
+    });
+    match text {
+        Some(text) => send(py, atoms::stdout(), &text),
+        None => Ok(()),
+    }
+}
+
+/// Writes to the standard error of the other side, after what was printed before.
+pub fn write_error(py: Python<'_>, text: &str) -> PyResult<()> {
+    flush(py)?;
+    send(py, atoms::stderr(), text)
+}
+
+fn send(py: Python<'_>, device: rustler::Atom, text: &str) -> PyResult<()> {
+    let args = PyTuple::new(py, [text])?;
+    callback::call(py, Target::Device(device), &args, None).map(drop)
+}
+
+/// A line from the group leader; empty at its end.
+pub fn read_line<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    flush(py)?;
+    callback::call(
+        py,
+        Target::Device(atoms::stdin()),
+        &PyTuple::empty(py),
+        None,
+    )
+}
+
+/// Forgets what could not be written. For the end of a request.
+pub fn finish(py: Python<'_>) {
+    if PENDING.with_borrow(|pending| pending.text.is_empty()) {
+        return;
+    }
+    // There is nobody left to tell if the group leader is gone.
+    let _ = flush(py);
+    PENDING.with_borrow_mut(|pending| *pending = Pending::default());
+}
