@@ -76,9 +76,20 @@ defmodule Python.Stream do
     reference = make_ref()
 
     case :erlang_python.stream_demand(stream, reference) do
-      :coming -> wait(stream, reference, options.max_wait, deadline(timeout), timeout)
-      :ended -> {:done, []}
-      refused -> {:failed, [], Request.refused(refused, options)}
+      :coming ->
+        case wait(stream, reference, options.max_wait, deadline(timeout), timeout) do
+          {:failed, items, :overloaded} ->
+            {:failed, items, Request.refused(:overloaded, options)}
+
+          answer ->
+            answer
+        end
+
+      :ended ->
+        {:done, []}
+
+      refused ->
+        {:failed, [], Request.refused(refused, options)}
     end
   end
 
@@ -114,6 +125,7 @@ defmodule Python.Stream do
 
   defp answer({:ok, {:failed, items, reason}}), do: {:failed, items, Request.error(reason)}
   defp answer({:ok, {state, items}}), do: {state, items}
+  defp answer({:error, :overloaded}), do: {:failed, [], :overloaded}
   defp answer({:error, reason}), do: {:failed, [], Request.error(reason)}
 
   defp give_up(stream, reference, timeout) do

@@ -13,7 +13,7 @@ use crate::atoms;
 use crate::call::{Answer, Error, Work};
 use crate::convert::{Decoder, Step};
 use crate::object::Handle;
-use crate::pool::{Pool, Submitted};
+use crate::pool::{Pool, Start, Submitted};
 use crate::request::{Flags, Progress, Request};
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
@@ -21,6 +21,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,12 +32,16 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const CLEANUP: Duration = Duration::from_secs(10);
 
 pub struct Stream {
-    iterator: Handle,
+    /// Given up when it has come to its end or has been closed, as `for` does it: what it holds (a
+    /// file, a connection) need not wait for the BEAM's garbage collector.
+    iterator: Mutex<Option<Handle>>,
     pool: Arc<Pool>,
     flags: Flags,
     consumer: Option<LocalPid>,
     leader: Leader,
     limits: Limits,
+    /// How many items it has given.
+    count: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -50,6 +55,8 @@ pub struct Limits {
 #[derive(Default)]
 struct State {
     phase: Phase,
+    /// It failed or was given up: no further item is asked for.
+    over: bool,
     /// It is to be closed as soon as the request that fills it is over.
     closing: bool,
     /// Since when the chunk is being filled.
@@ -68,7 +75,7 @@ enum Phase {
     Idle,
     /// A request is filling a chunk, or waits to.
     Filling,
-    /// The iterator came to its end; only ready chunks are left.
+    /// The iterator came to its end and is gone; only ready chunks are left.
     Ended,
     Closed,
 }
@@ -111,12 +118,13 @@ pub fn open<'a>(
 ) -> Result<Term<'a>, Error> {
     let iterator = work.helpers.iterate.bind(work.py).call1((object,))?;
     let stream = Stream {
-        iterator: Handle::new(iterator.unbind()),
+        iterator: Mutex::new(Some(Handle::new(iterator.unbind()))),
         pool: Arc::clone(&work.request.pool),
         flags: work.request.flags,
         consumer: work.request.caller(),
         leader: Leader::of(work.request),
         limits,
+        count: AtomicUsize::new(0),
         state: Mutex::default(),
     };
     let consumer = ResourceArc::new(Consumer(Arc::new(stream)));
@@ -141,6 +149,17 @@ impl Stream {
 
     fn is_closed(&self) -> bool {
         self.lock().phase == Phase::Closed
+    }
+
+    fn iterator(&self) -> MutexGuard<'_, Option<Handle>> {
+        // Held to copy or take it.
+        self.iterator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the iterator up, soon, on the reaper's thread. That closes a generator, too.
+    fn release(&self) {
+        let iterator = self.iterator().take();
+        drop(iterator);
     }
 }
 
@@ -189,6 +208,7 @@ impl Stream {
             return Demanded::Coming;
         }
         match state.phase {
+            _ if state.over => Demanded::Ended,
             Phase::Ended | Phase::Closed => Demanded::Ended,
             Phase::Filling => {
                 state.waiter = Some(Waiter::new(env, reference));
@@ -197,8 +217,8 @@ impl Stream {
             Phase::Idle => {
                 state.waiter = Some(Waiter::new(env, reference));
                 match self.submit(state, Task::Fill, sender) {
-                    Submitted::Queued => Demanded::Coming,
-                    refused => Demanded::Refused(refused),
+                    Ok(()) => Demanded::Coming,
+                    Err((refused, _waiter)) => Demanded::Refused(refused),
                 }
             }
         }
@@ -233,7 +253,11 @@ impl Stream {
     /// Gives up the chunk that is waited for. As `Request::cancel`; the place is told to the one
     /// who waits.
     pub fn cancel(self: &Arc<Self>) -> Progress {
-        let request = self.lock().request.clone();
+        let request = {
+            let mut state = self.lock();
+            state.over = true;
+            state.request.clone()
+        };
         let progress = request.map_or(Progress::Answered, |request| request.cancel(true));
         if progress == Progress::Queued {
             self.lock().abandon();
@@ -259,28 +283,30 @@ impl Stream {
             state.phase = Phase::Closed;
             return true;
         }
+        if state.closing {
+            return false;
+        }
         state.closing = true;
-        if state.phase == Phase::Filling {
-            let request = state.request.clone();
+        if let Some(request) = state.request.clone() {
             drop(state);
-            // Between two items it closes by itself. If it is not there soon, it is interrupted.
-            if let Some(request) = request {
+            // In the queue it only is in the way. Should it begin this moment, it is interrupted.
+            if !request.is_waiting() || request.cancel(false) != Progress::Queued {
+                // Between two items it closes by itself. If it is not there soon, it is interrupted.
                 watchdog::give_up_later(&request, PATIENCE);
+                return false;
             }
-            return false;
+            state = self.lock();
+            state.abandon();
         }
-        self.submit_close(state, sender)
-    }
-
-    /// Closes the iterator by a request. True if there are no workers any more: what closes a
-    /// generator then is that its last reference is given up.
-    fn submit_close(self: &Arc<Self>, state: MutexGuard<'_, State>, sender: Sender) -> bool {
-        let submitted = self.submit(state, Task::Close, sender);
-        if matches!(submitted, Submitted::Queued) {
-            return false;
+        match self.submit(state, Task::Close, sender) {
+            Ok(()) => false,
+            // There are no workers any more.
+            Err(_) => {
+                self.lock().phase = Phase::Closed;
+                self.release();
+                true
+            }
         }
-        self.lock().phase = Phase::Closed;
-        true
     }
 }
 
@@ -293,13 +319,14 @@ enum Task {
 
 /// For whoever runs its requests.
 impl Stream {
-    /// Hands in a request. `state` is idle and becomes filling.
+    /// Hands in a request. `state` is idle and becomes filling. If it is refused, nobody is to wait
+    /// for it: whoever would comes back.
     fn submit(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         task: Task,
         sender: Sender,
-    ) -> Submitted {
+    ) -> Result<(), (Submitted, Option<Waiter>)> {
         let tag = match task {
             Task::Fill => atoms::fill(),
             Task::Close => atoms::close(),
@@ -313,26 +340,36 @@ impl Stream {
         let submitted = match task {
             Task::Fill => self.pool.submit(request, sender),
             // Closing has to happen, however long the queue is.
-            Task::Close => {
-                watchdog::give_up_later(&request, CLEANUP);
-                self.pool.submit_anyway(request, sender)
-            }
+            Task::Close => self.pool.submit_anyway(request, sender),
         };
-        if !matches!(submitted, Submitted::Queued) {
-            self.lock().abandon();
+        if matches!(submitted, Submitted::Queued) {
+            return Ok(());
         }
-        submitted
+        let mut state = self.lock();
+        state.abandon();
+        Err((submitted, state.waiter.take()))
     }
 
     /// Sees to it that chunks are ready before they are asked for.
     fn prefetch(self: &Arc<Self>, sender: Sender) {
         let state = self.lock();
         let wanted = state.phase == Phase::Idle
+            && !state.over
             && !state.closing
             && state.ready.len() < self.limits.prefetch;
-        if wanted {
-            // Should the queue be full, the next demand asks again.
-            self.submit(state, Task::Fill, sender);
+        if !wanted {
+            return;
+        }
+        // Should the queue be full, the next demand asks again. One that came while this was being
+        // refused is told.
+        if let Err((refused, Some(waiter))) = self.submit(state, Task::Fill, sender) {
+            let reason = match refused {
+                Submitted::Overloaded => atoms::overloaded(),
+                _ => atoms::closed(),
+            };
+            waiter.send(sender, &mut TermEnv::new(), |env| {
+                (atoms::error(), reason).encode(env)
+            });
         }
     }
 
@@ -344,16 +381,31 @@ impl Stream {
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
     ) {
         let mut state = self.lock();
-        state.abandon();
-        let closed = state.phase == Phase::Closed;
-        if state.closing && !closed {
-            // `settle` sees to the closing, which answers.
-            return;
+        let began = state.begun.is_some() || state.phase == Phase::Closed;
+        let running = state.is_running();
+        if running {
+            // It was answered for: its worker is gone, or the pool. It is over when it settles.
+            state.over = true;
+        } else {
+            state.abandon();
         }
-        if let Some(waiter) = state.waiter.take() {
+        if state.closing && state.phase != Phase::Closed {
+            // `settle` sees to the closing, which answers.
+            if running || began {
+                return;
+            }
+            // There is nothing to settle, and no worker any more.
+            state.phase = Phase::Closed;
+            let waiter = state.waiter.take();
+            drop(state);
+            self.release();
+            if let Some(waiter) = waiter {
+                waiter.send(sender, env, closed);
+            }
+        } else if let Some(waiter) = state.waiter.take() {
             drop(state);
             waiter.send(sender, env, build);
-        } else if !closed {
+        } else if state.phase != Phase::Closed {
             let answer = SavedTerm::save(build(env.env()));
             let chunk = std::mem::take(env);
             state.ready.push_back((chunk, answer));
@@ -382,39 +434,63 @@ impl Stream {
             Some(_) => return,
             None => {}
         }
-        match state.phase {
+        if !state.closing || state.phase == Phase::Closed {
+            drop(state);
+            return self.prefetch(sender);
+        }
+        if state.phase == Phase::Idle {
             // By a request of its own: what a `finally` block does can take long, or for ever.
-            Phase::Idle if state.closing => {
-                self.submit_close(state, sender);
-            }
-            // Interrupted, it came to its end by itself.
-            Phase::Ended if state.closing => {
-                state.phase = Phase::Closed;
-                let waiter = state.waiter.take();
-                drop(state);
-                if let Some(waiter) = waiter {
-                    waiter.send(sender, &mut TermEnv::new(), closed);
+            match self.submit(state, Task::Close, sender) {
+                Ok(()) => return,
+                // There is no other worker any more.
+                Err((_, waiter)) => {
+                    Python::attach(|py| self.close_iterator(py));
+                    state = self.lock();
+                    state.waiter = waiter;
                 }
             }
-            _ => {
-                drop(state);
-                self.prefetch(sender);
-            }
+        }
+        state.phase = Phase::Closed;
+        let waiter = state.waiter.take();
+        drop(state);
+        if let Some(waiter) = waiter {
+            waiter.send(sender, &mut TermEnv::new(), closed);
         }
     }
 
     fn close_iterator(&self, py: Python<'_>) {
-        let iterator = self.iterator.get(py);
+        let Some(handle) = self.iterator().take() else {
+            return;
+        };
+        let iterator = handle.get(py);
         let closed = crate::interpreter::python::helpers()
             .map(|helpers| helpers.close_iterator.bind(py).call1((&iterator,)));
         if let Some(Err(error)) = closed {
             // Nobody waits for it any more: as Python does in such cases.
             error.write_unraisable(py, Some(&iterator));
         }
+        give_up(handle, py);
     }
 }
 
+/// Gives up a handle's reference at once, on this thread. Otherwise the reaper does.
+fn give_up(handle: Handle, py: Python<'_>) {
+    let object = handle.get(py).unbind();
+    std::mem::forget(handle);
+    // SAFETY: the GIL is held, and the handle's own reference is nobody's any more. `object` has
+    // another one.
+    unsafe { ffi::Py_DecRef(object.as_ptr()) };
+    drop(object.into_bound(py));
+}
+
 impl State {
+    /// Whether Python still is at it, answered or not.
+    fn is_running(&self) -> bool {
+        self.request
+            .as_ref()
+            .is_some_and(|request| request.place().is_some())
+    }
+
     /// The request is over, or will never run.
     fn abandon(&mut self) {
         self.request = None;
@@ -470,11 +546,11 @@ fn list<'a>(env: Env<'a>, items: &[SavedTerm]) -> Term<'a> {
 /// `{:fill}`: fills a chunk. `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
 /// when the iterator raised after these items.
 pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'a>, Error> {
-    let iterator = stream.iterator.get(work.py);
+    let iterator = stream.iterator().as_ref().map(|handle| handle.get(work.py));
     // SAFETY: the GIL is held.
-    if unsafe { ffi::PyIter_Check(iterator.as_ptr()) } == 0 {
-        return Err(Error::BadRequest("only an iterator has a next item"));
-    }
+    let iterator = iterator
+        .filter(|iterator| unsafe { ffi::PyIter_Check(iterator.as_ptr()) } != 0)
+        .ok_or(Error::BadRequest("only an iterator has a next item"))?;
     let begun = Instant::now();
     {
         let mut state = stream.lock();
@@ -498,7 +574,7 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
             Some(object) => object,
             None => match PyErr::take(work.py) {
                 Some(error) => return Ok(stream.failed(work.py, chunk, error.into())),
-                None => return Ok(stream.ended(chunk)),
+                None => return Ok(stream.ended(work.py, chunk)),
             },
         };
         let converted = {
@@ -510,9 +586,12 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
             }
         };
         match converted {
-            Ok(term) => chunk.items.push(term),
+            Ok(term) => {
+                chunk.items.push(term);
+                stream.count.fetch_add(1, Ordering::Relaxed);
+            }
             Err(failure) => {
-                let at = chunk.items.len();
+                let at = stream.count.load(Ordering::Relaxed);
                 let error = Error::decode(failure.inside(|| Step::Index(at)));
                 return Ok(stream.failed(work.py, chunk, error));
             }
@@ -532,8 +611,12 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
 }
 
 impl Stream {
-    fn ended<'a>(&self, chunk: Chunk) -> Answer<'a> {
+    fn ended<'a>(&self, py: Python<'_>, chunk: Chunk) -> Answer<'a> {
         self.lock().phase = Phase::Ended;
+        let handle = self.iterator().take();
+        if let Some(handle) = handle {
+            give_up(handle, py);
+        }
         let answer = {
             let env = chunk.env.env();
             SavedTerm::save((atoms::ok(), (atoms::done(), list(env, &chunk.items))).encode(env))
@@ -541,8 +624,9 @@ impl Stream {
         Answer::Elsewhere(chunk.env, answer)
     }
 
+    /// The iterator is closed when the consumer has been told.
     fn failed<'a>(&self, py: Python<'_>, chunk: Chunk, error: Error) -> Answer<'a> {
-        self.lock().phase = Phase::Ended;
+        self.lock().over = true;
         let answer = {
             let env = chunk.env.env();
             let reason = error.into_term(py, env);
@@ -554,7 +638,14 @@ impl Stream {
 
     /// `{:close}`: closes the iterator; `{:ok, :closed}`.
     pub fn finish<'a>(&self, py: Python<'_>, env: Env<'a>) -> Answer<'a> {
-        self.lock().phase = Phase::Closed;
+        let request = {
+            let mut state = self.lock();
+            state.phase = Phase::Closed;
+            state.request.clone()
+        };
+        if let Some(request) = request {
+            watchdog::give_up_later(&request, CLEANUP);
+        }
         self.close_iterator(py);
         Answer::Here(closed(env))
     }
