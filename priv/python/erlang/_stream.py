@@ -2,6 +2,10 @@
 
 from collections.abc import Generator
 
+#: How often a loop that waits looks up, in seconds: an interrupt takes effect between two bytecodes,
+#: and a loop that sleeps has none.
+TICK = 0.05
+
 
 def iterate(iterable):
     """``iter(iterable)``; what is asynchronous is driven by an event loop of its own."""
@@ -23,61 +27,151 @@ def close(iterator):
 class _Driven:
     """An asynchronous iterator as an iterator.
 
-    Its event loop runs while an item is waited for. Tasks that it started go on then, and stand
-    still in between.
+    Its event loop runs while an item is waited for. Tasks that were started in it go on then, and
+    stand still in between.
     """
 
     def __init__(self, iterable):
-        import asyncio
-
-        self._asyncio = asyncio
-        self._loop = asyncio.new_event_loop()
-        self._iterator = type(iterable).__aiter__(iterable)
+        self._iterable = iterable
+        self._hand = _Hand()
+        # Made with the first item.
+        self._task = None
 
     def __iter__(self):
         return self
 
     def __next__(self):
+        if self._iterable is None:
+            raise StopIteration
         try:
-            return self._run(self._next())
-        except StopAsyncIteration:
-            self._end()
-            raise StopIteration from None
+            self._run(True)
+            if not self._task.done():
+                return self._hand.take()
+            self._task.result()
         except BaseException:
             self._end()
             raise
-
-    async def _next(self):
-        return await type(self._iterator).__anext__(self._iterator)
+        self._end()
+        raise StopIteration
 
     def close(self):
-        if not self._loop.is_closed():
-            try:
-                if hasattr(self._iterator, "aclose"):
-                    self._run(self._iterator.aclose())
-            finally:
-                self._end()
-
-    def _run(self, awaitable):
-        return self._loop.run_until_complete(self._awakened(awaitable))
-
-    async def _awakened(self, awaitable):
-        # An interrupt takes effect between two bytecodes: a loop that sleeps has none.
-        task = self._asyncio.ensure_future(awaitable)
         try:
-            while not task.done():
-                await self._asyncio.wait((task,), timeout=0.05)
-            return task.result()
+            if self._task is not None and not self._task.done():
+                self._run(False)
+                self._task.result()
         finally:
-            task.cancel()
+            self._end()
+
+    # Nothing that the loop knows refers to this object: dropped, it is gone at once.
+    __del__ = close
+
+    def _run(self, more):
+        import asyncio
+
+        if self._task is None:
+            loop = asyncio.new_event_loop()
+            self._hand.demand = loop.create_future()
+            self._task = loop.create_task(_hand_over(self._iterable, self._hand))
+            self._task.add_done_callback(lambda _: loop.stop())
+            _tick(loop)
+        loop = self._task.get_loop()
+        self._hand.demand.set_result(more)
+        # What runs in a loop can stop it, too.
+        while not (self._hand.full or self._task.done()):
+            _run(loop)
 
     def _end(self):
-        loop = self._loop
-        if loop.is_closed():
+        task, self._task, self._iterable = self._task, None, None
+        if task is None or task.get_loop().is_closed():
             return
+        loop = task.get_loop()
+        if task.done() and not task.cancelled():
+            # It was raised, or is of no interest; either way there is nothing to be logged.
+            task.exception()
         try:
-            for task in self._asyncio.all_tasks(loop):
-                task.cancel()
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            end = loop.create_task(_end(loop))
+            end.add_done_callback(lambda _: loop.stop())
+            while not end.done():
+                _run(loop)
+            end.result()
         finally:
             loop.close()
+
+
+class _Hand:
+    """Where an item is put down to be taken."""
+
+    demand = None
+    item = None
+    full = False
+
+    def take(self):
+        item, self.item, self.full = self.item, None, False
+        return item
+
+
+async def _hand_over(iterable, hand):
+    """One task for all items, as ``async for`` has one.
+
+    So a context variable lasts from item to item, and timeouts, task groups and cancel scopes, which
+    belong to a task, may span a ``yield``.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    iterator = type(iterable).__aiter__(iterable)
+    following = type(iterator).__anext__
+    while await hand.demand:
+        try:
+            hand.item = await following(iterator)
+        except StopAsyncIteration:
+            return
+        hand.demand = loop.create_future()
+        hand.full = True
+        loop.stop()
+    if hasattr(iterator, "aclose"):
+        await iterator.aclose()
+
+
+def _run(loop):
+    """``loop.run_forever()``, also where another loop is running.
+
+    That one waits for a function of Elixir, which reads this stream, on the same thread.
+    """
+    import asyncio
+
+    outer = asyncio._get_running_loop()
+    if outer is None:
+        return loop.run_forever()
+    swap = getattr(asyncio.tasks, "_swap_current_task", lambda _loop, _task: None)
+    task = swap(outer, None)
+    asyncio._set_running_loop(None)
+    try:
+        loop.run_forever()
+    finally:
+        asyncio._set_running_loop(outer)
+        swap(outer, task)
+
+
+def _tick(loop):
+    loop.call_later(TICK, _tick, loop)
+
+
+async def _end(loop):
+    """Ends what was left running in a loop, as ``asyncio.run`` does."""
+    import asyncio
+
+    left = list(asyncio.all_tasks() - {asyncio.current_task()})
+    for task in left:
+        task.cancel()
+    results = await asyncio.gather(*left, return_exceptions=True)
+    for task, result in zip(left, results):
+        if isinstance(result, Exception):
+            loop.call_exception_handler(
+                {
+                    "message": "unhandled exception of a task at the end of a stream",
+                    "exception": result,
+                    "task": task,
+                }
+            )
+    await loop.shutdown_asyncgens()
