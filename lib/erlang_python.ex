@@ -50,6 +50,7 @@ defmodule :erlang_python do
   def callback_serve, do: not_loaded()
   def callback_register(_name), do: not_loaded()
   def callback_unregister(_name), do: not_loaded()
+  def guard_new(_pid), do: not_loaded()
   def callback_accept(_callback), do: not_loaded()
   def callback_answer(_callback, _answer), do: not_loaded()
 

@@ -550,6 +550,25 @@ defmodule Python do
   end
 
   @doc """
+  An enumerable that Python is to see as an iterator.
+
+  The result is to be passed as an argument. Python pulls from the enumerable as it goes, in chunks;
+  a process of its own enumerates it. What the enumerable raises is raised in Python as an
+  `erlang.Error`, after the items before it. An iterator can be used up once, and ends with the
+  process that made it.
+
+  ## Examples
+
+      iex> Python.call(:builtins, :sum, [Python.iterator(Stream.map(1..1000, &(&1 * 2)))])
+      {:ok, 1001000}
+
+      iex> Python.eval("[next(it), next(it)]", %{it: Python.iterator(Stream.iterate(1, &(&1 * 3)))})
+      {:ok, [1, 3]}
+  """
+  @spec iterator(Enumerable.t()) :: Python.Iterator.t()
+  def iterator(enumerable), do: Python.Iterator.new(enumerable)
+
+  @doc """
   Python's `with`: enters a context manager, calls `fun` with what that gives, and leaves it.
 
   Returns what `fun` returns. What `fun` raises reaches `__exit__` as an `erlang.Error` and is then

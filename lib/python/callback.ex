@@ -10,6 +10,9 @@ defmodule Python.Callback do
 
   @table __MODULE__
 
+  # After so many ms without work, garbage is collected.
+  @idle 500
+
   # Where a process that runs a callback keeps it, for requests of its own (Python.Request).
   @key {__MODULE__, :running}
 
@@ -48,20 +51,22 @@ defmodule Python.Callback do
   @impl true
   def handle_info({:callback, handle, target, args, kwargs, caller}, state) do
     spawn(fn -> run(handle, target, args, kwargs, caller) end)
-    {:noreply, state}
+    {:noreply, state, @idle}
   end
 
   def handle_info({:forward, pid, message}, state) do
     send(pid, message)
-    {:noreply, state}
+    {:noreply, state, @idle}
   end
 
   def handle_info({:log, level, text, meta}, state) do
     :logger.log(String.to_existing_atom(level), text, metadata(meta))
-    {:noreply, state}
+    {:noreply, state, @idle}
   end
 
-  def handle_info(_message, state), do: {:noreply, state}
+  # What passed through here, functions among it, is not to be kept alive by our garbage.
+  def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
+  def handle_info(_message, state), do: {:noreply, state, @idle}
 
   # What the log knows by a name of its own, and the rest as it came: its keys are text, which must
   # not become atoms.

@@ -13,6 +13,7 @@ defmodule Python.Struct do
     NaiveDateTime,
     Python.Buffer,
     Python.Bytes,
+    Python.Iterator,
     Python.Object,
     Range,
     Time

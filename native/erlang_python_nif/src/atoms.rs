@@ -48,6 +48,7 @@ rustler::atoms! {
     forward,
     log,
     device,
+    dropped,
     stdin,
     stdout,
     stderr,
@@ -100,6 +101,8 @@ rustler::atoms! {
     inf,
     nan_decimal = "NaN",
     buffer = "Elixir.Python.Buffer",
+    next,
+    iterator = "Elixir.Python.Iterator",
     // Statistics
     workers,
     busy,

@@ -19,6 +19,7 @@ use crate::output;
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::watchdog;
 use crate::worker::{self, Running};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -177,6 +178,18 @@ enum Event {
     Claimed(Arc<Request>),
     Down,
     GivenUp,
+}
+
+/// Tells a process when nobody has this any more, on either side.
+pub struct Guard(pub LocalPid);
+
+#[rustler::resource_impl]
+impl Resource for Guard {}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        watchdog::tell_dropped(self.0);
+    }
 }
 
 /// What is called: a function, or the name of a registered one.

@@ -13,7 +13,7 @@ use crate::request::Request;
 use crate::stream::Stream;
 use crate::term_env::{Sender, TermEnv};
 use crate::worker;
-use rustler::Encoder;
+use rustler::{Encoder, LocalPid};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
@@ -46,6 +46,7 @@ enum Job {
     GiveUp(Weak<Request>, Duration),
     Close(Arc<Stream>),
     Help(Arc<Pool>),
+    Dropped(LocalPid),
 }
 
 /// Starts the thread. Once per VM.
@@ -75,6 +76,11 @@ pub fn limit(request: &Arc<Request>, timeout: u64) {
 /// Starts one more worker for a pool that needs it.
 pub fn help(pool: Arc<Pool>) {
     post(Job::Help(pool));
+}
+
+/// Sends `:dropped`.
+pub fn tell_dropped(pid: LocalPid) {
+    post(Job::Dropped(pid));
 }
 
 /// Closes a stream whose consumer is gone.
@@ -138,6 +144,10 @@ impl Watchdog {
         loop {
             for job in self.wait(timers.peek()) {
                 let timer = match job {
+                    Job::Dropped(pid) => {
+                        sender.send_immediate(&pid, atoms::dropped());
+                        continue;
+                    }
                     Job::Help(pool) => {
                         // Others may have asked for the same; should there be no thread to be had,
                         // what waits goes on waiting.

@@ -175,3 +175,25 @@ async def _end(loop):
                 }
             )
     await loop.shutdown_asyncgens()
+
+
+class Pulled:
+    """The items of an enumerable of the other side, which ``pull`` gives in chunks."""
+
+    def __init__(self, pull):
+        self._pull = pull
+        self._items = iter(())
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while True:
+            for item in self._items:
+                return item
+            if self._pull is None:
+                raise StopIteration
+            state, items = self._pull()
+            self._items = iter(items)
+            if state == "done":
+                self._pull = None

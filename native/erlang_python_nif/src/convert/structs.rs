@@ -2,6 +2,7 @@
 
 use super::{Decoder, Encoder, Failure, Step, Unconvertible};
 use crate::atoms;
+use crate::interpreter::python;
 use pyo3::exceptions::{PyArithmeticError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDelta, PyFloat, PyFrozenSet, PyInt, PyModule, PySet, PyTuple, PyType};
@@ -102,6 +103,11 @@ pub fn to_python<'py, 'a>(
         moment(py, term, Some(zone))?
     } else if name == atoms::decimal() {
         decimal_to_python(encoder, term)?
+    } else if name == atoms::iterator() {
+        let next = term.map_get(atoms::next()).map_err(|_| unreadable())?;
+        let next = encoder.value(next)?;
+        let helpers = python::helpers().ok_or_else(unreadable)?;
+        helpers.pulled.bind(py).call1((next,))?
     } else if name == atoms::buffer() {
         let data = term.map_get(atoms::data()).map_err(|_| unreadable())?;
         if !data.is_binary() {

@@ -24,6 +24,8 @@ pub struct Helpers {
     pub forget_thread: Py<PyAny>,
     /// `iter`, of asynchronous iterables too
     pub iterate: Py<PyAny>,
+    /// An iterator over what a function of the other side gives
+    pub pulled: Py<PyAny>,
     /// Ends a generator early
     pub close_iterator: Py<PyAny>,
     /// `erlang.Error`
@@ -87,6 +89,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         represent: errors.getattr("represent")?.unbind(),
         location: errors.getattr("location")?.unbind(),
         iterate: streams.getattr("iterate")?.unbind(),
+        pulled: streams.getattr("Pulled")?.unbind(),
         close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
         error: package.getattr("Error")?.unbind(),

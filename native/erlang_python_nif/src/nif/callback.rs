@@ -1,13 +1,13 @@
 //! `callback_*`: functions of Elixir that Python calls.
 
 use crate::atoms;
-use crate::callback::{self, CallbackHandle};
+use crate::callback::{self, CallbackHandle, Guard};
 use crate::package;
 use crate::pool::Submitted;
 use crate::request::{Flags, Request, Ticket};
 use crate::term_env::Sender;
 use crate::worker::PoolHandle;
-use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::Arc;
 
 /// The calling process is the one that callbacks are sent to.
@@ -27,6 +27,12 @@ fn callback_register(name: &str) -> Atom {
 fn callback_unregister(name: &str) -> Atom {
     package::unregister(name);
     atoms::ok()
+}
+
+/// Something to be held: when nobody holds it any more, `pid` gets the message `:dropped`.
+#[rustler::nif]
+fn guard_new(pid: LocalPid) -> ResourceArc<Guard> {
+    ResourceArc::new(Guard(pid))
 }
 
 /// The calling process will answer: should it end before, Python is told.
