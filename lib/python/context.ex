@@ -165,10 +165,11 @@ defmodule Python.Context do
   @impl true
   def handle_call(:context, _from, context), do: {:reply, context, context}
 
+  # It ends with its owner, as it should, whatever the owner ended with: nothing to be reported. The
+  # monitor is for an owner that died before it was linked.
   @impl true
-  def handle_info({:EXIT, _pid, reason}, context), do: {:stop, reason, context}
-  # The owner died before it was linked.
-  def handle_info({:DOWN, _ref, _, _, reason}, context), do: {:stop, reason, context}
+  def handle_info({:EXIT, _pid, reason}, context), do: {:stop, {:shutdown, reason}, context}
+  def handle_info({:DOWN, _, _, _, reason}, context), do: {:stop, {:shutdown, reason}, context}
   def handle_info(_message, context), do: {:noreply, context}
 
   @impl true

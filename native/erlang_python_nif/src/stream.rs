@@ -55,6 +55,9 @@ pub struct Limits {
 #[derive(Default)]
 struct State {
     phase: Phase,
+    /// What the request that fills a chunk has found out. It counts when that is delivered: until
+    /// then the consumer is to wait.
+    found: Found,
     /// It failed or was given up: no further item is asked for.
     over: bool,
     /// It is to be closed as soon as the request that fills it is over.
@@ -78,6 +81,16 @@ enum Phase {
     /// The iterator came to its end and is gone; only ready chunks are left.
     Ended,
     Closed,
+}
+
+#[derive(Default, PartialEq, Eq, Clone, Copy)]
+enum Found {
+    #[default]
+    More,
+    /// The iterator has come to its end.
+    End,
+    /// The iterator has failed.
+    Failure,
 }
 
 /// Items in an environment of their own.
@@ -496,8 +509,13 @@ impl State {
         self.request = None;
         self.begun = None;
         self.filled = None;
+        self.over |= self.found == Found::Failure;
         if self.phase == Phase::Filling {
-            self.phase = Phase::Idle;
+            self.phase = if self.found == Found::End {
+                Phase::Ended
+            } else {
+                Phase::Idle
+            };
         }
     }
 }
@@ -612,7 +630,7 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
 
 impl Stream {
     fn ended<'a>(&self, py: Python<'_>, chunk: Chunk) -> Answer<'a> {
-        self.lock().phase = Phase::Ended;
+        self.lock().found = Found::End;
         let handle = self.iterator().take();
         if let Some(handle) = handle {
             give_up(handle, py);
@@ -626,7 +644,7 @@ impl Stream {
 
     /// The iterator is closed when the consumer has been told.
     fn failed<'a>(&self, py: Python<'_>, chunk: Chunk, error: Error) -> Answer<'a> {
-        self.lock().over = true;
+        self.lock().found = Found::Failure;
         let answer = {
             let env = chunk.env.env();
             let reason = error.into_term(py, env);
