@@ -1,6 +1,7 @@
 """Compiling what comes from Elixir as text, so that tracebacks can show its lines."""
 
 import ast
+import io
 import itertools
 from collections import OrderedDict
 
@@ -74,4 +75,5 @@ def _remember(kind, source):
 def lines_of(filename):
     """The lines of code that came as text, or None."""
     source = sources.get(filename)
-    return None if source is None else source.splitlines(True)
+    # As Python splits it. `splitlines` knows other line ends too, such as form feeds.
+    return None if source is None else io.StringIO(source, None).readlines()
