@@ -624,12 +624,15 @@ defmodule Python do
   def unregister(name), do: Python.Callback.unregister(callback_name(name))
 
   defp callback_name(name) when is_atom(name) and name not in [nil, true, false],
-    do: Atom.to_string(name)
+    do: name |> Atom.to_string() |> callback_name()
 
-  defp callback_name(name) when is_binary(name), do: name
-
-  defp callback_name(other) do
-    raise ArgumentError, "the name of a function is an atom or a string, not #{inspect(other)}"
+  defp callback_name(name) do
+    if is_binary(name) and name != "" and String.valid?(name) do
+      name
+    else
+      raise ArgumentError,
+            "the name of a function is an atom or a string that is not empty, not #{inspect(name)}"
+    end
   end
 
   defp callback_function(function) when is_function(function), do: function

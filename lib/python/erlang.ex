@@ -267,10 +267,13 @@ defmodule Python.Erlang do
   def gc, do: run(:default, fn -> Operation.call(:gc, :collect, [], %{}) end)
 
   defp callback_name(name) do
-    case to_text(name) do
-      "" -> raise ArgumentError, "a function needs a name"
-      name -> name
+    text = to_text(name)
+
+    if text == "" or not String.valid?(text) do
+      raise ArgumentError, "a function needs a name, which #{inspect(name)} is not"
     end
+
+    text
   end
 
   defp to_text(name) do
