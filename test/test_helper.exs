@@ -18,4 +18,6 @@ newer =
 # LONG=1 runs what takes minutes, and the large counts where there is a choice.
 long = if Python.TestCase.long?(), do: [], else: [:long]
 
-ExUnit.start(exclude: newer ++ long, capture_log: true)
+timeout = if Python.TestCase.long?(), do: 3_600_000, else: 60_000
+
+ExUnit.start(exclude: newer ++ long, capture_log: true, timeout: timeout)

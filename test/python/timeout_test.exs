@@ -2,7 +2,7 @@ defmodule Python.TimeoutTest do
   # Alone: it measures time, and some of it takes the interpreter for itself.
   use Python.TestCase
 
-  alias Python.{Pool, TimeoutError}
+  alias Python.{FreshVM, Pool, TimeoutError}
 
   # What the caller may be late, measured here and now: the machine may be busy.
   defp slack do
@@ -289,25 +289,37 @@ defmodule Python.TimeoutTest do
       assert_works_at_once(pool)
     end
 
+    # Not here: should an import be left half-way, nobody could import any more.
+    @tag skip:
+           "an interrupt that strikes importlib between a lock and its `try` stops all imports"
     test "in an import leaves imports that work" do
-      pool = start_pool()
+      vm = FreshVM.start()
 
-      name =
-        define("""
-        import importlib, sys
-        def NAME():
-            for name in ('colorsys', 'quopri', 'fractions', 'statistics', 'plistlib'):
-                sys.modules.pop(name, None)
-                importlib.import_module(name)
-        """)
+      source = """
+      import importlib, sys
+      def f():
+          for name in ('colorsys', 'quopri', 'fractions', 'statistics', 'plistlib'):
+              sys.modules.pop(name, None)
+              importlib.import_module(name)
+      """
 
-      for n <- 1..times(150, 5_000) do
-        Python.call(:__main__, name, [], pool: pool, timeout: rem(n, 20))
+      assert FreshVM.call(vm, Python, :exec, [source]) == :ok
+      pools = for _ <- 1..2, do: String.to_atom(unique("pool"))
+
+      for pool <- pools do
+        child = {Pool, name: pool, size: 1}
+        {:ok, _} = FreshVM.call(vm, Supervisor, :start_child, [Python.Supervisor, child])
       end
 
-      eventually_idle(pool)
-      # On another thread than the one that was interrupted.
-      assert Python.call(:__main__, name, [], pool: start_pool(), timeout: 10_000) == {:ok, nil}
+      [interrupted, other] = pools
+
+      for n <- 1..times(500, 10_000) do
+        options = [pool: interrupted, timeout: rem(n, 20)]
+        FreshVM.call(vm, Python, :call, [:__main__, :f, [], options])
+      end
+
+      options = [pool: other, timeout: 10_000]
+      assert FreshVM.call(vm, Python, :call, [:__main__, :f, [], options]) == {:ok, nil}
     end
   end
 
