@@ -6,12 +6,14 @@ defmodule Python.StoppedError do
 
     * `:reason` - `:closed`, the pool or context was stopped before the call began; `:stopped`, it was
       stopped while the call ran, which was interrupted; `:worker_down`, the worker's process was
-      killed while the call ran, which was interrupted; `:panic`, a bug in this library that was
-      caught;
+      killed while the call ran, which was interrupted; `:outer_ended`, the call was made by a function
+      that Python called, and the call that this was for is over; `:panic`, a bug in this library
+      that was caught;
     * `:message` - a sentence.
   """
 
-  @type t :: %__MODULE__{reason: :closed | :stopped | :worker_down | :panic, message: String.t()}
+  @type reason :: :closed | :stopped | :worker_down | :outer_ended | :panic
+  @type t :: %__MODULE__{reason: reason, message: String.t()}
 
   defexception [:reason, :message]
 
@@ -21,6 +23,10 @@ defmodule Python.StoppedError do
   defp text(:closed), do: "the pool or context was stopped before the call began"
   defp text(:stopped), do: "the pool or context was stopped while the call ran"
   defp text(:worker_down), do: "the worker's process was killed while the call ran"
+
+  defp text(:outer_ended) do
+    "the call was made by a function that Python called, and the call that this was for is over"
+  end
 
   defp text(:panic) do
     "the native library caught a bug of its own while the call ran; please report it"

@@ -26,6 +26,7 @@ rustler::atoms! {
     overloaded,
     closed,
     stopped,
+    outer_ended,
     worker_down,
     // Values
     true_ = "true",

@@ -17,7 +17,7 @@ use crate::convert::{Decoder, Encoder, Failure};
 use crate::interpreter::python;
 use crate::output;
 use crate::pool::Pool;
-use crate::request::Request;
+use crate::request::{Patience, Request};
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::{self, Running};
@@ -110,12 +110,13 @@ impl Callback {
     }
 
     /// Hands a request from the callback to the thread that waits. Gives it back if it is for
-    /// another pool or nobody waits.
+    /// another pool or nobody waits. A thread that Python started is of no pool, and of each: the
+    /// workers may be waiting for it. It cannot stand in for a context's.
     pub fn nest(&self, request: Arc<Request>) -> Result<(), Arc<Request>> {
-        let same = self
-            .pool
-            .as_ref()
-            .is_some_and(|pool| Arc::ptr_eq(pool, &request.pool));
+        let same = match &self.pool {
+            Some(pool) => Arc::ptr_eq(pool, &request.pool),
+            None => request.pool.namespace.is_none(),
+        };
         let mut state = self.lock();
         if !same || state.over || state.answer.is_some() {
             return Err(request);
@@ -127,7 +128,7 @@ impl Callback {
         Ok(())
     }
 
-    fn wait(&self, request: Option<&Arc<Request>>) -> Event {
+    fn wait(&self, patience: Option<&Patience>) -> Event {
         let mut state = self.lock();
         loop {
             if let Some(nested) = state.nested.pop_front() {
@@ -139,7 +140,7 @@ impl Callback {
             if state.down {
                 return Event::Down;
             }
-            if request.is_some_and(|request| request.is_given_up()) {
+            if patience.is_some_and(Patience::is_over) {
                 return Event::GivenUp;
             }
             // A context is its one thread: what waits for it can be run by nobody else.
@@ -253,7 +254,7 @@ pub fn call<'py>(
     }
 
     let blocked = running.as_ref().map(|running| running.pool.block());
-    let result = wait(py, &callback, request.as_ref(), running.as_ref());
+    let result = wait(py, &callback, request.as_ref(), running.as_ref(), sender);
     drop(blocked);
     callback.close(sender);
     result
@@ -273,15 +274,16 @@ fn wait<'py>(
     callback: &Arc<Callback>,
     request: Option<&Arc<Request>>,
     running: Option<&Running>,
+    sender: Sender,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let patience = request.map(Request::patience);
     loop {
-        match py.detach(|| callback.wait(request)) {
+        match py.detach(|| callback.wait(patience.as_ref())) {
             Event::Answer(env, answer) => return value(py, env.term(answer)),
-            Event::Nested(request) => {
-                if let Some(running) = running {
-                    running.run_nested(py, &request, true);
-                }
-            }
+            Event::Nested(request) => match running {
+                Some(running) => running.run_nested(py, &request, true),
+                None => worker::run_on_foreign_thread(py, &request, sender),
+            },
             Event::Claimed(request) => {
                 if let Some(running) = running {
                     running.run_nested(py, &request, false);
@@ -309,6 +311,7 @@ pub fn given_up(
     request: Option<&Arc<Request>>,
 ) -> PyErr {
     if let (Some(running), Some(request)) = (running, request) {
+        request.mark_told();
         running.thread.pre_empt(py, request);
     }
     let interrupt = python::helpers().map(|helpers| helpers.interrupt.bind(py).call0());

@@ -182,7 +182,8 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
         Some(_) => &running.pool.mailbox,
         None => &request.mailbox,
     };
-    let received = py.detach(|| mailbox.take(deadline, || request.is_given_up()));
+    let patience = request.patience();
+    let received = py.detach(|| mailbox.take(deadline, || patience.is_over()));
     drop(blocked);
     match received {
         Received::Message(env, message) => convert::Encoder::new(py)

@@ -14,6 +14,7 @@ use crate::worker::Worker;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -38,6 +39,8 @@ pub struct Request {
     interrupted: AtomicBool,
     /// The next interrupt is not needed: its work is done already.
     skip: AtomicBool,
+    /// Its code was told that nobody waits any more.
+    told: AtomicBool,
     /// It waits with a callback and not in the queue.
     nested: AtomicBool,
     /// Somebody waits for the answer, or has.
@@ -99,6 +102,25 @@ impl Flags {
     }
 }
 
+/// How long a wait in a `finally` block lasts, at most. As long as such a block has before the next
+/// interrupt.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// How long code may wait for something.
+///
+/// A wait ends when nobody waits for the request any more. But once its code knows that, it is
+/// leaving, and what it waits for on its way out is part of that.
+pub struct Patience {
+    request: Arc<Request>,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    pub fn is_over(&self) -> bool {
+        self.request.is_given_up() && self.until.is_none_or(|until| Instant::now() >= until)
+    }
+}
+
 #[derive(Clone)]
 pub struct Place {
     pub thread: Arc<PythonThread>,
@@ -156,6 +178,7 @@ impl Request {
             place: Mutex::new(None),
             interrupted: AtomicBool::new(false),
             skip: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             nested: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             kept: Mutex::new(None),
@@ -304,6 +327,25 @@ impl Request {
         self.is_cancelled() || self.state.load(Ordering::Acquire) == ANSWERED
     }
 
+    /// Its code was told so, by an exception that a wait ended with.
+    pub fn mark_told(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
+    /// For a wait of its code that begins now: how long nobody need be waiting for it.
+    pub fn patience(self: &Arc<Self>) -> Patience {
+        let told = self.told.load(Ordering::Acquire) || self.was_interrupted();
+        Patience {
+            request: Arc::clone(self),
+            until: told.then(|| Instant::now() + LEAVE),
+        }
+    }
+
+    /// Whether it waits with a callback, or was run from there.
+    pub fn is_nested(&self) -> bool {
+        self.nested.load(Ordering::Acquire)
+    }
+
     /// The process that asked for it.
     pub fn caller(&self) -> Option<LocalPid> {
         match &self.sink {
@@ -325,7 +367,7 @@ impl Request {
 
     /// It has left the queue before a worker took it.
     fn leave_queue(&self) {
-        if !self.nested.load(Ordering::Acquire) {
+        if !self.is_nested() {
             self.pool.forget_one();
         }
     }

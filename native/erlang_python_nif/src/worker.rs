@@ -188,6 +188,26 @@ impl Running {
     }
 }
 
+/// Runs a request on a thread that Python started, which waits for the callback that it is from.
+pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sender) {
+    if !Start::start(request) {
+        return;
+    }
+    let pool = Arc::clone(&request.pool);
+    let worker = Worker::new(0, Wake::Thread(Mutex::new(false), Condvar::new()));
+    // Known to the pool, for when that closes, but not one that takes anything from the queue.
+    pool.join(&worker);
+    let _blocked = pool.block();
+    let running = Running {
+        pool,
+        worker,
+        thread: Arc::new(PythonThread::of_foreign_thread(py)),
+        sender,
+    };
+    let _running = Entered::new(running.clone());
+    running.run_nested(py, request, false);
+}
+
 /// Says who the current thread is, for as long as this lives.
 struct Entered;
 

@@ -6,6 +6,7 @@ use super::{enter, python};
 use crate::atoms;
 use crate::request::Request;
 use crate::term_env::{Sender, TermEnv};
+use crate::watchdog;
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -69,6 +70,15 @@ fn interrupt(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
             // In no Python code, but in a C function that was called directly.
             Err(_) => (atoms::location(), atoms::none()).encode(env),
         });
-        place.thread.interrupt(request, helpers.interrupt.bind(py));
+        if !place.thread.interrupt(request, helpers.interrupt.bind(py)) {
+            // What its callbacks have asked for in turn is asked for by nobody any more.
+            for nested in place.thread.nested_in(request) {
+                if nested.answer(sender, message, |env| {
+                    (atoms::error(), atoms::outer_ended()).encode(env)
+                }) {
+                    watchdog::watch(nested);
+                }
+            }
+        }
     });
 }

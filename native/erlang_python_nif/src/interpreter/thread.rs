@@ -86,6 +86,15 @@ impl PythonThread {
         })
     }
 
+    /// The current thread, which Python started and which has a thread state of its own.
+    pub fn of_foreign_thread(_py: Python<'_>) -> Self {
+        PythonThread {
+            // SAFETY: no preconditions.
+            ident: unsafe { PyThread_get_thread_ident() },
+            running: Mutex::new(Vec::new()),
+        }
+    }
+
     pub fn ident(&self) -> c_ulong {
         self.ident
     }
@@ -110,6 +119,17 @@ impl PythonThread {
     /// The request whose code the thread is in.
     pub fn innermost(&self) -> Option<Arc<Request>> {
         self.lock().last().cloned()
+    }
+
+    /// The requests that run above this one because its own callbacks made them.
+    pub fn nested_in(&self, request: &Arc<Request>) -> Vec<Arc<Request>> {
+        let running = self.lock();
+        let above = running.iter().skip_while(|r| !Arc::ptr_eq(r, request));
+        above
+            .skip(1)
+            .take_while(|r| r.is_nested())
+            .cloned()
+            .collect()
     }
 
     /// Takes the place of an interrupt that has struck or is about to: the caller raises one itself.
