@@ -105,6 +105,9 @@ pub fn to_python<'py, 'a>(
         decimal_to_python(encoder, term)?
     } else if name == atoms::iterator() {
         let next = term.map_get(atoms::next()).map_err(|_| unreadable())?;
+        if next.get_type() != TermType::Fun {
+            return Err(unreadable());
+        }
         let next = encoder.value(next)?;
         let helpers = python::helpers().ok_or_else(unreadable)?;
         helpers.pulled.bind(py).call1((next,))?

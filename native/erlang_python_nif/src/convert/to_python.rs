@@ -534,7 +534,9 @@ fn key_step(key: Term<'_>) -> Step {
         TermType::Integer => key
             .decode::<i64>()
             .map_or_else(|_| "…".into(), |key| key.to_string()),
-        TermType::Float => format!("{key:?}"),
+        TermType::Float => key
+            .decode::<f64>()
+            .map_or_else(|_| "…".into(), |key| format!("{key:?}")),
         TermType::Tuple => "{…}".into(),
         _ => "…".into(),
     })
