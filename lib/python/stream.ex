@@ -5,7 +5,7 @@ defmodule Python.Stream do
   # two demands a stream holds no worker and sends no messages
   # (native/erlang_python_nif/src/stream.rs).
 
-  alias Python.{Operation, Options, Request, TimeoutError}
+  alias Python.{Operation, Options, Request, StoppedError, TimeoutError}
 
   # How long the consumer waits for a generator to be closed, in ms. It is closed all the same.
   @close_timeout 1_000
@@ -131,8 +131,11 @@ defmodule Python.Stream do
   defp give_up(stream, reference, timeout) do
     case :erlang_python.stream_cancel(stream) do
       :answered ->
+        # On its way, unless its worker died this moment.
         receive do
           {^reference, answer} -> answer(answer)
+        after
+          @close_timeout -> {:failed, [], StoppedError.new(:worker_down)}
         end
 
       :queued ->
@@ -158,6 +161,8 @@ defmodule Python.Stream do
           unless :erlang_python.stream_stop_listening(stream) do
             receive do
               {^reference, _closed} -> :ok
+            after
+              @close_timeout -> :ok
             end
           end
       end

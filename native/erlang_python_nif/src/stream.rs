@@ -60,6 +60,9 @@ struct State {
     found: Found,
     /// It failed or was given up: no further item is asked for.
     over: bool,
+    /// Its worker or its pool was ended while it was being filled, and answered for it. A worker whose
+    /// process has ended can neither send anything nor wake anybody.
+    orphaned: bool,
     /// It is to be closed as soon as the request that fills it is over.
     closing: bool,
     /// Since when the chunk is being filled.
@@ -284,17 +287,17 @@ impl Stream {
     }
 
     /// Closes the iterator, or sees to it that it is closed. True if it is already; otherwise
-    /// `{reference, {:ok, :closed}}` is sent to `waiter` when it has been.
+    /// `{reference, {:ok, :closed}}` is sent to `waiter` when it has been. Without one, whoever waits
+    /// already is told.
     pub fn close(self: &Arc<Self>, waiter: Option<Waiter>, sender: Sender) -> bool {
+        let asked = waiter.is_some();
         let mut state = self.lock();
-        if state.phase == Phase::Closed {
-            return true;
+        if asked {
+            state.waiter = waiter;
         }
         state.ready.clear();
-        state.waiter = waiter;
-        if state.phase == Phase::Ended {
-            state.phase = Phase::Closed;
-            return true;
+        if state.phase == Phase::Closed || state.phase == Phase::Ended {
+            return self.closed(state, asked, sender);
         }
         if state.closing {
             return false;
@@ -314,12 +317,24 @@ impl Stream {
         match self.submit(state, Task::Close, sender) {
             Ok(()) => false,
             // There are no workers any more.
-            Err(_) => {
-                self.lock().phase = Phase::Closed;
+            Err((_, waiter)) => {
                 self.release();
-                true
+                let mut state = self.lock();
+                state.waiter = waiter;
+                self.closed(state, asked, sender)
             }
         }
+    }
+
+    /// It is closed: whoever waits knows (`told`) or is told.
+    fn closed(&self, mut state: MutexGuard<'_, State>, told: bool, sender: Sender) -> bool {
+        state.phase = Phase::Closed;
+        let waiter = state.waiter.take();
+        drop(state);
+        if let (Some(waiter), false) = (waiter, told) {
+            waiter.send(sender, &mut TermEnv::new(), closed);
+        }
+        true
     }
 }
 
@@ -397,8 +412,9 @@ impl Stream {
         let began = state.begun.is_some() || state.phase == Phase::Closed;
         let running = state.is_running();
         if running {
-            // It was answered for: its worker is gone, or the pool. It is over when it settles.
+            // The request is over when it settles.
             state.over = true;
+            state.orphaned = true;
         } else {
             state.abandon();
         }
@@ -408,13 +424,8 @@ impl Stream {
                 return;
             }
             // There is nothing to settle, and no worker any more.
-            state.phase = Phase::Closed;
-            let waiter = state.waiter.take();
-            drop(state);
             self.release();
-            if let Some(waiter) = waiter {
-                waiter.send(sender, env, closed);
-            }
+            self.closed(state, false, sender);
         } else if let Some(waiter) = state.waiter.take() {
             drop(state);
             waiter.send(sender, env, build);
@@ -451,6 +462,11 @@ impl Stream {
             drop(state);
             return self.prefetch(sender);
         }
+        if state.orphaned && self.pool.namespace.is_none() {
+            state.closing = false;
+            drop(state);
+            return watchdog::close(Arc::clone(self));
+        }
         if state.phase == Phase::Idle {
             // By a request of its own: what a `finally` block does can take long, or for ever.
             match self.submit(state, Task::Close, sender) {
@@ -463,12 +479,7 @@ impl Stream {
                 }
             }
         }
-        state.phase = Phase::Closed;
-        let waiter = state.waiter.take();
-        drop(state);
-        if let Some(waiter) = waiter {
-            waiter.send(sender, &mut TermEnv::new(), closed);
-        }
+        self.closed(state, false, sender);
     }
 
     fn close_iterator(&self, py: Python<'_>) {
