@@ -49,8 +49,8 @@ defmodule Python.Callback do
   end
 
   @impl true
-  def handle_info({:callback, handle, target, args, kwargs, caller}, state) do
-    spawn(fn -> run(handle, target, args, kwargs, caller) end)
+  def handle_info({:callback, handle, target, args, kwargs, origin}, state) do
+    spawn(fn -> run(handle, target, args, kwargs, origin) end)
     {:noreply, state, @idle}
   end
 
@@ -84,10 +84,10 @@ defmodule Python.Callback do
 
   ## The process of one call
 
-  defp run(handle, target, args, kwargs, caller) do
+  defp run(handle, target, args, kwargs, {caller, leader}) do
     :erlang_python.callback_accept(handle)
     Process.put(@key, handle)
-    if caller, do: inherit(caller)
+    inherit(caller, leader)
 
     answer =
       try do
@@ -101,23 +101,23 @@ defmodule Python.Callback do
   end
 
   # As a task does: what it prints goes where its caller prints, and test tools find the caller.
-  defp inherit(caller) do
-    Process.put(:"$callers", [caller])
-
-    case Process.info(caller, :group_leader) do
-      {:group_leader, leader} -> Process.group_leader(self(), leader)
-      nil -> :ok
-    end
+  defp inherit(caller, leader) do
+    if caller, do: Process.put(:"$callers", [caller])
+    if there?(leader), do: Process.group_leader(self(), leader)
   end
 
+  # A thread that Python started may outlive the process that its output was for.
+  defp there?(leader) when is_pid(leader),
+    do: node(leader) != node() or Process.alive?(leader)
+
+  defp there?(nil), do: false
+
   # What Python prints and reads, see native/erlang_python_nif/src/output.rs.
-  defp function({:device, :stdout, leader}, [text], _),
-    do: {&IO.write(leader || device(), &1), [text]}
-
-  defp function({:device, :stderr, _}, [text], _), do: {&IO.write(:standard_error, &1), [text]}
-
-  defp function({:device, :stdin, leader}, [], _),
-    do: {fn -> read_line(leader || device()) end, []}
+  # The group leader of this process is that of the caller by now, or the VM's own.
+  defp function({:device, :stdout}, args, _), do: {&IO.write/1, args}
+  defp function({:device, :stderr}, [text], _), do: {&IO.write(:standard_error, &1), [text]}
+  defp function({:device, :stdin}, [], _), do: {fn -> read(IO.gets("")) end, []}
+  defp function({:device, :stdin}, [count], _), do: {fn -> read(IO.getn("", count)) end, []}
 
   defp function(name, args, kwargs) when is_binary(name) do
     case :ets.lookup(@table, name) do
@@ -129,16 +129,10 @@ defmodule Python.Callback do
 
   defp function(function, args, kwargs), do: {function, with_kwargs(args, kwargs)}
 
-  # For threads that Python started, which belong to no process.
-  defp device, do: :user
-
-  defp read_line(leader) do
-    case IO.gets(leader, "") do
-      line when is_binary(line) -> line
-      line when is_list(line) -> List.to_string(line)
-      _ -> ""
-    end
-  end
+  defp read(text) when is_binary(text), do: text
+  defp read(text) when is_list(text), do: List.to_string(text)
+  # The end, or an error.
+  defp read(_), do: ""
 
   defp with_kwargs(args, kwargs) when kwargs == %{}, do: args
   defp with_kwargs(args, kwargs), do: args ++ [kwargs]

@@ -237,14 +237,12 @@ pub fn call<'py>(
         let target = match target {
             Target::Function(function) => function.in_env(env),
             Target::Name(name) => name.encode(env),
-            Target::Device(device) => {
-                let leader = request.as_ref().and_then(|request| request.leader(env));
-                (atoms::device(), device, leader).encode(env)
-            }
+            Target::Device(device) => (atoms::device(), device).encode(env),
         };
         let caller = request.as_ref().and_then(|request| request.caller());
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
-        let term = (atoms::callback(), handle, target, args, kwargs, caller).encode(env);
+        let origin = (caller, output::leader(request.as_ref(), env));
+        let term = (atoms::callback(), handle, target, args, kwargs, origin).encode(env);
         SavedTerm::save(term)
     };
     if !message.send(sender, &server, |env| sent.load(env)) {

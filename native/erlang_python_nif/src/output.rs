@@ -7,9 +7,13 @@
 
 use crate::atoms;
 use crate::callback::{self, Target};
+use crate::request::Request;
+use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use rustler::{Env, Term};
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A piece is written at a line's end if the last one was this long ago.
@@ -26,6 +30,28 @@ struct Pending {
 
 thread_local! {
     static PENDING: RefCell<Pending> = RefCell::default();
+
+    /// The group leader of a thread that Python started: that of whoever started it.
+    static ADOPTED: RefCell<Option<(TermEnv, SavedTerm)>> = const { RefCell::new(None) };
+}
+
+/// Where what the current thread prints goes: to the group leader of the caller, or of the one that
+/// its thread was started by.
+pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'a>> {
+    match request {
+        Some(request) => request.leader(env),
+        None => ADOPTED.with_borrow(|adopted| {
+            let (own, leader) = adopted.as_ref()?;
+            Some(own.term(*leader).in_env(env))
+        }),
+    }
+}
+
+/// Sets the group leader of the current thread, which Python started.
+pub fn adopt(leader: Term<'_>) {
+    let env = TermEnv::new();
+    let leader = env.copy(leader);
+    ADOPTED.set(Some((env, leader)));
 }
 
 /// Adds text to what the current thread has printed.
@@ -69,12 +95,15 @@ fn send(py: Python<'_>, device: rustler::Atom, text: &str) -> PyResult<()> {
 /// A line from the group leader; empty at its end.
 pub fn read_line<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     flush(py)?;
-    callback::call(
-        py,
-        Target::Device(atoms::stdin()),
-        &PyTuple::empty(py),
-        None,
-    )
+    let nothing = PyTuple::empty(py);
+    callback::call(py, Target::Device(atoms::stdin()), &nothing, None)
+}
+
+/// So many characters from the group leader, or fewer if its end comes first.
+pub fn read<'py>(py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyAny>> {
+    flush(py)?;
+    let count = PyTuple::new(py, [count])?;
+    callback::call(py, Target::Device(atoms::stdin()), &count, None)
 }
 
 /// Forgets what could not be written. For the end of a request.

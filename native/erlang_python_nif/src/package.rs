@@ -41,6 +41,9 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(write_error, package)?)?;
     package.add_function(wrap_pyfunction!(flush, package)?)?;
     package.add_function(wrap_pyfunction!(read_line, package)?)?;
+    package.add_function(wrap_pyfunction!(read, package)?)?;
+    package.add_function(wrap_pyfunction!(leader, package)?)?;
+    package.add_function(wrap_pyfunction!(adopt, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 
@@ -75,7 +78,11 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
         let message = decoder
             .value(message)
             .map_err(|failure| failure.into_python("cannot be sent"))?;
-        let to = if let Ok(name) = to.extract::<String>() {
+        let name = match convert::atom_name(to) {
+            Some(name) => Some(name),
+            None => to.extract::<String>().ok(),
+        };
+        let to = if let Some(name) = name {
             find(env, &name)
                 .ok_or_else(|| {
                     PyValueError::new_err(format!("no process is registered as {name:?}"))
@@ -171,9 +178,13 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
     let deadline = match timeout {
         None => None,
         Some(timeout) => {
-            let timeout = Duration::try_from_secs_f64(timeout.max(0.0))
-                .map_err(|error| PyValueError::new_err(error.to_string()))?;
-            Some(Instant::now() + timeout)
+            if timeout.is_nan() {
+                return Err(PyValueError::new_err("the timeout is not a number"));
+            }
+            // Longer than can be said is for ever.
+            Duration::try_from_secs_f64(timeout.max(0.0))
+                .ok()
+                .and_then(|timeout| Instant::now().checked_add(timeout))
         }
     };
     output::flush(py)?;
@@ -216,6 +227,34 @@ fn flush(py: Python<'_>) -> PyResult<()> {
 #[pyo3(name = "_read_line")]
 fn read_line(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     output::read_line(py)
+}
+
+#[pyfunction]
+#[pyo3(name = "_read")]
+fn read(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyAny>> {
+    output::read(py, count)
+}
+
+/// Where the thread's output goes, for a thread that it starts. None for the VM's own device.
+#[pyfunction]
+#[pyo3(name = "_leader")]
+fn leader(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let own = TermEnv::new();
+    let request = worker::running().and_then(|running| running.request());
+    match output::leader(request.as_ref(), own.env()) {
+        Some(leader) => convert::keep(py, leader).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Lets the thread's output go where that of another goes.
+#[pyfunction]
+#[pyo3(name = "_adopt")]
+fn adopt(leader: &Bound<'_, PyAny>) {
+    let own = TermEnv::new();
+    if let Some(leader) = convert::kept(own.env(), leader) {
+        output::adopt(leader);
+    }
 }
 
 /// Writes to the log of the other side.

@@ -150,7 +150,7 @@ impl Pool {
         }
     }
 
-    pub fn next(&self, worker: &Arc<Worker>, sender: Sender) -> Next {
+    pub fn next(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) -> Next {
         if worker.is_stopped() {
             return Next::Stop;
         }
@@ -175,7 +175,7 @@ impl Pool {
 
     /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
     /// longer follow goes to another one.
-    pub fn remove(&self, worker: &Arc<Worker>, sender: Sender) {
+    pub fn remove(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) {
         let wake = {
             let mut queue = self.lock();
             queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
@@ -184,8 +184,10 @@ impl Pool {
             }
             queue.whom_to_wake()
         };
-        if let Some(other) = wake {
-            self.wake(other, sender);
+        match wake {
+            Some(other) => self.wake(other, sender),
+            // It may have been the one that was to do what the others wait for.
+            None => self.help_if_needed(),
         }
     }
 
@@ -215,7 +217,7 @@ impl Pool {
         self.lock().live
     }
 
-    fn wake(&self, worker: Arc<Worker>, sender: Sender) {
+    fn wake(self: &Arc<Self>, worker: Arc<Worker>, sender: Sender) {
         // A worker whose process is gone cannot come: the next one does.
         if !worker.wake(sender) {
             self.remove(&worker, sender);

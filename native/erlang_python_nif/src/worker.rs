@@ -206,6 +206,8 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
     };
     let _running = Entered::new(running.clone());
     running.run_nested(py, request, false);
+    // Before it counts as one that does not wait.
+    running.worker.stop();
 }
 
 /// Says who the current thread is, for as long as this lives.

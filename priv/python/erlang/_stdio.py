@@ -1,7 +1,10 @@
 """``sys.stdout``, ``sys.stderr`` and ``sys.stdin`` for code whose caller is a process."""
 
+import codecs
+import functools
 import io
 import sys
+import threading
 
 import erlang
 
@@ -56,13 +59,19 @@ class _Bytes(io.RawIOBase):
 
     def __init__(self, text):
         self._text = text
+        # Threads print each for themselves, and may have written half a character.
+        self._decoders = threading.local()
 
     def writable(self):
         return True
 
     def write(self, data):
         data = bytes(data)
-        self._text.write(data.decode("utf-8", "backslashreplace"))
+        decoder = getattr(self._decoders, "decoder", None)
+        if decoder is None:
+            decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+            self._decoders.decoder = decoder
+        self._text.write(decoder.decode(data))
         return len(data)
 
     def flush(self):
@@ -82,16 +91,43 @@ class Input(_Stream):
         raise io.UnsupportedOperation("fileno")
 
     def readline(self, size=-1):
-        line = erlang._read_line()
-        return line if size is None or size < 0 else line[:size]
+        if size is None or size < 0:
+            return erlang._read_line()
+        line = ""
+        while len(line) < size and not line.endswith("\n"):
+            character = self.read(1)
+            if not character:
+                break
+            line += character
+        return line
 
     def read(self, size=-1):
-        if size is not None and size >= 0:
-            return self.readline(size)
-        return "".join(iter(self.readline, ""))
+        if size is None or size < 0:
+            return "".join(iter(erlang._read_line, ""))
+        return erlang._read(size) if size else ""
 
 
 def install():
     sys.stdout = Output("<stdout>", 1, erlang._write, erlang._flush)
     sys.stderr = Output("<stderr>", 2, erlang._write_error, None)
     sys.stdin = Input("<stdin>", 0)
+    _follow_threads()
+
+
+def _follow_threads():
+    """What a thread prints goes where that of the thread goes that started it."""
+    start = threading.Thread.start
+    bootstrap = threading.Thread._bootstrap_inner
+
+    @functools.wraps(start)
+    def start_with_leader(self):
+        self._erlang_leader = erlang._leader()
+        return start(self)
+
+    @functools.wraps(bootstrap)
+    def bootstrap_with_leader(self):
+        erlang._adopt(self.__dict__.pop("_erlang_leader", None))
+        return bootstrap(self)
+
+    threading.Thread.start = start_with_leader
+    threading.Thread._bootstrap_inner = bootstrap_with_leader

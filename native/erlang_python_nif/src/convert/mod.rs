@@ -11,7 +11,7 @@ mod to_python;
 mod to_term;
 mod unconvertible;
 
-pub use opaque::{add_to, keep, kept};
+pub use opaque::{add_to, atom_name, keep, kept};
 pub use structs::{Elixir, set_elixir};
 pub use to_python::{Encoder, name_text};
 pub use to_term::Decoder;

@@ -162,6 +162,12 @@ impl Atom {
     }
 }
 
+/// The name of an `erlang.Atom`. None for others.
+pub fn atom_name(object: &Bound<'_, PyAny>) -> Option<String> {
+    let atom = object.cast_exact::<Atom>().ok()?;
+    Some(atom.get().name.clone())
+}
+
 /// A term as an object that only we can look into.
 pub fn keep<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
     Ok(Bound::new(py, AnyTerm(Kept::new(term)))?.into_any())
