@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from erlang import _logging, _stdio
+from erlang import _imports, _logging, _stdio
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
 #: whose key function sorts, takes two thirds of it.
@@ -23,6 +23,7 @@ def prepare(stack_size, stdio, logging):
     threading.stack_size(stack_size)
     _limit_recursion(stack_size // LEVEL)
     _forbid_the_end_of_the_vm()
+    _imports.when_imported("multiprocessing.context", _spawn_by_default)
     if stdio:
         _stdio.install()
     else:
@@ -88,6 +89,13 @@ def _forbid_the_end_of_the_vm():
     for name in ("alarm", "setitimer"):
         forbid(signal, name, "the signal would end the VM. Use threading.Timer, or a timeout")
     forbid(signal, "raise_signal", "the signal would go to the VM")
+
+
+def _spawn_by_default(context):
+    """Without a method named, ``multiprocessing`` would fork on most systems before 3.14."""
+    default = context._default_context
+    if default._default_context is context._concrete_contexts.get("fork"):
+        default._default_context = context._concrete_contexts["spawn"]
 
 
 def _take_the_place_of(module, name, function):

@@ -1,8 +1,7 @@
 """Python's ``logging`` and ``warnings`` on their way to the log of the VM."""
 
-import sys
-
 import erlang
+from erlang import _imports
 
 
 def install():
@@ -10,32 +9,8 @@ def install():
 
     Importing it takes several ms, which a start that needs no logs should not pay.
     """
-    if "logging" in sys.modules:
-        _attach(sys.modules["logging"])
-    else:
-        sys.meta_path.insert(0, _WhenImported())
+    _imports.when_imported("logging", _attach)
     _redirect_warnings()
-
-
-class _WhenImported:
-    """A finder that finds nothing itself but adds to what ``logging`` does when it is loaded."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "logging":
-            return None
-        import importlib.util
-
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-
-            def exec_module(module):
-                load(module)
-                _attach(module)
-
-            spec.loader.exec_module = exec_module
-        return spec
 
 
 def _attach(logging):
