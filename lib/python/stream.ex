@@ -19,7 +19,7 @@ defmodule Python.Stream do
     Stream.resource(
       fn -> {:more, open!(source, options)} end,
       &next(&1, options),
-      fn {_state, stream} -> close(stream) end
+      &close/1
     )
   end
 
@@ -27,8 +27,8 @@ defmodule Python.Stream do
   @spec to_list(tuple, Options.t()) :: {:ok, list} | {:error, Exception.t()}
   def to_list(source, options) do
     with {:ok, stream} <- open(source, options) do
-      result = collect(stream, options, [])
-      close(stream)
+      {state, result} = collect(stream, options, [])
+      close({state, stream})
       result
     end
   end
@@ -54,7 +54,6 @@ defmodule Python.Stream do
 
   defp next({:more, stream}, options) do
     case chunk(stream, options) do
-      {:failed, [], error} -> Python.Error.raise!(error)
       {:failed, items, error} -> {items, {{:failed, error}, stream}}
       {state, items} -> {items, {state, stream}}
     end
@@ -63,8 +62,8 @@ defmodule Python.Stream do
   defp collect(stream, options, chunks) do
     case chunk(stream, options) do
       {:more, items} -> collect(stream, options, [items | chunks])
-      {:done, items} -> {:ok, [items | chunks] |> Enum.reverse() |> Enum.concat()}
-      {:failed, _items, error} -> {:error, error}
+      {:done, items} -> {:done, {:ok, [items | chunks] |> Enum.reverse() |> Enum.concat()}}
+      {:failed, _items, error} -> {{:failed, error}, {:error, error}}
     end
   end
 
@@ -150,14 +149,18 @@ defmodule Python.Stream do
     end
   end
 
-  defp close(stream) do
+  # Who hears of an error need not wait: after a timeout not for what blocks.
+  defp close({{:failed, _error}, stream}), do: close(stream, 0)
+  defp close({_state, stream}), do: close(stream, @close_timeout)
+
+  defp close(stream, timeout) do
     reference = make_ref()
 
     unless :erlang_python.stream_close(stream, reference) do
       receive do
         {^reference, _closed} -> :ok
       after
-        @close_timeout ->
+        timeout ->
           unless :erlang_python.stream_stop_listening(stream) do
             receive do
               {^reference, _closed} -> :ok

@@ -250,20 +250,16 @@ impl Stream {
             Some(begun) if begun.elapsed() >= self.limits.max_wait => {}
             _ => return Flushed::Early,
         }
-        match state.filled.take() {
-            Some(chunk) if !chunk.items.is_empty() => {
-                let waiter = state.waiter.take();
-                drop(state);
-                if let Some(waiter) = waiter {
-                    send_items(waiter, chunk, sender);
-                }
-                Flushed::Sent
-            }
-            other => {
-                state.filled = other;
-                Flushed::Empty
-            }
+        let Some(chunk) = state.take_filled() else {
+            return Flushed::Empty;
+        };
+        let waiter = state.waiter.take();
+        drop(state);
+        if let Some(waiter) = waiter {
+            let (mut env, answer) = chunk.answer();
+            waiter.send(sender, &mut env, |env| answer.load(env));
         }
+        Flushed::Sent
     }
 
     /// Gives up the chunk that is waited for. As `Request::cancel`; the place is told to the one
@@ -412,9 +408,12 @@ impl Stream {
         let began = state.begun.is_some() || state.phase == Phase::Closed;
         let running = state.is_running();
         if running {
-            // The request is over when it settles.
+            // The request is over when it settles. What it has made so far is given before the error.
             state.over = true;
             state.orphaned = true;
+            if let Some(chunk) = state.take_filled() {
+                state.ready.push_back(chunk.answer());
+            }
         } else {
             state.abandon();
         }
@@ -426,13 +425,19 @@ impl Stream {
             // There is nothing to settle, and no worker any more.
             self.release();
             self.closed(state, false, sender);
-        } else if let Some(waiter) = state.waiter.take() {
+            return;
+        }
+        let waiter = state.waiter.take();
+        if waiter.is_none() && state.phase == Phase::Closed {
+            return;
+        }
+        let answer = SavedTerm::save(build(env.env()));
+        state.ready.push_back((std::mem::take(env), answer));
+        if let Some(waiter) = waiter
+            && let Some((mut chunk, answer)) = state.ready.pop_front()
+        {
             drop(state);
-            waiter.send(sender, env, build);
-        } else if state.phase != Phase::Closed {
-            let answer = SavedTerm::save(build(env.env()));
-            let chunk = std::mem::take(env);
-            state.ready.push_back((chunk, answer));
+            waiter.send(sender, &mut chunk, |env| answer.load(env));
         }
     }
 
@@ -515,6 +520,11 @@ impl State {
             .is_some_and(|request| request.place().is_some())
     }
 
+    /// What there is of an unfinished chunk, if there is anything.
+    fn take_filled(&mut self) -> Option<Chunk> {
+        self.filled.take_if(|chunk| !chunk.items.is_empty())
+    }
+
     /// The request is over, or will never run.
     fn abandon(&mut self) {
         self.request = None;
@@ -559,17 +569,21 @@ fn closed(env: Env<'_>) -> Term<'_> {
     (atoms::ok(), atoms::closed()).encode(env)
 }
 
-fn send_items(waiter: Waiter, chunk: Chunk, sender: Sender) {
-    let Chunk { mut env, items } = chunk;
-    waiter.send(sender, &mut env, |env| {
-        (atoms::ok(), (atoms::more(), list(env, &items))).encode(env)
-    });
-}
+impl Chunk {
+    /// `{:ok, {:more, items}}`
+    fn answer(self) -> (TermEnv, SavedTerm) {
+        let answer = {
+            let env = self.env.env();
+            SavedTerm::save((atoms::ok(), (atoms::more(), self.list(env))).encode(env))
+        };
+        (self.env, answer)
+    }
 
-/// `items` must be of this environment.
-fn list<'a>(env: Env<'a>, items: &[SavedTerm]) -> Term<'a> {
-    let items: Vec<Term> = items.iter().map(|item| item.load(env)).collect();
-    items.encode(env)
+    /// The items; `env` is its own.
+    fn list<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let items: Vec<Term> = self.items.iter().map(|item| item.load(env)).collect();
+        items.encode(env)
+    }
 }
 
 /// `{:fill}`: fills a chunk. `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
@@ -629,11 +643,8 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
             || chunk.items.len() >= stream.limits.max_items
             || begun.elapsed() >= stream.limits.max_wait
         {
-            let answer = {
-                let env = chunk.env.env();
-                SavedTerm::save((atoms::ok(), (atoms::more(), list(env, &chunk.items))).encode(env))
-            };
-            return Ok(Answer::Elsewhere(chunk.env, answer));
+            let (env, answer) = chunk.answer();
+            return Ok(Answer::Elsewhere(env, answer));
         }
         stream.lock().filled = Some(chunk);
     }
@@ -648,7 +659,7 @@ impl Stream {
         }
         let answer = {
             let env = chunk.env.env();
-            SavedTerm::save((atoms::ok(), (atoms::done(), list(env, &chunk.items))).encode(env))
+            SavedTerm::save((atoms::ok(), (atoms::done(), chunk.list(env))).encode(env))
         };
         Answer::Elsewhere(chunk.env, answer)
     }
@@ -659,7 +670,7 @@ impl Stream {
         let answer = {
             let env = chunk.env.env();
             let reason = error.into_term(py, env);
-            let items = list(env, &chunk.items);
+            let items = chunk.list(env);
             SavedTerm::save((atoms::ok(), (atoms::failed(), items, reason)).encode(env))
         };
         Answer::Elsewhere(chunk.env, answer)
