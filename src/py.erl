@@ -19,6 +19,8 @@
 -export([exec/1, exec/2]).
 -export([stream/3, stream/4]).
 -export([stream_eval/1, stream_eval/2]).
+-export([stream_start/3, stream_start/4]).
+-export([stream_cancel/1]).
 -export([version/0]).
 -export([info/0]).
 -export([cast/3, cast/4]).
@@ -140,6 +142,28 @@ stream_eval(Code) ->
                      {ok, [term()]} | {error, reason()}.
 stream_eval(Code, Vars) ->
     'Elixir.Python.Erlang':stream_eval(Code, Vars).
+
+?DOC("Starts a stream whose items come to the calling process as messages.\n\n    {ok, Ref} = py:stream_start(builtins, range, [2]),\n    receive {py_stream, Ref, {data, 0}} -> ok end,\n    receive {py_stream, Ref, {data, 1}} -> ok end,\n    receive {py_stream, Ref, done} -> ok end.\n\nEach item is sent as soon as it is there. The last message is `{py_stream, Ref, done}` or\n`{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. An item that takes longer than\nthe setting `worker_timeout` is the error `timeout`.\n\nA few hundred items wait in the mailbox at most. Further ones are asked for when those are read,\nwhatever else is in the mailbox.\n\nThe stream ends with the calling process. However it ends, a generator is closed.").
+-spec stream_start(Module :: text(),
+                   Function :: text(),
+                   Args :: [term()]) ->
+                      {ok, reference()} | {error, reason()}.
+stream_start(Module, Function, Args) ->
+    'Elixir.Python.Erlang':stream_start(Module, Function, Args).
+
+?DOC("See `stream_start/3`.").
+-spec stream_start(Module :: text(),
+                   Function :: text(),
+                   Args :: [term()],
+                   Kwargs :: named()) ->
+                      {ok, reference()} | {error, reason()}.
+stream_start(Module, Function, Args, Kwargs) ->
+    'Elixir.Python.Erlang':stream_start(Module, Function, Args, Kwargs).
+
+?DOC("Ends a stream that was started with `stream_start/3,4`. A generator is closed.\n\nNo message of the stream is sent after this; to the calling process, none is left.").
+-spec stream_cancel(reference()) -> ok.
+stream_cancel(Reference) ->
+    'Elixir.Python.Erlang':stream_cancel(Reference).
 
 ?DOC("The version of Python, such as `<<\"3.11.7\">>`.").
 -spec version() -> {ok, binary()} | {error, reason()}.

@@ -11,7 +11,11 @@ defmodule Python.Application do
     case Python.Settings.fetch() do
       {:ok, settings} ->
         Python.Telemetry.init()
-        children = [{Python.Runtime, settings}, Python.Callback] ++ default_pool(settings)
+
+        children =
+          [{Python.Runtime, settings}, Python.Callback] ++
+            default_pool(settings) ++ [Python.Feeder]
+
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
 
       {:error, error} ->

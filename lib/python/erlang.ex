@@ -26,6 +26,7 @@ defmodule Python.Erlang do
     Async,
     DecodeError,
     EncodeError,
+    Feeder,
     NotStartedError,
     Operation,
     Options,
@@ -142,6 +143,57 @@ defmodule Python.Erlang do
   @spec stream_eval(code :: text, vars :: named) :: {:ok, [term]} | {:error, reason}
   def stream_eval(code, vars \\ %{}) do
     stream_to_list(fn -> Operation.eval(text(code), Map.new(named(vars))) end)
+  end
+
+  @doc """
+  Starts a stream whose items come to the calling process as messages.
+
+      {ok, Ref} = py:stream_start(builtins, range, [2]),
+      receive {py_stream, Ref, {data, 0}} -> ok end,
+      receive {py_stream, Ref, {data, 1}} -> ok end,
+      receive {py_stream, Ref, done} -> ok end.
+
+  Each item is sent as soon as it is there. The last message is `{py_stream, Ref, done}` or
+  `{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. An item that takes longer than
+  the setting `worker_timeout` is the error `timeout`.
+
+  A few hundred items wait in the mailbox at most. Further ones are asked for when those are read,
+  whatever else is in the mailbox.
+
+  The stream ends with the calling process. However it ends, a generator is closed.
+  """
+  @spec stream_start(module :: text, function :: text, args :: [term], kwargs :: named) ::
+          {:ok, reference} | {:error, reason}
+  def stream_start(module, function, args, kwargs \\ %{}) do
+    operation =
+      checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
+
+    result(Feeder.start(operation, %Options{erlang: true}, &reason/1))
+  end
+
+  @doc """
+  Ends a stream that was started with `stream_start/3,4`. A generator is closed.
+
+  No message of the stream is sent after this; to the calling process, none is left.
+  """
+  @spec stream_cancel(reference) :: :ok
+  def stream_cancel(reference) when is_reference(reference) do
+    Feeder.cancel(reference)
+    drop_messages(reference)
+  end
+
+  def stream_cancel(other) do
+    checked(fn ->
+      raise ArgumentError, "a stream's reference is what stream_start gave, not #{inspect(other)}"
+    end)
+  end
+
+  defp drop_messages(reference) do
+    receive do
+      {:py_stream, ^reference, _} -> drop_messages(reference)
+    after
+      0 -> :ok
+    end
   end
 
   @doc """
