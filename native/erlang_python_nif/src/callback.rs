@@ -15,6 +15,7 @@
 use crate::atoms;
 use crate::convert::{Decoder, Encoder, Failure};
 use crate::interpreter::python;
+use crate::origin;
 use crate::output;
 use crate::pool::Pool;
 use crate::request::{Patience, Request};
@@ -241,7 +242,7 @@ pub fn call<'py>(
         };
         let caller = request.as_ref().and_then(|request| request.caller());
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
-        let origin = (caller, output::leader(request.as_ref(), env));
+        let origin = (caller, origin::leader(request.as_ref(), env));
         let term = (atoms::callback(), handle, target, args, kwargs, origin).encode(env);
         SavedTerm::save(term)
     };
@@ -251,9 +252,7 @@ pub fn call<'py>(
         ));
     }
 
-    let blocked = running.as_ref().map(|running| running.pool.block());
     let result = wait(py, &callback, request.as_ref(), running.as_ref(), sender);
-    drop(blocked);
     callback.close(sender);
     result
 }
@@ -276,7 +275,14 @@ fn wait<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let patience = request.map(Request::patience);
     loop {
-        match py.detach(|| callback.wait(patience.as_ref())) {
+        // What is nested runs: only the wait itself counts as one.
+        let blocked = match running {
+            Some(running) => Some(running.pool.block()),
+            None => origin::block(),
+        };
+        let event = py.detach(|| callback.wait(patience.as_ref()));
+        drop(blocked);
+        match event {
             Event::Answer(env, answer) => return value(py, env.term(answer)),
             Event::Nested(request) => match running {
                 Some(running) => running.run_nested(py, &request, true),

@@ -23,6 +23,7 @@ mod names;
 mod namespace;
 mod nif;
 mod object;
+mod origin;
 mod output;
 mod package;
 mod pool;

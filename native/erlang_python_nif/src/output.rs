@@ -7,13 +7,9 @@
 
 use crate::atoms;
 use crate::callback::{self, Target};
-use crate::request::Request;
-use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rustler::{Env, Term};
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A piece is written at a line's end if the last one was this long ago.
@@ -30,28 +26,6 @@ struct Pending {
 
 thread_local! {
     static PENDING: RefCell<Pending> = RefCell::default();
-
-    /// The group leader of a thread that Python started: that of whoever started it.
-    static ADOPTED: RefCell<Option<(TermEnv, SavedTerm)>> = const { RefCell::new(None) };
-}
-
-/// Where what the current thread prints goes: to the group leader of the caller, or of the one that
-/// its thread was started by.
-pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'a>> {
-    match request {
-        Some(request) => request.leader(env),
-        None => ADOPTED.with_borrow(|adopted| {
-            let (own, leader) = adopted.as_ref()?;
-            Some(own.term(*leader).in_env(env))
-        }),
-    }
-}
-
-/// Sets the group leader of the current thread, which Python started.
-pub fn adopt(leader: Term<'_>) {
-    let env = TermEnv::new();
-    let leader = env.copy(leader);
-    ADOPTED.set(Some((env, leader)));
 }
 
 /// Adds text to what the current thread has printed.

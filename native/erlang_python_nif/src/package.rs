@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
 use crate::mailbox::Received;
+use crate::origin::Origin;
 use crate::output;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::worker;
@@ -42,7 +43,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(flush, package)?)?;
     package.add_function(wrap_pyfunction!(read_line, package)?)?;
     package.add_function(wrap_pyfunction!(read, package)?)?;
-    package.add_function(wrap_pyfunction!(leader, package)?)?;
+    package.add_function(wrap_pyfunction!(origin, package)?)?;
     package.add_function(wrap_pyfunction!(adopt, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
@@ -235,25 +236,19 @@ fn read(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyAny>> {
     output::read(py, count)
 }
 
-/// Where the thread's output goes, for a thread that it starts. None for the VM's own device.
+/// Whose work the thread does, for a thread that it starts.
 #[pyfunction]
-#[pyo3(name = "_leader")]
-fn leader(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let own = TermEnv::new();
-    let request = worker::running().and_then(|running| running.request());
-    match output::leader(request.as_ref(), own.env()) {
-        Some(leader) => convert::keep(py, leader).map(Some),
-        None => Ok(None),
-    }
+#[pyo3(name = "_origin")]
+fn origin() -> Option<Origin> {
+    Origin::current()
 }
 
-/// Lets the thread's output go where that of another goes.
+/// Makes the thread do the work of another.
 #[pyfunction]
 #[pyo3(name = "_adopt")]
-fn adopt(leader: &Bound<'_, PyAny>) {
-    let own = TermEnv::new();
-    if let Some(leader) = convert::kept(own.env(), leader) {
-        output::adopt(leader);
+fn adopt(origin: Option<&Bound<'_, Origin>>) {
+    if let Some(origin) = origin {
+        origin.get().adopt();
     }
 }
 

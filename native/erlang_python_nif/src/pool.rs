@@ -106,7 +106,22 @@ impl Pool {
     pub fn block(self: &Arc<Self>) -> Blocked {
         self.blocked.fetch_add(1, Ordering::AcqRel);
         self.help_if_needed();
-        Blocked(Arc::clone(self))
+        Blocked {
+            pool: Arc::clone(self),
+            request: None,
+        }
+    }
+
+    /// The same for a request whose threads wait: once, however many they are.
+    pub fn block_for(self: &Arc<Self>, request: &Arc<Request>) -> Blocked {
+        if request.threads_waiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.blocked.fetch_add(1, Ordering::AcqRel);
+        }
+        self.help_if_needed();
+        Blocked {
+            pool: Arc::clone(self),
+            request: Some(Arc::clone(request)),
+        }
     }
 
     /// If something waits and all workers wait for callbacks, one more worker is started: what they
@@ -241,11 +256,21 @@ pub struct Closed {
 }
 
 /// A worker that waits for a callback.
-pub struct Blocked(Arc<Pool>);
+pub struct Blocked {
+    pool: Arc<Pool>,
+    /// The request whose threads wait, if it is not its own thread that does.
+    request: Option<Arc<Request>>,
+}
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.blocked.fetch_sub(1, Ordering::AcqRel);
+        let last = self
+            .request
+            .as_ref()
+            .is_none_or(|request| request.threads_waiting.fetch_sub(1, Ordering::AcqRel) == 1);
+        if last {
+            self.pool.blocked.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::Worker;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ pub struct Request {
     skip: AtomicBool,
     /// Its code was told that nobody waits any more.
     told: AtomicBool,
+    /// How many threads that its code started wait for callbacks.
+    pub threads_waiting: AtomicUsize,
     /// It waits with a callback and not in the queue.
     nested: AtomicBool,
     /// Somebody waits for the answer, or has.
@@ -179,6 +181,7 @@ impl Request {
             interrupted: AtomicBool::new(false),
             skip: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            threads_waiting: AtomicUsize::new(0),
             nested: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             kept: Mutex::new(None),

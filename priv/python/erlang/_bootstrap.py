@@ -1,10 +1,12 @@
 """Prepares the interpreter for its life inside the BEAM. Called once, by its main thread."""
 
+import functools
 import operator
 import os
 import sys
 import threading
 
+import erlang
 from erlang import _imports, _logging, _stdio
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
@@ -21,6 +23,7 @@ def prepare(stack_size, stdio, logging):
         sys.path.append("")
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
+    _follow_threads()
     _limit_recursion(stack_size // LEVEL)
     _forbid_the_end_of_the_vm()
     _imports.when_imported("multiprocessing.context", _spawn_by_default)
@@ -33,6 +36,25 @@ def prepare(stack_size, stdio, logging):
                 stream.reconfigure(line_buffering=True)
     if logging:
         _logging.install()
+
+
+def _follow_threads():
+    """A thread works for the call that started it: what it prints goes where that call's output goes."""
+    start = threading.Thread.start
+    bootstrap = threading.Thread._bootstrap_inner
+
+    @functools.wraps(start)
+    def start_for_a_call(self):
+        self._erlang_origin = erlang._origin()
+        return start(self)
+
+    @functools.wraps(bootstrap)
+    def bootstrap_for_a_call(self):
+        erlang._adopt(self.__dict__.pop("_erlang_origin", None))
+        return bootstrap(self)
+
+    threading.Thread.start = start_for_a_call
+    threading.Thread._bootstrap_inner = bootstrap_for_a_call
 
 
 def _limit_recursion(most):

@@ -1,7 +1,6 @@
 """``sys.stdout``, ``sys.stderr`` and ``sys.stdin`` for code whose caller is a process."""
 
 import codecs
-import functools
 import io
 import sys
 import threading
@@ -111,23 +110,3 @@ def install():
     sys.stdout = Output("<stdout>", 1, erlang._write, erlang._flush)
     sys.stderr = Output("<stderr>", 2, erlang._write_error, None)
     sys.stdin = Input("<stdin>", 0)
-    _follow_threads()
-
-
-def _follow_threads():
-    """What a thread prints goes where that of the thread goes that started it."""
-    start = threading.Thread.start
-    bootstrap = threading.Thread._bootstrap_inner
-
-    @functools.wraps(start)
-    def start_with_leader(self):
-        self._erlang_leader = erlang._leader()
-        return start(self)
-
-    @functools.wraps(bootstrap)
-    def bootstrap_with_leader(self):
-        erlang._adopt(self.__dict__.pop("_erlang_leader", None))
-        return bootstrap(self)
-
-    threading.Thread.start = start_with_leader
-    threading.Thread._bootstrap_inner = bootstrap_with_leader

@@ -104,6 +104,28 @@ defmodule Python.Callbacks.ReentrancyTest do
                {:ok, [1, 2, 3, 4, 5]}
     end
 
+    test "does not wait for itself on a thread that Python made" do
+      pool = start_pool(size: 1)
+      server = start_supervised!(%{id: Server, start: {GenServer, :start_link, [Server, pool]}})
+      ask = fn x -> GenServer.call(server, {:square, x}, 20_000) end
+
+      name =
+        define("""
+        from concurrent.futures import ThreadPoolExecutor
+        def NAME(f, count):
+            with ThreadPoolExecutor(4) as executor:
+                return list(executor.map(f, range(count)))
+        """)
+
+      for _ <- 1..5 do
+        assert Python.call(:__main__, name, [ask, 20], pool: pool) ==
+                 {:ok, Enum.map(0..19, &(&1 * &1))}
+      end
+
+      eventually_idle(pool)
+      assert %{workers: 1} = Python.Pool.stats(pool)
+    end
+
     test "works many times at once" do
       pool = start_pool(size: 2)
 

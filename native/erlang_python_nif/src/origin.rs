@@ -1,0 +1,72 @@
+//! Whose work a thread does that Python started: that of the call which started it.
+//!
+//! What it prints goes where that call's output goes. And while it waits for Elixir, the call may be
+//! waiting for the thread, which Python alone knows: its worker then counts as one that waits.
+
+use crate::pool::Blocked;
+use crate::request::Request;
+use crate::term_env::{SavedTerm, TermEnv};
+use crate::worker;
+use pyo3::prelude::*;
+use rustler::{Env, Term};
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+struct Leader {
+    env: TermEnv,
+    term: SavedTerm,
+}
+
+// SAFETY: the environment is never written to after it was made; reading a term changes nothing.
+unsafe impl Sync for Leader {}
+
+/// Handed from the thread that starts another to that one.
+#[pyclass(frozen, module = "erlang", name = "_Origin", skip_from_py_object)]
+#[derive(Clone)]
+pub struct Origin {
+    leader: Option<Arc<Leader>>,
+    request: Weak<Request>,
+}
+
+thread_local! {
+    static ORIGIN: RefCell<Option<Origin>> = const { RefCell::new(None) };
+}
+
+impl Origin {
+    /// That of a thread which the current one starts.
+    pub fn current() -> Option<Self> {
+        let Some(request) = worker::running().and_then(|running| running.request()) else {
+            return ORIGIN.with_borrow(Clone::clone);
+        };
+        let env = TermEnv::new();
+        let term = request.leader(env.env()).map(SavedTerm::save);
+        Some(Origin {
+            leader: term.map(|term| Arc::new(Leader { env, term })),
+            request: Arc::downgrade(&request),
+        })
+    }
+
+    /// Makes it the current thread's, which Python started.
+    pub fn adopt(&self) {
+        ORIGIN.set(Some(self.clone()));
+    }
+}
+
+/// Where what the current thread prints goes. `request`: what it runs.
+pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'a>> {
+    match request {
+        Some(request) => request.leader(env),
+        None => ORIGIN.with_borrow(|origin| {
+            let leader = origin.as_ref()?.leader.as_ref()?;
+            Some(leader.env.term(leader.term).in_env(env))
+        }),
+    }
+}
+
+/// Counts the worker that the current thread works for as one that waits. None if there is none.
+pub fn block() -> Option<Blocked> {
+    let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
+    // Once its call is over, the thread is on its own.
+    request.place()?;
+    Some(request.pool.block_for(&request))
+}
