@@ -290,8 +290,6 @@ defmodule Python.TimeoutTest do
     end
 
     # Not here: should an import be left half-way, nobody could import any more.
-    @tag skip:
-           "an interrupt that strikes importlib between a lock and its `try` stops all imports"
     test "in an import leaves imports that work" do
       vm = FreshVM.start()
 

@@ -1,8 +1,14 @@
 //! The thread that raises `erlang.Interrupt` in requests that nobody waits for any more.
 //!
 //! It may wait for the GIL as long as it takes; nothing else waits for it.
+//!
+//! An exception out of the blue leaves a lock locked if it strikes after the lock was taken and
+//! before the `try` or `with` that gives it back is reached. For a lock of a script's own that is the
+//! script's loss. For the locks of imports, of `logging` and of `queue` it would be everybody's, for
+//! good: where those are taken, threads are not interrupted before they are through.
 
-use super::{enter, python};
+use super::python::Helpers;
+use super::{PythonThread, enter, python};
 use crate::atoms;
 use crate::request::Request;
 use crate::term_env::{Sender, TermEnv};
@@ -10,6 +16,12 @@ use crate::watchdog;
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// When to look again at a thread that is not to be interrupted where it is. It may wait there for
+/// others: the time doubles with each look, up to the second.
+const SOON: Duration = Duration::from_millis(1);
+const LATER: Duration = Duration::from_millis(64);
 
 static POSTED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
@@ -24,10 +36,14 @@ pub fn start() -> std::io::Result<()> {
                 return;
             };
             let mut message = TermEnv::new();
+            let mut aims: Vec<Aim> = Vec::new();
             loop {
-                for request in posted() {
-                    interrupt(&request, sender, &mut message);
+                for request in posted(aims.iter().map(|aim| aim.due).min()) {
+                    aims.retain(|aim| !Arc::ptr_eq(&aim.request, &request));
+                    aims.push(Aim::new(request));
                 }
+                let now = Instant::now();
+                aims.retain_mut(|aim| aim.due > now || !aim.strike(sender, &mut message));
             }
         })
         .map(drop)
@@ -42,34 +58,82 @@ pub fn post(request: Arc<Request>) {
     CHANGED.notify_one();
 }
 
-fn posted() -> Vec<Arc<Request>> {
+/// Waits for requests, until then at most.
+fn posted(until: Option<Instant>) -> Vec<Arc<Request>> {
     let posted = POSTED.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut posted = CHANGED
-        .wait_while(posted, |posted| posted.is_empty())
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut posted = match until {
+        Some(due) => {
+            let left = due.saturating_duration_since(Instant::now());
+            CHANGED
+                .wait_timeout_while(posted, left, |posted| posted.is_empty())
+                .unwrap_or_else(PoisonError::into_inner)
+                .0
+        }
+        None => CHANGED
+            .wait_while(posted, |posted| posted.is_empty())
+            .unwrap_or_else(PoisonError::into_inner),
+    };
     std::mem::take(&mut *posted)
 }
 
-fn interrupt(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
+/// A request that is to be interrupted, and when.
+struct Aim {
+    request: Arc<Request>,
+    due: Instant,
+    delay: Duration,
+}
+
+impl Aim {
+    fn new(request: Arc<Request>) -> Self {
+        Aim {
+            request,
+            due: Instant::now(),
+            delay: SOON,
+        }
+    }
+
+    /// Interrupts the request. False if it is to be tried again.
+    fn strike(&mut self, sender: Sender, message: &mut TermEnv) -> bool {
+        let first = self.delay == SOON;
+        let struck = interrupt(&self.request, first, sender, message);
+        if !struck {
+            self.due = Instant::now() + self.delay;
+            self.delay = LATER.min(self.delay * 2);
+        }
+        struck
+    }
+}
+
+/// False if its thread is where it should not be interrupted.
+fn interrupt(request: &Arc<Request>, first: bool, sender: Sender, message: &mut TermEnv) -> bool {
     if request.place().is_none() {
-        return;
+        return true;
     }
     enter(|py, _| {
-        let Some(place) = request.place() else { return };
+        let Some(place) = request.place() else {
+            return true;
+        };
         let Some(helpers) = python::helpers() else {
-            return;
+            return true;
         };
         // The place first: once interrupted, Python is elsewhere.
-        let location = helpers
-            .location
-            .bind(py)
-            .call1((place.thread.ident(),))
-            .and_then(|found| found.extract::<(String, i64, String, String)>());
-        request.tell_location(sender, message, |env| match location {
-            Ok(location) => (atoms::location(), location).encode(env),
-            // In no Python code, but in a C function that was called directly.
-            Err(_) => (atoms::location(), atoms::none()).encode(env),
-        });
+        if first {
+            let location = helpers
+                .location
+                .bind(py)
+                .call1((place.thread.ident(),))
+                .and_then(|found| found.extract::<(String, i64, String, String)>());
+            request.tell_location(sender, message, |env| match location {
+                Ok(location) => (atoms::location(), location).encode(env),
+                // In no Python code, but in a C function that was called directly.
+                Err(_) => (atoms::location(), atoms::none()).encode(env),
+            });
+        }
+        // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
+        // where it is.
+        if is_delicate(py, helpers, &place.thread) {
+            return false;
+        }
         if !place.thread.interrupt(request, helpers.interrupt.bind(py)) {
             // What its callbacks have asked for in turn is asked for by nobody any more.
             for nested in place.thread.nested_in(request) {
@@ -80,5 +144,36 @@ fn interrupt(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
                 }
             }
         }
-    });
+        true
+    })
+}
+
+/// Whether a thread is taking a lock that others need, or giving it back.
+fn is_delicate(py: Python<'_>, helpers: &Helpers, thread: &PythonThread) -> bool {
+    let look = || -> PyResult<bool> {
+        let frames = helpers.current_frames.bind(py).call0()?;
+        let code = frames.get_item(thread.ident())?.getattr("f_code")?;
+        let file = code.getattr("co_filename")?;
+        let file = file.extract::<String>()?;
+        if file == "<frozen importlib._bootstrap>" || is_of(&file, "logging", "__init__.py") {
+            return Ok(true);
+        }
+        if !is_of(&file, "", "threading.py") {
+            return Ok(false);
+        }
+        let function = code.getattr("co_name")?.extract::<String>()?;
+        Ok(matches!(
+            function.as_str(),
+            "__enter__" | "acquire" | "__exit__" | "release"
+        ))
+    };
+    // In no Python code: in a C function.
+    look().unwrap_or(false)
+}
+
+/// Whether a path ends in a folder, if that matters, and a file.
+fn is_of(path: &str, folder: &str, file: &str) -> bool {
+    path.strip_suffix(file)
+        .and_then(|path| path.strip_suffix(['/', '\\']))
+        .is_some_and(|path| path.ends_with(folder))
 }

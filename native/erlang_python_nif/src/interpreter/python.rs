@@ -30,6 +30,8 @@ pub struct Helpers {
     pub close_iterator: Py<PyAny>,
     /// `erlang.Error`
     pub error: Py<PyAny>,
+    /// `sys._current_frames`
+    pub current_frames: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -93,6 +95,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
         error: package.getattr("Error")?.unbind(),
+        current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }
