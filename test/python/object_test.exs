@@ -118,10 +118,10 @@ defmodule Python.ObjectTest do
       class = counting()
       pool = start_pool()
 
-      for _ <- 1..20 do
+      for _ <- 1..5 do
         {pid, monitor} =
           spawn_monitor(fn ->
-            Python.eval("[__import__('time').sleep(0.01), #{class}()]", %{}, pool: pool)
+            Python.eval("[__import__('time').sleep(0.3), #{class}()]", %{}, pool: pool)
           end)
 
         eventually_busy(pool)
