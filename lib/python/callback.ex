@@ -59,28 +59,9 @@ defmodule Python.Callback do
     {:noreply, state, @idle}
   end
 
-  def handle_info({:log, level, text, meta}, state) do
-    :logger.log(String.to_existing_atom(level), text, metadata(meta))
-    {:noreply, state, @idle}
-  end
-
   # What passed through here, functions among it, is not to be kept alive by our garbage.
   def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
   def handle_info(_message, state), do: {:noreply, state, @idle}
-
-  # What the log knows by a name of its own, and the rest as it came: its keys are text, which must
-  # not become atoms.
-  defp metadata(meta) do
-    {known, others} = Map.split(meta, ["file", "line", "function", "logger"])
-
-    Enum.reduce(known, %{python: others}, fn
-      {"file", file}, all when is_binary(file) -> Map.put(all, :file, String.to_charlist(file))
-      {"line", line}, all when is_integer(line) -> Map.put(all, :line, line)
-      {"function", name}, all -> Map.put(all, :python_function, name)
-      {"logger", name}, all -> Map.put(all, :python_logger, name)
-      {_, _}, all -> all
-    end)
-  end
 
   ## The process of one call
 
@@ -112,12 +93,15 @@ defmodule Python.Callback do
 
   defp there?(nil), do: false
 
-  # What Python prints and reads, see native/erlang_python_nif/src/output.rs.
+  # What Python prints, reads and logs, see native/erlang_python_nif/src/output.rs.
   # The group leader of this process is that of the caller by now, or the VM's own.
   defp function({:device, :stdout}, args, _), do: {&IO.write/1, args}
   defp function({:device, :stderr}, [text], _), do: {&IO.write(:standard_error, &1), [text]}
   defp function({:device, :stdin}, [], _), do: {fn -> read(IO.gets("")) end, []}
   defp function({:device, :stdin}, [count], _), do: {fn -> read(IO.getn("", count)) end, []}
+
+  defp function({:device, :log}, [level, text, meta], _),
+    do: {&:logger.log/3, [String.to_existing_atom(level), text, metadata(meta)]}
 
   defp function(name, args, kwargs) when is_binary(name) do
     case :ets.lookup(@table, name) do
@@ -133,6 +117,20 @@ defmodule Python.Callback do
   defp read(text) when is_list(text), do: List.to_string(text)
   # The end, or an error.
   defp read(_), do: ""
+
+  # What the log knows by a name of its own, and the rest as it came: its keys are text, which must
+  # not become atoms.
+  defp metadata(meta) do
+    {known, others} = Map.split(meta, ["file", "line", "function", "logger"])
+
+    Enum.reduce(known, %{python: others}, fn
+      {"file", file}, all when is_binary(file) -> Map.put(all, :file, String.to_charlist(file))
+      {"line", line}, all when is_integer(line) -> Map.put(all, :line, line)
+      {"function", name}, all -> Map.put(all, :python_function, name)
+      {"logger", name}, all -> Map.put(all, :python_logger, name)
+      {_, _}, all -> all
+    end)
+  end
 
   defp with_kwargs(args, kwargs) when kwargs == %{}, do: args
   defp with_kwargs(args, kwargs), do: args ++ [kwargs]

@@ -198,7 +198,7 @@ impl Drop for Guard {
 pub enum Target<'a> {
     Function(Term<'a>),
     Name(&'a str),
-    /// One of the streams of text: `:stdin`, `:stdout` or `:stderr`.
+    /// One of the streams of text: `:stdin`, `:stdout` or `:stderr`. Or `:log`.
     Device(Atom),
 }
 

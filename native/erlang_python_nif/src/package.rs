@@ -11,7 +11,7 @@ use crate::worker;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple};
-use rustler::{Encoder as _, Env, LocalPid, Term};
+use rustler::{Encoder as _, Env, LocalPid};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -272,21 +272,13 @@ fn log(py: Python<'_>, level: &str, text: &str, meta: Option<&Bound<'_, PyDict>>
             LEVELS.join(", ")
         )));
     }
-    let server = callback::server()?;
-    let sender = sender()?;
-    let mut own = TermEnv::new();
-    let message = {
-        let env = own.env();
-        let meta = match meta {
-            Some(meta) => Decoder::new(py, env, false)
-                .value(meta)
-                .map_err(|failure| failure.into_python("cannot be logged"))?,
-            None => Term::map_new(env),
-        };
-        SavedTerm::save((atoms::log(), level, text, meta).encode(env))
+    // Waits until it is written: whoever logs much must not fill a mailbox with it.
+    let meta = match meta {
+        Some(meta) => meta.clone(),
+        None => PyDict::new(py),
     };
-    own.send(sender, &server, |env| message.load(env));
-    Ok(())
+    let args = (level, text, meta).into_pyobject(py)?;
+    callback::call(py, Target::Device(atoms::log()), &args, None).map(drop)
 }
 
 fn sender() -> PyResult<Sender> {

@@ -23,6 +23,14 @@ def _attach(logging):
     )
 
     class Handler(logging.Handler):
+        def handle(self, record):
+            # Without the handler's lock: the log is the VM's, which takes entries from all threads,
+            # and whoever waits for it must not hold up those whom it may wait for.
+            kept = self.filter(record)
+            if kept:
+                self.emit(record if kept is True else kept)
+            return kept
+
         def emit(self, record):
             try:
                 level = next((name for at, name in levels if record.levelno >= at), "debug")
