@@ -47,7 +47,7 @@ defmodule :erlang_python do
   def request_close(_ticket), do: not_loaded()
 
   # nif/callback.rs
-  def callback_serve, do: not_loaded()
+  def callback_serve(_names), do: not_loaded()
   def callback_register(_name), do: not_loaded()
   def callback_unregister(_name), do: not_loaded()
   def guard_new(_pid), do: not_loaded()

@@ -16,7 +16,14 @@ defmodule Python.Callback do
   # Where a process that runs a callback keeps it, for requests of its own (Python.Request).
   @key {__MODULE__, :running}
 
-  def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+  # The table belongs to the supervisor, which calls this: what was registered outlives the process.
+  def start_link(_) do
+    if :ets.whereis(@table) == :undefined do
+      :ets.new(@table, [:named_table, :public, read_concurrency: true])
+    end
+
+    GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+  end
 
   ## Registered functions
 
@@ -24,16 +31,19 @@ defmodule Python.Callback do
   @spec register(String.t(), fun | {module, atom}, boolean) :: :ok
   def register(name, function, list) do
     :ets.insert(@table, {name, function, list})
-    :erlang_python.callback_register(name)
+    if interpreter?(), do: :erlang_python.callback_register(name)
     :ok
   end
 
   @spec unregister(String.t()) :: :ok
   def unregister(name) do
     :ets.delete(@table, name)
-    :erlang_python.callback_unregister(name)
+    if interpreter?(), do: :erlang_python.callback_unregister(name)
     :ok
   end
+
+  # Without an interpreter a function can be registered all the same, as the VM runs all the same.
+  defp interpreter?, do: match?({:ok, _}, Python.Runtime.status())
 
   @doc "The callback that the calling process runs, or nil."
   @spec running() :: reference | nil
@@ -43,8 +53,9 @@ defmodule Python.Callback do
 
   @impl true
   def init(nil) do
-    :ets.new(@table, [:named_table, :public, read_concurrency: true])
-    with {:ok, _} <- Python.Runtime.status(), do: :erlang_python.callback_serve()
+    if interpreter?(),
+      do: :erlang_python.callback_serve(for {name, _, _} <- :ets.tab2list(@table), do: name)
+
     {:ok, nil}
   end
 

@@ -19,6 +19,12 @@ use std::time::{Duration, Instant};
 /// The names of the registered functions. What they stand for is known to `Python.Callback`.
 static REGISTERED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
+/// Makes these the registered names, and no others.
+pub fn set_registered(registered: Vec<String>) {
+    let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    *names = Some(registered.into_iter().collect());
+}
+
 pub fn register(name: &str) {
     let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
     names.get_or_insert_default().insert(name.into());

@@ -126,6 +126,25 @@ defmodule Python.Callbacks.LoggingTest do
                """)
     end
 
+    test "in great numbers does not pile up before other callbacks" do
+      server = Process.whereis(Python.Callback)
+      logger = unique("logger")
+
+      task =
+        Task.async(fn ->
+          Python.exec("""
+          import logging
+          for n in range(3000): logging.getLogger('#{logger}').info('%d', n)
+          """)
+        end)
+
+      lengths =
+        Stream.repeatedly(fn -> Process.info(server, :message_queue_len) |> elem(1) end)
+        |> Enum.take_while(fn _ -> Task.yield(task, 1) == nil end)
+
+      assert Enum.max(lengths, fn -> 0 end) < 1_000
+    end
+
     test "keeps its order", %{mark: mark} do
       Python.exec!("import logging\nfor n in range(100): logging.warning('#{mark} %d', n)")
 

@@ -1,6 +1,8 @@
 defmodule Python.Callbacks.RegisterTest do
   use Python.TestCase, async: true
 
+  alias Python.FreshVM
+
   defmodule Shop do
     def add(a, b), do: a + b
     def add(a, b, %{"scale" => scale}), do: (a + b) * scale
@@ -205,6 +207,32 @@ defmodule Python.Callbacks.RegisterTest do
       end
 
       assert Python.eval("hasattr(__import__('erlang'), 'never')") == {:ok, false}
+    end
+  end
+
+  describe "in a VM of its own" do
+    test "what is registered outlives the process that runs callbacks, not the application" do
+      vm = FreshVM.start()
+      assert FreshVM.call(vm, Python, :register, [:upper, {String, :upcase}]) == :ok
+      server = FreshVM.call(vm, Process, :whereis, [Python.Callback])
+      FreshVM.call(vm, Process, :exit, [server, :kill])
+
+      eventually("callbacks work again", fn ->
+        FreshVM.call(vm, Python, :call, [:erlang, :upper, ["a"]]) == {:ok, "A"}
+      end)
+
+      assert FreshVM.call(vm, Application, :stop, [:erlang_python]) == :ok
+      assert {:ok, _} = FreshVM.call(vm, Application, :ensure_all_started, [:erlang_python])
+      known = "hasattr(__import__('erlang'), 'upper')"
+      assert FreshVM.call(vm, Python, :eval, [known]) == {:ok, false}
+      assert FreshVM.call(vm, Python, :register, [:upper, {String, :upcase}]) == :ok
+      assert FreshVM.call(vm, Python, :eval, [known]) == {:ok, true}
+    end
+
+    test "without an interpreter a function can be registered, for nobody" do
+      vm = FreshVM.start(settings: [python_path: "/no/such/python"])
+      assert FreshVM.call(vm, Python, :register, [:upper, {String, :upcase}]) == :ok
+      assert FreshVM.call(vm, Python, :unregister, [:upper]) == :ok
     end
   end
 

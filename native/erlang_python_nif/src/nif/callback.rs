@@ -10,9 +10,10 @@ use crate::worker::PoolHandle;
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::Arc;
 
-/// The calling process is the one that callbacks are sent to.
+/// The calling process is the one that callbacks are sent to. `names`: what is registered.
 #[rustler::nif]
-fn callback_serve(env: Env<'_>) -> Atom {
+fn callback_serve(env: Env<'_>, names: Vec<String>) -> Atom {
+    package::set_registered(names);
     callback::set_server(env.pid());
     atoms::ok()
 }
