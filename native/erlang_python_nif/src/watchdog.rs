@@ -2,9 +2,10 @@
 //! Python does can hold it up.
 //!
 //! A cancelled request that runs is interrupted at once (`interpreter::interrupt`, on a thread
-//! that may wait for the GIL). If it still runs after `GRACE`, its worker is given up and the pool
-//! told to replace it. The interrupt is repeated while the request runs: Python code may have
-//! caught it.
+//! that may wait for the GIL). If it still runs `GRACE` after that, its worker is given up and the
+//! pool told to replace it. Not before: as long as the GIL cannot be had, another worker could not
+//! have it either, and with one more thread to compete for it everything would be slower still. The
+//! interrupt is repeated while the request runs: Python code may have caught it.
 
 use crate::atoms;
 use crate::interpreter::interrupt;
@@ -40,6 +41,8 @@ struct Watchdog {
 
 enum Job {
     Cancelled(Arc<Request>),
+    /// An interrupt was aimed at it.
+    Tried(Arc<Request>),
     /// To be answered within so many ms.
     Deadline(Weak<Request>, u64),
     /// To be cancelled if it is not over by then.
@@ -65,6 +68,11 @@ pub fn start() -> std::io::Result<()> {
 /// Interrupts a request that was cancelled or answered while it ran, and sees to its worker.
 pub fn watch(request: Arc<Request>) {
     post(Job::Cancelled(request));
+}
+
+/// Looks whether a request ends, now that an interrupt was aimed at it.
+pub fn tried(request: Arc<Request>) {
+    post(Job::Tried(request));
 }
 
 /// Answers a request with a timeout if nothing else has within so many ms. For requests whose
@@ -164,6 +172,7 @@ impl Watchdog {
                         Timer::after(patience, Check::GiveUp(request))
                     }
                     Job::Cancelled(request) => interrupted(request),
+                    Job::Tried(request) => Timer::after(GRACE, Check::Worker(request)),
                     Job::Deadline(request, timeout) => Timer::after(
                         Duration::from_millis(timeout),
                         Check::Deadline(request, timeout),
@@ -207,10 +216,10 @@ impl Watchdog {
     }
 }
 
-/// Interrupts a request. Its worker is looked at after the grace.
+/// Interrupts a request.
 fn interrupted(request: Arc<Request>) -> Timer {
     interrupt::post(Arc::clone(&request));
-    Timer::after(GRACE, Check::Worker(request))
+    Timer::after(AGAIN, Check::Again(request))
 }
 
 impl Timer {
@@ -235,13 +244,13 @@ impl Check {
         match self {
             Check::Worker(request) => {
                 replace(&request, sender, message);
-                again(request)
+                None
             }
             Check::Again(request) => {
-                if request.place().is_some() {
-                    interrupt::post(Arc::clone(&request));
-                }
-                again(request)
+                request.place()?;
+                // Should the interrupting thread be stuck itself.
+                replace(&request, sender, message);
+                Some(interrupted(request))
             }
             Check::GiveUp(request) => {
                 // If it runs, that posts a job; if it waits, it never will run.
@@ -263,11 +272,6 @@ impl Check {
             }
         }
     }
-}
-
-fn again(request: Arc<Request>) -> Option<Timer> {
-    let running = request.place().is_some();
-    running.then(|| Timer::after(AGAIN, Check::Again(request)))
 }
 
 /// Gives up the worker that is still at a cancelled request.

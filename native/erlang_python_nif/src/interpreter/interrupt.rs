@@ -10,7 +10,7 @@
 use super::python::Helpers;
 use super::{PythonThread, enter, python};
 use crate::atoms;
-use crate::request::Request;
+use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::prelude::*;
@@ -43,7 +43,15 @@ pub fn start() -> std::io::Result<()> {
                     aims.push(Aim::new(request));
                 }
                 let now = Instant::now();
-                aims.retain_mut(|aim| aim.due > now || !aim.strike(sender, &mut message));
+                aims.retain(|aim| aim.request.place().is_some());
+                if aims.iter().any(|aim| aim.due <= now) {
+                    // All at once: where many threads compete for the GIL, it takes long to get.
+                    enter(|py, _| {
+                        aims.retain_mut(|aim| {
+                            aim.due > now || !aim.strike(py, sender, &mut message)
+                        });
+                    });
+                }
             }
         })
         .map(drop)
@@ -93,9 +101,15 @@ impl Aim {
     }
 
     /// Interrupts the request. False if it is to be tried again.
-    fn strike(&mut self, sender: Sender, message: &mut TermEnv) -> bool {
+    fn strike(&mut self, py: Python<'_>, sender: Sender, message: &mut TermEnv) -> bool {
         let first = self.delay == SOON;
-        let struck = interrupt(&self.request, first, sender, message);
+        let Some(place) = self.request.place() else {
+            return true;
+        };
+        let struck = interrupt(py, &self.request, &place, first, sender, message);
+        if first {
+            watchdog::tried(Arc::clone(&self.request));
+        }
         if !struck {
             self.due = Instant::now() + self.delay;
             self.delay = LATER.min(self.delay * 2);
@@ -105,47 +119,46 @@ impl Aim {
 }
 
 /// False if its thread is where it should not be interrupted.
-fn interrupt(request: &Arc<Request>, first: bool, sender: Sender, message: &mut TermEnv) -> bool {
-    if request.place().is_none() {
+fn interrupt(
+    py: Python<'_>,
+    request: &Arc<Request>,
+    place: &Place,
+    first: bool,
+    sender: Sender,
+    message: &mut TermEnv,
+) -> bool {
+    let Some(helpers) = python::helpers() else {
         return true;
+    };
+    // The place first: once interrupted, Python is elsewhere.
+    if first {
+        let location = helpers
+            .location
+            .bind(py)
+            .call1((place.thread.ident(),))
+            .and_then(|found| found.extract::<(String, i64, String, String)>());
+        request.tell_location(sender, message, |env| match location {
+            Ok(location) => (atoms::location(), location).encode(env),
+            // In no Python code, but in a C function that was called directly.
+            Err(_) => (atoms::location(), atoms::none()).encode(env),
+        });
     }
-    enter(|py, _| {
-        let Some(place) = request.place() else {
-            return true;
-        };
-        let Some(helpers) = python::helpers() else {
-            return true;
-        };
-        // The place first: once interrupted, Python is elsewhere.
-        if first {
-            let location = helpers
-                .location
-                .bind(py)
-                .call1((place.thread.ident(),))
-                .and_then(|found| found.extract::<(String, i64, String, String)>());
-            request.tell_location(sender, message, |env| match location {
-                Ok(location) => (atoms::location(), location).encode(env),
-                // In no Python code, but in a C function that was called directly.
-                Err(_) => (atoms::location(), atoms::none()).encode(env),
-            });
-        }
-        // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
-        // where it is.
-        if is_delicate(py, helpers, &place.thread) {
-            return false;
-        }
-        if !place.thread.interrupt(request, helpers.interrupt.bind(py)) {
-            // What its callbacks have asked for in turn is asked for by nobody any more.
-            for nested in place.thread.nested_in(request) {
-                if nested.answer(sender, message, |env| {
-                    (atoms::error(), atoms::outer_ended()).encode(env)
-                }) {
-                    watchdog::watch(nested);
-                }
+    // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
+    // where it is.
+    if is_delicate(py, helpers, &place.thread) {
+        return false;
+    }
+    if !place.thread.interrupt(request, helpers.interrupt.bind(py)) {
+        // What its callbacks have asked for in turn is asked for by nobody any more.
+        for nested in place.thread.nested_in(request) {
+            if nested.answer(sender, message, |env| {
+                (atoms::error(), atoms::outer_ended()).encode(env)
+            }) {
+                watchdog::watch(nested);
             }
         }
-        true
-    })
+    }
+    true
 }
 
 /// Whether a thread is taking a lock that others need, or giving it back.
