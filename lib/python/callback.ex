@@ -6,7 +6,7 @@ defmodule Python.Callback do
 
   use GenServer
 
-  alias Python.{Error, Struct}
+  alias Python.{Error, Struct, Telemetry}
 
   @table __MODULE__
 
@@ -84,13 +84,20 @@ defmodule Python.Callback do
     answer =
       try do
         {function, args} = function(target, args, kwargs)
-        {:ok, Struct.encode(apply_to(function, args))}
+        {:ok, Struct.encode(observed(target, fn -> apply_to(function, args) end))}
       catch
         kind, reason -> {:error, raised(kind, reason, __STACKTRACE__)}
       end
 
     :erlang_python.callback_answer(handle, answer)
   end
+
+  # What Python prints and reads is no call of anybody's function.
+  defp observed(target, call) when is_binary(target) or is_function(target) do
+    if Telemetry.enabled?(), do: Telemetry.callback(target, call), else: call.()
+  end
+
+  defp observed(_device, call), do: call.()
 
   # As a task does: what it prints goes where its caller prints, and test tools find the caller.
   defp inherit(caller, leader) do

@@ -7,6 +7,9 @@ defmodule Python.Telemetry do
   | `[:python, :call, :start]` | `:system_time`, `:monotonic_time` | see below |
   | `[:python, :call, :stop]` | `:duration`, `:monotonic_time` | see below |
   | `[:python, :call, :exception]` | `:duration`, `:monotonic_time` | see below, with `:kind` (`:error`), `:reason` (the exception struct) and `:stacktrace` (`[]`) |
+  | `[:python, :callback, :start]` | `:system_time`, `:monotonic_time` | `:function`, the name of a registered function or the function |
+  | `[:python, :callback, :stop]` | `:duration`, `:monotonic_time` | the same |
+  | `[:python, :callback, :exception]` | `:duration`, `:monotonic_time` | the same, with `:kind`, `:reason` and `:stacktrace` |
   | `[:python, :pool, :queue]` | `:queued` (calls that wait), `:busy` (workers at work) | `:pool` |
 
   Times are in native units, see `System.convert_time_unit/3`. A call that fails with an error emits
@@ -52,8 +55,7 @@ defmodule Python.Telemetry do
     )
 
     result = function.()
-    stop = System.monotonic_time()
-    measurements = %{duration: stop - start, monotonic_time: stop}
+    measurements = since(start)
 
     case result do
       {:error, error} ->
@@ -65,6 +67,36 @@ defmodule Python.Telemetry do
     end
 
     result
+  end
+
+  @doc false
+  # In the process that runs the callback.
+  @spec callback(String.t() | fun, (() -> result)) :: result when result: term
+  def callback(target, function) do
+    metadata = %{function: target}
+    start = System.monotonic_time()
+
+    execute(
+      [:python, :callback, :start],
+      %{system_time: System.system_time(), monotonic_time: start},
+      metadata
+    )
+
+    try do
+      result = function.()
+      execute([:python, :callback, :stop], since(start), metadata)
+      result
+    catch
+      kind, reason ->
+        raised = %{kind: kind, reason: reason, stacktrace: __STACKTRACE__}
+        execute([:python, :callback, :exception], since(start), Map.merge(metadata, raised))
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    end
+  end
+
+  defp since(start) do
+    stop = System.monotonic_time()
+    %{duration: stop - start, monotonic_time: stop}
   end
 
   @doc false
