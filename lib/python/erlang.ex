@@ -108,7 +108,7 @@ defmodule Python.Erlang do
   """
   @spec eval(code :: text, vars :: named, timeout :: limit) :: result
   def eval(code, vars \\ %{}, timeout \\ :default) do
-    run(timeout, fn -> Operation.eval(text(code), Map.new(named(vars))) end)
+    run(timeout, fn -> Operation.eval(code(code), Map.new(named(vars))) end)
   end
 
   @doc """
@@ -119,7 +119,7 @@ defmodule Python.Erlang do
   """
   @spec exec(code :: text, timeout :: limit) :: :ok | {:error, reason}
   def exec(code, timeout \\ :default) do
-    run(timeout, fn -> Operation.exec(text(code)) end)
+    run(timeout, fn -> Operation.exec(code(code)) end)
   end
 
   @doc """
@@ -142,7 +142,7 @@ defmodule Python.Erlang do
   """
   @spec stream_eval(code :: text, vars :: named) :: {:ok, [term]} | {:error, reason}
   def stream_eval(code, vars \\ %{}) do
-    stream_to_list(fn -> Operation.eval(text(code), Map.new(named(vars))) end)
+    stream_to_list(fn -> Operation.eval(code(code), Map.new(named(vars))) end)
   end
 
   @doc """
@@ -370,6 +370,10 @@ defmodule Python.Erlang do
   end
 
   defp text(other), do: other
+
+  defp code([]), do: ""
+  defp code(code) when is_atom(code), do: Atom.to_string(code)
+  defp code(code), do: text(code)
 
   defp named(named) when is_map(named) and not is_struct(named) do
     Map.new(named, fn {name, value} -> {text(name), value} end) |> Options.kwargs()
