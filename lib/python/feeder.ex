@@ -17,9 +17,9 @@ defmodule Python.Feeder do
   # than as many messages are in it, besides those that were there before the stream.
   @batch 100
 
-  # How often to look before waiting, and how long to wait between looks, at first and at most, in ms.
+  # How often to look before sleeping, and how long to sleep between looks, at most, in ms.
   @looks 100
-  @longest_pause 100
+  @longest_sleep 25
 
   @typedoc "What an exception is in a message."
   @type to_reason :: (Exception.t() -> term)
@@ -77,7 +77,7 @@ defmodule Python.Feeder do
 
   defp feed({owner, _, _} = receiver, source, options) do
     case Stream.open(source, options) do
-      {:ok, stream} -> feed_chunks(receiver, stream, options, queued(owner))
+      {:ok, stream} -> feed_chunks(receiver, stream, options, elem(look(owner), 0))
       {:error, error} -> fail(receiver, error)
     end
   end
@@ -102,47 +102,69 @@ defmodule Python.Feeder do
   defp feed_items(_receiver, [], others), do: others
 
   defp feed_items(receiver, items, others) do
-    others = wait_for_room(receiver, others, -@looks, nil)
+    others = wait_for_room(receiver, others, 0, nil)
     {items, rest} = Enum.split(items, @batch)
     Enum.each(items, &tell(receiver, {:data, &1}))
     feed_items(receiver, rest, others)
   end
 
   # `others` are the messages in the owner's mailbox that are not of this stream, as far as is known.
-  # They may stay there for ever.
-  defp wait_for_room({owner, _, _} = receiver, others, pause, before) do
-    queued = queued(owner)
+  # They may stay there for ever, and there may be more by now. `asked` is what the owner had done when
+  # that was looked into the last time.
+  defp wait_for_room({owner, _, _} = receiver, others, looks, asked) do
+    {queued, waits, done} = look(owner)
 
     cond do
       queued < others + @batch ->
         min(others, queued)
 
-      # Nothing moves: perhaps it has read all that was sent, and got other messages meanwhile. To
-      # look at them is to copy them.
-      pause == @longest_pause and queued == before and not unread?(receiver) ->
-        queued
-
-      pause <= 0 ->
+      looks < @looks ->
         :erlang.yield()
-        wait_for_room(receiver, others, pause + 1, queued)
+        wait_for_room(receiver, others, looks + 1, asked)
+
+      done != asked and (waits or rem(looks, @looks) == 0) ->
+        case unread(receiver) do
+          {0, others} -> others
+          {_, length} -> wait_longer(receiver, others, looks, asked(owner, length))
+        end
 
       true ->
-        Process.sleep(pause)
-        wait_for_room(receiver, others, min(pause * 2, @longest_pause), queued)
+        wait_longer(receiver, others, looks, asked)
     end
   end
 
-  defp queued(owner) do
-    case Process.info(owner, :message_queue_len) do
-      {:message_queue_len, length} -> length
-      nil -> exit(:normal)
+  defp wait_longer(receiver, others, looks, asked) do
+    Process.sleep(min(looks - @looks + 1, @longest_sleep))
+    wait_for_room(receiver, others, looks + 1, asked)
+  end
+
+  # Should the owner have read something since, it is to be asked again.
+  defp asked(owner, length) do
+    case look(owner) do
+      {^length, _waits, done} -> done
+      _ -> nil
     end
   end
 
-  defp unread?({owner, reference, _}) do
+  # How many messages it has, whether it waits for one, and a number that changes when it does anything.
+  defp look(owner) do
+    case Process.info(owner, [:message_queue_len, :status, :reductions]) do
+      [message_queue_len: length, status: status, reductions: done] ->
+        {length, status == :waiting, done}
+
+      nil ->
+        exit(:normal)
+    end
+  end
+
+  # How many messages of this stream it has, and how many in all. This copies them.
+  defp unread({owner, reference, _}) do
     case Process.info(owner, :messages) do
-      {:messages, messages} -> Enum.any?(messages, &match?({:py_stream, ^reference, _}, &1))
-      nil -> exit(:normal)
+      {:messages, messages} ->
+        {Enum.count(messages, &match?({:py_stream, ^reference, _}, &1)), length(messages)}
+
+      nil ->
+        exit(:normal)
     end
   end
 
