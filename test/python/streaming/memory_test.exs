@@ -1,0 +1,79 @@
+defmodule Python.Streaming.MemoryTest do
+  # What is streamed takes the memory of a few items, however many there are. By itself: it measures
+  # the whole process.
+  use Python.StreamCase, async: false
+
+  @item 10_000_000
+
+  defp collect_garbage do
+    Enum.each(Process.list(), &:erlang.garbage_collect/1)
+    Python.call!(:gc, :collect)
+  end
+
+  # The memory of the operating system's process, in bytes.
+  defp resident do
+    [pages | _] =
+      File.read!("/proc/self/statm") |> String.split() |> tl() |> Enum.map(&String.to_integer/1)
+
+    pages * 4096
+  end
+
+  # The most that `fun` has taken for any item, beyond what was taken before.
+  defp growth(stream, fun) do
+    collect_garbage()
+    before = resident()
+
+    Enum.reduce(stream, 0, fn item, most ->
+      fun.(item)
+      max(most, resident() - before)
+    end)
+  end
+
+  test "strings of 10 MB: some in the usual run, a gigabyte in the long one", %{name: name} do
+    count = times(20, 100)
+    {:ok, read} = Agent.start_link(fn -> 0 end)
+
+    most =
+      growth(stream(:texts, [name, count, @item]), fn text ->
+        assert byte_size(text) == @item
+        Agent.update(read, &(&1 + 1))
+      end)
+
+    assert Agent.get(read, & &1) == count
+    assert events(name) == ["end", "finally"]
+    # One is being made, one ready, one read, one garbage, each twice while it is converted.
+    assert most < 12 * @item
+  end
+
+  test "a consumer that stops reading stops the generator", %{name: name} do
+    collect_garbage()
+    before = resident()
+    {[first], continue} = suspend(stream(:texts, [name, 1_000, @item]), 1)
+    assert byte_size(first) == @item
+    eventually_made(name, 2)
+    assert resident() - before < 8 * @item
+    halt(continue)
+  end
+
+  test "many small items without end" do
+    numbers = Python.stream(:itertools, :count) |> Stream.take(times(300_000, 20_000_000))
+    assert growth(Stream.chunk_every(numbers, 10_000), fn _ -> :ok end) < 100_000_000
+  end
+
+  test "ten thousand streams, ended in the middle, leave nothing behind" do
+    run = fn count ->
+      for n <- 1..count do
+        items = Python.stream(:itertools, :count, [n], max_chunk: 10)
+        # A quarter of them through the garbage collector.
+        if rem(n, 4) == 0, do: suspend(items, 5), else: Enum.take(items, 5)
+      end
+
+      collect_garbage()
+    end
+
+    run.(2_000)
+    before = resident()
+    run.(times(10_000, 200_000))
+    assert resident() - before < 40_000_000
+  end
+end
