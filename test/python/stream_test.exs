@@ -257,7 +257,6 @@ defmodule Python.StreamTest do
       assert items == List.flatten(List.duplicate(Enum.to_list(0..99), 5))
     end
 
-    @tag skip: "stream.rs: flush finds nothing while the item is converted, and it is kept back"
     test "is a TimeoutError when an item takes too long, and the pool works" do
       pool = start_pool()
       name = define("def NAME():\n    yield 1\n    while True: pass")
@@ -304,8 +303,6 @@ defmodule Python.StreamTest do
       assert second == List.to_tuple(Enum.to_list(2..(count + 1)))
     end
 
-    @tag skip:
-           "stream.rs: a demand between the end of the iterator and its last chunk ends the stream"
     test "run at the same time, and each gives all of its items" do
       results =
         1..times(200, 10_000)
