@@ -13,7 +13,7 @@ defmodule Python.TestStructs do
     defstruct [:name, count: 0]
   end
 
-  defmodule Only do
+  defmodule User do
     @derive {Python.Encoder, only: [:name, :email]}
     defstruct [:name, :email, :password]
   end

@@ -4,7 +4,7 @@ defmodule Python.Convert.EncoderTest do
   use Python.TestCase, async: true
 
   alias Python.{Async, EncodeError}
-  alias Python.TestStructs.{All, Endless, Except, Node, Only, Point, Raising, Unknown, Wrapped}
+  alias Python.TestStructs.{All, Endless, Except, Node, Point, Raising, Unknown, User, Wrapped}
 
   defp there_and_back(term), do: Python.eval("x", %{x: term})
 
@@ -66,7 +66,7 @@ defmodule Python.Convert.EncoderTest do
       assert there_and_back(%All{name: "a"}) == {:ok, %{"name" => "a", "count" => 0}}
 
       user = [name: "a", email: "b", password: "c"]
-      assert there_and_back(struct(Only, user)) == {:ok, %{"name" => "a", "email" => "b"}}
+      assert there_and_back(struct(User, user)) == {:ok, %{"name" => "a", "email" => "b"}}
       assert there_and_back(struct(Except, user)) == {:ok, %{"name" => "a", "email" => "b"}}
     end
 
@@ -114,6 +114,17 @@ defmodule Python.Convert.EncoderTest do
       one = %Wrapped{value: 1}
       assert_raise ArgumentError, ~r/lost/, fn -> there_and_back(%{one => 1, 1 => 2}) end
       assert_raise ArgumentError, ~r/lost/, fn -> there_and_back(MapSet.new([one, 1])) end
+    end
+  end
+
+  test "what the guide shows is what is tested here" do
+    guide = File.read!(Path.expand("../../../guides/types.md", __DIR__))
+    structs = File.read!(Path.expand("../../support/structs.ex", __DIR__))
+    code = &(&1 |> String.split("\n") |> Enum.map_join("\n", fn line -> String.trim(line) end))
+
+    for name <- ["User", "Point"] do
+      [definition] = Regex.run(~r/^    defmodule #{name} do\n.*?^    end\n/ms, guide)
+      assert code.(structs) =~ code.(definition)
     end
   end
 

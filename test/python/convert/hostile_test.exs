@@ -1,86 +1,13 @@
 defmodule Python.Convert.HostileTest do
   # Python values that are out to harm whoever converts them: a value or an error must come of each,
-  # soon, and the next call works. They are in test/support/python/hostile.py. They are tried in VMs
-  # of their own, as the worst of them would end one.
+  # soon, and the next call works. They are in test/support/python/hostile.py, and are tried in VMs of
+  # their own (test/support/hostile.ex), as the worst of them would end one.
 
   use Python.TestCase, async: true
 
   alias Python.FreshVM
 
   @moduletag timeout: :infinity
-
-  # For each value a line: its name, before it is tried, and behind it what has come of it in Elixir
-  # and through py, and how many ms both took.
-  @script """
-  Python.SupportModules.find()
-
-  defmodule Hostile do
-    def try(label, function, arguments) do
-      IO.write([label, "\\t"])
-      work = fn -> [elixir(function, arguments), erlang(function, arguments)] end
-      {micros, kinds} = :timer.tc(work)
-      {:ok, 2} = Python.eval("1 + 1", timeout: 10_000)
-      IO.puts([Enum.join(kinds, " "), "\\t", Integer.to_string(div(micros, 1000))])
-    end
-
-    defp elixir(function, arguments) do
-      case Python.call(:hostile, function, arguments) do
-        {:ok, value} ->
-          give_back(value)
-          value |> objects() |> Enum.take(10) |> Enum.each(&show/1)
-          "value"
-
-        {:error, %Python.DecodeError{} = error} ->
-          true = String.valid?(error.message) and byte_size(error.message) < 20_000
-          "refused"
-
-        {:error, %Python.Error{} = error} ->
-          true = String.valid?(Exception.message(error))
-          error.type
-      end
-    end
-
-    defp erlang(function, arguments) do
-      case :py.call(:hostile, function, arguments) do
-        {:ok, value} ->
-          give_back(value)
-          "value"
-
-        {:error, {:decode_error, text}} when is_list(text) -> "refused"
-        {:error, {class, text}} when is_list(text) -> to_string(class)
-      end
-    end
-
-    # Keys can be one in Python, and objects refuse to be hashed.
-    defp give_back(value) do
-      case Python.call(:hostile, :identity, [value]) do
-        {:ok, _} -> :ok
-        {:error, %error{}} when error in [Python.EncodeError, Python.DecodeError] -> :ok
-        {:error, %Python.Error{}} -> :ok
-      end
-    end
-
-    # To be shown, it is asked: its answer may be anything.
-    defp show(object) do
-      "#Python.Object<" <> _ = shown = inspect(object)
-      true = String.valid?(shown)
-    end
-
-    defp objects(%Python.Object{} = object), do: [object]
-    defp objects(list) when is_list(list), do: Stream.flat_map(list, &objects/1)
-    defp objects(tuple) when is_tuple(tuple), do: tuple |> Tuple.to_list() |> objects()
-    defp objects(%MapSet{} = set), do: Stream.flat_map(set, &objects/1)
-    defp objects(%_{}), do: []
-    defp objects(map) when is_map(map), do: Stream.flat_map(map, fn {k, v} -> objects([k, v]) end)
-    defp objects(_), do: []
-
-    def finish do
-      true = Python.call!(:hostile, :healthy, [], timeout: 60_000)
-      IO.puts("finished")
-    end
-  end
-
-  """
 
   # What comes of the values whose names begin like this, in Elixir and through py.
   @outcomes %{
@@ -122,8 +49,8 @@ defmodule Python.Convert.HostileTest do
   test "each of them gives a value or an error, soon, and the VM lives" do
     tried =
       run("""
-      for name <- Python.call!(:hostile, :names), do: Hostile.try(name, :make, [name])
-      Hostile.finish()
+      for name <- Python.call!(:hostile, :names), do: Python.Hostile.try(name, :make, [name])
+      Python.Hostile.finish()
       """)
 
     assert map_size(tried) > 150
@@ -147,13 +74,13 @@ defmodule Python.Convert.HostileTest do
 
     tried =
       run("""
-      try = &Hostile.try("number \#{&1}", :mixture, [#{seed}, &1])
+      try = &Python.Hostile.try("number \#{&1}", :mixture, [#{seed}, &1])
       # Once before: modules are loaded when they are first used.
       for number <- 1..#{count}, do: try.(number)
       atoms = :erlang.system_info(:atom_count)
       for number <- 1..#{count}, do: try.(number + #{count})
       IO.puts("atoms\\t\\t\#{:erlang.system_info(:atom_count) - atoms}")
-      Hostile.finish()
+      Python.Hostile.finish()
       """)
 
     {{_, atoms}, tried} = Map.pop!(tried, "atoms")
@@ -165,7 +92,8 @@ defmodule Python.Convert.HostileTest do
   end
 
   defp run(code) do
-    {output, status} = FreshVM.run(@script <> code, timeout: :timer.hours(2))
+    code = "Python.SupportModules.find()\n" <> code
+    {output, status} = FreshVM.run(code, timeout: :timer.hours(2))
     lines = String.split(output, "\n", trim: true)
 
     if status != 0 or List.last(lines) != "finished" do

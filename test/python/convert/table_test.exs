@@ -195,6 +195,21 @@ defmodule Python.Convert.TableTest do
       assert Python.eval!("x.step", %{x: 0..(2 ** 100)//2 ** 80}) == 2 ** 80
     end
 
+    test "Python.buffer(binary): a read-only memoryview, without a copy" do
+      buffer = Python.buffer("größe")
+
+      assert Python.eval!("(type(x).__name__, x.readonly, bytes(x).decode())", %{x: buffer}) ==
+               {"memoryview", true, "größe"}
+
+      assert there_and_back(buffer) == "größe"
+    end
+
+    test "Python.iterator(enumerable): an iterator" do
+      squares = Stream.map(1..1_000, &(&1 * &1))
+      assert Python.eval!("iter(x) is x", %{x: Python.iterator(squares)})
+      assert Python.eval!("sum(x)", %{x: Python.iterator(squares)}) == Enum.sum(squares)
+    end
+
     test "other struct: what Python.Encoder says, or an error naming the struct" do
       assert Python.eval!("x", %{x: %All{name: "a"}}) == %{"name" => "a", "count" => 0}
       assert {:ok, %{"name" => "a"}} = :py.eval("x", %{x: %All{name: "a"}})
@@ -465,6 +480,26 @@ defmodule Python.Convert.TableTest do
         assert from_python("#{name}([1])") == {MapSet.new([1]), [1]}
       end
     end
+  end
+
+  test "each row of the guide has a test of its name" do
+    names = for %{name: name} <- __ex_unit__().tests, do: Atom.to_string(name)
+    guide = File.read!(Path.expand("../../../guides/types.md", __DIR__))
+
+    [[_ | to_python], [_ | from_python]] =
+      for [table] <- Regex.scan(~r/(?:^\|.*\n)+/m, guide) do
+        for row <- String.split(table, "\n", trim: true), not String.starts_with?(row, "|---") do
+          row
+          |> String.replace("`", "")
+          |> String.trim("|")
+          |> String.trim()
+          |> String.replace(" | ", ": ")
+        end
+      end
+
+    assert length(to_python) > 15
+    for row <- to_python, do: assert("test Elixir to Python: #{row}" in names)
+    for row <- from_python, do: assert("test Python to Elixir: #{row}" in names)
   end
 
   defp numbered(count), do: Map.new(0..(count - 1), &{&1, Integer.to_string(&1)})

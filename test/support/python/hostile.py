@@ -288,7 +288,6 @@ MADE = {
     "memoryview: nothing": lambda: memoryview((ctypes.c_int * 0)()),
     "memoryview: a number": lambda: memoryview(ctypes.c_double(1.5)),
     "memoryview: an array": lambda: memoryview((ctypes.c_char * 10)(*b"0123456789")),
-    "bytearray: changing": changing_bytearray,
     # Keys
     "key: nan": lambda: {float("nan"): 1, float("nan"): 2},
     "key: nan and its name": lambda: {float("nan"): 1, "nan": 2},
@@ -352,7 +351,23 @@ MADE = {
     "frame": lambda: sys._getframe(),
     "modules": lambda: sys.modules,
     "names of a module": lambda: vars(sys),
-    # What changes while it is walked
+    "thread: list": lambda: from_another_thread(
+        [[n] for n in range(20_000)], lambda l: (l.pop(), l.append([1]))
+    ),
+    "thread: dict": lambda: from_another_thread(
+        {n: [n] for n in range(20_000)}, lambda d: (d.popitem(), d.__setitem__(object(), 1))
+    ),
+    "collected meanwhile": collecting,
+    "zone: raises": lambda: [moment(raising)],
+    "zone: leaves": lambda: [moment(leaving)],
+    "zone: recursion": lambda: [moment(lambda: recursion(1))],
+    "zone: gives up the lock": lambda: [moment(lambda: threading.Event().wait(0.01))],
+}
+
+#: What changes while it is walked. It refers to itself by way of a datetime, which Python's garbage
+#: collector does not look into: these stay for good.
+CHANGING = {
+    "bytearray: changing": changing_bytearray,
     "list: cleared": lambda: changing_list(list.clear),
     "list: grows": lambda: changing_list(lambda l: l.extend([1] * 1000)),
     "list: shrinks": lambda: changing_list(lambda l: l.pop() if l else None),
@@ -373,18 +388,9 @@ MADE = {
     "set: shrinks": lambda: changing_set(lambda s: s.pop() if s else None),
     "set: replaced": lambda: changing_set(lambda s: (s.clear(), s.update(range(50)))),
     "ordered: moved": changing_ordered,
-    "thread: list": lambda: from_another_thread(
-        [[n] for n in range(20_000)], lambda l: (l.pop(), l.append([1]))
-    ),
-    "thread: dict": lambda: from_another_thread(
-        {n: [n] for n in range(20_000)}, lambda d: (d.popitem(), d.__setitem__(object(), 1))
-    ),
-    "collected meanwhile": collecting,
-    "zone: raises": lambda: [moment(raising)],
-    "zone: leaves": lambda: [moment(leaving)],
-    "zone: recursion": lambda: [moment(lambda: recursion(1))],
-    "zone: gives up the lock": lambda: [moment(lambda: threading.Event().wait(0.01))],
 }
+
+MADE.update(CHANGING)
 
 for base in (int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset):
     for does in (raising, leaving, lying, junk, huge):
