@@ -14,6 +14,9 @@ export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 # PYTHON=/path/to/python picks the interpreter; without it the project looks for one itself.
 export PYTHON
 
+# On shared machines what failed is run once more, alone: a test that fails twice is broken.
+MIX_TEST := mix test$(if $(CI), || mix test --failed)
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +36,7 @@ demo: build ## Elixir and Erlang using Python on real input
 
 .PHONY: test
 test: setup ## run the test suite
-	mix test
+	$(MIX_TEST)
 
 .PHONY: test-rust
 test-rust: setup ## run the Rust unit tests, which need no BEAM
@@ -45,7 +48,7 @@ test-pythons: setup ## run the test suite on the oldest and the newest Python fo
 	@ran=0; \
 	while read -r version python <&3; do \
 	  echo "== mix test on Python $$version, $$python"; \
-	  PYTHON=$$python mix test; \
+	  export PYTHON=$$python; $(MIX_TEST); \
 	  ran=$$((ran + 1)); \
 	done 3< <(scripts/pythons.sh | $(if $(filter all,$(PYTHONS)),cat,sed -n '1p;$$p' | uniq)); \
 	[ $$ran -gt 0 ] || { echo "no Python found that can be embedded" >&2; exit 1; }
