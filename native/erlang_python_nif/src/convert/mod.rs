@@ -5,6 +5,7 @@
 
 mod buffer;
 mod integer;
+mod level;
 mod opaque;
 mod structs;
 mod to_python;

@@ -133,8 +133,8 @@ impl Atom {
     fn new(name: &str) -> PyResult<Self> {
         let env = TermEnv::new();
         // Python's text never makes an atom: the table of atoms has an end.
-        let atom = rustler::Atom::existing_from_utf8_bytes(env.env(), name.as_bytes())
-            .map_err(|_| PyValueError::new_err(format!("there is no atom {name:?}")))?;
+        let atom = existing_atom(env.env(), name)
+            .ok_or_else(|| PyValueError::new_err(format!("there is no atom {name:?}")))?;
         Ok(Atom {
             atom,
             name: name.into(),
@@ -160,6 +160,24 @@ impl Atom {
             .cast::<Atom>()
             .is_ok_and(|other| self.name == other.get().name)
     }
+}
+
+/// The atom of this name. None if there is none.
+pub fn existing_atom(env: Env<'_>, name: &str) -> Option<rustler::Atom> {
+    if let Ok(atom) = rustler::Atom::existing_from_utf8_bytes(env, name.as_bytes()) {
+        return Some(atom);
+    }
+    // Before OTP 26 the NIF interface finds no atoms beyond Latin-1: by way of the external term
+    // format, then.
+    const VERSION: u8 = 131;
+    const ATOM: u8 = 118;
+    let length = u16::try_from(name.len()).ok()?;
+    let mut encoded = vec![VERSION, ATOM];
+    encoded.extend(length.to_be_bytes());
+    encoded.extend(name.as_bytes());
+    // It makes no new atoms: this is the safe form, for what cannot be trusted.
+    let (term, _) = env.binary_to_term(&encoded)?;
+    term.decode().ok()
 }
 
 /// The name of an `erlang.Atom`. None for others.

@@ -1,5 +1,6 @@
 //! Terms to Python objects.
 
+use super::level::Level;
 use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, opaque, structs};
 use crate::atoms;
 use crate::names;
@@ -133,6 +134,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             ))
             .into());
         }
+        let _level = Level::enter()?;
         self.depth += 1;
         let converted = convert(self);
         self.depth -= 1;

@@ -1,5 +1,6 @@
 //! Python objects to terms.
 
+use super::level::Level;
 use super::{
     Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, opaque,
     structs,
@@ -135,6 +136,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
             ))
             .into());
         }
+        let _level = Level::enter()?;
         self.path.push(object.as_ptr());
         let converted = convert(self, object);
         self.path.pop();
