@@ -91,6 +91,17 @@ defmodule Python.Convert.HostileTest do
     assert outcomes["refused refused"] > count / 20
   end
 
+  test "conversions within conversions are an error before they are too many for the stack" do
+    code = """
+    Python.SupportModules.find()
+    {:error, %Python.Error{}} = Python.call(:hostile, :within, [fn _ -> 1 end])
+    true = Python.call!(:hostile, :healthy)
+    IO.puts("finished")
+    """
+
+    assert {"finished\n", 0} = FreshVM.run(code, settings: [thread_stack_size: 8_388_608])
+  end
+
   defp run(code) do
     code = "Python.SupportModules.find()\n" <> code
     {output, status} = FreshVM.run(code, timeout: :timer.hours(2))

@@ -334,6 +334,17 @@ defmodule Python.Convert.TableTest do
       end
     end
 
+    test "erlang.Atom: the atom that it names" do
+      for atom <- [:ok, :größe, :"日本 🐍", :"", String.to_atom(String.duplicate("日", 255))] do
+        assert same("__import__('erlang').Atom(x)", %{x: Atom.to_string(atom)}) === atom
+      end
+
+      for name <- ["no such atom", "kein Atom 日本", String.duplicate("日", 256), "\0"] do
+        assert {:error, error} = Python.eval("__import__('erlang').Atom(x)", %{x: name})
+        assert error.type == "ValueError"
+      end
+    end
+
     test "an Elixir function: the same function" do
       text = "captured"
 

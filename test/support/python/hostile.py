@@ -443,6 +443,18 @@ def mixture(seed, number):
     return pick(3)
 
 
+def within(function):
+    """Calls ``function`` with a value whose conversion does the same again, without end."""
+
+    def again():
+        value = moment(again)
+        for _ in range(900):
+            value = [value]
+        return function(value)
+
+    return again()
+
+
 def identity(value):
     return value
 
