@@ -448,6 +448,56 @@ defmodule Python.Streaming.EndsTest do
       assert first ++ resume(continue) == Enum.to_list(0..99)
     end
 
+    @tag timeout: 300_000
+    test "at any moment ends at most the stream that it serves, and nobody waits for ever" do
+      pool = start_pool(size: 3)
+      code = "(__import__('time').sleep(0.001 * (n % 2)) or n for n in range(30))"
+      test = self()
+
+      readers =
+        for n <- 1..4 do
+          Task.async(fn ->
+            # Until it is told to stop.
+            fn ->
+              try do
+                read = Python.stream_eval(code, pool: pool, max_chunk: 3, prefetch: n - 1)
+                if n == 4, do: Enum.take(read, 5), else: Enum.to_list(read)
+              rescue
+                error in StoppedError -> error.reason
+              end
+            end
+            |> Stream.repeatedly()
+            |> Stream.each(&send(test, {n, &1}))
+            |> Enum.find(fn _ -> receive(do: (:stop -> true), after: (0 -> false)) end)
+
+            messages()
+          end)
+        end
+
+      for _ <- 1..times(150, 3_000) do
+        pids = Map.keys(:sys.get_state(pool).processes)
+        if pids != [], do: Process.exit(Enum.random(pids), :kill)
+        Process.sleep(2)
+      end
+
+      for reader <- readers, do: send(reader.pid, :stop)
+      assert Task.await_many(readers, 60_000) == [[], [], [], []]
+
+      for {n, result} <- messages() do
+        assert result in [
+                 :worker_down,
+                 if(n == 4, do: Enum.to_list(0..4), else: Enum.to_list(0..29))
+               ]
+      end
+
+      eventually_idle(pool)
+      assert Python.Pool.stats(pool).workers == 3
+      # All of them work.
+      release = hold(pool, 3)
+      release.()
+      eventually_idle(pool)
+    end
+
     test "because it is stuck is replaced, and other streams go on", %{name: name} do
       pool = start_pool()
       {[0, 1], continue} = suspend(stream(:numbers, [name, 50], pool: pool, max_chunk: 2), 2)
