@@ -3,7 +3,8 @@ defmodule Python.Convert.HostileTest do
   # soon, and the next call works. They are in test/support/python/hostile.py, and are tried in VMs of
   # their own (test/support/hostile.ex), as the worst of them would end one.
 
-  use Python.TestCase, async: true
+  # Alone: it keeps the processors busy, which others measure their times by.
+  use Python.TestCase
 
   alias Python.FreshVM
 
