@@ -36,7 +36,6 @@ defmodule Python.EnvironmentTest do
     end
   end
 
-  @tag skip: "what Python prints while it starts fails: the application is not running yet"
   test "Python works with PYTHONVERBOSE=1" do
     assert_works([{"PYTHONVERBOSE", "1"}])
   end

@@ -214,7 +214,6 @@ defmodule Python.ErrorTest do
       end
     end
 
-    @tag skip: "exception.rs sets __traceback__ with setattr, which runs the class's own"
     test "because it has a __setattr__ that raises still arrives" do
       name = define("class NAME(Exception):\n    def __setattr__(self, n, v): raise RuntimeError")
       assert %{type: ^name, message: "the text"} = error("raise #{name}('the text')")

@@ -83,7 +83,6 @@ defmodule Python.StreamErrorTest do
   end
 
   describe "a timeout that ends at any moment" do
-    @tag skip: "stream.rs: a cancel meets the prefetching request, not the one that has answered"
     test "loses no items without saying so, leaves no messages and ends the waiting" do
       pool = start_pool()
 

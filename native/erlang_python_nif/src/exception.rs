@@ -3,6 +3,7 @@
 use crate::atoms;
 use crate::convert::Decoder;
 use crate::interpreter::python;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use rustler::{Encoder, Env, Term};
@@ -19,7 +20,12 @@ fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Ter
     let value = error.value(py);
     // Before 3.12 the traceback is kept beside the exception until an `except` catches it.
     if let Some(traceback) = error.traceback(py) {
-        value.setattr("__traceback__", traceback)?;
+        // Not by its attribute: a class may resist.
+        // SAFETY: an exception and a traceback, borrowed, and the GIL is held.
+        let set = unsafe { ffi::PyException_SetTraceback(value.as_ptr(), traceback.as_ptr()) };
+        if set != 0 {
+            return Err(PyErr::fetch(py));
+        }
     }
     let chain = helpers.describe.bind(py).call1((value,))?;
     let chain = chain.cast_into::<PyList>()?;

@@ -10,6 +10,7 @@ use crate::callback::{self, Target};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::cell::RefCell;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// A piece is written at a line's end if the last one was this long ago.
@@ -62,6 +63,11 @@ pub fn write_error(py: Python<'_>, text: &str) -> PyResult<()> {
 }
 
 fn send(py: Python<'_>, device: rustler::Atom, text: &str) -> PyResult<()> {
+    if callback::server().is_err() {
+        // While Python starts: there is no caller yet. As Python itself, it goes on if that fails.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        return Ok(());
+    }
     let args = PyTuple::new(py, [text])?;
     callback::call(py, Target::Device(device), &args, None).map(drop)
 }

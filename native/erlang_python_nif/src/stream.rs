@@ -58,8 +58,10 @@ struct State {
     /// What the request that fills a chunk has found out. It counts when that is delivered: until
     /// then the consumer is to wait.
     found: Found,
-    /// It failed or was given up: no further item is asked for.
+    /// It failed: no further item is asked for.
     over: bool,
+    /// Its consumer waits no more: no further item is asked for.
+    given_up: bool,
     /// Its worker or its pool was ended while it was being filled, and answered for it. A worker whose
     /// process has ended can neither send anything nor wake anybody.
     orphaned: bool,
@@ -224,7 +226,7 @@ impl Stream {
             return Demanded::Coming;
         }
         match state.phase {
-            _ if state.over => Demanded::Ended,
+            _ if state.is_over() => Demanded::Ended,
             Phase::Ended | Phase::Closed => Demanded::Ended,
             Phase::Filling => {
                 state.waiter = Some(Waiter::new(env, reference));
@@ -267,12 +269,19 @@ impl Stream {
     pub fn cancel(self: &Arc<Self>) -> Progress {
         let request = {
             let mut state = self.lock();
-            state.over = true;
+            if state.waiter.is_none() {
+                // It has been sent. The request that there may be is the next one's.
+                return Progress::Answered;
+            }
+            // Now, or a request that ends this moment is followed by another.
+            state.given_up = true;
             state.request.clone()
         };
         let progress = request.map_or(Progress::Answered, |request| request.cancel(true));
-        if progress == Progress::Queued {
-            self.lock().abandon();
+        match progress {
+            Progress::Queued => self.lock().abandon(),
+            Progress::Running => {}
+            Progress::Answered => self.lock().given_up = false,
         }
         progress
     }
@@ -378,7 +387,7 @@ impl Stream {
     fn prefetch(self: &Arc<Self>, sender: Sender) {
         let state = self.lock();
         let wanted = state.phase == Phase::Idle
-            && !state.over
+            && !state.is_over()
             && !state.closing
             && state.ready.len() < self.limits.prefetch;
         if !wanted {
@@ -518,6 +527,11 @@ impl State {
         self.request
             .as_ref()
             .is_some_and(|request| request.place().is_some())
+    }
+
+    /// Whether no further item is asked for.
+    fn is_over(&self) -> bool {
+        self.over || self.given_up
     }
 
     /// What there is of an unfinished chunk, if there is anything.
