@@ -1,0 +1,11 @@
+# Every topic, one after the other, in one VM. With --write the figures go into RESULTS.md.
+
+Code.require_file("support/suite.exs", __DIR__)
+
+for topic <- ~w(calls values) do
+  Code.require_file("#{topic}.exs", __DIR__)
+end
+
+Bench.Report.save_all(Bench.Suite.results())
+
+if "--write" in System.argv(), do: Bench.Report.write(Bench.Suite.results())

@@ -1,0 +1,123 @@
+defmodule Bench.Measure do
+  @moduledoc false
+
+  # How things are timed. It knows nothing of Python.
+  #
+  # Measurements and their floors take turns in short rounds, so that whatever else the machine does
+  # hits both, and each round runs in a process of its own, so that none pays for the garbage of
+  # another. Times are in ns, rates in 1/s.
+
+  # In words: no garbage collection of a caller is timed.
+  @heap 1_000_000
+
+  @doc """
+  Runs every subject once a round, in turn. Returns a map from their names to one value per round.
+
+  The first round is thrown away: it warms up.
+  """
+  def rounds(count, subjects) do
+    [_warm | rounds] =
+      for _ <- 0..count, do: Map.new(subjects, fn {name, run} -> {name, alone(run)} end)
+
+    Map.new(subjects, fn {name, _run} -> {name, Enum.map(rounds, & &1[name])} end)
+  end
+
+  @doc "Runs a function in a fresh process and returns what it gives."
+  def alone(run, heap \\ @heap) do
+    {pid, monitor} = :erlang.spawn_opt(fn -> exit({:value, run.()}) end, alone_options(heap))
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:value, value}} -> value
+      {:DOWN, ^monitor, :process, ^pid, reason} -> exit(reason)
+    end
+  end
+
+  defp alone_options(heap), do: [:monitor, {:min_heap_size, heap}]
+
+  @doc "The time of one call, from batches that are long against the clock's own cost."
+  def batches(run, samples, batch) do
+    median(for _ <- 1..samples, do: time(fn -> repeat(run, batch) end) / batch)
+  end
+
+  @doc "Calls timed one by one: the sorted times."
+  def singles(run, samples), do: Enum.sort(for _ <- 1..samples, do: time(run))
+
+  @doc "The same, each call after `idle` ms in which nothing runs."
+  def after_idle(run, samples, idle) do
+    Enum.sort(
+      for _ <- 1..samples do
+        Process.sleep(idle)
+        time(run)
+      end
+    )
+  end
+
+  @doc "One call, in a fresh process with a heap that holds big values: the time."
+  def once(run), do: alone(fn -> time(run) end, 4 * @heap)
+
+  @doc "Calls per second of so many callers, who make so many calls together."
+  def throughput(run, callers, calls) do
+    each = max(div(calls, callers), 1)
+    parent = self()
+
+    workers =
+      for _ <- 1..callers do
+        spawn_monitor(fn ->
+          receive do: (:go -> repeat(run, each))
+          send(parent, :ran)
+        end)
+      end
+
+    ns =
+      time(fn ->
+        for {pid, _} <- workers, do: send(pid, :go)
+        for {pid, monitor} <- workers, do: finished(pid, monitor)
+      end)
+
+    for _ <- workers, do: receive(do: (:ran -> :ok))
+    callers * each * 1.0e9 / ns
+  end
+
+  defp finished(pid, monitor) do
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, :normal} -> :ok
+      {:DOWN, ^monitor, :process, ^pid, reason} -> exit(reason)
+    end
+  end
+
+  @doc "What a call takes, in ns."
+  def time(run) do
+    start = System.monotonic_time()
+    run.()
+    System.convert_time_unit(System.monotonic_time() - start, :native, :nanosecond)
+  end
+
+  def repeat(_run, 0), do: :ok
+
+  def repeat(run, times) do
+    run.()
+    repeat(run, times - 1)
+  end
+
+  @doc "Calls once and raises unless the result is as expected: nothing wrong is timed."
+  def check(expected, run) do
+    case run.() do
+      ^expected -> :ok
+      other -> raise "expected #{short(expected)}, got #{short(other)}"
+    end
+  end
+
+  defp short(term), do: inspect(term, limit: 10, printable_limit: 100)
+
+  def median(values), do: percentile(values, 50)
+
+  @doc "The value that so many percent of the values do not exceed; between two, their mean."
+  def percentile(values, percent) do
+    sorted = Enum.sort(values)
+    place = (length(sorted) - 1) * percent / 100
+    below = trunc(place)
+    low = Enum.at(sorted, below)
+    high = Enum.at(sorted, below + 1, low)
+    low + (high - low) * (place - below)
+  end
+end

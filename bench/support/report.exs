@@ -1,0 +1,102 @@
+defmodule Bench.Report do
+  @moduledoc false
+
+  # Prints lines, and writes them as JSON, as a chart, and into RESULTS.md.
+
+  alias Bench.{Chart, Json, Line, Machine}
+
+  @folder "_build/bench"
+  @results Path.expand("../RESULTS.md", __DIR__)
+  @chart Path.expand("../results.svg", __DIR__)
+
+  def print_machine(machine) do
+    IO.puts(Enum.map_join(machine, " · ", fn {key, value} -> "#{key} #{value}" end))
+  end
+
+  def print_title(name), do: IO.puts("\n#{name}")
+
+  def print(line) do
+    IO.puts("  #{line.work}")
+
+    parts = [
+      "#{Line.figure_text(line)} (#{Line.spread_text(line)})",
+      line.p99 != [] && "p99 #{Line.number(Line.p99(line))} #{line.unit}",
+      line.floors != [] && "#{Line.ratio_text(line)} of #{Line.floor_text(line)}",
+      line.floor_name,
+      line.target && "target #{Line.target_text(line)}",
+      line.target && String.upcase(Line.met_text(line))
+    ]
+
+    IO.puts("      " <> (parts |> Enum.filter(& &1) |> Enum.join(" · ")))
+  end
+
+  @doc "Writes a topic's lines as JSON."
+  def save(name, lines) do
+    File.mkdir_p!(@folder)
+    content = %{machine: Machine.describe(), lines: Enum.map(lines, &Line.to_map/1)}
+    File.write!(Path.join(@folder, "#{name}.json"), Json.encode(content))
+  end
+
+  @doc "Writes what all topics gave: JSON and chart."
+  def save_all(results) do
+    lines = Enum.flat_map(results, &elem(&1, 1))
+    save("all", lines)
+    File.write!(Path.join(@folder, "chart.svg"), Chart.svg(lines))
+
+    targets = Enum.filter(lines, & &1.target)
+    met = Enum.count(targets, &Line.met?/1)
+    IO.puts("\n#{met} of #{length(targets)} targets met; #{@folder}/all.json, chart.svg")
+  end
+
+  @doc "Puts the figures into RESULTS.md, between its markers, and the chart beside it."
+  def write(results) do
+    lines = Enum.flat_map(results, &elem(&1, 1))
+    {targets, others} = Enum.split_with(lines, & &1.target)
+
+    @results
+    |> File.read!()
+    |> replace("machine", machine_text())
+    |> replace("targets", table(targets))
+    |> replace("others", table(others))
+    |> then(&File.write!(@results, &1))
+
+    File.write!(@chart, Chart.svg(lines))
+    IO.puts("written to #{Path.relative_to_cwd(@results)}")
+  end
+
+  defp machine_text do
+    Enum.map_join(Machine.describe(), "\n", fn {key, value} -> "- #{key}: #{value}" end)
+  end
+
+  defp replace(document, name, content) do
+    {from, to} = {"<!-- #{name} -->", "<!-- /#{name} -->"}
+    [before, rest] = String.split(document, from, parts: 2)
+    [_old, rest] = String.split(rest, to, parts: 2)
+    before <> from <> "\n" <> content <> "\n" <> to <> rest
+  end
+
+  defp table(lines) do
+    head = [
+      "| work | median (p10 – p90 of the rounds) | p99 | floor | ratio | target | |",
+      "|---|---|---|---|---|---|---|"
+    ]
+
+    Enum.join(head ++ Enum.map(lines, &row/1), "\n")
+  end
+
+  defp row(line) do
+    cells = [
+      line.work,
+      "#{Line.figure_text(line)} (#{Line.spread_text(line)})",
+      if(line.p99 == [], do: "", else: "#{Line.number(Line.p99(line))} #{line.unit}"),
+      [Line.floor_text(line), line.floor_name]
+      |> Enum.filter(&(&1 not in [nil, ""]))
+      |> Enum.join(", "),
+      Line.ratio_text(line),
+      Line.target_text(line) || "",
+      Line.met_text(line)
+    ]
+
+    "| " <> Enum.join(cells, " | ") <> " |"
+  end
+end

@@ -1,0 +1,64 @@
+for name <- ~w(measure line floors machine json chart report) do
+  Code.require_file("#{name}.exs", __DIR__)
+end
+
+defmodule Bench.Suite do
+  @moduledoc false
+
+  # What a topic's file calls at its end. `mix run bench/<topic>.exs` runs that topic alone,
+  # `mix run bench/all.exs` one after the other.
+
+  alias Bench.{Line, Machine, Report}
+
+  @doc "Runs a topic, prints its lines, and keeps them for the report."
+  def run(topic) do
+    unless Process.get(__MODULE__), do: begin()
+
+    name = topic |> Module.split() |> List.last() |> String.downcase()
+    Report.print_title(name)
+    lines = topic.run()
+    Enum.each(lines, &Report.print/1)
+    Process.put(__MODULE__, Process.get(__MODULE__) ++ [{name, lines}])
+    Report.save(name, lines)
+  end
+
+  @doc "The topics that have run, with their lines."
+  def results, do: Process.get(__MODULE__)
+
+  defp begin do
+    Process.put(__MODULE__, [])
+    # It would write into the figures.
+    Application.put_env(:logger, :level, :warning)
+
+    if match?({:error, _}, Python.eval("1")) do
+      {:error, error} = Python.eval("1")
+      raise error
+    end
+
+    Report.print_machine(Machine.describe())
+    if quick?(), do: IO.puts("Quick: this shows that the code runs; its figures mean nothing.")
+  end
+
+  @doc "How much to do: the first, or the second in a quick run."
+  def size(full, quick), do: if(quick?(), do: quick, else: full)
+
+  def quick?, do: "--quick" in System.argv() or System.get_env("QUICK", "") not in ["", "0"]
+
+  @doc "A line; times come in ns and are shown in the unit."
+  def line(fields) do
+    scale = scale(fields[:unit])
+
+    fields =
+      for {key, value} <- fields do
+        if key in [:figures, :floors, :p99],
+          do: {key, Enum.map(value, &(&1 / scale))},
+          else: {key, value}
+      end
+
+    struct!(Line, fields)
+  end
+
+  defp scale("µs"), do: 1.0e3
+  defp scale("ms"), do: 1.0e6
+  defp scale(_unit), do: 1
+end
