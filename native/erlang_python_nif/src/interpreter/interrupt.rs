@@ -3,9 +3,9 @@
 //! It may wait for the GIL as long as it takes; nothing else waits for it.
 //!
 //! An exception out of the blue leaves a lock locked if it strikes after the lock was taken and
-//! before the `try` or `with` that gives it back is reached. For a lock of a script's own that is the
-//! script's loss. For the locks of imports, of `logging` and of `queue` it would be everybody's, for
-//! good: where those are taken, threads are not interrupted before they are through.
+//! before the `try` that gives it back is reached. For a lock of a script's own that is the script's
+//! loss. For those of imports, of `logging` and of conditions (so of `queue`) it would be everybody's,
+//! for good: threads are not interrupted in their code, or where `priv/python/erlang/_locks.py` says so.
 
 use super::python::Helpers;
 use super::{PythonThread, enter, python};
@@ -18,10 +18,11 @@ use rustler::Encoder;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When to look again at a thread that is not to be interrupted where it is. It may wait there for
-/// others: the time doubles with each look, up to the second.
+/// When to look again at a thread that is not to be interrupted where it is. It may be there most of
+/// the time, so this is often enough to meet it elsewhere. It may wait there for long: each look takes
+/// twice as long to come as the one before, up to the second.
 const SOON: Duration = Duration::from_millis(1);
-const LATER: Duration = Duration::from_millis(64);
+const LATER: Duration = Duration::from_millis(8);
 
 static POSTED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
@@ -161,32 +162,35 @@ fn interrupt(
     true
 }
 
-/// Whether a thread is taking a lock that others need, or giving it back.
+/// Whether a thread is where locks are taken or given back that others need.
 fn is_delicate(py: Python<'_>, helpers: &Helpers, thread: &PythonThread) -> bool {
     let look = || -> PyResult<bool> {
         let frames = helpers.current_frames.bind(py).call0()?;
-        let code = frames.get_item(thread.ident())?.getattr("f_code")?;
-        let file = code.getattr("co_filename")?;
-        let file = file.extract::<String>()?;
-        if file == "<frozen importlib._bootstrap>" || is_of(&file, "logging", "__init__.py") {
+        let frame = frames.get_item(thread.ident())?;
+        let code = frame.getattr("f_code")?;
+        let file = code.getattr("co_filename")?.extract::<String>()?;
+        if file == "<frozen importlib._bootstrap>"
+            || file.ends_with("/logging/__init__.py")
+            || file.ends_with("\\logging\\__init__.py")
+        {
             return Ok(true);
         }
-        if !is_of(&file, "", "threading.py") {
-            return Ok(false);
+        let at = frame.getattr("f_lasti")?.extract::<i64>()?;
+        if let Some(places) = helpers.delicate.bind(py).get_item(&code)? {
+            let places = places.extract::<Vec<(i64, i64)>>()?;
+            if places
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&at))
+            {
+                return Ok(true);
+            }
         }
-        let function = code.getattr("co_name")?.extract::<String>()?;
-        Ok(matches!(
-            function.as_str(),
-            "__enter__" | "acquire" | "__exit__" | "release"
-        ))
+        let Some(gap) = &helpers.gap else {
+            return Ok(false);
+        };
+        let code = code.getattr("co_code")?;
+        Ok(gap.contains(code.extract::<&[u8]>()?, at))
     };
     // In no Python code: in a C function.
     look().unwrap_or(false)
-}
-
-/// Whether a path ends in a folder, if that matters, and a file.
-fn is_of(path: &str, folder: &str, file: &str) -> bool {
-    path.strip_suffix(file)
-        .and_then(|path| path.strip_suffix(['/', '\\']))
-        .is_some_and(|path| path.ends_with(folder))
 }

@@ -32,8 +32,33 @@ pub struct Helpers {
     pub error: Py<PyAny>,
     /// `sys._current_frames`
     pub current_frames: Py<PyAny>,
+    /// Where no thread is to be interrupted: code -> offsets of its bytecode, from and to
+    pub delicate: Py<PyDict>,
+    /// None where a block gives its lock back in one step
+    pub gap: Option<Gap>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
+}
+
+/// The bytecodes between the end of a block and the giving back of its lock.
+pub struct Gap {
+    begin: Vec<u8>,
+    inside: Vec<u8>,
+}
+
+impl Gap {
+    /// Whether a thread whose last bytecode was at this offset is in between.
+    pub fn contains(&self, code: &[u8], at: i64) -> bool {
+        let Some(done) = usize::try_from(at).ok().and_then(|at| code.get(..=at)) else {
+            return false;
+        };
+        // Two bytes each: the operation and its argument.
+        done.iter()
+            .step_by(2)
+            .rev()
+            .find(|operation| !self.inside.contains(operation))
+            .is_some_and(|operation| self.begin.contains(operation))
+    }
 }
 
 static HELPERS: OnceLock<Helpers> = OnceLock::new();
@@ -78,6 +103,16 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let code = py.import("erlang._code")?;
     let errors = py.import("erlang._errors")?;
     let streams = py.import("erlang._stream")?;
+    let locks = py.import("erlang._locks")?;
+    let opcodes = |names: &str| -> PyResult<Vec<u8>> {
+        locks
+            .call_method1("opcodes", (locks.getattr(names)?,))?
+            .extract()
+    };
+    let gap = Gap {
+        begin: opcodes("GAP")?,
+        inside: opcodes("IN_GAP")?,
+    };
     Ok(Helpers {
         main: py
             .import("__main__")?
@@ -96,6 +131,25 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
         error: package.getattr("Error")?.unbind(),
         current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
+        delicate: locks.getattr("DELICATE")?.cast_into::<PyDict>()?.unbind(),
+        gap: (!gap.begin.is_empty()).then_some(gap),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gap;
+
+    #[test]
+    fn a_gap_lasts_from_its_beginning_to_the_first_other_operation() {
+        let gap = Gap {
+            begin: vec![87],
+            inside: vec![53, 2],
+        };
+        let code = [100, 87, 87, 0, 2, 0, 53, 0, 81, 0, 53, 0];
+        let within = [0, 2, 4, 6, 8, 10].map(|at| gap.contains(&code, at));
+        assert_eq!(within, [false, true, true, true, false, false]);
+        assert!(!gap.contains(&code, -1) && !gap.contains(&code, 99));
+    }
 }
