@@ -11,6 +11,9 @@ export LC_ALL := C.UTF-8
 # Where rustup puts cargo, for a shell that was opened before.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# How long `make stress` takes, in seconds.
+SECONDS := 600
+
 # PYTHON=/path/to/python picks the interpreter; without it the project looks for one itself.
 export PYTHON
 
@@ -56,6 +59,10 @@ test-pythons: setup ## run the test suite on the oldest and the newest Python fo
 .PHONY: bench
 bench: build ## measure speed and memory against floors and targets (QUICK=1: only show that it runs)
 	@mix run --no-compile bench/all.exs $(if $(QUICK),--quick)
+
+.PHONY: stress
+stress: build ## thousands of callers that do their worst, for SECONDS=600
+	@mix run --no-compile test/stress/stress.exs $(SECONDS)
 
 .PHONY: check
 check: setup check-format check-tests check-compile check-facade check-rust check-types test-rust test ## everything that CI asks for, on one Python
