@@ -13,11 +13,10 @@ defmodule Bench.Values do
   @etf "external term format, both ways"
 
   def run do
-    :ok = Python.exec("def bench_identity(value): return value")
     shapes() ++ bytes() ++ buffers()
   end
 
-  defp identity(value), do: Python.call!(:__main__, :bench_identity, [value])
+  defp identity(value), do: Python.call!(:bench_work, :identity, [value])
 
   defp shapes do
     values = [ints: ints(), map: string_keys(), document: document()]

@@ -67,6 +67,8 @@ defmodule :erlang_python do
   # nif/floor.rs
   def floor_nif, do: not_loaded()
   def floor_dirty, do: not_loaded()
+  def floor_ask(_pid, _count), do: not_loaded()
+  def floor_answer, do: not_loaded()
 
   defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
 end

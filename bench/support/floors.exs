@@ -38,4 +38,59 @@ defmodule Bench.Floors do
 
   @doc "One copy of a binary."
   def copy(binary), do: :binary.copy(binary)
+
+  @doc "A process that answers what native code asks with `ask/2`."
+  def answerer, do: spawn_link(fn -> answer_loop() end)
+
+  defp answer_loop do
+    receive do
+      :ok ->
+        :erlang_python.floor_answer()
+        answer_loop()
+
+      :stop ->
+        :ok
+    end
+  end
+
+  @doc "Native code sends a message and waits for the answer, so often: a callback without Python."
+  def ask(answerer, count), do: true = :erlang_python.floor_ask(answerer, count)
+
+  @doc "How long messages of a process take that sends one every `pause` ms, in ns."
+  def slow_messages(count, pause) do
+    parent = self()
+
+    sender =
+      spawn_link(fn ->
+        for _ <- 1..count do
+          Process.sleep(pause)
+          send(parent, {self(), System.os_time(:nanosecond)})
+        end
+      end)
+
+    for _ <- 1..count do
+      receive(do: ({^sender, sent} -> System.os_time(:nanosecond) - sent))
+    end
+  end
+
+  @doc "The 99th percentile of how late timers are, in ns, in a window of so many ms."
+  def timer_lateness(window) do
+    deadline = System.monotonic_time(:millisecond) + window
+
+    tasks =
+      for number <- 1..20 do
+        Task.async(fn -> lateness(1 + rem(number, 10), deadline, []) end)
+      end
+
+    tasks |> Task.await_many() |> Enum.concat() |> Bench.Measure.percentile(99)
+  end
+
+  defp lateness(pause, deadline, late) do
+    if System.monotonic_time(:millisecond) >= deadline do
+      late
+    else
+      took = Bench.Measure.time(fn -> Process.sleep(pause) end)
+      lateness(pause, deadline, [took - pause * 1_000_000 | late])
+    end
+  end
 end

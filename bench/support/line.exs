@@ -15,8 +15,9 @@ defmodule Bench.Line do
     * `:floor_name` - what the floor is.
     * `:target` - `{:ratio, most}`, `{:at_most, figure}`, `{:at_least, figure}`, or none.
     * `:p99` - one number per round, where the tail was taken too.
+    * `:excess` - whether figures are what comes on top of the floor.
   """
-  defstruct [:work, :unit, :figures, :floor_name, :target, floors: [], p99: []]
+  defstruct [:work, :unit, :figures, :floor_name, :target, floors: [], p99: [], excess: false]
 
   def figure(line), do: median(line.figures)
   def spread(line), do: {percentile(line.figures, 10), percentile(line.figures, 90)}
@@ -30,6 +31,9 @@ defmodule Bench.Line do
   @doc "The median of the rounds' own ratios: what slows a whole round down cancels out."
   def ratio(%{floors: []}), do: nil
   def ratio(line), do: median(ratios(line))
+
+  defp ratios(%{excess: true} = line),
+    do: Enum.zip_with(line.figures, line.floors, &((&1 + &2) / &2))
 
   defp ratios(line), do: Enum.zip_with(line.figures, line.floors, &(&1 / &2))
 

@@ -1,0 +1,129 @@
+Code.require_file("support/suite.exs", __DIR__)
+
+defmodule Bench.Startup do
+  @moduledoc false
+
+  # How much later the first result is there than a VM that does nothing, and how much more memory
+  # it takes: each time an operating system process of its own.
+
+  import Bench.Suite, only: [line: 1, size: 2]
+  alias Bench.Measure
+
+  # In ms
+  @patience 60_000
+
+  # Each prints the memory that it takes, at last. On other systems than Linux that is nothing.
+  @finish ~S"""
+  IO.write(with {:ok, text} <- File.read("/proc/self/status"), do: text, else: (_ -> "unknown"))
+  System.halt(0)
+  """
+
+  @start_logger "{:ok, _} = Application.ensure_all_started(:logger)\n"
+
+  @first_result ~S"""
+  {:ok, _} = Application.ensure_all_started(:erlang_python)
+  {:ok, 4.0} = Python.call(:math, :sqrt, [16])
+  """
+
+  def run do
+    runs =
+      Measure.rounds(size(15, 1),
+        bare: fn -> run_vm("") end,
+        logger: fn -> run_vm(@start_logger) end,
+        python: fn -> run_vm(python_path() <> @first_result) end
+      )
+
+    times(runs) ++ memory(runs)
+  end
+
+  defp times(runs) do
+    times = fn name -> for {ns, _memory} <- runs[name], do: ns end
+
+    for {name, work, target} <- [
+          {:python, "first result after VM start, above a bare VM", {:at_most, 90}},
+          {:logger, "start of Elixir's Logger, which the application starts, above a bare VM",
+           nil}
+        ] do
+      line(
+        work: work,
+        unit: "ms",
+        figures: Enum.zip_with(times.(name), times.(:bare), &(&1 - &2)),
+        floors: times.(:bare),
+        floor_name: "bare VM",
+        excess: true,
+        target: target
+      )
+    end
+  end
+
+  defp memory(runs) do
+    memory = fn name -> for {_ns, memory} <- runs[name], memory, do: memory end
+
+    if memory.(:bare) == [] do
+      []
+    else
+      [
+        line(
+          work: "memory after the first result, above a bare VM",
+          unit: "MB",
+          figures: Enum.zip_with(memory.(:python), memory.(:bare), &(&1 - &2)),
+          floors: memory.(:bare),
+          floor_name: "bare VM",
+          excess: true,
+          target: {:at_most, 25}
+        )
+      ]
+    end
+  end
+
+  # Returns the ns from its start to its output, and its memory in MB.
+  defp run_vm(code) do
+    start = System.monotonic_time(:nanosecond)
+
+    port =
+      Port.open(
+        {:spawn_executable, System.find_executable("elixir")},
+        [:binary, :exit_status, :hide, args: ["-pa", ebin(), "-e", code <> @finish]]
+      )
+
+    receive do
+      {^port, {:data, output}} ->
+        ns = System.monotonic_time(:nanosecond) - start
+        {ns, memory_of(finish(port, output))}
+
+      {^port, {:exit_status, status}} ->
+        raise "the VM ended with status #{status}: #{code}"
+    after
+      @patience -> raise "the VM did not start: #{code}"
+    end
+  end
+
+  defp finish(port, output) do
+    receive do
+      {^port, {:data, more}} -> finish(port, output <> more)
+      {^port, {:exit_status, 0}} -> output
+      {^port, {:exit_status, status}} -> raise "the VM ended with status #{status}: #{output}"
+    after
+      @patience -> raise "the VM did not end"
+    end
+  end
+
+  defp memory_of(status) do
+    case Regex.run(~r/^VmRSS:\s+(\d+) kB/m, status) do
+      [_, kilobytes] -> String.to_integer(kilobytes) * 1024 / 1_000_000
+      nil -> nil
+    end
+  end
+
+  defp ebin, do: Path.join(:code.lib_dir(:erlang_python), "ebin")
+
+  # The Python of this run, where one was asked for; the search is a part of the start otherwise.
+  defp python_path do
+    case Application.get_env(:erlang_python, :python_path) do
+      nil -> ""
+      path -> "Application.put_env(:erlang_python, :python_path, #{inspect(path)})\n"
+    end
+  end
+end
+
+Bench.Suite.run(Bench.Startup)
