@@ -32,6 +32,8 @@ defmodule Bench.Line do
   def ratio(%{floors: []}), do: nil
   def ratio(line), do: median(ratios(line))
 
+  def ratio_spread(line), do: {percentile(ratios(line), 10), percentile(ratios(line), 90)}
+
   defp ratios(%{excess: true} = line),
     do: Enum.zip_with(line.figures, line.floors, &((&1 + &2) / &2))
 
@@ -80,7 +82,11 @@ defmodule Bench.Line do
   def floor_text(line), do: "#{number(floor(line))} #{line.unit}"
 
   def ratio_text(%{floors: []}), do: ""
-  def ratio_text(line), do: "#{number(ratio(line))} ×"
+
+  def ratio_text(line) do
+    {p10, p90} = ratio_spread(line)
+    "#{number(ratio(line))} × (#{number(p10)} – #{number(p90)})"
+  end
 
   def met_text(%{target: nil}), do: ""
   def met_text(line), do: if(met?(line), do: "met", else: "missed")

@@ -11,6 +11,10 @@ defmodule Bench.Report do
 
   def print_machine(machine) do
     IO.puts(Enum.map_join(machine, " · ", fn {key, value} -> "#{key} #{value}" end))
+
+    if match?({load, _} when load > 1, Float.parse(machine[:load])) do
+      IO.puts("The machine does other work as well; on an idle one the figures are others.")
+    end
   end
 
   def print_title(name), do: IO.puts("\n#{name}")
