@@ -65,7 +65,7 @@ stress: build ## thousands of callers that do their worst, for SECONDS=600
 	@mix run --no-compile test/stress/stress.exs $(SECONDS)
 
 .PHONY: check
-check: setup check-format check-tests check-compile check-facade check-rust check-types test-rust test ## everything that CI asks for, on one Python
+check: setup check-format check-tests check-compile check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
 
 .PHONY: check-format
 check-format:
@@ -87,6 +87,10 @@ check-facade:
 .PHONY: check-rust
 check-rust:
 	cd native && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+.PHONY: check-bench
+check-bench: build
+	mix run --no-compile bench/all.exs --quick
 
 .PHONY: check-types
 check-types:

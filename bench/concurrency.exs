@@ -61,7 +61,10 @@ defmodule Bench.Concurrency do
     window = size(300, 30)
     echo = Floors.echo()
     timers = fn -> Floors.timer_lateness(window) end
-    pings = fn -> Measure.percentile(Measure.singles(fn -> Floors.ping(echo) end, 20_000), 99) end
+
+    pings = fn ->
+      Measure.percentile(Measure.singles(fn -> Floors.ping(echo) end, size(50_000, 5_000)), 99)
+    end
 
     times =
       Measure.rounds(size(11, 1),
@@ -97,7 +100,7 @@ defmodule Bench.Concurrency do
   defp while_busy(run) do
     :ok = start_spinning()
     busy = for _ <- 1..@busy, do: Python.call_async(:bench_work, :spin, [], pool: Bench.Busy)
-    await_busy(1_000)
+    await_busy(6_000)
     result = run.()
     {:ok, nil} = Python.call(:bench_work, :stop)
     for call <- busy, do: {:ok, true} = Python.await(call)

@@ -27,7 +27,7 @@ defmodule Bench.Startup do
 
   def run do
     runs =
-      Measure.rounds(size(15, 1),
+      Measure.rounds(size(11, 1),
         bare: fn -> run_vm("") end,
         logger: fn -> run_vm(@start_logger) end,
         python: fn -> run_vm(python_path() <> @first_result) end

@@ -27,9 +27,6 @@ defmodule Bench.Suite do
 
   defp begin do
     Process.put(__MODULE__, [])
-    # It would write into the figures.
-    Application.put_env(:logger, :level, :warning)
-
     # Its folder has the module bench_work.
     nil = Python.call!(:sys, "path.append", [__DIR__])
 

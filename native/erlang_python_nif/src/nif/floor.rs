@@ -22,10 +22,10 @@ fn floor_dirty() -> Atom {
 static ANSWERS: Mutex<u64> = Mutex::new(0);
 static ANSWERED: Condvar = Condvar::new();
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends `pid` a message and waits for its `floor_answer`, `count` times: what a callback costs
-/// without Python. False if an answer takes longer than a second.
+/// without Python. False if an answer takes longer than 10 s.
 #[rustler::nif(schedule = "DirtyIo")]
 fn floor_ask(env: Env<'_>, pid: LocalPid, count: u64) -> bool {
     let mut message = TermEnv::new();
