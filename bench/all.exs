@@ -6,6 +6,7 @@ for topic <- ~w(calls eval map values streams callbacks handles concurrency star
   Code.require_file("#{topic}.exs", __DIR__)
 end
 
-Bench.Report.save_all(Bench.Suite.results())
+machine = Bench.Suite.machine()
+Bench.Report.save_all(Bench.Suite.results(), machine)
 
-if "--write" in System.argv(), do: Bench.Report.write(Bench.Suite.results())
+if "--write" in System.argv(), do: Bench.Report.write(Bench.Suite.results(), machine)

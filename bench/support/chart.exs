@@ -7,7 +7,7 @@ defmodule Bench.Chart do
 
   @row 24
   @top 48
-  @labels 430
+  @labels 450
   @bars 400
   @values 90
 

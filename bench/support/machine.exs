@@ -19,8 +19,8 @@ defmodule Bench.Machine do
     ]
   end
 
-  @doc "The load average of the last minute: above 1, something else runs as well."
-  def load do
+  # Of the last minute: above 1, something else runs as well.
+  defp load do
     case File.read("/proc/loadavg") do
       {:ok, text} -> text |> String.split() |> hd()
       {:error, _} -> "unknown"

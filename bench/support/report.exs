@@ -3,7 +3,7 @@ defmodule Bench.Report do
 
   # Prints lines, and writes them as JSON, as a chart, and into RESULTS.md.
 
-  alias Bench.{Chart, Json, Line, Machine}
+  alias Bench.{Chart, Json, Line, Measure}
 
   @folder "_build/bench"
   @results Path.expand("../RESULTS.md", __DIR__)
@@ -15,6 +15,14 @@ defmodule Bench.Report do
     if match?({load, _} when load > 1, Float.parse(machine[:load])) do
       IO.puts("The machine does other work as well; on an idle one the figures are others.")
     end
+  end
+
+  @doc "What other processes took of the processors in the rounds that count."
+  def others_text(shares) do
+    percent = &"#{round(100 * &1)} %"
+
+    "#{percent.(Measure.median(shares))} of the processors in the median round, " <>
+      "#{percent.(Measure.percentile(shares, 90))} in the 90th percentile"
   end
 
   def print_title(name), do: IO.puts("\n#{name}")
@@ -34,17 +42,19 @@ defmodule Bench.Report do
     IO.puts("      " <> (parts |> Enum.filter(& &1) |> Enum.join(" · ")))
   end
 
+  def print_others(machine), do: IO.puts("  other processes so far: #{machine[:others]}")
+
   @doc "Writes a topic's lines as JSON."
-  def save(name, lines) do
+  def save(name, lines, machine) do
     File.mkdir_p!(@folder)
-    content = %{machine: Machine.describe(), lines: Enum.map(lines, &Line.to_map/1)}
+    content = %{machine: machine, lines: Enum.map(lines, &Line.to_map/1)}
     File.write!(Path.join(@folder, "#{name}.json"), Json.encode(content))
   end
 
   @doc "Writes what all topics gave: JSON and chart."
-  def save_all(results) do
+  def save_all(results, machine) do
     lines = Enum.flat_map(results, &elem(&1, 1))
-    save("all", lines)
+    save("all", lines, machine)
     File.write!(Path.join(@folder, "chart.svg"), Chart.svg(lines))
 
     targets = Enum.filter(lines, & &1.target)
@@ -53,13 +63,13 @@ defmodule Bench.Report do
   end
 
   @doc "Puts the figures into RESULTS.md, between its markers, and the chart beside it."
-  def write(results) do
+  def write(results, machine) do
     lines = Enum.flat_map(results, &elem(&1, 1))
     {targets, others} = Enum.split_with(lines, & &1.target)
 
     @results
     |> File.read!()
-    |> replace("machine", machine_text())
+    |> replace("machine", machine_text(machine))
     |> replace("targets", table(targets))
     |> replace("others", table(others))
     |> then(&File.write!(@results, &1))
@@ -68,8 +78,8 @@ defmodule Bench.Report do
     IO.puts("written to #{Path.relative_to_cwd(@results)}")
   end
 
-  defp machine_text do
-    Enum.map_join(Machine.describe(), "\n", fn {key, value} -> "- #{key}: #{value}" end)
+  defp machine_text(machine) do
+    Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)
   end
 
   defp replace(document, name, content) do

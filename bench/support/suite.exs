@@ -1,4 +1,4 @@
-for name <- ~w(measure line floors machine json chart report) do
+for name <- ~w(others measure line floors machine json chart report) do
   Code.require_file("#{name}.exs", __DIR__)
 end
 
@@ -8,7 +8,7 @@ defmodule Bench.Suite do
   # What a topic's file calls at its end. `mix run bench/<topic>.exs` runs that topic alone,
   # `mix run bench/all.exs` one after the other.
 
-  alias Bench.{Line, Machine, Report}
+  alias Bench.{Line, Machine, Others, Report}
 
   @doc "Runs a topic, prints its lines, and keeps them for the report."
   def run(topic) do
@@ -19,8 +19,12 @@ defmodule Bench.Suite do
     lines = topic.run()
     Enum.each(lines, &Report.print/1)
     Process.put(__MODULE__, Process.get(__MODULE__) ++ [{name, lines}])
-    Report.save(name, lines)
+    Report.print_others(machine())
+    Report.save(name, lines, machine())
   end
+
+  @doc "What the machine was before the first topic, and what others took of it since."
+  def machine, do: Process.get(Machine) ++ [others: Report.others_text(Others.noted())]
 
   @doc "The topics that have run, with their lines."
   def results, do: Process.get(__MODULE__)
@@ -30,7 +34,9 @@ defmodule Bench.Suite do
     # Its folder has the module bench_work.
     nil = Python.call!(:sys, "path.append", [__DIR__])
 
-    Report.print_machine(Machine.describe())
+    machine = Machine.describe()
+    Process.put(Machine, machine)
+    Report.print_machine(machine)
     if quick?(), do: IO.puts("Quick: this shows that the code runs; its figures mean nothing.")
   end
 
