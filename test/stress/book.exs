@@ -33,7 +33,11 @@ defmodule Stress.Book do
     :ets.select(__MODULE__.Doing, [{{:"$1", :"$2", :"$3", :"$4"}, [{:<, :"$4", before}], [:"$_"]}])
   end
 
-  def wrong(text), do: :ets.insert(__MODULE__.Wrong, {System.unique_integer([:monotonic]), text})
+  @doc "Notes what went wrong, once for each key."
+  def wrong(key \\ System.unique_integer([:monotonic]), text) do
+    :ets.insert(__MODULE__.Wrong, {key, text})
+  end
+
   def wrongs, do: for({_, text} <- :ets.tab2list(__MODULE__.Wrong), do: text)
 
   @doc "`{kind, [{outcome, count}]}`"

@@ -136,7 +136,7 @@ defmodule Stress.Load do
   defp hung do
     for {pid, kind, number, _} <- Book.stuck(@hangs) do
       stack = pid |> Process.info(:current_stacktrace) |> inspect(limit: 30)
-      Book.wrong("#{kind} #{number} hangs: #{stack}")
+      Book.wrong(number, "#{kind} #{number} hangs: #{stack}")
     end
   end
 

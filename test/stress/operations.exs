@@ -224,7 +224,8 @@ defmodule Stress.Operations do
   end
 
   defp items(name, args) do
-    limits = [max_chunk: random(500), max_wait: random(5), prefetch: random(3) - 1]
+    # Not one by one: each chunk waits its turn behind those of all others.
+    limits = [max_chunk: 50 + random(500), max_wait: random(5), prefetch: random(3) - 1]
     Python.stream(@python, name, args, any() ++ forever() ++ limits)
   end
 

@@ -653,14 +653,18 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
                 return Ok(stream.failed(work.py, chunk, error));
             }
         }
+        // The look at the clock under the lock: a consumer that has asked for what there is (`flush`)
+        // and found nothing is told of this item.
+        let mut state = stream.lock();
         if closing
             || chunk.items.len() >= stream.limits.max_items
             || begun.elapsed() >= stream.limits.max_wait
         {
+            drop(state);
             let (env, answer) = chunk.answer();
             return Ok(Answer::Elsewhere(env, answer));
         }
-        stream.lock().filled = Some(chunk);
+        state.filled = Some(chunk);
     }
 }
 
