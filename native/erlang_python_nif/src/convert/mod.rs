@@ -6,6 +6,7 @@
 mod buffer;
 mod integer;
 mod level;
+mod map;
 mod opaque;
 mod structs;
 mod to_python;

@@ -2,7 +2,7 @@
 
 use super::level::Level;
 use super::{
-    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, opaque,
+    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, map, opaque,
     structs,
 };
 use crate::atoms;
@@ -408,29 +408,12 @@ impl<'py, 'a> Decoder<'py, 'a> {
     }
 
     /// None if two keys are the same.
-    ///
-    /// `enif_make_map_from_arrays` promises to say so, but does not for more than 32 keys.
     fn map(&self, keys: &[sys::ErlNifTerm], values: &[sys::ErlNifTerm]) -> Option<Term<'a>> {
-        assert_eq!(keys.len(), values.len());
-        let mut map = MaybeUninit::uninit();
-        // SAFETY: keys and values are terms of this environment, and of one length; the map is
-        // written on success.
-        unsafe {
-            let made = sys::enif_make_map_from_arrays(
-                self.env.as_c_arg(),
-                keys.as_ptr(),
-                values.as_ptr(),
-                keys.len(),
-                map.as_mut_ptr(),
-            );
-            if made == 0 {
-                return None;
-            }
-            let map = Term::new(self.env, map.assume_init());
-            map.map_size()
-                .is_ok_and(|size| size == keys.len())
-                .then_some(map)
-        }
+        // SAFETY: keys and values are terms of this environment.
+        let map = unsafe { map::from_arrays(self.env, keys, values) }?;
+        map.map_size()
+            .is_ok_and(|size| size == keys.len())
+            .then_some(map)
     }
 }
 
