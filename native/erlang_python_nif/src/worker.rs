@@ -128,10 +128,18 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         pool.arrived(worker);
         let mut turn = Instant::now();
         let mut count = 0u32;
+        let mut lingered = false;
         loop {
-            match pool.next(worker, sender) {
+            match pool.next(worker, sender, lingered) {
                 Next::Run(request) => {
+                    lingered = false;
                     run(py, thread, pool, worker, &request, &mut reply, sender);
+                }
+                Next::Linger(since) => {
+                    lingered = !py.detach(|| pool.linger(since));
+                    pool.arrived(worker);
+                    turn = Instant::now();
+                    continue;
                 }
                 Next::Idle => return Drained::Idle,
                 Next::Stop => return Drained::Stop,
