@@ -245,8 +245,6 @@ defmodule Python.PoolTest do
       assert Pool.stats(pool).workers == 2
     end
 
-    @tag skip:
-           "enif_send sends nothing for a process that is exiting: the answer is lost, the caller hangs"
     test "under load, every call has a result or an error" do
       pool = start_pool(size: 2)
 

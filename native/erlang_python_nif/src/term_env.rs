@@ -3,9 +3,10 @@
 //! rustler's `OwnedEnv` refuses to send from a scheduler thread, where most of our answers are
 //! made, so this file calls `enif_send` itself.
 
+use crate::watchdog;
 use rustler::sys::{
     ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env, enif_free_env,
-    enif_make_copy, enif_send, enif_thread_type,
+    enif_is_current_process_alive, enif_make_copy, enif_send, enif_thread_type,
 };
 use rustler::{Env, LocalPid, Term};
 use std::ptr::{self, NonNull};
@@ -49,7 +50,7 @@ impl TermEnv {
     }
 
     /// Sends what `message` builds in this environment, without copying it, and clears the
-    /// environment. Says whether the receiver was alive.
+    /// environment. Says whether the receiver was alive, as far as is known.
     pub fn send(
         &mut self,
         sender: Sender,
@@ -60,9 +61,13 @@ impl TermEnv {
         // SAFETY: `sender` is the environment of the running NIF or null on our own threads, as
         // enif_send wants it; `message` was built in `self`, which is not used again before it
         // has been cleared.
-        let sent = unsafe { enif_send(sender.0, to.as_c_arg(), self.0.as_ptr(), message) };
+        let sent = unsafe { enif_send(sender.env, to.as_c_arg(), self.0.as_ptr(), message) } == 1;
+        if !sent && sender.is_exiting() {
+            watchdog::forward(*to, std::mem::take(self), SavedTerm(message));
+            return true;
+        }
         self.clear();
-        sent == 1
+        sent
     }
 }
 
@@ -100,27 +105,57 @@ impl SavedTerm {
 /// On whose behalf a message is sent: the environment of the running NIF or callback on a
 /// scheduler, nobody's on a thread of our own. The VM wants to be told.
 #[derive(Clone, Copy)]
-pub struct Sender(*mut ErlNifEnv);
+pub struct Sender {
+    env: *mut ErlNifEnv,
+    /// It is a process in a dirty NIF, which can be killed meanwhile.
+    dirty: bool,
+}
 
 impl Sender {
     pub fn scheduler(env: Env<'_>) -> Self {
-        Sender(env.as_c_arg())
+        Sender {
+            env: env.as_c_arg(),
+            dirty: false,
+        }
+    }
+
+    /// For a dirty NIF, on its own thread only.
+    pub fn dirty(env: Env<'_>) -> Self {
+        Sender {
+            env: env.as_c_arg(),
+            dirty: true,
+        }
     }
 
     /// For threads that are not the VM's. `None` on one of the VM's schedulers.
     pub fn own_thread() -> Option<Self> {
         // SAFETY: no preconditions.
-        (unsafe { enif_thread_type() } == 0).then_some(Sender(ptr::null_mut()))
+        (unsafe { enif_thread_type() } == 0).then_some(Sender {
+            env: ptr::null_mut(),
+            dirty: false,
+        })
     }
 
     pub fn as_c_arg(self) -> *mut ErlNifEnv {
-        self.0
+        self.env
+    }
+
+    /// Whether it was killed while it was in the NIF: the VM sends nothing for it any more, though
+    /// the receiver may well live.
+    fn is_exiting(self) -> bool {
+        // SAFETY: the environment of a dirty NIF, which runs on this thread (`dirty`).
+        self.dirty && unsafe { enif_is_current_process_alive(self.env) } == 0
     }
 
     /// Sends an atom or another term that needs no environment.
     pub fn send_immediate(self, to: &LocalPid, message: rustler::Atom) -> bool {
-        let to: &ErlNifPid = to.as_c_arg();
+        let to_arg: &ErlNifPid = to.as_c_arg();
         // SAFETY: as in `TermEnv::send`; an atom is an immediate and belongs to no environment.
-        unsafe { enif_send(self.0, to, ptr::null_mut(), message.as_c_arg()) == 1 }
+        let sent = unsafe { enif_send(self.env, to_arg, ptr::null_mut(), message.as_c_arg()) } == 1;
+        if !sent && self.is_exiting() {
+            watchdog::forward(*to, TermEnv::new(), SavedTerm(message.as_c_arg()));
+            return true;
+        }
+        sent
     }
 }

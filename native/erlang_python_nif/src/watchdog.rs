@@ -12,7 +12,7 @@ use crate::interpreter::interrupt;
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::stream::Stream;
-use crate::term_env::{Sender, TermEnv};
+use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::worker;
 use rustler::{Encoder, LocalPid};
 use std::cmp::Reverse;
@@ -50,6 +50,7 @@ enum Job {
     Close(Arc<Stream>),
     Help(Arc<Pool>),
     Dropped(LocalPid),
+    Forward(LocalPid, TermEnv, SavedTerm),
 }
 
 /// Starts the thread. Once per VM.
@@ -89,6 +90,11 @@ pub fn help(pool: Arc<Pool>) {
 /// Sends `:dropped`.
 pub fn tell_dropped(pid: LocalPid) {
     post(Job::Dropped(pid));
+}
+
+/// Sends a term for a process that is exiting and cannot.
+pub fn forward(to: LocalPid, env: TermEnv, term: SavedTerm) {
+    post(Job::Forward(to, env, term));
 }
 
 /// Closes a stream whose consumer is gone.
@@ -154,6 +160,10 @@ impl Watchdog {
                 let timer = match job {
                     Job::Dropped(pid) => {
                         sender.send_immediate(&pid, atoms::dropped());
+                        continue;
+                    }
+                    Job::Forward(to, mut env, term) => {
+                        env.send(sender, &to, |env| term.load(env));
                         continue;
                     }
                     Job::Help(pool) => {

@@ -52,7 +52,7 @@ fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Ter
 /// Runs what waits. `:idle` when nothing does any more, `:stop` when the worker is to end.
 #[rustler::nif(schedule = "DirtyIo")]
 fn worker_drain(env: Env<'_>, worker: ResourceArc<WorkerHandle>) -> Atom {
-    match worker::drain(&worker.pool, &worker.worker, Sender::scheduler(env)) {
+    match worker::drain(&worker.pool, &worker.worker, Sender::dirty(env)) {
         Drained::Idle => atoms::idle(),
         Drained::Stop => atoms::stop(),
     }
