@@ -223,10 +223,10 @@ impl Pool {
         false
     }
 
-    /// A queued request was cancelled and takes no place any more.
-    pub fn forget_one(&self) {
+    /// A request was cancelled and takes no place any more, if it was in the queue.
+    pub fn forget(&self, request: &Request) {
         // They are dropped when the lock is free again.
-        let _forgotten = self.lock().forget_one();
+        let _forgotten = self.lock().forget(request);
     }
 
     /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
@@ -321,6 +321,9 @@ pub trait Start {
     fn start(&self) -> bool;
     /// Whether it was neither claimed nor cancelled yet.
     fn is_waiting(&self) -> bool;
+    /// Notes whether it takes a place in the queue; says whether it did. With the queue's lock held:
+    /// a request can be cancelled at any moment, before it is put into the queue too.
+    fn take_place(&self, takes: bool) -> bool;
 }
 
 /// What the queue asks of a worker.
@@ -336,6 +339,10 @@ impl<T: Start> Start for Arc<T> {
 
     fn is_waiting(&self) -> bool {
         T::is_waiting(self)
+    }
+
+    fn take_place(&self, takes: bool) -> bool {
+        T::take_place(self, takes)
     }
 }
 
@@ -407,8 +414,12 @@ impl<R: Start, W: Announce> Queue<R, W> {
         if self.closed {
             return Err(Refused::Closed);
         }
-        self.waiting.push_back(request);
-        self.live += 1;
+        // Whoever cancels it from here on waits for the lock and finds that it takes a place.
+        if request.is_waiting() {
+            request.take_place(true);
+            self.waiting.push_back(request);
+            self.live += 1;
+        }
         Ok(self.whom_to_wake())
     }
 
@@ -437,8 +448,10 @@ impl<R: Start, W: Announce> Queue<R, W> {
     /// The first request that was not cancelled, claimed.
     fn take(&mut self) -> Option<R> {
         while let Some(request) = self.waiting.pop_front() {
-            if request.start() {
+            if request.take_place(false) {
                 self.live -= 1;
+            }
+            if request.start() {
                 return Some(request);
             }
         }
@@ -456,8 +469,10 @@ impl<R: Start, W: Announce> Queue<R, W> {
     }
 
     /// Hands back what is to be dropped.
-    fn forget_one(&mut self) -> VecDeque<R> {
-        self.live = self.live.saturating_sub(1);
+    fn forget(&mut self, request: &impl Start) -> VecDeque<R> {
+        if request.take_place(false) {
+            self.live -= 1;
+        }
         // Cancelled requests leave when they are popped. Should nothing be popped for long (all
         // workers busy), they are thrown out before they pile up, when most are cancelled: that
         // looks at each request twice at most, on average.
@@ -471,6 +486,9 @@ impl<R: Start, W: Announce> Queue<R, W> {
 
     fn close(&mut self) -> (Vec<R>, Vec<W>) {
         self.closed = true;
+        for request in &self.waiting {
+            request.take_place(false);
+        }
         self.live = 0;
         (
             self.waiting.drain(..).collect(),
@@ -511,6 +529,7 @@ mod tests {
     struct Job {
         number: u32,
         cancelled: Cell<bool>,
+        placed: Cell<bool>,
     }
 
     impl Start for Rc<Job> {
@@ -520,6 +539,10 @@ mod tests {
 
         fn is_waiting(&self) -> bool {
             !self.cancelled.get()
+        }
+
+        fn take_place(&self, takes: bool) -> bool {
+            self.placed.replace(takes)
         }
     }
 
@@ -536,6 +559,7 @@ mod tests {
         Rc::new(Job {
             number,
             cancelled: Cell::new(false),
+            placed: Cell::new(false),
         })
     }
 
@@ -604,11 +628,31 @@ mod tests {
         assert!(matches!(queue.push(job(3)), Err(Refused::Full)));
 
         first.cancelled.set(true);
-        queue.forget_one();
+        queue.forget(&first);
         assert!(queue.push(job(4)).is_ok());
         assert_eq!(popped(&mut queue, &worker), Some((2, false)));
         assert_eq!(popped(&mut queue, &worker), Some((4, false)));
         assert_eq!(popped(&mut queue, &worker), None);
+    }
+
+    #[test]
+    fn a_request_that_is_cancelled_before_it_comes_or_twice_counts_for_nothing() {
+        let mut queue = Queue::new(2);
+        let worker = hand();
+        let (early, other) = (job(1), job(2));
+        early.cancelled.set(true);
+        queue.forget(&early);
+        assert!(queue.push_anyway(early.clone()).is_ok());
+        assert_eq!(queue.live, 0);
+
+        assert!(queue.push(other.clone()).is_ok());
+        queue.forget(&early);
+        assert_eq!(queue.live, 1);
+        // It is popped after it was cancelled and before the queue has heard of that.
+        other.cancelled.set(true);
+        assert_eq!(popped(&mut queue, &worker), None);
+        queue.forget(&other);
+        assert_eq!(queue.live, 0);
     }
 
     #[test]
@@ -621,7 +665,7 @@ mod tests {
             }
             for job in &jobs {
                 job.cancelled.set(true);
-                queue.forget_one();
+                queue.forget(job);
             }
         }
         assert!(queue.waiting.len() <= 100);
@@ -635,7 +679,7 @@ mod tests {
             let job = job(number);
             assert!(queue.push(job.clone()).is_ok());
             job.cancelled.set(true);
-            queue.forget_one();
+            queue.forget(&job);
         }
         assert!(queue.waiting.len() <= 100);
         assert_eq!(popped(&mut queue, &hand()), Some((0, false)));

@@ -45,6 +45,8 @@ pub struct Request {
     pub threads_waiting: AtomicUsize,
     /// It waits with a callback and not in the queue.
     nested: AtomicBool,
+    /// It takes a place in the queue. Changed with the queue's lock held.
+    placed: AtomicBool,
     /// Somebody waits for the answer, or has.
     claimed: AtomicBool,
     /// See `keep`.
@@ -183,6 +185,7 @@ impl Request {
             told: AtomicBool::new(false),
             threads_waiting: AtomicUsize::new(0),
             nested: AtomicBool::new(false),
+            placed: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             kept: Mutex::new(None),
         })
@@ -368,11 +371,9 @@ impl Request {
         self.nested.store(nested, Ordering::Release);
     }
 
-    /// It has left the queue before a worker took it.
+    /// If it is in the queue, it has left that before a worker took it.
     fn leave_queue(&self) {
-        if !self.is_nested() {
-            self.pool.forget_one();
-        }
+        self.pool.forget(self);
     }
 
     pub fn was_interrupted(&self) -> bool {
@@ -412,6 +413,10 @@ impl Start for Request {
 
     fn is_waiting(&self) -> bool {
         self.state.load(Ordering::Acquire) == QUEUED
+    }
+
+    fn take_place(&self, takes: bool) -> bool {
+        self.placed.swap(takes, Ordering::Relaxed)
     }
 }
 
