@@ -45,6 +45,7 @@ defmodule :erlang_python do
   def request_claim(_ticket), do: not_loaded()
   def request_cancel(_ticket, _listens), do: not_loaded()
   def request_close(_ticket), do: not_loaded()
+  def request_abandon(_ticket), do: not_loaded()
 
   # nif/callback.rs
   def callback_serve(_names), do: not_loaded()

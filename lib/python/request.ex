@@ -143,15 +143,21 @@ defmodule Python.Request do
   def cancel(%Async{ref: reference, ticket: ticket, owner: owner}) do
     unclaimed = :erlang_python.request_claim(ticket)
 
-    # An answer that nobody has taken is in the owner's mailbox, or about to be.
-    if :erlang_python.request_cancel(ticket, false) == :answered and unclaimed and
-         owner == self() do
-      receive do
-        {^reference, _answer} -> :ok
-      end
-    end
+    cond do
+      # The owner may be waiting this moment.
+      not unclaimed and owner != self() ->
+        :erlang_python.request_abandon(ticket)
 
-    :ok
+      # An answer that nobody has taken is in the owner's mailbox, or about to be.
+      :erlang_python.request_cancel(ticket, false) == :answered and unclaimed and
+          owner == self() ->
+        receive do
+          {^reference, _answer} -> :ok
+        end
+
+      true ->
+        :ok
+    end
   end
 
   @doc "The timeout of what these options are for."

@@ -1,18 +1,18 @@
 defmodule Python.StoppedError do
   @moduledoc """
-  The pool or the worker ended before the call did.
+  The pool or the worker ended before the call did, or another process cancelled it.
 
   ## Fields
 
-    * `:reason` - `:closed`, the pool or context was stopped before the call began; `:stopped`, it was
-      stopped while the call ran, which was interrupted; `:worker_down`, the worker's process was
-      killed while the call ran, which was interrupted; `:outer_ended`, the call was made by a function
-      that Python called, and the call that this was for is over; `:panic`, a bug in this library
-      that was caught;
+    * `:reason` - `:cancelled`, another process cancelled the call; `:closed`, the pool or context was
+      stopped before the call began; `:stopped`, it was stopped while the call ran, which was
+      interrupted; `:worker_down`, the worker's process was killed while the call ran, which was
+      interrupted; `:outer_ended`, the call was made by a function that Python called, and the call
+      that this was for is over; `:panic`, a bug in this library that was caught;
     * `:message` - a sentence.
   """
 
-  @type reason :: :closed | :stopped | :worker_down | :outer_ended | :panic
+  @type reason :: :cancelled | :closed | :stopped | :worker_down | :outer_ended | :panic
   @type t :: %__MODULE__{reason: reason, message: String.t()}
 
   defexception [:reason, :message]
@@ -20,6 +20,7 @@ defmodule Python.StoppedError do
   @doc false
   def new(reason), do: %__MODULE__{reason: reason, message: text(reason)}
 
+  defp text(:cancelled), do: "another process cancelled the call"
   defp text(:closed), do: "the pool or context was stopped before the call began"
   defp text(:stopped), do: "the pool or context was stopped while the call ran"
   defp text(:worker_down), do: "the worker's process was killed while the call ran"

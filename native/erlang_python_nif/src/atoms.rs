@@ -27,6 +27,7 @@ rustler::atoms! {
     closed,
     stopped,
     outer_ended,
+    cancelled,
     worker_down,
     // Values
     true_ = "true",

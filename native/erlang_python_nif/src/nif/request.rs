@@ -3,7 +3,7 @@
 use crate::atoms;
 use crate::pool::Submitted;
 use crate::request::{Flags, Progress, Request, Ticket};
-use crate::term_env::Sender;
+use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::PoolHandle;
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
@@ -87,6 +87,20 @@ pub fn progress(progress: Progress) -> Atom {
         Progress::Running => atoms::running(),
         Progress::Answered => atoms::answered(),
     }
+}
+
+/// Gives the request up for another process, which waits for the answer and is told.
+#[rustler::nif]
+fn request_abandon(env: Env<'_>, ticket: ResourceArc<Ticket>) -> Atom {
+    let told = ticket
+        .0
+        .answer(Sender::scheduler(env), &mut TermEnv::new(), |env| {
+            (atoms::error(), atoms::cancelled()).encode(env)
+        });
+    if told {
+        watchdog::watch(Arc::clone(&ticket.0));
+    }
+    atoms::ok()
 }
 
 /// Stops listening for the place. False if it is in the mailbox already, or about to be.
