@@ -84,7 +84,11 @@ defmodule Stress.Operations do
     pool = any()
 
     # A function that runs goes on when nobody waits for it any more, and so does what it calls then.
-    back = fn number -> call(:wait, [number], pool ++ [timeout: 200]) end
+    back = fn number ->
+      {:error, _} = call(:wait, [number], pool ++ [timeout: 200])
+      number
+    end
+
     timeout = random(10)
 
     if random(2) == 1 do
