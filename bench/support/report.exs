@@ -3,9 +3,13 @@ defmodule Bench.Report do
 
   # Prints lines, and writes them as JSON, as a chart, and into RESULTS.md.
 
-  alias Bench.{Chart, Json, Line, Measure}
+  alias Bench.{Chart, Json, Line, Measure, Others}
 
   @folder "_build/bench"
+
+  @busy "**The machine was not idle in this run.** The targets are for an idle one: here a met target " <>
+          "may be luck, and a missed one may be met, most of all for calls, timers and the start."
+
   @results Path.expand("../RESULTS.md", __DIR__)
   @chart Path.expand("../results.svg", __DIR__)
 
@@ -79,7 +83,8 @@ defmodule Bench.Report do
   end
 
   defp machine_text(machine) do
-    Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)
+    lines = Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)
+    if Others.quiet?(), do: lines, else: lines <> "\n\n" <> @busy
   end
 
   defp replace(document, name, content) do
