@@ -44,8 +44,5 @@ defmodule Bench.Others do
   @doc "Keeps the shares of the rounds that count."
   def note(shares), do: Process.put(__MODULE__, noted() ++ shares)
 
-  @doc "Whether others took next to nothing in most of those rounds."
-  def quiet?, do: noted() == [] or Bench.Measure.median(noted()) <= 0.05
-
   def noted, do: Process.get(__MODULE__, [])
 end

@@ -84,7 +84,7 @@ defmodule Bench.Report do
 
   defp machine_text(machine) do
     lines = Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)
-    if Others.quiet?(), do: lines, else: lines <> "\n\n" <> @busy
+    if Measure.median(Others.noted()) > 0.05, do: lines <> "\n\n" <> @busy, else: lines
   end
 
   defp replace(document, name, content) do
