@@ -115,8 +115,6 @@ defmodule Python.CallTest do
       assert message =~ "nonsense"
     end
 
-    @tag skip:
-           "the names reach Python as bytes, and 3.8 aborts when it shows a methodcaller with one"
     test "whose name is no text are an error, whatever is called" do
       names = [
         builtins: :dict,

@@ -129,7 +129,6 @@ defmodule Python.TimeoutTest do
   end
 
   describe "a value without end" do
-    @tag skip: "a conversion does not notice that nobody waits, and keeps the GIL for seconds"
     test "is given up when the caller is gone" do
       pool = start_pool()
       # Shares its parts: small in Python, 2 ** 40 elements as a term.

@@ -18,6 +18,7 @@ use rustler::types::atom::Atom;
 use rustler::types::tuple::get_tuple;
 use rustler::{Encoder as _, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An answer, built in the environment that `perform` was given.
@@ -103,7 +104,7 @@ impl Error {
 pub struct Work<'py, 's, 'r, 'a> {
     pub py: Python<'py>,
     pub helpers: &'static Helpers,
-    pub request: &'s Request,
+    pub request: &'s Arc<Request>,
     /// Where the answer is built.
     pub env: Env<'a>,
     /// The operation's arguments.
@@ -114,7 +115,7 @@ pub struct Work<'py, 's, 'r, 'a> {
 /// panics of ours are answers.
 pub fn perform(
     py: Python<'_>,
-    request: &Request,
+    request: &Arc<Request>,
     operation: Term<'_>,
     reply: &mut TermEnv,
 ) -> Outcome {
@@ -143,7 +144,7 @@ enum Built {
 
 fn answer(
     py: Python<'_>,
-    request: &Request,
+    request: &Arc<Request>,
     operation: Term<'_>,
     reply: &TermEnv,
 ) -> (Built, bool) {
@@ -258,7 +259,7 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
     }
 
     pub fn decoder(&self) -> Decoder<'py, 'a> {
-        Decoder::new(self.py, self.env, self.request.flags.erlang())
+        Decoder::new(self.py, self.env, self.request.flags.erlang()).answering(self.request)
     }
 
     /// `{:call, target, name, arguments, keywords}`

@@ -117,6 +117,11 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 TermType::Binary => self.text_key(key)?,
                 _ => return Err(bad_keyword()),
             };
+            // A binary that is no text is bytes, which some callables take for a name, and fall over.
+            // SAFETY: an object, and the GIL is held.
+            if unsafe { ffi::PyUnicode_Check(name.as_ptr()) } == 0 {
+                return Err(bad_keyword());
+            }
             let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
             self.set_item(&dict, &name, &value)
                 .map_err(|e| e.inside(|| key_step(key)))?;
@@ -493,7 +498,7 @@ fn no_counterpart(kind: TermType) -> Failure {
 }
 
 fn bad_keyword() -> Failure {
-    Unconvertible::new("the names of keyword arguments are atoms or strings").into()
+    Unconvertible::new("the names of keyword arguments are atoms or strings (UTF-8)").into()
 }
 
 fn never(error: std::convert::Infallible) -> Failure {

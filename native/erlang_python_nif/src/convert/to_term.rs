@@ -7,6 +7,7 @@ use super::{
 };
 use crate::atoms;
 use crate::object::Handle;
+use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
@@ -15,6 +16,7 @@ use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -37,7 +39,14 @@ pub struct Decoder<'py, 'a> {
     items: usize,
     /// Bytes of text and data that were copied.
     copied: usize,
+    /// Whom the term is for, and how many containers were entered since the last look whether anybody
+    /// still waits for it.
+    request: Option<Arc<Request>>,
+    entered: usize,
 }
+
+/// How many containers are entered between two looks.
+const LOOK: usize = 1_024;
 
 impl<'py, 'a> Decoder<'py, 'a> {
     pub fn new(py: Python<'py>, env: Env<'a>, erlang: bool) -> Self {
@@ -48,7 +57,16 @@ impl<'py, 'a> Decoder<'py, 'a> {
             path: Vec::new(),
             items: 0,
             copied: 0,
+            request: None,
+            entered: 0,
         }
+    }
+
+    /// Ends the conversion when nobody waits for the request any more. A value that shares its parts
+    /// can be small in Python and take seconds, with the GIL held.
+    pub fn answering(mut self, request: &Arc<Request>) -> Self {
+        self.request = Some(Arc::clone(request));
+        self
     }
 
     /// The term for an object: a value if it has a counterpart, else a `%Python.Object{}`.
@@ -135,6 +153,13 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 "values nested deeper than {MAX_DEPTH} levels do not cross"
             ))
             .into());
+        }
+        self.entered += 1;
+        if self.entered == LOOK {
+            self.entered = 0;
+            if self.request.as_ref().is_some_and(|r| r.is_cancelled()) {
+                return Err(Unconvertible::new("nobody waits for it any more").into());
+            }
         }
         let _level = Level::enter()?;
         self.path.push(object.as_ptr());
