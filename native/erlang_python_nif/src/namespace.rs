@@ -22,7 +22,14 @@ impl Namespace {
         if let Some(module) = self.set(None) {
             // Functions refer to the module's dict and it to them: only clearing it frees both now,
             // on this thread, and not whenever the garbage collector runs, wherever.
-            module.bind(py).dict().clear();
+            let dict = module.bind(py).dict();
+            // The builtins last: up to 3.9 a `__del__` method would not find them.
+            for name in dict.keys() {
+                if !name.eq("__builtins__").unwrap_or(false) {
+                    let _ = dict.del_item(name);
+                }
+            }
+            dict.clear();
         }
     }
 
