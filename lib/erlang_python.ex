@@ -39,6 +39,7 @@ defmodule :erlang_python do
 
   # nif/request.rs
   def request_submit(_pool, _reference, _flags, _operation, _leader), do: not_loaded()
+  def request_run(_pool, _flags, _operation, _leader), do: not_loaded()
   def request_send(_ticket, _message), do: not_loaded()
   def request_watch(_ticket, _owner), do: not_loaded()
   def request_limit(_ticket, _timeout), do: not_loaded()

@@ -56,22 +56,41 @@ defmodule Python.Request do
       {:error, error} ->
         {:error, error}
 
+      {pool, :infinity} when options.context == nil ->
+        run_here(pool, operation, options)
+
       {pool, timeout} ->
-        # Made in the function that waits: the VM then passes over older messages at once.
-        reference = make_ref()
-        flags = flags(options) + @cancel_on_drop
+        run_there(pool, timeout, operation, options)
+    end
+  end
 
-        case hand_in(pool, reference, flags, operation) do
-          ticket when is_reference(ticket) ->
-            receive do
-              {^reference, answer} -> answer(answer)
-            after
-              timeout -> give_up(ticket, reference, timeout)
-            end
+  # Who would never give up can as well run the request itself: nobody has to be woken for it.
+  defp run_here(pool, operation, options) do
+    with nil <- Callback.running(),
+         leader = Process.group_leader(),
+         answer = :erlang_python.request_run(pool, flags(options), operation, leader),
+         true <- answer != :busy do
+      answer(answer)
+    else
+      _ -> run_there(pool, :infinity, operation, options)
+    end
+  end
 
-          refused ->
-            {:error, refused(refused, options)}
+  defp run_there(pool, timeout, operation, options) do
+    # Made in the function that waits: the VM then passes over older messages at once.
+    reference = make_ref()
+    flags = flags(options) + @cancel_on_drop
+
+    case hand_in(pool, reference, flags, operation) do
+      ticket when is_reference(ticket) ->
+        receive do
+          {^reference, answer} -> answer(answer)
+        after
+          timeout -> give_up(ticket, reference, timeout)
         end
+
+      refused ->
+        {:error, refused(refused, options)}
     end
   end
 

@@ -119,7 +119,7 @@ pub fn perform(
     operation: Term<'_>,
     reply: &mut TermEnv,
 ) -> Outcome {
-    let (built, failed) = answer(py, request, operation, reply);
+    let (built, failed) = answer(py, request, operation, reply.env());
     let answer = match built {
         Built::InReply(answer) => answer,
         Built::Elsewhere(env, answer) => {
@@ -128,6 +128,19 @@ pub fn perform(
         }
     };
     Outcome { answer, failed }
+}
+
+/// The same, with the answer in `env`, and whether it is a failure.
+pub fn perform_here<'a>(
+    py: Python<'_>,
+    request: &Arc<Request>,
+    operation: Term<'_>,
+    env: Env<'a>,
+) -> (Term<'a>, bool) {
+    match answer(py, request, operation, env) {
+        (Built::InReply(answer), failed) => (answer.load(env), failed),
+        (Built::Elsewhere(own, answer), failed) => (own.term(answer).in_env(env), failed),
+    }
 }
 
 /// An answer, in the reply's environment or in another that is to take its place.
@@ -146,9 +159,8 @@ fn answer(
     py: Python<'_>,
     request: &Arc<Request>,
     operation: Term<'_>,
-    reply: &TermEnv,
+    env: Env<'_>,
 ) -> (Built, bool) {
-    let env = reply.env();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
             get_tuple(operation).map_err(|_| Error::BadRequest("an operation is a tuple"))?;

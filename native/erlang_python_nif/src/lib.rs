@@ -16,6 +16,7 @@ mod call;
 mod callback;
 mod code;
 mod convert;
+mod direct;
 mod exception;
 mod interpreter;
 mod mailbox;

@@ -5,26 +5,18 @@
 
 use crate::pool::Blocked;
 use crate::request::Request;
-use crate::term_env::{SavedTerm, TermEnv};
+use crate::term_env::OwnedTerm;
 use crate::worker;
 use pyo3::prelude::*;
 use rustler::{Env, Term};
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-struct Leader {
-    env: TermEnv,
-    term: SavedTerm,
-}
-
-// SAFETY: the environment is never written to after it was made; reading a term changes nothing.
-unsafe impl Sync for Leader {}
-
 /// Handed from the thread that starts another to that one.
 #[pyclass(frozen, module = "erlang", name = "_Origin", skip_from_py_object)]
 #[derive(Clone)]
 pub struct Origin {
-    leader: Option<Arc<Leader>>,
+    leader: Arc<OwnedTerm>,
     request: Weak<Request>,
 }
 
@@ -38,10 +30,8 @@ impl Origin {
         let Some(request) = worker::running().and_then(|running| running.request()) else {
             return ORIGIN.with_borrow(Clone::clone);
         };
-        let env = TermEnv::new();
-        let term = request.leader(env.env()).map(SavedTerm::save);
         Some(Origin {
-            leader: term.map(|term| Arc::new(Leader { env, term })),
+            leader: request.leader(),
             request: Arc::downgrade(&request),
         })
     }
@@ -55,11 +45,8 @@ impl Origin {
 /// Where what the current thread prints goes. `request`: what it runs.
 pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'a>> {
     match request {
-        Some(request) => request.leader(env),
-        None => ORIGIN.with_borrow(|origin| {
-            let leader = origin.as_ref()?.leader.as_ref()?;
-            Some(leader.env.term(leader.term).in_env(env))
-        }),
+        Some(request) => Some(request.leader().in_env(env)),
+        None => ORIGIN.with_borrow(|origin| Some(origin.as_ref()?.leader.in_env(env))),
     }
 }
 

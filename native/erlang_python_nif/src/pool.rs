@@ -208,6 +208,28 @@ impl Pool {
         }
     }
 
+    /// The place of an idle worker, for a caller that runs its request itself. None while anybody else
+    /// is at work: many at once would fight for the GIL, and are better served by the queue.
+    pub fn borrow(&self) -> Option<Arc<Worker>> {
+        if self.stats.busy.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        self.lock().borrow(|worker| worker.is_process())
+    }
+
+    /// Takes a worker's place back.
+    pub fn give_back(self: &Arc<Self>, worker: Arc<Worker>, sender: Sender) {
+        // Replaced meanwhile, its process is to end.
+        let wake = if worker.is_stopped() {
+            Some(worker)
+        } else {
+            self.lock().give_back(worker)
+        };
+        if let Some(worker) = wake {
+            self.wake(worker, sender);
+        }
+    }
+
     /// Waits a moment for a request to be handed in. Says whether one was. For a worker without the
     /// GIL; it has to be told as `arrived` afterwards.
     pub fn linger(&self, since: Arrivals) -> bool {
@@ -443,6 +465,23 @@ impl<R: Start, W: Announce> Queue<R, W> {
                 Popped::Nothing
             }
         }
+    }
+
+    /// An idle worker, if there is nothing to do for the others.
+    fn borrow(&mut self, able: impl FnOnce(&W) -> bool) -> Option<W> {
+        if self.closed || self.live > 0 || self.coming > 0 || !able(self.idle.last()?) {
+            return None;
+        }
+        self.idle.pop()
+    }
+
+    /// Makes a worker idle again. Hands back one that is to be woken, for what came meanwhile.
+    fn give_back(&mut self, worker: W) -> Option<W> {
+        if self.closed {
+            return Some(worker);
+        }
+        self.idle.push(worker);
+        self.whom_to_wake()
     }
 
     /// The first request that was not cancelled, claimed.

@@ -8,7 +8,7 @@ use crate::interpreter::PythonThread;
 use crate::mailbox::Mailbox;
 use crate::pool::{Pool, Start};
 use crate::stream::Stream;
-use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::Worker;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
@@ -28,6 +28,8 @@ const CLOSED: u8 = 4;
 pub struct Request {
     state: AtomicU8,
     sink: Sink,
+    /// The group leader of the caller.
+    leader: Arc<OwnedTerm>,
     pub flags: Flags,
     pub pool: Arc<Pool>,
     body: Mutex<Option<Arc<Body>>>,
@@ -55,23 +57,23 @@ pub struct Request {
 
 /// Where the answer goes.
 pub enum Sink {
-    /// To a process, as a message.
-    Caller(LocalPid),
+    /// To a process, as a message with this reference, which is a term of the body.
+    Caller(LocalPid, SavedTerm),
     /// To a stream, for whoever demands the next chunk.
     Stream(Arc<Stream>),
+    /// To the process that runs it itself, as what the native function returns. If others answer,
+    /// their answer waits here.
+    Here(LocalPid, Mutex<Option<(TermEnv, SavedTerm)>>),
 }
 
 /// The terms of a request, freed as soon as it is over.
 pub struct Body {
     env: TermEnv,
-    reference: SavedTerm,
     operation: SavedTerm,
-    /// The group leader of the caller.
-    leader: SavedTerm,
 }
 
 // SAFETY: only the thread that runs the request uses the environment (`operation`). All others
-// read `reference`, an immutable term in it, to copy it elsewhere (`Request::send`).
+// read the reference, an immutable term in it, to copy it elsewhere (`Request::send`).
 unsafe impl Sync for Body {}
 
 impl Body {
@@ -150,35 +152,61 @@ impl Request {
         leader: Term<'_>,
     ) -> Arc<Self> {
         let env = TermEnv::new();
+        let sink = Sink::Caller(caller, env.copy(reference));
         let body = Body {
-            reference: env.copy(reference),
             operation: env.copy(operation),
-            leader: env.copy(leader),
             env,
         };
-        Self::with(body, Sink::Caller(caller), flags, pool)
+        Self::with(
+            Some(body),
+            sink,
+            Arc::new(OwnedTerm::new(leader)),
+            flags,
+            pool,
+        )
+    }
+
+    /// A request that `caller` runs itself. It runs already.
+    pub fn here(caller: LocalPid, flags: Flags, pool: Arc<Pool>, leader: Term<'_>) -> Arc<Self> {
+        let sink = Sink::Here(caller, Mutex::new(None));
+        let leader = Arc::new(OwnedTerm::new(leader));
+        let request = Self::with(None, sink, leader, flags, pool);
+        request.state.store(RUNNING, Ordering::Release);
+        request
     }
 
     /// A request of a stream's own, to do what `tag` says.
     pub fn for_stream(stream: Arc<Stream>, pool: Arc<Pool>, tag: Atom) -> Arc<Self> {
         let env = TermEnv::new();
         let body = Body {
-            reference: SavedTerm::save(tag.to_term(env.env())),
             operation: SavedTerm::save((tag,).encode(env.env())),
-            leader: SavedTerm::save(stream.leader(env.env())),
             env,
         };
-        Self::with(body, Sink::Stream(stream), Flags::new(0), pool)
+        let leader = stream.leader();
+        Self::with(
+            Some(body),
+            Sink::Stream(stream),
+            leader,
+            Flags::new(0),
+            pool,
+        )
     }
 
-    fn with(body: Body, sink: Sink, flags: Flags, pool: Arc<Pool>) -> Arc<Self> {
+    fn with(
+        body: Option<Body>,
+        sink: Sink,
+        leader: Arc<OwnedTerm>,
+        flags: Flags,
+        pool: Arc<Pool>,
+    ) -> Arc<Self> {
         Arc::new(Request {
             state: AtomicU8::new(QUEUED),
             sink,
+            leader,
             flags,
             pool,
             mailbox: Mailbox::default(),
-            body: Mutex::new(Some(Arc::new(body))),
+            body: Mutex::new(body.map(Arc::new)),
             place: Mutex::new(None),
             interrupted: AtomicBool::new(false),
             skip: AtomicBool::new(false),
@@ -204,9 +232,7 @@ impl Request {
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
     ) -> bool {
         // The body first: once the state says answered, the one who runs the request may free it.
-        let Some(body) = self.body() else {
-            return false;
-        };
+        let body = self.body();
         if self.change(QUEUED, ANSWERED) {
             self.leave_queue();
             // It may stay in the queue for long.
@@ -215,18 +241,40 @@ impl Request {
             return false;
         }
         match &self.sink {
-            Sink::Caller(pid) => send(&body, pid, sender, env, build),
+            Sink::Caller(pid, reference) => {
+                let Some(body) = body else { return false };
+                send(&body, *reference, pid, sender, env, build);
+            }
             Sink::Stream(stream) => stream.deliver(sender, env, build),
+            Sink::Here(_, answer) => {
+                let term = SavedTerm::save(build(env.env()));
+                *lock(answer) = Some((std::mem::take(env), term));
+            }
         }
         self.let_go();
         true
+    }
+
+    /// For the process that has run it itself: whether nobody has answered or cancelled it, and the
+    /// result is the answer.
+    pub fn settle_here(&self) -> bool {
+        self.change(RUNNING, ANSWERED)
+    }
+
+    /// What others have answered to the process that has run it itself.
+    pub fn answer_of_others<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let Sink::Here(_, answer) = &self.sink else {
+            return None;
+        };
+        let (own, answer) = lock(answer).take()?;
+        Some(own.term(answer).in_env(env))
     }
 
     /// The stream that this is a request of.
     pub fn stream(&self) -> Option<&Arc<Stream>> {
         match &self.sink {
             Sink::Stream(stream) => Some(stream),
-            Sink::Caller(_) => None,
+            Sink::Caller(..) | Sink::Here(..) => None,
         }
     }
 
@@ -243,8 +291,12 @@ impl Request {
         let told = self.change(CANCELLED, CLOSED);
         if told {
             match &self.sink {
-                Sink::Caller(pid) => send(&body, pid, sender, env, build),
+                Sink::Caller(pid, reference) => {
+                    send(&body, *reference, pid, sender, env, build);
+                }
                 Sink::Stream(stream) => stream.tell(sender, env, build),
+                // It has no timeout, so its caller never asks.
+                Sink::Here(..) => {}
             }
         }
         told
@@ -355,15 +407,14 @@ impl Request {
     /// The process that asked for it.
     pub fn caller(&self) -> Option<LocalPid> {
         match &self.sink {
-            Sink::Caller(pid) => Some(*pid),
+            Sink::Caller(pid, _) | Sink::Here(pid, _) => Some(*pid),
             Sink::Stream(stream) => stream.consumer(),
         }
     }
 
     /// The group leader of the process that asked for it.
-    pub fn leader<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
-        let body = self.body()?;
-        Some(body.env.term(body.leader).in_env(env))
+    pub fn leader(&self) -> Arc<OwnedTerm> {
+        Arc::clone(&self.leader)
     }
 
     /// Says where it waits: with a callback, or in its pool's queue.
@@ -395,13 +446,14 @@ impl Request {
 
 fn send(
     body: &Body,
+    reference: SavedTerm,
     to: &LocalPid,
     sender: Sender,
     env: &mut TermEnv,
     build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
 ) {
     env.send(sender, to, |env| {
-        let reference = body.env.term(body.reference).in_env(env);
+        let reference = body.env.term(reference).in_env(env);
         (reference, build(env)).encode(env)
     });
 }

@@ -15,7 +15,7 @@ use crate::convert::{Decoder, Step};
 use crate::object::Handle;
 use crate::pool::{Pool, Start, Submitted};
 use crate::request::{Flags, Progress, Request};
-use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -38,7 +38,7 @@ pub struct Stream {
     pool: Arc<Pool>,
     flags: Flags,
     consumer: Option<LocalPid>,
-    leader: Leader,
+    leader: Arc<OwnedTerm>,
     limits: Limits,
     /// How many items it has given.
     count: AtomicUsize,
@@ -140,7 +140,7 @@ pub fn open<'a>(
         pool: Arc::clone(&work.request.pool),
         flags: work.request.flags,
         consumer: work.request.caller(),
-        leader: Leader::of(work.request),
+        leader: work.request.leader(),
         limits,
         count: AtomicUsize::new(0),
         state: Mutex::default(),
@@ -155,14 +155,14 @@ impl Stream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn leader<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let own = self.leader.0.lock().unwrap_or_else(PoisonError::into_inner);
-        own.term(self.leader.1).in_env(env)
-    }
-
     /// The process that opened it.
     pub fn consumer(&self) -> Option<LocalPid> {
         self.consumer
+    }
+
+    /// The group leader of that process.
+    pub fn leader(&self) -> Arc<OwnedTerm> {
+        Arc::clone(&self.leader)
     }
 
     fn is_closed(&self) -> bool {
@@ -178,18 +178,6 @@ impl Stream {
     fn release(&self) {
         let iterator = self.iterator().take();
         drop(iterator);
-    }
-}
-
-/// The group leader of the process that opened the stream.
-struct Leader(Mutex<TermEnv>, SavedTerm);
-
-impl Leader {
-    fn of(request: &Request) -> Self {
-        let env = TermEnv::new();
-        let leader = request.leader(env.env());
-        let leader = SavedTerm::save(leader.unwrap_or_else(|| atoms::nil().to_term(env.env())));
-        Leader(Mutex::new(env), leader)
     }
 }
 

@@ -84,6 +84,39 @@ impl Drop for TermEnv {
     }
 }
 
+/// A term with an environment of its own, if it needs one: an atom or a local pid does not.
+pub struct OwnedTerm {
+    env: Option<TermEnv>,
+    term: SavedTerm,
+}
+
+// SAFETY: the environment is never written to after it was made; reading a term changes nothing.
+unsafe impl Sync for OwnedTerm {}
+
+impl OwnedTerm {
+    pub fn new(term: Term<'_>) -> Self {
+        if term.is_atom() || term.decode::<LocalPid>().is_ok() {
+            return OwnedTerm {
+                env: None,
+                term: SavedTerm::save(term),
+            };
+        }
+        let env = TermEnv::new();
+        let term = env.copy(term);
+        OwnedTerm {
+            env: Some(env),
+            term,
+        }
+    }
+
+    pub fn in_env<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match &self.env {
+            Some(own) => own.term(self.term).in_env(env),
+            None => self.term.load(env),
+        }
+    }
+}
+
 /// A term kept in a `TermEnv`.
 #[derive(Clone, Copy)]
 pub struct SavedTerm(ErlNifTerm);
@@ -94,10 +127,11 @@ impl SavedTerm {
         SavedTerm(term.as_c_arg())
     }
 
-    /// `env` must be the environment that the term was saved from, not cleared since.
+    /// `env` must be the environment that the term was saved from, not cleared since, or the term one
+    /// that needs none.
     pub fn load(self, env: Env<'_>) -> Term<'_> {
-        // SAFETY: as demanded of the callers, of which there is one (`worker::run`, by way of
-        // `Outcome`): it saves, loads and sends within one function.
+        // SAFETY: as demanded of the callers, who save, load and send within one function, or keep
+        // the term beside its environment (`OwnedTerm`).
         unsafe { Term::new(env, self.0) }
     }
 }

@@ -8,6 +8,7 @@
 //! interrupt is repeated while the request runs: Python code may have caught it.
 
 use crate::atoms;
+use crate::direct;
 use crate::interpreter::interrupt;
 use crate::pool::Pool;
 use crate::request::Request;
@@ -26,6 +27,9 @@ const GRACE: Duration = Duration::from_millis(20);
 
 /// How long `finally` blocks have before the next interrupt.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the processes are alive that run their requests themselves.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Deadlines of requests that are over are thrown out when there are more timers than this, and
 /// twice as many as were left the last time.
@@ -51,6 +55,8 @@ enum Job {
     Help(Arc<Pool>),
     Dropped(LocalPid),
     Forward(LocalPid, TermEnv, SavedTerm),
+    /// There are processes that run their requests themselves.
+    Callers,
 }
 
 /// Starts the thread. Once per VM.
@@ -97,6 +103,11 @@ pub fn forward(to: LocalPid, env: TermEnv, term: SavedTerm) {
     post(Job::Forward(to, env, term));
 }
 
+/// Looks after the processes that run their requests themselves.
+pub fn watch_callers() {
+    post(Job::Callers);
+}
+
 /// Closes a stream whose consumer is gone.
 pub fn close(stream: Arc<Stream>) {
     post(Job::Close(stream));
@@ -126,6 +137,8 @@ enum Check {
     Deadline(Weak<Request>, u64),
     /// Is it over?
     GiveUp(Weak<Request>),
+    /// Are those alive that run their requests themselves?
+    Callers,
 }
 
 struct Timer(Reverse<Instant>, Check);
@@ -181,6 +194,7 @@ impl Watchdog {
                     Job::GiveUp(request, patience) => {
                         Timer::after(patience, Check::GiveUp(request))
                     }
+                    Job::Callers => Timer::after(LOOK, Check::Callers),
                     Job::Cancelled(request) => interrupted(request),
                     Job::Tried(request) => Timer::after(GRACE, Check::Worker(request)),
                     Job::Deadline(request, timeout) => Timer::after(
@@ -242,7 +256,7 @@ impl Check {
     /// Whether there still is something to look after.
     fn matters(&self) -> bool {
         match self {
-            Check::Worker(_) | Check::Again(_) => true,
+            Check::Worker(_) | Check::Again(_) | Check::Callers => true,
             Check::Deadline(request, _) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
             }
@@ -262,6 +276,7 @@ impl Check {
                 replace(&request, sender, message);
                 Some(interrupted(request))
             }
+            Check::Callers => direct::look().then(|| Timer::after(LOOK, Check::Callers)),
             Check::GiveUp(request) => {
                 // If it runs, that posts a job; if it waits, it never will run.
                 request.upgrade()?.cancel(false);

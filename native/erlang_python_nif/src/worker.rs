@@ -9,7 +9,7 @@ use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::Python;
-use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -69,6 +69,11 @@ impl Worker {
                 true
             }
         }
+    }
+
+    /// Whether it is on a dirty scheduler when it works.
+    pub fn is_process(&self) -> bool {
+        matches!(self.wake, Wake::Process(_))
     }
 
     pub fn take_announced(&self) -> bool {
@@ -246,28 +251,15 @@ fn run(
 ) {
     let Some(body) = request.body() else { return };
     let _busy = Counted::new(&pool.stats.busy);
-    worker.begin(request);
-    request.enter(Place {
-        thread: Arc::clone(thread),
-        worker: Arc::clone(worker),
+    let outcome = attend(py, thread, worker, request, || {
+        // Whoever closed it before the request could be found could not interrupt it.
+        if pool.is_closed() {
+            request.answer(sender, reply, |env| {
+                (atoms::error(), atoms::closed()).encode(env)
+            });
+        }
+        (!request.is_cancelled()).then(|| call::perform(py, request, body.operation(), reply))
     });
-    thread.begin(request);
-
-    // From here on it can be found and interrupted. Whoever ended it before could not.
-    if pool.is_closed() {
-        request.answer(sender, reply, |env| {
-            (atoms::error(), atoms::closed()).encode(env)
-        });
-    }
-    let outcome =
-        (!request.is_cancelled()).then(|| call::perform(py, request, body.operation(), reply));
-
-    // Still a part of the request: writing can wait, and be given up.
-    output::finish(py);
-    thread.end(py, request);
-    request.leave();
-    worker.end();
-
     if let Some(outcome) = outcome {
         answer(pool, request, outcome, reply, sender);
     }
@@ -279,6 +271,65 @@ fn run(
     }
 }
 
+/// Does a request's work as one that can be found, and interrupted, while it is done.
+fn attend<R>(
+    py: Python<'_>,
+    thread: &Arc<PythonThread>,
+    worker: &Arc<Worker>,
+    request: &Arc<Request>,
+    work: impl FnOnce() -> R,
+) -> R {
+    worker.begin(request);
+    request.enter(Place {
+        thread: Arc::clone(thread),
+        worker: Arc::clone(worker),
+    });
+    thread.begin(request);
+    let done = work();
+    // Still a part of the request: writing can wait, and be given up.
+    output::finish(py);
+    thread.end(py, request);
+    request.leave();
+    worker.end();
+    done
+}
+
+/// Runs a request in its caller's own process, on a dirty scheduler, in the place of an idle worker.
+/// None if there is no such worker, or others have work for the pool.
+pub fn run_here<'a>(
+    env: Env<'a>,
+    pool: &Arc<Pool>,
+    request: &Arc<Request>,
+    operation: Term<'a>,
+) -> Option<Term<'a>> {
+    let sender = Sender::scheduler(env);
+    let borrowed = Borrowed::from(pool, sender)?;
+    let worker = &borrowed.worker;
+    let _busy = Counted::new(&pool.stats.busy);
+    let (answer, failed) = interpreter::enter(|py, thread| {
+        let _running = Entered::new(Running {
+            pool: Arc::clone(pool),
+            worker: Arc::clone(worker),
+            thread: Arc::clone(thread),
+            sender,
+        });
+        attend(py, thread, worker, request, || {
+            if pool.is_closed() {
+                return ((atoms::error(), atoms::closed()).encode(env), true);
+            }
+            call::perform_here(py, request, operation, env)
+        })
+    });
+    drop(borrowed);
+    if request.settle_here() {
+        count(pool, failed);
+        return Some(answer);
+    }
+    // Its caller is dead, or one of those who answer is about to.
+    let other = request.answer_of_others(env);
+    Some(other.unwrap_or_else(|| (atoms::error(), atoms::stopped()).encode(env)))
+}
+
 fn answer(
     pool: &Pool,
     request: &Request,
@@ -286,17 +337,47 @@ fn answer(
     reply: &mut TermEnv,
     sender: Sender,
 ) {
-    let counter = if outcome.failed() {
+    let failed = outcome.failed();
+    if !request.answer(sender, reply, |env| outcome.into_term(env)) {
+        reply.clear();
+    } else if request.stream().is_none() {
+        count(pool, failed);
+    }
+}
+
+/// The place of an idle worker, given back whatever happens.
+struct Borrowed<'p> {
+    pool: &'p Arc<Pool>,
+    worker: Arc<Worker>,
+    sender: Sender,
+}
+
+impl<'p> Borrowed<'p> {
+    fn from(pool: &'p Arc<Pool>, sender: Sender) -> Option<Self> {
+        let worker = pool.borrow()?;
+        Some(Borrowed {
+            pool,
+            worker,
+            sender,
+        })
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(Arc::clone(&self.worker), self.sender);
+    }
+}
+
+fn count(pool: &Pool, failed: bool) {
+    let counter = if failed {
         &pool.stats.failed
     } else {
         &pool.stats.done
     };
-    if !request.answer(sender, reply, |env| outcome.into_term(env)) {
-        reply.clear();
-    } else if request.stream().is_none() {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
+    counter.fetch_add(1, Ordering::Relaxed);
 }
+
 /// Starts a worker for as long as something waits. For a pool whose workers all wait themselves.
 pub fn spawn_helper(pool: Arc<Pool>) -> std::io::Result<()> {
     let worker = Worker::new(0, Wake::Thread(Mutex::new(false), Condvar::new()));

@@ -1,6 +1,7 @@
 //! `request_*`: what callers ask for.
 
 use crate::atoms;
+use crate::direct;
 use crate::pool::Submitted;
 use crate::request::{Flags, Progress, Request, Ticket};
 use crate::term_env::{Sender, TermEnv};
@@ -34,6 +35,20 @@ fn request_submit<'a>(
         Submitted::Overloaded => atoms::overloaded().to_term(env),
         Submitted::Closed => atoms::closed().to_term(env),
     }
+}
+
+/// Runs an operation that has no deadline in the calling process: its answer, or `:busy` if that is
+/// better left to the pool's workers.
+#[rustler::nif(schedule = "DirtyIo")]
+fn request_run<'a>(
+    env: Env<'a>,
+    pool: ResourceArc<PoolHandle>,
+    flags: u32,
+    operation: Term<'a>,
+    leader: Term<'a>,
+) -> Term<'a> {
+    let request = Request::here(env.pid(), Flags::new(flags), Arc::clone(&pool.0), leader);
+    direct::run(env, &request, operation).unwrap_or_else(|| atoms::busy().to_term(env))
 }
 
 /// Ties the request to the life of `owner`, for requests whose ticket others may hold, or nobody.
