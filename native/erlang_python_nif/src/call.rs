@@ -66,16 +66,16 @@ impl Error {
         move |failure| match failure {
             Failure::Value(what) => Error::Encode {
                 place: place(),
-                what,
+                what: *what,
             },
-            Failure::Python(error) => Error::Exception(error),
+            Failure::Python(error) => Error::Exception(*error),
         }
     }
 
     pub fn decode(failure: Failure) -> Self {
         match failure {
-            Failure::Value(what) => Error::Decode(what),
-            Failure::Python(error) => Error::Exception(error),
+            Failure::Value(what) => Error::Decode(*what),
+            Failure::Python(error) => Error::Exception(*error),
         }
     }
 

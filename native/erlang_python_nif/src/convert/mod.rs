@@ -5,6 +5,7 @@
 
 mod buffer;
 mod integer;
+mod keys;
 mod level;
 mod map;
 mod opaque;

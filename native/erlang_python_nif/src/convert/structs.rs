@@ -141,7 +141,7 @@ fn out_of_range(error: PyErr) -> Failure {
             let text = error.value(py);
             Unconvertible::new(format!("Python's datetime refuses this: {text}")).into()
         } else {
-            Failure::Python(error)
+            error.into()
         }
     })
 }

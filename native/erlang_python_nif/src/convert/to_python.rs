@@ -1,5 +1,6 @@
 //! Terms to Python objects.
 
+use super::keys::Keys;
 use super::level::Level;
 use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, opaque, structs};
 use crate::atoms;
@@ -10,14 +11,10 @@ use pyo3::prelude::*;
 use rustler::sys;
 use rustler::types::atom::Atom;
 use rustler::{ResourceArc, Term, TermType};
-use std::collections::HashMap;
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
 type Result<T> = std::result::Result<T, Failure>;
-
-/// Keys up to this many bytes are made once per conversion: documents repeat them.
-const INTERNED: usize = 64;
 
 /// One conversion of terms to Python objects.
 pub struct Encoder<'py, 'a> {
@@ -25,7 +22,9 @@ pub struct Encoder<'py, 'a> {
     depth: usize,
     /// Within the key of a dict or the element of a set, which must be hashable.
     in_key: bool,
-    keys: HashMap<&'a [u8], Bound<'py, PyAny>>,
+    /// The last value was an integer: the next may well be one.
+    integers: bool,
+    keys: Keys<'py, 'a>,
 }
 
 impl<'py, 'a> Encoder<'py, 'a> {
@@ -34,13 +33,22 @@ impl<'py, 'a> Encoder<'py, 'a> {
             py,
             depth: 0,
             in_key: false,
-            keys: HashMap::new(),
+            integers: false,
+            keys: Keys::default(),
         }
     }
 
     /// The Python object for a term.
     pub fn value(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        match term.get_type() {
+        if self.integers
+            && let Some(value) = small_integer(term)
+        {
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            return unsafe { self.owned(ffi::PyLong_FromLongLong(value)) };
+        }
+        let kind = term.get_type();
+        self.integers = kind == TermType::Integer;
+        match kind {
             TermType::Integer => self.integer(term),
             TermType::Float => self.float(term),
             TermType::Atom => self.atom(term, true),
@@ -123,7 +131,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 return Err(bad_keyword());
             }
             let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
-            self.set_item(&dict, &name, &value)
+            self.set_new_item(&dict, &name, &value)
                 .map_err(|e| e.inside(|| key_step(key)))?;
         }
         Ok(Some(dict))
@@ -147,13 +155,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     fn integer(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let (env, raw) = (term.get_env().as_c_arg(), term.as_c_arg());
-        let mut signed = 0i64;
-        // SAFETY: a valid term of a valid environment; the GIL is held.
-        unsafe {
-            if sys::enif_get_int64(env, raw, &mut signed) != 0 {
-                return self.owned(ffi::PyLong_FromLongLong(signed));
-            }
+        if let Some(value) = small_integer(term) {
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            return unsafe { self.owned(ffi::PyLong_FromLongLong(value)) };
         }
         integer::to_python(self.py, term)?
             .ok_or_else(|| Unconvertible::new("this integer cannot be read").into())
@@ -297,13 +301,37 @@ impl<'py, 'a> Encoder<'py, 'a> {
         }
         // SAFETY: the GIL is held; a new reference or null with an exception set.
         let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+        self.keys.next_map();
+        let mut count = 0;
         for (key, value) in MapIterator::new(term) {
             let name = self.key(key).map_err(|e| e.inside(|| key_step(key)))?;
             let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
             self.set_item(&dict, &name, &value)
                 .map_err(|e| e.inside(|| key_step(key)))?;
+            count += 1;
+        }
+        // SAFETY: a dict of our own; the GIL is held.
+        if unsafe { ffi::PyDict_Size(dict.as_ptr()) } != count {
+            return Err(self.same_keys(term));
         }
         Ok(dict)
+    }
+
+    /// Which key of a map is the same in Python as another one.
+    fn same_keys(&mut self, map: Term<'a>) -> Failure {
+        let mut look = || -> Result<()> {
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+            for (key, _) in MapIterator::new(map) {
+                let name = self.key(key)?;
+                self.set_new_item(&dict, &name, &name)
+                    .map_err(|e| e.inside(|| key_step(key)))?;
+            }
+            Ok(())
+        };
+        // A key may be an object of a class whose `__eq__` has changed its mind.
+        let none = || Unconvertible::new("two of its keys were the same in Python").into();
+        look().err().unwrap_or_else(none)
     }
 
     fn structure(&mut self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
@@ -343,18 +371,15 @@ impl<'py, 'a> Encoder<'py, 'a> {
     /// A binary that is a key.
     fn text_key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         let data = bytes(term)?;
-        if data.len() > INTERNED {
-            return self.binary(term);
-        }
         if let Some(key) = self.keys.get(data) {
-            return Ok(key.clone());
+            return Ok(key);
         }
         let key = self.binary(term)?;
-        self.keys.insert(data, key.clone());
+        self.keys.keep(data, &key);
         Ok(key)
     }
 
-    /// Adds a pair to a dict of our own, whose key must be new.
+    /// Adds a pair to a dict of our own.
     fn set_item(
         &self,
         dict: &Bound<'py, PyAny>,
@@ -362,15 +387,24 @@ impl<'py, 'a> Encoder<'py, 'a> {
         value: &Bound<'py, PyAny>,
     ) -> Result<()> {
         // SAFETY: a dict of our own; the GIL is held; no reference is given away.
-        let (before, failed, after) = unsafe {
-            let before = ffi::PyDict_Size(dict.as_ptr());
-            let failed = ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0;
-            (before, failed, ffi::PyDict_Size(dict.as_ptr()))
-        };
-        if failed {
+        if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } != 0 {
             return Err(self.unhashable(PyErr::fetch(self.py), key, "the key of a Python dict"));
         }
-        if before == after {
+        Ok(())
+    }
+
+    /// Adds a pair to a dict of our own, whose key must be new.
+    fn set_new_item(
+        &self,
+        dict: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Result<()> {
+        // SAFETY: a dict of our own; the GIL is held.
+        let size = || unsafe { ffi::PyDict_Size(dict.as_ptr()) };
+        let before = size();
+        self.set_item(dict, key, value)?;
+        if before == size() {
             return Err(Unconvertible::new(
                 "another key is the same in Python (as :a and \"a\" are, or 1, 1.0 and true), \
                  and one of the values would be lost",
@@ -398,6 +432,15 @@ impl<'py, 'a> Encoder<'py, 'a> {
         // SAFETY: as this function demands.
         unsafe { Bound::from_owned_ptr_or_err(self.py, pointer) }.map_err(Failure::from)
     }
+}
+
+/// An integer of 64 bits. None for others, and for other terms.
+fn small_integer(term: Term<'_>) -> Option<i64> {
+    let mut value = 0;
+    // SAFETY: a valid term of a valid environment; the value is written on success.
+    let fits =
+        unsafe { sys::enif_get_int64(term.get_env().as_c_arg(), term.as_c_arg(), &mut value) != 0 };
+    fits.then_some(value)
 }
 
 /// The pairs of a map.

@@ -36,6 +36,10 @@ pub struct Decoder<'py, 'a> {
     erlang: bool,
     /// The containers that the current element is in, outermost first.
     path: Vec<*mut ffi::PyObject>,
+    /// The elements, or values, of these that are terms already, and the keys: of each container what
+    /// lies above those of the one around it.
+    terms: Vec<sys::ErlNifTerm>,
+    keys: Vec<sys::ErlNifTerm>,
     items: usize,
     /// Bytes of text and data that were copied.
     copied: usize,
@@ -55,6 +59,8 @@ impl<'py, 'a> Decoder<'py, 'a> {
             env,
             erlang,
             path: Vec::new(),
+            terms: Vec::new(),
+            keys: Vec::new(),
             items: 0,
             copied: 0,
             request: None,
@@ -75,32 +81,35 @@ impl<'py, 'a> Decoder<'py, 'a> {
         // SAFETY: the GIL is held, the object is alive, and each function is given an object of
         // the type that was just checked.
         unsafe {
-            if ffi::PyUnicode_Check(pointer) != 0 {
+            let class = ffi::Py_TYPE(pointer);
+            if class == &raw mut ffi::PyUnicode_Type {
+                return self.text(object);
+            }
+            if let Some(term) = self.immediate(pointer) {
+                return Ok(term);
+            }
+            let flags = ffi::PyType_GetFlags(class);
+            let is = |kind| flags & kind != 0;
+            if is(ffi::Py_TPFLAGS_LIST_SUBCLASS) {
+                self.nested(object, Self::list)
+            } else if is(ffi::Py_TPFLAGS_DICT_SUBCLASS) {
+                self.nested(object, Self::dict)
+            } else if is(ffi::Py_TPFLAGS_TUPLE_SUBCLASS) {
+                self.nested(object, Self::tuple)
+            } else if is(ffi::Py_TPFLAGS_UNICODE_SUBCLASS) {
                 self.text(object)
-            } else if pointer == ffi::Py_True() {
-                Ok(atoms::true_().to_term(self.env))
-            } else if pointer == ffi::Py_False() {
-                Ok(atoms::false_().to_term(self.env))
-            } else if ffi::PyLong_Check(pointer) != 0 {
+            } else if is(ffi::Py_TPFLAGS_LONG_SUBCLASS) {
                 self.integer(object)
             } else if ffi::PyFloat_Check(pointer) != 0 {
                 Ok(self.float(ffi::PyFloat_AsDouble(pointer)))
-            } else if pointer == ffi::Py_None() {
-                Ok(self.none().to_term(self.env))
-            } else if ffi::PyList_Check(pointer) != 0 {
-                self.nested(object, Self::list)
-            } else if ffi::PyDict_Check(pointer) != 0 {
-                self.nested(object, Self::dict)
-            } else if ffi::PyTuple_Check(pointer) != 0 {
-                self.nested(object, Self::tuple)
-            } else if ffi::PyBytes_Check(pointer) != 0 {
+            } else if is(ffi::Py_TPFLAGS_BYTES_SUBCLASS) {
                 let (mut data, mut size) = (std::ptr::null_mut(), 0);
                 if ffi::PyBytes_AsStringAndSize(pointer, &mut data, &mut size) != 0 {
                     return Err(PyErr::fetch(self.py).into());
                 }
                 self.unchanging(object, data.cast(), size as usize)
             } else if ffi::PyByteArray_Check(pointer) != 0
-                || ffi::Py_TYPE(pointer) == &raw mut ffi::PyMemoryView_Type
+                || class == &raw mut ffi::PyMemoryView_Type
             {
                 self.buffer(object)
             } else if is_set(object) {
@@ -113,6 +122,41 @@ impl<'py, 'a> Decoder<'py, 'a> {
                 Ok(self.object(object))
             }
         }
+    }
+
+    /// The term for `None`, a bool, a float or an int of 64 bits. None for all others, and for objects
+    /// of subclasses. Runs no Python code, so the object needs no reference of its own.
+    ///
+    /// # Safety
+    ///
+    /// `pointer` is an object that is alive, and the GIL is held.
+    #[inline]
+    unsafe fn immediate(&self, pointer: *mut ffi::PyObject) -> Option<Term<'a>> {
+        // SAFETY: as this function demands; each function is given an object of the type that was
+        // just checked.
+        unsafe {
+            let class = ffi::Py_TYPE(pointer);
+            if class == &raw mut ffi::PyLong_Type {
+                let mut overflow: c_int = 0;
+                let value = ffi::PyLong_AsLongLongAndOverflow(pointer, &mut overflow);
+                (overflow == 0).then(|| self.small_integer(value))
+            } else if class == &raw mut ffi::PyFloat_Type {
+                Some(self.float(ffi::PyFloat_AsDouble(pointer)))
+            } else if pointer == ffi::Py_None() {
+                Some(self.none().to_term(self.env))
+            } else if pointer == ffi::Py_True() {
+                Some(atoms::true_().to_term(self.env))
+            } else if pointer == ffi::Py_False() {
+                Some(atoms::false_().to_term(self.env))
+            } else {
+                None
+            }
+        }
+    }
+
+    fn small_integer(&self, value: i64) -> Term<'a> {
+        // SAFETY: a valid environment.
+        unsafe { Term::new(self.env, sys::enif_make_int64(self.env.as_c_arg(), value)) }
     }
 
     pub fn env(&self) -> Env<'a> {
@@ -163,7 +207,10 @@ impl<'py, 'a> Decoder<'py, 'a> {
         }
         let _level = Level::enter()?;
         self.path.push(object.as_ptr());
+        let (terms, keys) = (self.terms.len(), self.keys.len());
         let converted = convert(self, object);
+        self.terms.truncate(terms);
+        self.keys.truncate(keys);
         self.path.pop();
         converted
     }
@@ -202,10 +249,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
         // SAFETY: an int, and the GIL is held.
         let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow) };
         if overflow == 0 {
-            // SAFETY: a valid environment.
-            return Ok(unsafe {
-                Term::new(self.env, sys::enif_make_int64(self.env.as_c_arg(), value))
-            });
+            return Ok(self.small_integer(value));
         }
         self.count_bytes(integer::size(object)?)?;
         integer::to_term(self.env, object)?.ok_or_else(|| {
@@ -295,31 +339,57 @@ impl<'py, 'a> Decoder<'py, 'a> {
         // SAFETY: a list, and the GIL is held.
         let length = unsafe { ffi::PyList_Size(object.as_ptr()) } as usize;
         self.count(length)?;
-        let mut items = Vec::with_capacity(length);
+        let first = self.terms.len();
+        self.terms.reserve(length);
         for at in 0..length {
             // SAFETY: the index is checked by the function: null with an exception if the list has
-            // become shorter (converting an element may run Python code). The borrowed reference
-            // is made a strong one at once.
-            let item = unsafe {
+            // become shorter (converting an element may run Python code).
+            unsafe {
                 let item = ffi::PyList_GetItem(object.as_ptr(), at as ffi::Py_ssize_t);
-                Bound::from_borrowed_ptr_or_err(self.py, item)
+                if item.is_null() {
+                    drop(PyErr::take(self.py));
+                    return Err(changed("list"));
+                }
+                self.push(item, at)?;
             }
-            .map_err(|_| changed("list"))?;
-            let term = self
-                .value(&item)
-                .map_err(|e| e.inside(|| Step::Index(at)))?;
-            items.push(term.as_c_arg());
         }
         // SAFETY: a list, and the GIL is held.
         if unsafe { ffi::PyList_Size(object.as_ptr()) } as usize != length {
             return Err(changed("list"));
         }
-        let length = length_of(items.len())?;
-        // SAFETY: `items` are terms of this environment.
+        self.list_of(first)
+    }
+
+    /// Converts an element and keeps its term.
+    ///
+    /// # Safety
+    ///
+    /// `item` is an object that is alive as long as no Python code runs, and the GIL is held.
+    #[inline]
+    unsafe fn push(&mut self, item: *mut ffi::PyObject, at: usize) -> Result<()> {
+        // SAFETY: as this function demands.
+        let term = match unsafe { self.immediate(item) } {
+            Some(term) => term,
+            None => {
+                // SAFETY: no Python code has run yet.
+                let item = unsafe { Bound::from_borrowed_ptr(self.py, item) };
+                self.value(&item)
+                    .map_err(|e| e.inside(|| Step::Index(at)))?
+            }
+        };
+        self.terms.push(term.as_c_arg());
+        Ok(())
+    }
+
+    /// A list of the terms that are kept from `first` on.
+    fn list_of(&self, first: usize) -> Result<Term<'a>> {
+        let terms = &self.terms[first..];
+        let length = length_of(terms.len())?;
+        // SAFETY: these are terms of this environment.
         Ok(unsafe {
             Term::new(
                 self.env,
-                sys::enif_make_list_from_array(self.env.as_c_arg(), items.as_ptr(), length),
+                sys::enif_make_list_from_array(self.env.as_c_arg(), terms.as_ptr(), length),
             )
         })
     }
@@ -334,24 +404,24 @@ impl<'py, 'a> Decoder<'py, 'a> {
             ))
             .into());
         }
-        let mut items = Vec::with_capacity(length);
+        let first = self.terms.len();
         for at in 0..length {
-            // SAFETY: a tuple does not change; the borrowed reference is made a strong one.
-            let item = unsafe {
+            // SAFETY: a tuple does not change, and is alive.
+            unsafe {
                 let item = ffi::PyTuple_GetItem(object.as_ptr(), at as ffi::Py_ssize_t);
-                Bound::from_borrowed_ptr_or_err(self.py, item)
-            }?;
-            let term = self
-                .value(&item)
-                .map_err(|e| e.inside(|| Step::Index(at)))?;
-            items.push(term.as_c_arg());
+                if item.is_null() {
+                    return Err(PyErr::fetch(self.py).into());
+                }
+                self.push(item, at)?;
+            }
         }
-        let length = length_of(items.len())?;
-        // SAFETY: `items` are terms of this environment.
+        let terms = &self.terms[first..];
+        let length = length_of(terms.len())?;
+        // SAFETY: these are terms of this environment.
         Ok(unsafe {
             Term::new(
                 self.env,
-                sys::enif_make_tuple_from_array(self.env.as_c_arg(), items.as_ptr(), length),
+                sys::enif_make_tuple_from_array(self.env.as_c_arg(), terms.as_ptr(), length),
             )
         })
     }
@@ -363,7 +433,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
         } else {
             self.py.get_type::<PyFrozenSet>()
         };
-        let mut items = Vec::new();
+        let first = self.terms.len();
         for (at, item) in class
             .call_method1("__iter__", (object,))?
             .try_iter()?
@@ -375,21 +445,15 @@ impl<'py, 'a> Decoder<'py, 'a> {
             let term = self
                 .value(&item)
                 .map_err(|e| e.inside(|| Step::Index(at)))?;
-            items.push(term.as_c_arg());
+            self.terms.push(term.as_c_arg());
         }
         if self.erlang {
-            let length = length_of(items.len())?;
-            // SAFETY: `items` are terms of this environment.
-            return Ok(unsafe {
-                Term::new(
-                    self.env,
-                    sys::enif_make_list_from_array(self.env.as_c_arg(), items.as_ptr(), length),
-                )
-            });
+            return self.list_of(first);
         }
+        let elements = &self.terms[first..];
         let present = Vec::<u8>::new().encode(self.env).as_c_arg();
-        let values = vec![present; items.len()];
-        self.map(&items, &values)
+        let values = vec![present; elements.len()];
+        self.map(elements, &values)
             .map(|elements| structs::set_to_term(self.env, elements))
             .ok_or_else(|| same_terms("elements of this set"))
     }
@@ -398,37 +462,44 @@ impl<'py, 'a> Decoder<'py, 'a> {
         // SAFETY: a dict, and the GIL is held.
         let length = unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize;
         self.count(length)?;
-        let mut keys = Vec::with_capacity(length);
-        let mut values = Vec::with_capacity(length);
+        let (first, first_key) = (self.terms.len(), self.keys.len());
+        let mut count = 0;
         let mut position = 0;
         loop {
             let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
-            // SAFETY: a dict; the borrowed references are made strong ones at once, before any
-            // Python code can run. A dict that changes is noticed below by its length; PyDict_Next
-            // itself stays within its bounds all the same.
-            let (key, value) = unsafe {
-                if ffi::PyDict_Next(object.as_ptr(), &mut position, &mut key, &mut value) == 0 {
-                    break;
-                }
-                (
-                    Bound::from_borrowed_ptr(self.py, key),
-                    Bound::from_borrowed_ptr(self.py, value),
-                )
-            };
-            if keys.len() == length {
+            // SAFETY: a dict. A dict that changes is noticed below by its length; PyDict_Next itself
+            // stays within its bounds all the same.
+            if unsafe { ffi::PyDict_Next(object.as_ptr(), &mut position, &mut key, &mut value) }
+                == 0
+            {
+                break;
+            }
+            if count == length {
                 return Err(changed("dict"));
             }
+            count += 1;
+            // SAFETY: both are alive, and made strong references before any Python code can run.
+            let (key, value) = unsafe {
+                (
+                    Bound::from_borrowed_ptr(self.py, key),
+                    match self.immediate(value) {
+                        Some(term) => Ok(term),
+                        None => Err(Bound::from_borrowed_ptr(self.py, value)),
+                    },
+                )
+            };
             let step = || key_step(&key);
             let key_term = self.value(&key).map_err(|e| e.inside(step))?;
-            let value_term = self.value(&value).map_err(|e| e.inside(step))?;
-            keys.push(key_term.as_c_arg());
-            values.push(value_term.as_c_arg());
+            let value_term =
+                value.or_else(|value| self.value(&value).map_err(|e| e.inside(step)))?;
+            self.keys.push(key_term.as_c_arg());
+            self.terms.push(value_term.as_c_arg());
         }
         // SAFETY: a dict, and the GIL is held.
-        if keys.len() != length || unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize != length {
+        if count != length || unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize != length {
             return Err(changed("dict"));
         }
-        self.map(&keys, &values)
+        self.map(&self.keys[first_key..], &self.terms[first..])
             .ok_or_else(|| same_terms("keys of this dict"))
     }
 

@@ -4,23 +4,23 @@ use pyo3::PyErr;
 use pyo3::exceptions::PyTypeError;
 use std::fmt::Write;
 
-/// Why a conversion ended early.
+/// Why a conversion ended early. Small, since every element's result has room for it.
 pub enum Failure {
     /// A value that cannot cross.
-    Value(Unconvertible),
+    Value(Box<Unconvertible>),
     /// Python raised an exception on the way.
-    Python(PyErr),
+    Python(Box<PyErr>),
 }
 
 impl From<Unconvertible> for Failure {
     fn from(value: Unconvertible) -> Self {
-        Failure::Value(value)
+        Failure::Value(Box::new(value))
     }
 }
 
 impl From<PyErr> for Failure {
     fn from(error: PyErr) -> Self {
-        Failure::Python(error)
+        Failure::Python(Box::new(error))
     }
 }
 
@@ -28,7 +28,7 @@ impl Failure {
     /// The exception that tells Python of it.
     pub fn into_python(self, what: &str) -> PyErr {
         match self {
-            Failure::Python(error) => error,
+            Failure::Python(error) => *error,
             Failure::Value(value) => {
                 let path = value.path();
                 let at = if path.is_empty() { "" } else { ", at " };
