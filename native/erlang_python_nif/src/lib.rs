@@ -19,6 +19,7 @@ mod convert;
 mod direct;
 mod exception;
 mod interpreter;
+mod lookout;
 mod mailbox;
 mod names;
 mod namespace;

@@ -3,6 +3,7 @@
 //! Every lock in this file is held for a few instructions and never while the GIL is waited for,
 //! so schedulers may take them.
 
+use crate::lookout::{Lookout, Mark};
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
 use crate::request::Request;
@@ -12,13 +13,7 @@ use crate::worker::Worker;
 use rustler::LocalPid;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
-
-/// How long a worker whose queue is empty looks out for more before it counts as idle. To come back
-/// costs a message, two changes of scheduler and often the waking of one: several times as much as a
-/// tiny call, while one caller after another is heard of within two microseconds.
-const LINGER: Duration = Duration::from_micros(10);
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A pool's queue with its workers, as native code sees them.
 pub struct Pool {
@@ -36,8 +31,7 @@ pub struct Pool {
     /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
     pub namespace: Option<Namespace>,
     pub stats: Stats,
-    /// Changes with every request that is handed in, for the worker that lingers.
-    arrivals: AtomicUsize,
+    pub lookout: Lookout,
 }
 
 /// Counts since the pool started, and what is going on now.
@@ -59,17 +53,13 @@ pub enum Submitted {
 /// What a worker is to do next.
 pub enum Next {
     Run(Arc<Request>),
-    /// Nothing waits; the worker counts as coming, and is to `linger`.
-    Linger(Arrivals),
+    /// Nothing waits; the worker counts as coming, and is to look out for more without the GIL.
+    LookOut(Mark),
     /// Nothing waits; the worker counts as idle from now on and will be woken.
     Idle,
     /// The pool is gone or the worker was replaced.
     Stop,
 }
-
-/// How far a pool was when its queue was found empty.
-#[derive(Clone, Copy)]
-pub struct Arrivals(usize);
 
 impl Pool {
     pub fn new(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Self {
@@ -82,7 +72,7 @@ impl Pool {
             mailbox: Mailbox::default(),
             namespace,
             stats: Stats::default(),
-            arrivals: AtomicUsize::new(0),
+            lookout: Lookout::default(),
         }
     }
 
@@ -96,7 +86,7 @@ impl Pool {
         pushed: Result<Option<Arc<Worker>>, Refused>,
         sender: Sender,
     ) -> Submitted {
-        self.arrivals.fetch_add(1, Ordering::AcqRel);
+        self.lookout.tell();
         match pushed {
             Ok(Some(worker)) => {
                 self.wake(worker, sender);
@@ -181,18 +171,19 @@ impl Pool {
         }
     }
 
-    /// What the worker is to do. `idle`: it has lingered already.
+    /// What the worker is to do. `idle`: it has looked out in vain.
     pub fn next(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender, idle: bool) -> Next {
         if worker.is_stopped() {
             return Next::Stop;
         }
-        let arrivals = Arrivals(self.arrivals.load(Ordering::Acquire));
-        let then = if idle || !can_linger() {
-            Then::Idle
-        } else {
-            Then::Linger
-        };
-        let popped = self.lock().pop(worker, then);
+        let mark = self.lookout.mark();
+        let popped = self.lock().pop(worker, || {
+            if !idle && self.lookout.is_worth_it() {
+                Then::LookOut
+            } else {
+                Then::Idle
+            }
+        });
         match popped {
             Popped::Request(request, wake) => {
                 if let Some(other) = wake {
@@ -200,10 +191,8 @@ impl Pool {
                 }
                 Next::Run(request)
             }
-            Popped::Nothing => match then {
-                Then::Linger => Next::Linger(arrivals),
-                Then::Idle => Next::Idle,
-            },
+            Popped::Nothing(Then::LookOut) => Next::LookOut(mark),
+            Popped::Nothing(Then::Idle) => Next::Idle,
             Popped::Closed => Next::Stop,
         }
     }
@@ -228,21 +217,6 @@ impl Pool {
         if let Some(worker) = wake {
             self.wake(worker, sender);
         }
-    }
-
-    /// Waits a moment for a request to be handed in. Says whether one was. For a worker without the
-    /// GIL; it has to be told as `arrived` afterwards.
-    pub fn linger(&self, since: Arrivals) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < LINGER {
-            for _ in 0..32 {
-                if self.arrivals.load(Ordering::Acquire) != since.0 {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-        }
-        false
     }
 
     /// A request was cancelled and takes no place any more, if it was in the queue.
@@ -383,14 +357,14 @@ enum Refused {
 #[derive(Clone, Copy)]
 enum Then {
     /// It looks again soon, and need not be woken until then.
-    Linger,
+    LookOut,
     Idle,
 }
 
 enum Popped<R, W> {
     /// A request that now runs, and a worker to be woken for what is left.
     Request(R, Option<W>),
-    Nothing,
+    Nothing(Then),
     Closed,
 }
 
@@ -445,7 +419,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
         Ok(self.whom_to_wake())
     }
 
-    fn pop(&mut self, worker: &W, then: Then) -> Popped<R, W>
+    fn pop(&mut self, worker: &W, then: impl FnOnce() -> Then) -> Popped<R, W>
     where
         W: Clone,
     {
@@ -455,14 +429,15 @@ impl<R: Start, W: Announce> Queue<R, W> {
         match self.take() {
             Some(request) => Popped::Request(request, self.whom_to_wake()),
             None => {
+                let then = then();
                 match then {
-                    Then::Linger => {
+                    Then::LookOut => {
                         worker.announce();
                         self.coming += 1;
                     }
                     Then::Idle => self.idle.push(worker.clone()),
                 }
-                Popped::Nothing
+                Popped::Nothing(then)
             }
         }
     }
@@ -536,13 +511,6 @@ impl<R: Start, W: Announce> Queue<R, W> {
     }
 }
 
-/// Whether there is a processor for those who hand requests in beside the one that looks out for
-/// them.
-fn can_linger() -> bool {
-    static MANY: OnceLock<bool> = OnceLock::new();
-    *MANY.get_or_init(|| std::thread::available_parallelism().is_ok_and(|count| count.get() > 1))
-}
-
 /// Adds one to a counter while it lives.
 pub struct Counted<'a>(&'a AtomicUsize);
 
@@ -607,18 +575,24 @@ mod tests {
     }
 
     fn popped(queue: &mut Queue<Rc<Job>, Hand>, worker: &Hand) -> Option<(u32, bool)> {
-        match queue.pop(worker, Then::Idle) {
+        match queue.pop(worker, || Then::Idle) {
             Popped::Request(job, wake) => Some((job.number, wake.is_some())),
-            Popped::Nothing | Popped::Closed => None,
+            Popped::Nothing(_) | Popped::Closed => None,
         }
     }
 
     #[test]
-    fn nobody_is_woken_while_a_worker_lingers() {
+    fn nobody_is_woken_while_a_worker_looks_out() {
         let mut queue = Queue::new(10);
         let (one, other) = (hand(), hand());
-        assert!(matches!(queue.pop(&other, Then::Idle), Popped::Nothing));
-        assert!(matches!(queue.pop(&one, Then::Linger), Popped::Nothing));
+        assert!(matches!(
+            queue.pop(&other, || Then::Idle),
+            Popped::Nothing(_)
+        ));
+        assert!(matches!(
+            queue.pop(&one, || Then::LookOut),
+            Popped::Nothing(_)
+        ));
         assert!(one.0.get());
         assert!(matches!(queue.push(job(1)), Ok(None)));
         // It arrives, takes the first, and has the other one woken for the second.
@@ -732,6 +706,6 @@ mod tests {
         let (waiting, idle) = queue.close();
         assert_eq!((waiting.len(), idle.len()), (1, 0));
         assert!(matches!(queue.push(job(2)), Err(Refused::Closed)));
-        assert!(matches!(queue.pop(&worker, Then::Idle), Popped::Closed));
+        assert!(matches!(queue.pop(&worker, || Then::Idle), Popped::Closed));
     }
 }

@@ -133,15 +133,15 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         pool.arrived(worker);
         let mut turn = Instant::now();
         let mut count = 0u32;
-        let mut lingered = false;
+        let mut idle = false;
         loop {
-            match pool.next(worker, sender, lingered) {
+            match pool.next(worker, sender, idle) {
                 Next::Run(request) => {
-                    lingered = false;
+                    idle = false;
                     run(py, thread, pool, worker, &request, &mut reply, sender);
                 }
-                Next::Linger(since) => {
-                    lingered = !py.detach(|| pool.linger(since));
+                Next::LookOut(mark) => {
+                    idle = !py.detach(|| pool.lookout.wait(mark));
                     pool.arrived(worker);
                     turn = Instant::now();
                     continue;
@@ -302,7 +302,7 @@ pub fn run_here<'a>(
     request: &Arc<Request>,
     operation: Term<'a>,
 ) -> Option<Term<'a>> {
-    let sender = Sender::scheduler(env);
+    let sender = Sender::dirty(env);
     let borrowed = Borrowed::from(pool, sender)?;
     let worker = &borrowed.worker;
     let _busy = Counted::new(&pool.stats.busy);
