@@ -176,7 +176,7 @@ impl Sender {
 
     /// Whether it was killed while it was in the NIF: the VM sends nothing for it any more, though
     /// the receiver may well live.
-    fn is_exiting(self) -> bool {
+    pub fn is_exiting(self) -> bool {
         // SAFETY: the environment of a dirty NIF, which runs on this thread (`dirty`).
         self.dirty && unsafe { enif_is_current_process_alive(self.env) } == 0
     }

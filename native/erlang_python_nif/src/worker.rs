@@ -143,6 +143,10 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
                 Next::LookOut(mark) => {
                     idle = !py.detach(|| pool.lookout.wait(mark));
                     pool.arrived(worker);
+                    if sender.is_exiting() {
+                        // Killed meanwhile: what has come is for another.
+                        return Drained::Stop;
+                    }
                     turn = Instant::now();
                     continue;
                 }
