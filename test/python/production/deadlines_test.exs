@@ -44,8 +44,9 @@ defmodule Python.Production.DeadlinesTest do
             late
           end
 
-        # Some calls may be late, on a machine that does other things; most are not.
-        assert median(late) < 50 + 3 * lateness_of_timers()
+        # `make stress` says how late they are. Here other programs may have the machine: it is shown
+        # that callers do not wait for Python.
+        assert median(late) < 1_000 + 10 * lateness_of_timers()
         # The pool is at full strength, whatever has become of those.
         assert Python.call(:production, :echo, [1], pool: pool, timeout: 20_000) == {:ok, 1}
         assert Pool.stats(pool).workers == 2
@@ -66,7 +67,7 @@ defmodule Python.Production.DeadlinesTest do
           late
         end
 
-      assert median(late) < 50 + 3 * lateness_of_timers()
+      assert median(late) < 1_000 + 10 * lateness_of_timers()
       eventually_idle(pool)
       assert Python.call(:production, :echo, [1], pool: pool) == {:ok, 1}
       assert Pool.stats(pool).workers == 1
@@ -129,7 +130,7 @@ defmodule Python.Production.DeadlinesTest do
       |> Task.await_many(60_000)
       |> Enum.concat()
 
-    assert median(late) < 50 + 3 * lateness_of_timers()
+    assert median(late) < 1_000 + 10 * lateness_of_timers()
     assert Enum.max(late) < 5_000
     {ms, result} = timed(fn -> Python.call(:production, :echo, [201], pool: pool) end)
     assert result == {:ok, 201}
