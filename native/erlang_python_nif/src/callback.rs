@@ -69,12 +69,22 @@ struct State {
 /// Python does not wait any longer.
 pub struct CallbackHandle(pub Arc<Callback>);
 
-#[rustler::resource_impl]
 impl Resource for CallbackHandle {
     const IMPLEMENTS_DOWN: bool = true;
 
     fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
         self.0.down();
+    }
+}
+
+impl CallbackHandle {
+    /// For `resources::register`: nobody waits for it.
+    pub fn spare() -> Self {
+        CallbackHandle(Arc::new(Callback {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            pool: None,
+        }))
     }
 }
 
@@ -185,7 +195,6 @@ enum Event {
 /// Tells a process when nobody has this any more, on either side.
 pub struct Guard(pub LocalPid);
 
-#[rustler::resource_impl]
 impl Resource for Guard {}
 
 impl Drop for Guard {

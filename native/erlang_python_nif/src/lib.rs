@@ -9,6 +9,7 @@
 //! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
+//! - `resources`: what the VM's garbage collector owns, and why this library stays for its life.
 //! - `term_env`: environments for terms that outlive a NIF, and sending them.
 
 mod atoms;
@@ -30,9 +31,10 @@ mod output;
 mod package;
 mod pool;
 mod request;
+mod resources;
 mod stream;
 mod term_env;
 mod watchdog;
 mod worker;
 
-rustler::init!("erlang_python");
+rustler::init!("erlang_python", load = resources::register);

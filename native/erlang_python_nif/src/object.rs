@@ -16,13 +16,17 @@ unsafe impl Send for Handle {}
 // SAFETY: as above; the pointer itself never changes.
 unsafe impl Sync for Handle {}
 
-#[rustler::resource_impl]
 impl Resource for Handle {}
 
 impl Handle {
     pub fn new(object: Py<PyAny>) -> Self {
         // SAFETY: a `Py` is never null.
         Handle(unsafe { NonNull::new_unchecked(object.into_ptr()) })
+    }
+
+    /// For `resources::register`: it refers to nothing and must be neither read nor dropped.
+    pub fn spare() -> Self {
+        Handle(NonNull::dangling())
     }
 
     pub fn get<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {

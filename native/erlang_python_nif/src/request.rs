@@ -485,7 +485,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// its ticket but to a monitor on its owner.
 pub struct Ticket(pub Arc<Request>);
 
-#[rustler::resource_impl]
 impl Resource for Ticket {
     const IMPLEMENTS_DOWN: bool = true;
 

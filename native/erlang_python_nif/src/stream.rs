@@ -115,8 +115,27 @@ pub struct Waiter {
 /// The consumer's hold on its stream. Nobody else has it: when it goes, the stream is closed.
 pub struct Consumer(pub Arc<Stream>);
 
-#[rustler::resource_impl]
 impl Resource for Consumer {}
+
+impl Consumer {
+    /// For `resources::register`: nobody reads from it.
+    pub fn spare(request: &Arc<Request>) -> Self {
+        Consumer(Arc::new(Stream {
+            iterator: Mutex::new(None),
+            pool: Arc::clone(&request.pool),
+            flags: request.flags,
+            consumer: None,
+            leader: request.leader(),
+            limits: Limits {
+                max_items: 0,
+                max_wait: Duration::ZERO,
+                prefetch: 0,
+            },
+            count: AtomicUsize::new(0),
+            state: Mutex::default(),
+        }))
+    }
+}
 
 impl Drop for Consumer {
     fn drop(&mut self) {

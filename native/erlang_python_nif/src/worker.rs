@@ -453,6 +453,11 @@ static SLOTS: AtomicUsize = AtomicUsize::new(0);
 pub struct Slot(());
 
 impl Slot {
+    /// For `resources::register`: it is not counted and must not be dropped.
+    pub fn spare() -> Self {
+        Slot(())
+    }
+
     /// None if `limit` are taken.
     pub fn claim(limit: usize) -> Option<Self> {
         SLOTS
@@ -470,10 +475,19 @@ impl Drop for Slot {
     }
 }
 
-#[rustler::resource_impl]
 impl Resource for Slot {}
 
-#[rustler::resource_impl]
+impl WorkerHandle {
+    /// For `resources::register`: nobody wakes it.
+    pub fn spare(pool: &Arc<Pool>) -> Self {
+        WorkerHandle {
+            worker: Worker::new(0, Wake::Thread(Mutex::new(false), Condvar::new())),
+            pool: Arc::clone(pool),
+            _slot: ResourceArc::new(Slot::spare()),
+        }
+    }
+}
+
 impl Resource for WorkerHandle {
     const IMPLEMENTS_DOWN: bool = true;
 
@@ -495,7 +509,6 @@ impl Resource for WorkerHandle {
 /// What the pool's process holds. When that dies, nobody who waits is left waiting.
 pub struct PoolHandle(pub Arc<Pool>);
 
-#[rustler::resource_impl]
 impl Resource for PoolHandle {
     const IMPLEMENTS_DOWN: bool = true;
 

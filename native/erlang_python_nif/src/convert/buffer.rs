@@ -16,15 +16,21 @@ use std::sync::OnceLock;
 pub const SHARED: usize = 64 << 10;
 
 /// A Python object whose bytes a binary shows.
-struct Shown(NonNull<ffi::PyObject>);
+pub struct Shown(NonNull<ffi::PyObject>);
 
 // SAFETY: only the reaper touches the object, with the GIL held.
 unsafe impl Send for Shown {}
 // SAFETY: as above.
 unsafe impl Sync for Shown {}
 
-#[rustler::resource_impl]
 impl Resource for Shown {}
+
+impl Shown {
+    /// For `resources::register`: it refers to nothing and must be neither read nor dropped.
+    pub fn spare() -> Self {
+        Shown(NonNull::dangling())
+    }
+}
 
 impl Drop for Shown {
     fn drop(&mut self) {

@@ -14,6 +14,7 @@ mod to_python;
 mod to_term;
 mod unconvertible;
 
+pub use buffer::Shown;
 pub use opaque::{add_to, atom_name, keep, kept};
 pub use structs::{Elixir, set_elixir};
 pub use to_python::{Encoder, name_text};

@@ -1,0 +1,52 @@
+//! The types of what the VM's garbage collector owns, and keeping them, and with them this library,
+//! for the life of the VM.
+//!
+//! `:init.stop(status)`, which is what `System.stop` calls, purges all modules before it halts. When
+//! the module of a native library is purged, erts frees each of its resource types that has no object
+//! left, and closes the library after the last. It waits for no thread: those that are in Python
+//! still run this library's code and make objects, of freed types then, which corrupts the VM's
+//! memory. So one object of each type is made here and never given up.
+
+use crate::atoms;
+use crate::callback::{CallbackHandle, Guard};
+use crate::convert::Shown;
+use crate::object::Handle;
+use crate::pool::Pool;
+use crate::request::{Flags, Request, Ticket};
+use crate::stream::Consumer;
+use crate::worker::{PoolHandle, Slot, WorkerHandle};
+use rustler::{Env, Resource, ResourceArc, Term};
+use std::sync::Arc;
+
+/// When the library is loaded. A type that is missing here cannot be used at all: it is
+/// `Env::register`, and not `#[resource_impl]`, that makes them known to the VM.
+pub fn register<'a>(env: Env<'a>, _info: Term<'a>) -> bool {
+    let nothing = atoms::nil().to_term(env);
+    let pool = Arc::new(Pool::new(env.pid(), 0, None));
+    let request = Request::new(
+        env.pid(),
+        Flags::new(0),
+        Arc::clone(&pool),
+        nothing,
+        nothing,
+        nothing,
+    );
+    // A worker's has one of a slot's in it, so that type comes first.
+    keep(env, Slot::spare)
+        && keep(env, || WorkerHandle::spare(&pool))
+        && keep(env, || PoolHandle(Arc::clone(&pool)))
+        && keep(env, || Ticket(Arc::clone(&request)))
+        && keep(env, || Consumer::spare(&request))
+        && keep(env, CallbackHandle::spare)
+        && keep(env, || Guard(env.pid()))
+        && keep(env, Handle::spare)
+        && keep(env, Shown::spare)
+}
+
+fn keep<T: Resource>(env: Env<'_>, spare: impl FnOnce() -> T) -> bool {
+    let registered = env.register::<T>().is_ok();
+    if registered {
+        std::mem::forget(ResourceArc::new(spare()));
+    }
+    registered
+}
