@@ -14,8 +14,8 @@ use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyModule;
+use rustler::sys::enif_get_tuple;
 use rustler::types::atom::Atom;
-use rustler::types::tuple::get_tuple;
 use rustler::{Encoder as _, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -100,6 +100,50 @@ impl Error {
     }
 }
 
+/// How many elements an operation has at most, its tag among them.
+const MOST_OPERANDS: usize = 5;
+
+/// The elements of an operation's tuple.
+struct Operands<'r> {
+    terms: [Term<'r>; MOST_OPERANDS],
+    count: usize,
+}
+
+impl<'r> Operands<'r> {
+    /// None if it is no tuple, or one with more elements than any operation has.
+    fn of(tuple: Term<'r>) -> Option<Self> {
+        let env = tuple.get_env();
+        let (mut count, mut first) = (0, std::ptr::null());
+        // SAFETY: a valid term of a valid environment; the elements are the environment's.
+        let elements = unsafe {
+            if enif_get_tuple(env.as_c_arg(), tuple.as_c_arg(), &mut count, &mut first) == 0
+                || count == 0
+            {
+                return None;
+            }
+            std::slice::from_raw_parts(first, usize::try_from(count).ok()?)
+        };
+        let mut terms = [tuple; MOST_OPERANDS];
+        let places = terms.get_mut(..elements.len())?;
+        for (place, &element) in places.iter_mut().zip(elements) {
+            // SAFETY: an element of a tuple belongs to the environment of the tuple.
+            *place = unsafe { Term::new(env, element) };
+        }
+        Some(Operands {
+            terms,
+            count: elements.len(),
+        })
+    }
+}
+
+impl<'r> std::ops::Deref for Operands<'r> {
+    type Target = [Term<'r>];
+
+    fn deref(&self) -> &[Term<'r>] {
+        &self.terms[..self.count]
+    }
+}
+
 /// One request at work.
 pub struct Work<'py, 's, 'r, 'a> {
     pub py: Python<'py>,
@@ -163,8 +207,8 @@ fn answer(
 ) -> (Built, bool) {
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
-            get_tuple(operation).map_err(|_| Error::BadRequest("an operation is a tuple"))?;
-        let [tag, operands @ ..] = operation.as_slice() else {
+            Operands::of(operation).ok_or(Error::BadRequest("an operation is a tuple"))?;
+        let [tag, operands @ ..] = &*operation else {
             return Err(Error::BadRequest("an operation has a tag"));
         };
         let tag: Atom = tag
@@ -249,8 +293,8 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
             max_wait: Duration::from_millis(number(max_wait)?),
             prefetch: number(prefetch)? as usize,
         };
-        let source = get_tuple(source).map_err(|_| Error::BadRequest("a source is a tuple"))?;
-        let [tag, operands @ ..] = source.as_slice() else {
+        let source = Operands::of(source).ok_or(Error::BadRequest("a source is a tuple"))?;
+        let [tag, operands @ ..] = &*source else {
             return Err(Error::BadRequest("a source has a tag"));
         };
         let tag: Atom = tag

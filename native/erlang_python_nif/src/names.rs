@@ -11,6 +11,7 @@ use pyo3::types::PyString;
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -30,9 +31,33 @@ pub struct Name {
 #[derive(Default)]
 struct Cache {
     /// Atoms never change their value while the VM lives.
-    atoms: Mutex<HashMap<ErlNifTerm, Py<PyAny>>>,
-    names_of_atoms: Mutex<HashMap<ErlNifTerm, Arc<Name>>>,
+    atoms: Mutex<HashMap<ErlNifTerm, Py<PyAny>, AtomHash>>,
+    names_of_atoms: Mutex<HashMap<ErlNifTerm, Arc<Name>, AtomHash>>,
     names_of_text: Mutex<HashMap<String, Arc<Name>>>,
+}
+
+type AtomHash = BuildHasherDefault<AtomHasher>;
+
+/// Atoms are numbers that the VM gives one after the other: nobody can choose them so that they meet.
+#[derive(Default)]
+struct AtomHasher(u64);
+
+impl Hasher for AtomHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(usize::from(byte));
+        }
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        // The low bits choose the place, the high ones tell those apart that share it.
+        let mixed = (self.0 ^ number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 static CACHE: OnceLock<Cache> = OnceLock::new();
@@ -88,7 +113,11 @@ pub fn name(py: Python<'_>, term: Term<'_>) -> PyResult<Option<Arc<Name>>> {
     }
 }
 
-fn keep<K: std::hash::Hash + Eq>(names: &Mutex<HashMap<K, Arc<Name>>>, key: K, name: &Arc<Name>) {
+fn keep<K: Hash + Eq, H: BuildHasher>(
+    names: &Mutex<HashMap<K, Arc<Name>, H>>,
+    key: K,
+    name: &Arc<Name>,
+) {
     let mut names = lock(names);
     if names.len() < LIMIT {
         names.insert(key, Arc::clone(name));

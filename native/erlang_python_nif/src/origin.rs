@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 #[pyclass(frozen, module = "erlang", name = "_Origin", skip_from_py_object)]
 #[derive(Clone)]
 pub struct Origin {
-    leader: Arc<OwnedTerm>,
+    leader: OwnedTerm,
     request: Weak<Request>,
 }
 

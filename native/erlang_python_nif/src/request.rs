@@ -29,7 +29,7 @@ pub struct Request {
     state: AtomicU8,
     sink: Sink,
     /// The group leader of the caller.
-    leader: Arc<OwnedTerm>,
+    leader: OwnedTerm,
     pub flags: Flags,
     pub pool: Arc<Pool>,
     body: Mutex<Option<Arc<Body>>>,
@@ -157,19 +157,13 @@ impl Request {
             operation: env.copy(operation),
             env,
         };
-        Self::with(
-            Some(body),
-            sink,
-            Arc::new(OwnedTerm::new(leader)),
-            flags,
-            pool,
-        )
+        Self::with(Some(body), sink, OwnedTerm::new(leader), flags, pool)
     }
 
     /// A request that `caller` runs itself. It runs already.
     pub fn here(caller: LocalPid, flags: Flags, pool: Arc<Pool>, leader: Term<'_>) -> Arc<Self> {
         let sink = Sink::Here(caller, Mutex::new(None));
-        let leader = Arc::new(OwnedTerm::new(leader));
+        let leader = OwnedTerm::new(leader);
         let request = Self::with(None, sink, leader, flags, pool);
         request.state.store(RUNNING, Ordering::Release);
         request
@@ -195,7 +189,7 @@ impl Request {
     fn with(
         body: Option<Body>,
         sink: Sink,
-        leader: Arc<OwnedTerm>,
+        leader: OwnedTerm,
         flags: Flags,
         pool: Arc<Pool>,
     ) -> Arc<Self> {
@@ -413,8 +407,8 @@ impl Request {
     }
 
     /// The group leader of the process that asked for it.
-    pub fn leader(&self) -> Arc<OwnedTerm> {
-        Arc::clone(&self.leader)
+    pub fn leader(&self) -> OwnedTerm {
+        self.leader.clone()
     }
 
     /// Says where it waits: with a callback, or in its pool's queue.

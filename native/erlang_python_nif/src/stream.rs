@@ -38,7 +38,7 @@ pub struct Stream {
     pool: Arc<Pool>,
     flags: Flags,
     consumer: Option<LocalPid>,
-    leader: Arc<OwnedTerm>,
+    leader: OwnedTerm,
     limits: Limits,
     /// How many items it has given.
     count: AtomicUsize,
@@ -180,8 +180,8 @@ impl Stream {
     }
 
     /// The group leader of that process.
-    pub fn leader(&self) -> Arc<OwnedTerm> {
-        Arc::clone(&self.leader)
+    pub fn leader(&self) -> OwnedTerm {
+        self.leader.clone()
     }
 
     fn is_closed(&self) -> bool {

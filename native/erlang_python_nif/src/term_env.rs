@@ -10,6 +10,7 @@ use rustler::sys::{
 };
 use rustler::{Env, LocalPid, Term};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// An environment of our own. It frees its terms when it is dropped.
 pub struct TermEnv(NonNull<ErlNifEnv>);
@@ -85,13 +86,17 @@ impl Drop for TermEnv {
 }
 
 /// A term with an environment of its own, if it needs one: an atom or a local pid does not.
+#[derive(Clone)]
 pub struct OwnedTerm {
-    env: Option<TermEnv>,
+    env: Option<Arc<Unchanging>>,
     term: SavedTerm,
 }
 
-// SAFETY: the environment is never written to after it was made; reading a term changes nothing.
-unsafe impl Sync for OwnedTerm {}
+/// An environment that is only read.
+struct Unchanging(TermEnv);
+
+// SAFETY: reading a term of an environment changes nothing.
+unsafe impl Sync for Unchanging {}
 
 impl OwnedTerm {
     pub fn new(term: Term<'_>) -> Self {
@@ -104,14 +109,14 @@ impl OwnedTerm {
         let env = TermEnv::new();
         let term = env.copy(term);
         OwnedTerm {
-            env: Some(env),
+            env: Some(Arc::new(Unchanging(env))),
             term,
         }
     }
 
     pub fn in_env<'a>(&self, env: Env<'a>) -> Term<'a> {
         match &self.env {
-            Some(own) => own.term(self.term).in_env(env),
+            Some(own) => own.0.term(self.term).in_env(env),
             None => self.term.load(env),
         }
     }

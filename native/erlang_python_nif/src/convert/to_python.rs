@@ -89,10 +89,10 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     /// The elements of a proper list as a `tuple`, for calls.
     pub fn arguments(&mut self, list: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let items = elements(list)?;
+        let cells = Cells::of(list)?;
         // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let tuple = unsafe { self.owned(ffi::PyTuple_New(items.len() as ffi::Py_ssize_t)) }?;
-        for (at, item) in items.into_iter().enumerate() {
+        let tuple = unsafe { self.owned(ffi::PyTuple_New(cells.length as ffi::Py_ssize_t)) }?;
+        for (at, item) in cells.enumerate() {
             let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
             // SAFETY: `tuple` is new and not shared, `at` is within its length; the reference to
             // `value` is given away.
@@ -109,8 +109,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         let pairs: Vec<(Term<'a>, Term<'a>)> = if keywords.is_map() {
             MapIterator::new(keywords).collect()
         } else {
-            elements(keywords)?
-                .into_iter()
+            Cells::of(keywords)?
                 .map(|pair| pair.decode().map_err(|_| bad_keyword()))
                 .collect::<std::result::Result<_, Failure>>()?
         };
@@ -238,39 +237,16 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     fn list(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let env = term.get_env();
-        let mut length = 0;
-        // SAFETY: a valid term of a valid environment.
-        if unsafe { sys::enif_get_list_length(env.as_c_arg(), term.as_c_arg(), &mut length) } == 0 {
-            return Err(Unconvertible::new("an improper list has no counterpart in Python").into());
-        }
+        let cells = Cells::of(term)?;
         // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let list = unsafe { self.owned(ffi::PyList_New(length as ffi::Py_ssize_t)) }?;
-        let mut rest = term.as_c_arg();
-        let mut at = 0usize;
-        loop {
-            let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-            // SAFETY: `rest` is a list of the environment; head and tail are written when it is a
-            // cell, and read only then.
-            let (item, next) = unsafe {
-                if sys::enif_get_list_cell(
-                    env.as_c_arg(),
-                    rest,
-                    head.as_mut_ptr(),
-                    tail.as_mut_ptr(),
-                ) == 0
-                {
-                    return Ok(list);
-                }
-                (Term::new(env, head.assume_init()), tail.assume_init())
-            };
+        let list = unsafe { self.owned(ffi::PyList_New(cells.length as ffi::Py_ssize_t)) }?;
+        for (at, item) in cells.enumerate() {
             let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
             // SAFETY: `list` is new and not shared, `at` is within its length; the reference to
             // `value` is given away.
             unsafe { ffi::PyList_SetItem(list.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
-            rest = next;
-            at += 1;
         }
+        Ok(list)
     }
 
     fn tuple(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
@@ -505,9 +481,43 @@ impl Drop for MapIterator<'_> {
     }
 }
 
-fn elements<'a>(list: Term<'a>) -> Result<Vec<Term<'a>>> {
-    list.decode()
-        .map_err(|_| Unconvertible::new("an improper list has no counterpart in Python").into())
+/// The elements of a proper list.
+struct Cells<'a> {
+    env: rustler::Env<'a>,
+    length: u32,
+    rest: sys::ErlNifTerm,
+}
+
+impl<'a> Cells<'a> {
+    fn of(list: Term<'a>) -> Result<Self> {
+        let env = list.get_env();
+        let rest = list.as_c_arg();
+        let mut length = 0;
+        // SAFETY: a valid term of a valid environment; the length is written on success.
+        if unsafe { sys::enif_get_list_length(env.as_c_arg(), rest, &mut length) } == 0 {
+            return Err(Unconvertible::new("an improper list has no counterpart in Python").into());
+        }
+        Ok(Cells { env, length, rest })
+    }
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Term<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Term<'a>> {
+        let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        let env = self.env.as_c_arg();
+        // SAFETY: `rest` is a list of the environment; head and tail are written when it is a cell,
+        // and read only then.
+        unsafe {
+            if sys::enif_get_list_cell(env, self.rest, head.as_mut_ptr(), tail.as_mut_ptr()) == 0 {
+                return None;
+            }
+            self.rest = tail.assume_init();
+            Some(Term::new(self.env, head.assume_init()))
+        }
+    }
 }
 
 /// The bytes of a binary. A bitstring has none.
