@@ -40,6 +40,8 @@ defmodule Python.Options do
   @spec call(keyword, :call | :code | :exec | :stream | :stream_code) :: t
   def call(options, kind \\ :call)
   def call([], _kind), do: %__MODULE__{}
+  # What many calls have, and all kinds allow.
+  def call([timeout: timeout], _kind), do: %__MODULE__{timeout: timeout(timeout)}
 
   def call(options, kind) when is_list(options) do
     known = known(kind)

@@ -1,15 +1,22 @@
 //! A worker looks out for the next request before it goes idle.
 //!
-//! To come back from idle costs a message, two changes of scheduler and often the waking of one: several
-//! times what a tiny call costs, while a caller that makes one call after the other is heard of within
-//! two microseconds.
+//! To come back from idle costs a message, two changes of scheduler and often the waking of both:
+//! several times what a tiny call costs. A caller that makes one call after the other is heard of within
+//! two microseconds; for that long the worker keeps its processor. After that it sleeps where it is, from
+//! where one wake-up gets it, and goes idle when nothing has come for a while.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long, at most.
-const LOOK: Duration = Duration::from_micros(10);
+/// How long it keeps its processor, at most.
+const LOOK: Duration = Duration::from_micros(20);
+
+/// After so long it lets others have the processor in between: they may be whom it waits for.
+const ALONE: Duration = Duration::from_micros(8);
+
+/// How long it sleeps on its dirty scheduler, at most.
+const SLEEP: Duration = Duration::from_millis(20);
 
 /// After so many times in a row for nothing it is done more rarely: callers make other calls, or other
 /// programs have the processor that they need.
@@ -21,8 +28,12 @@ const RARELY: u32 = 16;
 pub struct Lookout {
     /// Changes with every request that is handed in.
     arrivals: AtomicUsize,
-    /// How often nothing came, since something did.
+    /// How often nothing came while a worker kept its processor, since something did.
     misses: AtomicU32,
+    /// How many sleep: one, or more when one was killed. Changed with the lock held.
+    asleep: AtomicUsize,
+    sleep: Mutex<()>,
+    woken: Condvar,
 }
 
 /// How far a pool was when its queue was found empty.
@@ -30,9 +41,14 @@ pub struct Lookout {
 pub struct Mark(usize);
 
 impl Lookout {
-    /// A request has been handed in.
+    /// A request has been handed in, or the one who looks out is to come back.
     pub fn tell(&self) {
-        self.arrivals.fetch_add(1, Ordering::AcqRel);
+        // In one order with what `sleep` does: either it sees this, or it is seen asleep.
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) > 0 {
+            drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));
+            self.woken.notify_all();
+        }
     }
 
     /// To be asked before the queue is looked at.
@@ -40,8 +56,8 @@ impl Lookout {
         Mark(self.arrivals.load(Ordering::Acquire))
     }
 
-    /// Whether something may well come.
-    pub fn is_worth_it(&self) -> bool {
+    /// Whether something may well come at once.
+    fn is_worth_it(&self) -> bool {
         if !has_processors() {
             return false;
         }
@@ -54,10 +70,16 @@ impl Lookout {
         misses.is_multiple_of(RARELY)
     }
 
-    /// Waits a moment for a request. Says whether one was handed in since the mark.
-    pub fn wait(&self, mark: Mark) -> bool {
+    /// Waits a moment for a request. Says whether one was handed in since the mark. `may_sleep`: on a
+    /// dirty scheduler that nobody else needs.
+    pub fn wait(&self, mark: Mark, may_sleep: bool) -> bool {
+        (self.is_worth_it() && self.watch(mark)) || (may_sleep && self.sleep(mark))
+    }
+
+    fn watch(&self, mark: Mark) -> bool {
         let begun = Instant::now();
-        while begun.elapsed() < LOOK {
+        let mut passed = Duration::ZERO;
+        while passed < LOOK {
             for _ in 0..16 {
                 if self.arrivals.load(Ordering::Acquire) != mark.0 {
                     self.misses.store(0, Ordering::Relaxed);
@@ -65,11 +87,25 @@ impl Lookout {
                 }
                 std::hint::spin_loop();
             }
-            // Whom it waits for may need this very processor.
-            std::thread::yield_now();
+            if passed > ALONE {
+                std::thread::yield_now();
+            }
+            passed = begun.elapsed();
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         false
+    }
+
+    fn sleep(&self, mark: Mark) -> bool {
+        let lock = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.asleep.fetch_add(1, Ordering::SeqCst);
+        let nothing = || self.arrivals.load(Ordering::SeqCst) == mark.0;
+        let (_lock, result) = self
+            .woken
+            .wait_timeout_while(lock, SLEEP, |()| nothing())
+            .unwrap_or_else(PoisonError::into_inner);
+        self.asleep.fetch_sub(1, Ordering::SeqCst);
+        !result.timed_out()
     }
 }
 
@@ -88,8 +124,25 @@ mod tests {
         let lookout = Lookout::default();
         let mark = lookout.mark();
         lookout.tell();
-        assert!(lookout.wait(mark));
-        assert!(!lookout.wait(lookout.mark()));
+        for may_sleep in [false, true] {
+            assert!(lookout.wait(mark, may_sleep));
+            assert!(!lookout.wait(lookout.mark(), may_sleep));
+        }
+    }
+
+    #[test]
+    fn one_that_sleeps_is_woken() {
+        let lookout = Lookout::default();
+        let seen = std::thread::scope(|scope| {
+            let sleeper =
+                scope.spawn(|| (0..100).filter(|_| lookout.sleep(lookout.mark())).count());
+            while !sleeper.is_finished() {
+                lookout.tell();
+                std::thread::yield_now();
+            }
+            sleeper.join()
+        });
+        assert!(seen.is_ok_and(|seen| seen > 50));
     }
 
     #[test]
@@ -100,13 +153,13 @@ mod tests {
         }
         for _ in 0..MISSES {
             assert!(lookout.is_worth_it());
-            assert!(!lookout.wait(lookout.mark()));
+            assert!(!lookout.wait(lookout.mark(), false));
         }
         let looks = (0..160).filter(|_| lookout.is_worth_it()).count();
         assert_eq!(looks, 10);
         let mark = lookout.mark();
         lookout.tell();
-        assert!(lookout.wait(mark));
+        assert!(lookout.watch(mark));
         assert!(lookout.is_worth_it());
     }
 }

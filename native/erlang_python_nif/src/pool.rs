@@ -177,13 +177,8 @@ impl Pool {
             return Next::Stop;
         }
         let mark = self.lookout.mark();
-        let popped = self.lock().pop(worker, || {
-            if !idle && self.lookout.is_worth_it() {
-                Then::LookOut
-            } else {
-                Then::Idle
-            }
-        });
+        let then = if idle { Then::Idle } else { Then::LookOut };
+        let popped = self.lock().pop(worker, then);
         match popped {
             Popped::Request(request, wake) => {
                 if let Some(other) = wake {
@@ -236,6 +231,8 @@ impl Pool {
             }
             queue.whom_to_wake()
         };
+        // Should it look out for more.
+        self.lookout.tell();
         match wake {
             Some(other) => self.wake(other, sender),
             // It may have been the one that was to do what the others wait for.
@@ -250,6 +247,7 @@ impl Pool {
             worker.wake(sender);
         }
         self.closed.store(true, Ordering::Release);
+        self.lookout.tell();
         let workers: Vec<_> = self.workers().iter().filter_map(Weak::upgrade).collect();
         let running = workers
             .into_iter()
@@ -419,7 +417,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
         Ok(self.whom_to_wake())
     }
 
-    fn pop(&mut self, worker: &W, then: impl FnOnce() -> Then) -> Popped<R, W>
+    fn pop(&mut self, worker: &W, then: Then) -> Popped<R, W>
     where
         W: Clone,
     {
@@ -429,22 +427,21 @@ impl<R: Start, W: Announce> Queue<R, W> {
         match self.take() {
             Some(request) => Popped::Request(request, self.whom_to_wake()),
             None => {
-                let then = then();
-                match then {
-                    Then::LookOut => {
-                        worker.announce();
-                        self.coming += 1;
-                    }
-                    Then::Idle => self.idle.push(worker.clone()),
+                // One is enough.
+                if matches!(then, Then::LookOut) && self.coming == 0 {
+                    worker.announce();
+                    self.coming += 1;
+                    return Popped::Nothing(Then::LookOut);
                 }
-                Popped::Nothing(then)
+                self.idle.push(worker.clone());
+                Popped::Nothing(Then::Idle)
             }
         }
     }
 
     /// An idle worker, if there is nothing to do for the others.
     fn borrow(&mut self, able: impl FnOnce(&W) -> bool) -> Option<W> {
-        if self.closed || self.live > 0 || self.coming > 0 || !able(self.idle.last()?) {
+        if self.closed || self.live > 0 || !able(self.idle.last()?) {
             return None;
         }
         self.idle.pop()
@@ -575,7 +572,7 @@ mod tests {
     }
 
     fn popped(queue: &mut Queue<Rc<Job>, Hand>, worker: &Hand) -> Option<(u32, bool)> {
-        match queue.pop(worker, || Then::Idle) {
+        match queue.pop(worker, Then::Idle) {
             Popped::Request(job, wake) => Some((job.number, wake.is_some())),
             Popped::Nothing(_) | Popped::Closed => None,
         }
@@ -585,14 +582,8 @@ mod tests {
     fn nobody_is_woken_while_a_worker_looks_out() {
         let mut queue = Queue::new(10);
         let (one, other) = (hand(), hand());
-        assert!(matches!(
-            queue.pop(&other, || Then::Idle),
-            Popped::Nothing(_)
-        ));
-        assert!(matches!(
-            queue.pop(&one, || Then::LookOut),
-            Popped::Nothing(_)
-        ));
+        assert!(matches!(queue.pop(&other, Then::Idle), Popped::Nothing(_)));
+        assert!(matches!(queue.pop(&one, Then::LookOut), Popped::Nothing(_)));
         assert!(one.0.get());
         assert!(matches!(queue.push(job(1)), Ok(None)));
         // It arrives, takes the first, and has the other one woken for the second.
@@ -706,6 +697,6 @@ mod tests {
         let (waiting, idle) = queue.close();
         assert_eq!((waiting.len(), idle.len()), (1, 0));
         assert!(matches!(queue.push(job(2)), Err(Refused::Closed)));
-        assert!(matches!(queue.pop(&worker, || Then::Idle), Popped::Closed));
+        assert!(matches!(queue.pop(&worker, Then::Idle), Popped::Closed));
     }
 }

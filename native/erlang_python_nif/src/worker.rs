@@ -141,7 +141,7 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
                     run(py, thread, pool, worker, &request, &mut reply, sender);
                 }
                 Next::LookOut(mark) => {
-                    idle = !py.detach(|| pool.lookout.wait(mark));
+                    idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
                     pool.arrived(worker);
                     if sender.is_exiting() {
                         // Killed meanwhile: what has come is for another.
