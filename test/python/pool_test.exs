@@ -176,6 +176,8 @@ defmodule Python.PoolTest do
   describe "a full queue" do
     test "is an OverloadedError, and nothing was run" do
       pool = start_pool(max_queue: 3)
+      # A worker that has only been started takes nothing yet.
+      Python.eval!("1", %{}, pool: pool)
       {tasks, release} = hold(pool, 4)
       eventually("three wait", fn -> Pool.stats(pool).queued == 3 end)
 

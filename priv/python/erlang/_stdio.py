@@ -20,6 +20,9 @@ class _Stream(io.TextIOBase):
     def isatty(self):
         return False
 
+    def close(self):
+        """Nothing: it is everybody's, and ``exit()`` closes ``sys.stdin``."""
+
 
 class Output(_Stream):
     """Text goes to the group leader of the caller, or to the standard error of the VM."""

@@ -271,6 +271,20 @@ defmodule Python.Callbacks.OutputTest do
     end
   end
 
+  test "input and output cannot be closed: they are everybody's" do
+    assert {:error, %Python.Error{type: "SystemExit"}} = Python.exec("exit()")
+
+    Python.exec!("""
+    import sys
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        with stream: pass
+        stream.close()
+        assert not stream.closed
+    """)
+
+    assert capture_io("a\n", fn -> Python.exec!("print(input())") end) == "a\n"
+  end
+
   describe "sys.stderr" do
     # The device is the VM's: other tests write to it too.
     test "goes to the standard error of the VM" do
