@@ -65,7 +65,7 @@ stress: build ## thousands of callers that do their worst, for SECONDS=600
 	@mix run --no-compile test/stress/stress.exs $(SECONDS)
 
 .PHONY: check
-check: setup check-format check-tests check-compile check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
+check: setup check-format check-tests check-compile check-symbols check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
 
 .PHONY: check-format
 check-format:
@@ -79,6 +79,10 @@ check-tests:
 .PHONY: check-compile
 check-compile:
 	mix compile --force --warnings-as-errors
+
+.PHONY: check-symbols
+check-symbols: build
+	@scripts/check_symbols.sh --local priv/native
 
 .PHONY: check-facade
 check-facade:
@@ -95,6 +99,10 @@ check-bench: build
 .PHONY: check-types
 check-types:
 	scripts/dialyzer.sh
+
+.PHONY: check-install
+check-install: build ## build an artifact and install the package with it, as a user does (RELEASE.md says what this needs)
+	@mix test test/mix/install_test.exs
 
 .PHONY: clean
 clean: ## remove what the build made

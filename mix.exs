@@ -3,6 +3,10 @@ defmodule Python.MixProject do
 
   @version "0.1.0-dev"
 
+  # Where releases and their artifacts are. The owner is filled in before the first release;
+  # scripts/check_package.sh refuses a package without.
+  @source_url "https://github.com/OWNER/erlang_python"
+
   def project do
     [
       app: :erlang_python,
@@ -10,7 +14,12 @@ defmodule Python.MixProject do
       elixir: "~> 1.14",
       description: "Call Python from Elixir and Erlang: CPython embedded in the BEAM.",
       start_permanent: Mix.env() == :prod,
-      compilers: Mix.compilers() ++ native_compilers(),
+      source_url: @source_url,
+      # What makes and checks releases runs under Mix only, and the application has no need of it.
+      xref: [exclude: [:crypto]],
+      compilers: Mix.compilers() ++ [:python_native],
+      # Where the compiler python_native takes the libraries from.
+      native: if(build_from_source?(), do: :cargo, else: :precompiled),
       elixirc_paths: elixirc_paths(Mix.env()),
       erlc_paths: ["src"],
       erlc_options: erlc_options(Mix.env()),
@@ -30,8 +39,11 @@ defmodule Python.MixProject do
     ]
   end
 
-  # A checkout needs no Hex package, so that it builds and passes its tests without Hex.
-  defp deps, do: []
+  # A checkout needs no Hex package, so that it builds and passes its tests without Hex. A release needs
+  # this one while it is compiled, and not after.
+  defp deps do
+    if build_from_source?(), do: [], else: [{:rustler_precompiled, "~> 0.8", runtime: false}]
+  end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(_env), do: ["lib"]
@@ -40,11 +52,7 @@ defmodule Python.MixProject do
   defp erlc_options(:prod), do: [:debug_info]
   defp erlc_options(_env), do: [:debug_info, :warnings_as_errors]
 
-  # A released version comes with its native libraries in priv/native.
-  defp native_compilers do
-    if build_from_source?(), do: [:python_native], else: []
-  end
-
+  # A released version downloads its native libraries.
   defp build_from_source? do
     String.ends_with?(@version, "-dev") or
       System.get_env("ERLANG_PYTHON_BUILD") in ["1", "true"]
@@ -53,16 +61,22 @@ defmodule Python.MixProject do
   defp package do
     [
       licenses: ["Apache-2.0"],
-      links: %{},
+      links: %{
+        "GitHub" => @source_url,
+        "Changelog" => "#{@source_url}/blob/v#{@version}/CHANGELOG.md"
+      },
       files: [
         "lib",
         "src",
-        "priv/python",
-        "native/.cargo",
+        "priv/python/**/*.py",
+        # For those who build from source.
+        "native/.cargo/config.toml",
         "native/Cargo.toml",
         "native/Cargo.lock",
         "native/*/Cargo.toml",
         "native/*/src",
+        # Made by mix python.release.checksums; without it nothing can be installed.
+        "checksum-erlang_python.exs",
         "mix.exs",
         ".formatter.exs",
         "README.md",

@@ -1,0 +1,48 @@
+defmodule Mix.Tasks.Python.Release.Checksums do
+  @moduledoc """
+  Writes `checksum-erlang_python.exs` from a folder of artifacts.
+
+      mix python.release.checksums FOLDER
+
+  The folder has to hold the artifact of every target, and nothing else: a package can only be
+  installed where its checksum file names the artifact.
+
+  ## Options
+
+    * `--target TARGET` - a target that is there; may be repeated. Default: all.
+    * `--version VERSION` - the release's version. Default: the one in `mix.exs`.
+  """
+
+  # Part of making a release: RELEASE.md. Without a @shortdoc, as python.release.artifact.
+
+  use Mix.Task
+
+  alias Python.Native.Artifact
+
+  @impl true
+  def run(args) do
+    {options, arguments} = OptionParser.parse!(args, strict: [target: :keep, version: :string])
+
+    folder =
+      case arguments do
+        [folder] -> folder
+        _ -> Mix.raise("mix python.release.checksums takes one folder, that of the artifacts")
+      end
+
+    targets =
+      case Keyword.get_values(options, :target) do
+        [] -> Artifact.targets()
+        targets -> targets
+      end
+
+    version = options[:version] || Mix.Project.config()[:version]
+
+    case Artifact.write_checksums(folder, version, targets) do
+      {:ok, names} ->
+        Mix.shell().info(["#{Artifact.checksum_file()}:\n" | Enum.map(names, &"  #{&1}\n")])
+
+      {:error, message} ->
+        Mix.raise(message)
+    end
+  end
+end

@@ -1,0 +1,115 @@
+defmodule Python.Native.Cargo do
+  @moduledoc false
+
+  # Builds the Rust workspace in native/. Knows cargo, and nothing of where its libraries go.
+
+  alias Python.Native.Library
+
+  @doc """
+  Builds both libraries. Returns the folder that they are in.
+
+  ## Options
+
+    * `:target` - a target of Rust's, if not the machine's own.
+    * `:glibc` - the oldest glibc that the libraries are to run on, for Linux with glibc; this needs
+      cargo-zigbuild. Without it they need what the machine has.
+  """
+  @spec build(keyword) :: {:ok, Path.t()} | {:error, String.t()}
+  def build(options \\ []) do
+    {command, arguments, folder} = command(options)
+
+    with {:ok, cargo} <- find_cargo() do
+      common = ["--release", "--locked", "--target-dir", target_dir()]
+      count = length(Library.crates())
+      Mix.shell().info("Compiling #{count} native libraries (cargo #{command} --release)")
+
+      {_output, status} =
+        System.cmd(cargo, [command | common] ++ arguments,
+          cd: native_dir(),
+          stderr_to_stdout: true,
+          into: IO.stream()
+        )
+
+      if status == 0, do: {:ok, folder}, else: {:error, cargo_failed(cargo, command, status)}
+    end
+  end
+
+  @doc "The target that cargo builds for by itself."
+  @spec host_target() :: {:ok, String.t()} | {:error, String.t()}
+  def host_target do
+    with {:ok, cargo} <- find_cargo() do
+      {version, 0} = System.cmd(cargo, ["--version", "--verbose"], cd: native_dir())
+      [_, target] = Regex.run(~r/^host: (.+)$/m, version)
+      {:ok, target}
+    end
+  end
+
+  @doc "Changes when a source changes."
+  def sources_digest do
+    native_dir()
+    |> Path.join("**/*")
+    |> Path.wildcard(match_dot: true)
+    |> Enum.reject(&String.starts_with?(&1, Path.join(native_dir(), "target/")))
+    |> Enum.filter(&File.regular?/1)
+    |> Enum.map(&[&1, 0, :erlang.md5(File.read!(&1))])
+    |> :erlang.md5()
+  end
+
+  # All Mix environments share it.
+  def target_dir, do: Mix.Project.build_path() |> Path.dirname() |> Path.join("native")
+
+  defp native_dir, do: Path.expand("native")
+
+  defp command(options) do
+    case {options[:target], options[:glibc]} do
+      {nil, nil} ->
+        {"build", [], Path.join(target_dir(), "release")}
+
+      {target, nil} ->
+        {"build", ["--target", target], Path.join([target_dir(), target, "release"])}
+
+      {target, glibc} when is_binary(target) ->
+        arguments = ["--target", "#{target}.#{glibc}"]
+        {"zigbuild", arguments, Path.join([target_dir(), target, "release"])}
+    end
+  end
+
+  defp find_cargo do
+    # A rustup installation of a minute ago is not on the PATH of a shell that is older.
+    home = System.get_env("CARGO_HOME") || Path.expand("~/.cargo")
+
+    case System.find_executable("cargo") || System.find_executable(Path.join(home, "bin/cargo")) do
+      nil -> {:error, cargo_missing()}
+      cargo -> {:ok, cargo}
+    end
+  end
+
+  defp cargo_missing do
+    """
+    erlang_python builds its native libraries from source, and cargo was not found.
+
+    Install Rust #{required_rust()} or newer:
+
+      Debian 13, Ubuntu 24.04 or newer:  sudo apt-get install rustup && rustup default stable
+      elsewhere:                         see https://rustup.rs
+
+    and run `mix compile` again.
+    """
+  end
+
+  defp cargo_failed(cargo, command, status) do
+    {version, 0} = System.cmd(cargo, ["--version"], cd: native_dir())
+
+    """
+    cargo could not build erlang_python's native libraries (exit status #{status}); its output is above.
+    The build needs Rust #{required_rust()} or newer and used #{String.trim(version)}.
+    #{if command == "zigbuild", do: "`cargo zigbuild` needs cargo-zigbuild and zig on the PATH.\n"}\
+    """
+  end
+
+  defp required_rust do
+    manifest = File.read!(Path.join(native_dir(), "Cargo.toml"))
+    [_, version] = Regex.run(~r/^rust-version = "(.+)"$/m, manifest)
+    version
+  end
+end
