@@ -16,8 +16,9 @@ defmodule Stress.Check do
     Python.call(@python, name, args, Keyword.merge(forever(), options))
   end
 
-  # What is not meant to time out would be reported as hanging, with what it was doing.
-  def forever, do: [timeout: :infinity]
+  # What is not meant to time out would be reported as hanging, with what it was doing. Calls without a
+  # deadline take another way.
+  def forever, do: [timeout: Enum.random([:infinity, 86_400_000])]
 
   def async(name, args), do: Python.call_async(@python, name, args, any() ++ forever())
 
