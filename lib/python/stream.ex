@@ -3,7 +3,7 @@ defmodule Python.Stream do
 
   # Iterators as lazy enumerables. The consumer demands chunks and waits for them itself; between
   # two demands a stream holds no worker and sends no messages
-  # (native/erlang_python_nif/src/stream.rs).
+  # (native/erlang_python_nif/src/stream).
 
   alias Python.{Operation, Options, Request, StoppedError, TimeoutError}
 

@@ -1,0 +1,155 @@
+//! What a stream's requests do in Python: fill a chunk, close the iterator.
+
+use super::Stream;
+use super::consumer::closed;
+use super::state::{Chunk, Found, Phase};
+use crate::atoms;
+use crate::call::{Answer, Error, Work};
+use crate::convert::{Decoder, Step};
+use crate::object::Handle;
+use crate::term_env::SavedTerm;
+use crate::watchdog;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::{Encoder, Env};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a generator may take to its next `yield` before it is interrupted to be closed.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long its `finally` blocks may take before they are interrupted.
+const CLEANUP: Duration = Duration::from_secs(10);
+
+/// `{:fill}`: fills a chunk. `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
+/// when the iterator raised after these items.
+pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'a>, Error> {
+    let iterator = stream.iterator().as_ref().map(|handle| handle.get(work.py));
+    // SAFETY: the GIL is held.
+    let iterator = iterator
+        .filter(|iterator| unsafe { ffi::PyIter_Check(iterator.as_ptr()) } != 0)
+        .ok_or(Error::BadRequest("only an iterator has a next item"))?;
+    let begun = Instant::now();
+    {
+        let mut state = stream.lock();
+        state.begun = Some(begun);
+        state.filled = Some(Chunk::default());
+    }
+    loop {
+        work.go_on()?;
+        // SAFETY: an iterator (just checked), and the GIL is held. A new reference, or null, with
+        // an exception set if there was one.
+        let next = unsafe {
+            let next = ffi::PyIter_Next(iterator.as_ptr());
+            Bound::from_owned_ptr_or_opt(work.py, next)
+        };
+        let mut state = stream.lock();
+        let closing = state.closing;
+        // Gone if the consumer has taken it: a new one begins.
+        let mut chunk = state.filled.take().unwrap_or_default();
+        drop(state);
+        let object = match next {
+            Some(object) => object,
+            None => match PyErr::take(work.py) {
+                Some(error) => return Ok(stream.failed(work.py, chunk, error.into())),
+                None => return Ok(stream.ended(work.py, chunk)),
+            },
+        };
+        let converted = {
+            let mut decoder = Decoder::new(work.py, chunk.env.env(), stream.flags.erlang());
+            if stream.flags.return_object() {
+                Ok(SavedTerm::save(decoder.object(&object)))
+            } else {
+                decoder.value(&object).map(SavedTerm::save)
+            }
+        };
+        match converted {
+            Ok(term) => {
+                chunk.items.push(term);
+                stream.count.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(failure) => {
+                let at = stream.count.load(Ordering::Relaxed);
+                let error = Error::decode(failure.inside(|| Step::Index(at)));
+                return Ok(stream.failed(work.py, chunk, error));
+            }
+        }
+        // The look at the clock under the lock: a consumer that has asked for what there is (`flush`)
+        // and found nothing is told of this item.
+        let mut state = stream.lock();
+        if closing
+            || chunk.items.len() >= stream.limits.max_items
+            || begun.elapsed() >= stream.limits.max_wait
+        {
+            drop(state);
+            let (env, answer) = chunk.answer();
+            return Ok(Answer::Elsewhere(env, answer));
+        }
+        state.filled = Some(chunk);
+    }
+}
+
+impl Stream {
+    fn ended<'a>(&self, py: Python<'_>, chunk: Chunk) -> Answer<'a> {
+        self.lock().found = Found::End;
+        let handle = self.iterator().take();
+        if let Some(handle) = handle {
+            give_up(handle, py);
+        }
+        let answer = {
+            let env = chunk.env.env();
+            SavedTerm::save((atoms::ok(), (atoms::done(), chunk.list(env))).encode(env))
+        };
+        Answer::Elsewhere(chunk.env, answer)
+    }
+
+    /// The iterator is closed when the consumer has been told.
+    fn failed<'a>(&self, py: Python<'_>, chunk: Chunk, error: Error) -> Answer<'a> {
+        self.lock().found = Found::Failure;
+        let answer = {
+            let env = chunk.env.env();
+            let reason = error.into_term(py, env);
+            let items = chunk.list(env);
+            SavedTerm::save((atoms::ok(), (atoms::failed(), items, reason)).encode(env))
+        };
+        Answer::Elsewhere(chunk.env, answer)
+    }
+
+    /// `{:close}`: closes the iterator; `{:ok, :closed}`.
+    pub fn finish<'a>(&self, py: Python<'_>, env: Env<'a>) -> Answer<'a> {
+        let request = {
+            let mut state = self.lock();
+            state.phase = Phase::Closed;
+            state.request.clone()
+        };
+        if let Some(request) = request {
+            watchdog::give_up_later(&request, CLEANUP);
+        }
+        self.close_iterator(py);
+        Answer::Here(closed(env))
+    }
+
+    pub(super) fn close_iterator(&self, py: Python<'_>) {
+        let Some(handle) = self.iterator().take() else {
+            return;
+        };
+        let iterator = handle.get(py);
+        let closed = crate::interpreter::python::helpers()
+            .map(|helpers| helpers.close_iterator.bind(py).call1((&iterator,)));
+        if let Some(Err(error)) = closed {
+            // Nobody waits for it any more: as Python does in such cases.
+            error.write_unraisable(py, Some(&iterator));
+        }
+        give_up(handle, py);
+    }
+}
+
+/// Gives up a handle's reference at once, on this thread. Otherwise the reaper does.
+fn give_up(handle: Handle, py: Python<'_>) {
+    let object = handle.get(py).unbind();
+    std::mem::forget(handle);
+    // SAFETY: the GIL is held, and the handle's own reference is nobody's any more. `object` has
+    // another one.
+    unsafe { ffi::Py_DecRef(object.as_ptr()) };
+    drop(object.into_bound(py));
+}

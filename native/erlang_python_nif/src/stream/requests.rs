@@ -1,0 +1,165 @@
+//! The requests by which a stream is filled and closed on its pool.
+
+use super::Stream;
+use super::state::{Phase, State, Waiter};
+use crate::atoms;
+use crate::pool::Submitted;
+use crate::request::Request;
+use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::watchdog;
+use pyo3::prelude::*;
+use rustler::{Encoder, Env, Term};
+use std::sync::{Arc, MutexGuard};
+
+/// What a stream asks its pool for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Fill,
+    Close,
+}
+
+impl Stream {
+    /// Hands in a request. `state` is idle and becomes filling. If it is refused, nobody is to wait
+    /// for it: whoever would comes back.
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        task: Task,
+        sender: Sender,
+    ) -> Result<(), (Submitted, Option<Waiter>)> {
+        let tag = match task {
+            Task::Fill => atoms::fill(),
+            Task::Close => atoms::close(),
+        };
+        let request = Request::for_stream(Arc::clone(self), Arc::clone(&self.pool), tag);
+        state.phase = Phase::Filling;
+        state.begun = None;
+        state.filled = None;
+        state.request = Some(Arc::clone(&request));
+        drop(state);
+        let submitted = match task {
+            Task::Fill => self.pool.submit(request, sender),
+            // Closing has to happen, however long the queue is.
+            Task::Close => self.pool.submit_anyway(request, sender),
+        };
+        if matches!(submitted, Submitted::Queued) {
+            return Ok(());
+        }
+        let mut state = self.lock();
+        state.abandon();
+        Err((submitted, state.waiter.take()))
+    }
+
+    /// Sees to it that chunks are ready before they are asked for.
+    pub(super) fn prefetch(self: &Arc<Self>, sender: Sender) {
+        let state = self.lock();
+        let wanted = state.phase == Phase::Idle
+            && !state.is_over()
+            && !state.closing
+            && state.ready.len() < self.limits.prefetch;
+        if !wanted {
+            return;
+        }
+        // Should the queue be full, the next demand asks again. One that came while this was being
+        // refused is told.
+        if let Err((refused, Some(waiter))) = self.submit(state, Task::Fill, sender) {
+            let reason = match refused {
+                Submitted::Overloaded => atoms::overloaded(),
+                _ => atoms::closed(),
+            };
+            waiter.send(sender, &mut TermEnv::new(), |env| {
+                (atoms::error(), reason).encode(env)
+            });
+        }
+    }
+
+    /// Takes the answer of a request, for the one who waits or for later.
+    pub fn deliver(
+        self: &Arc<Self>,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        let mut state = self.lock();
+        let began = state.begun.is_some() || state.phase == Phase::Closed;
+        let running = state.is_running();
+        if running {
+            // The request is over when it settles. What it has made so far is given before the error.
+            state.over = true;
+            state.orphaned = true;
+            if let Some(chunk) = state.take_filled() {
+                state.ready.push_back(chunk.answer());
+            }
+        } else {
+            state.abandon();
+        }
+        if state.closing && state.phase != Phase::Closed {
+            // `settle` sees to the closing, which answers.
+            if running || began {
+                return;
+            }
+            // There is nothing to settle, and no worker any more.
+            self.release();
+            self.closed(state, false, sender);
+            return;
+        }
+        let waiter = state.waiter.take();
+        if waiter.is_none() && state.phase == Phase::Closed {
+            return;
+        }
+        let answer = SavedTerm::save(build(env.env()));
+        state.ready.push_back((std::mem::take(env), answer));
+        if let Some(waiter) = waiter
+            && let Some((mut chunk, answer)) = state.ready.pop_front()
+        {
+            drop(state);
+            waiter.send(sender, &mut chunk, |env| answer.load(env));
+        }
+    }
+
+    /// Tells the one who waits where Python was.
+    pub fn tell(
+        &self,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        let waiter = self.lock().waiter.take();
+        if let Some(waiter) = waiter {
+            waiter.send(sender, env, build);
+        }
+    }
+
+    /// The end of a request, answered or not.
+    pub fn settle(self: &Arc<Self>, request: &Arc<Request>, sender: Sender) {
+        let mut state = self.lock();
+        match &state.request {
+            Some(current) if Arc::ptr_eq(current, request) => state.abandon(),
+            // The consumer was quick and has asked for the next chunk: that request settles.
+            Some(_) => return,
+            None => {}
+        }
+        if !state.closing || state.phase == Phase::Closed {
+            drop(state);
+            return self.prefetch(sender);
+        }
+        if state.orphaned && self.pool.namespace.is_none() {
+            state.closing = false;
+            drop(state);
+            return watchdog::close(Arc::clone(self));
+        }
+        if state.phase == Phase::Idle {
+            // By a request of its own: what a `finally` block does can take long, or for ever.
+            match self.submit(state, Task::Close, sender) {
+                Ok(()) => return,
+                // There is no other worker any more.
+                Err((_, waiter)) => {
+                    Python::attach(|py| self.close_iterator(py));
+                    state = self.lock();
+                    state.waiter = waiter;
+                }
+            }
+        }
+        self.closed(state, false, sender);
+    }
+}
