@@ -10,7 +10,7 @@ defmodule Python.Native.Precompiled do
 
   alias Python.Native.{Artifact, Library}
 
-  @options_url "ERLANG_PYTHON_ARTIFACTS"
+  @base_url_variable "ERLANG_PYTHON_ARTIFACTS"
 
   @doc "Changes when another artifact is to be installed."
   def digest do
@@ -78,7 +78,8 @@ defmodule Python.Native.Precompiled do
       otp_app: :erlang_python,
       # The checksum file is named after it.
       module: :erlang_python,
-      base_url: base_url(),
+      # With a slash at the end, or it would make no URL of one that is a host only.
+      base_url: String.trim_trailing(base_url(), "/") <> "/",
       version: version(),
       targets: Artifact.targets(),
       nif_versions: [Artifact.nif_version()],
@@ -107,7 +108,7 @@ defmodule Python.Native.Precompiled do
   defp version, do: Mix.Project.config()[:version]
 
   defp base_url do
-    System.get_env(@options_url) ||
+    System.get_env(@base_url_variable) ||
       "#{Mix.Project.config()[:source_url]}/releases/download/v#{version()}"
   end
 
@@ -134,7 +135,7 @@ defmodule Python.Native.Precompiled do
     #{reason |> to_string() |> String.slice(0, 400)}
 
     Is #{base_url()} reachable from here? Behind a proxy set HTTPS_PROXY; where downloads come
-    from a mirror, set #{@options_url} to the URL of the folder that holds the file.
+    from a mirror, set #{@base_url_variable} to the URL of the folder that holds the file.
     #{build_it()}
     """
   end
