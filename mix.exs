@@ -31,11 +31,11 @@ defmodule Python.MixProject do
   def application do
     [
       mod: {Python.Application, []},
-      # Started before this one where they are started at all, but not demanded: from an Erlang
-      # shell, application:start(erlang_python) works by itself. Their code is needed, their
-      # processes are not.
-      applications: [:kernel, :stdlib, :elixir, :logger],
-      optional_applications: [:elixir, :logger]
+      # Elixir is started before this one where it is started at all, but not demanded: from an
+      # Erlang shell, application:start(erlang_python) works by itself. Its code is needed, its
+      # processes are not. Logs go to OTP's logger, whose handler Elixir's Logger is.
+      applications: [:kernel, :stdlib, :elixir],
+      optional_applications: [:elixir]
     ]
   end
 

@@ -1,0 +1,187 @@
+//! Elixir's structs that Python has a counterpart for: sets, ranges, dates and times, decimals.
+
+mod datetime;
+mod decimal;
+mod numpy;
+
+use super::{Decoder, Encoder, Failure, Step, Unconvertible};
+use crate::atoms;
+use crate::interpreter::python;
+use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PySet};
+use rustler::types::atom::Atom;
+use rustler::{Encoder as _, Env, Term, TermType};
+use std::sync::OnceLock;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// What the Elixir of this VM looks like.
+pub struct Elixir {
+    /// The `version` in a `MapSet`, which newer versions have no more.
+    pub set_version: Option<i64>,
+    /// Whether the package `decimal` is loaded.
+    pub decimal: bool,
+}
+
+static ELIXIR: OnceLock<Elixir> = OnceLock::new();
+
+/// To be told once, before the first conversion.
+pub fn set_elixir(elixir: Elixir) {
+    let _ = ELIXIR.set(elixir);
+}
+
+fn elixir() -> &'static Elixir {
+    ELIXIR.get_or_init(|| Elixir {
+        set_version: None,
+        decimal: false,
+    })
+}
+
+/// The object for a struct that is called `name`. None if there is no counterpart.
+pub fn to_python<'py, 'a>(
+    encoder: &mut Encoder<'py, 'a>,
+    name: Atom,
+    term: Term<'a>,
+) -> Result<Option<Bound<'py, PyAny>>> {
+    let py = encoder.py();
+    let converted = if name == atoms::map_set() {
+        set(encoder, term)?
+    } else if name == atoms::range() {
+        range(encoder, term)?
+    } else if let Some(moment) = datetime::to_python(py, name, term)? {
+        moment
+    } else if name == atoms::decimal() {
+        decimal::to_python(encoder, term)?
+    } else if name == atoms::iterator() {
+        let next = term.map_get(atoms::next()).map_err(|_| unreadable())?;
+        if next.get_type() != TermType::Fun {
+            return Err(unreadable());
+        }
+        let next = encoder.value(next)?;
+        let helpers = python::helpers().ok_or_else(unreadable)?;
+        helpers.pulled.bind(py).call1((next,))?
+    } else if name == atoms::buffer() {
+        let data = term.map_get(atoms::data()).map_err(|_| unreadable())?;
+        if !data.is_binary() {
+            return Err(unreadable());
+        }
+        super::buffer::view(py, data)?
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(converted))
+}
+
+fn field<'a, T: rustler::Decoder<'a>>(term: Term<'a>, key: Atom) -> Result<T> {
+    term.map_get(key)
+        .and_then(T::decode)
+        .map_err(|_| unreadable())
+}
+
+fn unreadable() -> Failure {
+    Unconvertible::new("this struct has not the fields that its name promises").into()
+}
+
+/// A field that has to be an integer, of any size.
+fn integer<'py, 'a>(
+    encoder: &mut Encoder<'py, 'a>,
+    term: Term<'a>,
+    key: Atom,
+) -> Result<Bound<'py, PyAny>> {
+    let value = term.map_get(key).map_err(|_| unreadable())?;
+    if value.get_type() != TermType::Integer {
+        return Err(unreadable());
+    }
+    encoder.value(value)
+}
+
+fn range<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    let first = integer(encoder, term, atoms::first())?;
+    let last = integer(encoder, term, atoms::last())?;
+    let step = integer(encoder, term, atoms::step())?;
+    // Elixir's ranges include their end.
+    let towards = if step.gt(0)? {
+        1
+    } else if step.lt(0)? {
+        -1
+    } else {
+        return Err(unreadable());
+    };
+    let end = last.add(towards)?;
+    Ok(encoder
+        .py()
+        .get_type::<pyo3::types::PyRange>()
+        .call1((first, end, step))?)
+}
+
+fn set<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    let py = encoder.py();
+    let map = term.map_get(atoms::map()).map_err(|_| unreadable())?;
+    let elements: rustler::MapIterator<'a> = map.decode().map_err(|_| unreadable())?;
+    let mut objects = Vec::new();
+    for (at, (element, _)) in elements.enumerate() {
+        let object = encoder
+            .element(element)
+            .map_err(|e| e.inside(|| Step::Index(at)))?;
+        if let Err(error) = object.hash() {
+            return Err(encoder
+                .unhashable(error, &object, "an element of a Python set")
+                .inside(|| Step::Index(at)));
+        }
+        objects.push(object);
+    }
+    let length = objects.len();
+    // A set in a set, or as a key, has to be a frozen one.
+    let set = if encoder.is_key() {
+        PyFrozenSet::new(py, objects)?.into_any()
+    } else {
+        PySet::new(py, objects)?.into_any()
+    };
+    if set.len()? != length {
+        return Err(Unconvertible::new(
+            "two elements of this set are the same in Python (as :a and \"a\" are, or 1, 1.0 and \
+             true), and one of them would be lost",
+        )
+        .into());
+    }
+    Ok(set)
+}
+
+/// The term for an object of the standard library that Elixir has a struct for. None for others.
+pub fn to_term<'py, 'a>(
+    decoder: &mut Decoder<'py, 'a>,
+    object: &Bound<'py, PyAny>,
+) -> Result<Option<Term<'a>>> {
+    let class = object.get_type();
+    let Ok(module) = class.module() else {
+        return Ok(None);
+    };
+    let Ok(module) = module.to_cow() else {
+        return Ok(None);
+    };
+    // Anybody can write these names into a class: the classes themselves decide.
+    match &*module {
+        "datetime" => datetime::to_term(decoder, object, &class),
+        "decimal" if elixir().decimal => decimal::to_term(decoder, object, &class),
+        _ if module == "numpy" || module.starts_with("numpy.") => numpy::to_term(decoder, object),
+        _ => Ok(None),
+    }
+}
+
+fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
+    let keys: Vec<Term> = fields.iter().map(|(key, _)| key.to_term(env)).collect();
+    let values: Vec<Term> = fields.iter().map(|(_, value)| *value).collect();
+    Term::map_from_term_arrays(env, &keys, &values).expect("the keys of a struct differ")
+}
+
+/// A set whose elements are the keys of `map`.
+pub fn set_to_term<'a>(env: Env<'a>, elements: Term<'a>) -> Term<'a> {
+    let mut fields = vec![
+        (atoms::__struct__(), atoms::map_set().to_term(env)),
+        (atoms::map(), elements),
+    ];
+    if let Some(version) = elixir().set_version {
+        fields.push((atoms::version(), version.encode(env)));
+    }
+    map(env, &fields)
+}

@@ -1,0 +1,64 @@
+//! numpy's scalars.
+
+use super::Result;
+use crate::convert::Decoder;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyType};
+use rustler::Term;
+use std::sync::OnceLock;
+
+/// What is asked of numpy.
+struct Numpy {
+    /// The classes of scalars that are numbers.
+    numbers: [Py<PyType>; 2],
+    /// A kind of integer to numpy, but a number of what depends on its unit.
+    timedelta: Py<PyType>,
+    /// `numpy.generic.item`: a subclass may have another.
+    item: Py<PyAny>,
+}
+
+static NUMPY: OnceLock<Numpy> = OnceLock::new();
+
+/// None if it is not imported: then what calls itself numpy's is not.
+fn numpy(py: Python<'_>) -> PyResult<&'static Numpy> {
+    if let Some(numpy) = NUMPY.get() {
+        return Ok(numpy);
+    }
+    let numpy = py.import("sys")?.getattr("modules")?.get_item("numpy")?;
+    let class = |name: &str| -> PyResult<Py<PyType>> {
+        Ok(numpy.getattr(name)?.cast_into::<PyType>()?.unbind())
+    };
+    let numpy = Numpy {
+        numbers: [class("number")?, class("bool_")?],
+        timedelta: class("timedelta64")?,
+        item: numpy.getattr("generic")?.getattr("item")?.unbind(),
+    };
+    Ok(NUMPY.get_or_init(|| numpy))
+}
+
+/// The term for a scalar that is a number. None for others.
+pub fn to_term<'py, 'a>(
+    decoder: &mut Decoder<'py, 'a>,
+    object: &Bound<'py, PyAny>,
+) -> Result<Option<Term<'a>>> {
+    let py = object.py();
+    // Anybody can write numpy's name into a class, whether there is a numpy or not.
+    let Ok(numpy) = numpy(py) else {
+        return Ok(None);
+    };
+    let class = object.get_type();
+    let is_a = |base: &Py<PyType>| class.is_subclass(base.bind(py));
+    if !(is_a(&numpy.numbers[0])? || is_a(&numpy.numbers[1])?) || is_a(&numpy.timedelta)? {
+        return Ok(None);
+    }
+    let item = numpy.item.bind(py).call1((object,))?;
+    // The items of others are complex, or as wide as no number of Python's is.
+    if item.is_exact_instance_of::<PyInt>()
+        || item.is_exact_instance_of::<PyFloat>()
+        || item.is_exact_instance_of::<PyBool>()
+    {
+        decoder.value(&item).map(Some)
+    } else {
+        Ok(None)
+    }
+}
