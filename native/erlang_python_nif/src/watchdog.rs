@@ -25,6 +25,10 @@ use std::time::{Duration, Instant};
 /// How long an interrupted request may take to end before its worker is replaced.
 const GRACE: Duration = Duration::from_millis(20);
 
+/// How long a request may take to end after the process of its worker has died. What was begun that very
+/// moment, or was about to end, need not fail.
+const ORPHANED: Duration = Duration::from_millis(20);
+
 /// How long `finally` blocks have before the next interrupt.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -57,6 +61,8 @@ enum Job {
     Forward(LocalPid, TermEnv, SavedTerm),
     /// There are processes that run their requests themselves.
     Callers,
+    /// The process of its worker has died.
+    Orphaned(Arc<Request>),
 }
 
 /// Starts the thread. Once per VM.
@@ -103,6 +109,11 @@ pub fn forward(to: LocalPid, env: TermEnv, term: SavedTerm) {
     post(Job::Forward(to, env, term));
 }
 
+/// Answers a request whose worker's process has died, if it goes on all the same.
+pub fn orphaned(request: Arc<Request>) {
+    post(Job::Orphaned(request));
+}
+
 /// Looks after the processes that run their requests themselves.
 pub fn watch_callers() {
     post(Job::Callers);
@@ -139,6 +150,8 @@ enum Check {
     GiveUp(Weak<Request>),
     /// Are those alive that run their requests themselves?
     Callers,
+    /// Has it ended?
+    Orphaned(Arc<Request>),
 }
 
 struct Timer(Reverse<Instant>, Check);
@@ -194,6 +207,7 @@ impl Watchdog {
                     Job::GiveUp(request, patience) => {
                         Timer::after(patience, Check::GiveUp(request))
                     }
+                    Job::Orphaned(request) => Timer::after(ORPHANED, Check::Orphaned(request)),
                     Job::Callers => Timer::after(LOOK, Check::Callers),
                     Job::Cancelled(request) => interrupted(request),
                     Job::Tried(request) => Timer::after(GRACE, Check::Worker(request)),
@@ -256,7 +270,7 @@ impl Check {
     /// Whether there still is something to look after.
     fn matters(&self) -> bool {
         match self {
-            Check::Worker(_) | Check::Again(_) | Check::Callers => true,
+            Check::Worker(_) | Check::Again(_) | Check::Orphaned(_) | Check::Callers => true,
             Check::Deadline(request, _) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
             }
@@ -275,6 +289,12 @@ impl Check {
                 // Should the interrupting thread be stuck itself.
                 replace(&request, sender, message);
                 Some(interrupted(request))
+            }
+            Check::Orphaned(request) => {
+                let answered = request.answer(sender, message, |env| {
+                    (atoms::error(), atoms::worker_down()).encode(env)
+                });
+                answered.then(|| interrupted(request))
             }
             Check::Callers => direct::look().then(|| Timer::after(LOOK, Check::Callers)),
             Check::GiveUp(request) => {

@@ -495,13 +495,8 @@ impl Resource for WorkerHandle {
         let sender = Sender::scheduler(env);
         self.worker.stop();
         self.pool.remove(&self.worker, sender);
-        let mut message = TermEnv::new();
         for request in self.worker.current() {
-            if request.answer(sender, &mut message, |env| {
-                (atoms::error(), atoms::worker_down()).encode(env)
-            }) {
-                watchdog::watch(request);
-            }
+            watchdog::orphaned(request);
         }
     }
 }
