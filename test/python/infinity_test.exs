@@ -85,7 +85,7 @@ defmodule Python.InfinityTest do
   end
 
   test "that cannot be interrupted are replaced when their caller is killed" do
-    pool = start_pool(size: 1)
+    pool = start_pool_of_processes(size: 1)
     name = unique("lock")
     Python.exec!("import threading; #{name} = threading.Lock(); #{name}.acquire()")
 
@@ -111,7 +111,7 @@ defmodule Python.InfinityTest do
   end
 
   test "end when the worker is killed in whose place they run" do
-    pool = start_pool(size: 1)
+    pool = start_pool_of_processes(size: 1)
     task = Task.async(fn -> Python.exec("while True: pass", [pool: pool] ++ @infinity) end)
     eventually("this is so", fn -> match?(%{busy: 1}, Pool.stats(pool)) end)
     {:links, links} = Process.info(Process.whereis(pool), :links)

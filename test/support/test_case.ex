@@ -62,6 +62,24 @@ defmodule Python.TestCase do
     name
   end
 
+  @doc """
+  The same, of workers that are all processes: as long as the pools of other tests have the dirty
+  schedulers, workers are threads.
+  """
+  def start_pool_of_processes(options \\ []) do
+    eventually("a pool's workers are processes", fn ->
+      pool = start_pool(options)
+      workers = Python.Pool.stats(pool).workers
+
+      if map_size(:sys.get_state(pool).processes) == workers do
+        pool
+      else
+        ExUnit.Callbacks.stop_supervised!(pool)
+        nil
+      end
+    end)
+  end
+
   @doc "Waits until a condition holds, and returns what it gives."
   def eventually(what, condition, timeout \\ 15_000) do
     poll(what, condition, System.monotonic_time(:millisecond) + timeout)

@@ -418,7 +418,7 @@ defmodule Python.Streaming.EndsTest do
 
   describe "a worker that is killed" do
     test "while it fills a chunk ends the stream, with an error", %{name: name} do
-      pool = start_pool()
+      pool = start_pool_of_processes()
       test = self()
 
       start(fn ->
@@ -441,7 +441,7 @@ defmodule Python.Streaming.EndsTest do
     end
 
     test "between two chunks is not noticed", %{name: name} do
-      pool = start_pool()
+      pool = start_pool_of_processes()
       {first, continue} = suspend(stream(:numbers, [name, 100], pool: pool, max_chunk: 10), 5)
       eventually_idle(pool)
       gone(kill_worker(pool))
@@ -532,11 +532,13 @@ defmodule Python.Streaming.EndsTest do
     end
 
     test "that raises is Python's to report, and nobody's error", %{name: name} do
+      pool = start_pool()
+
       # Python says it on sys.stderr.
       ExUnit.CaptureIO.capture_io(:standard_error, fn ->
-        assert Enum.take(stream(:fails_to_close, [name]), 2) == [0, 1]
+        assert Enum.take(stream(:fails_to_close, [name], pool: pool), 2) == [0, 1]
         eventually_told(name, "closing")
-        eventually_idle(Python.Pool.default())
+        eventually_idle(pool)
       end)
 
       assert messages() == []

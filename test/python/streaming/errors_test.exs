@@ -320,10 +320,12 @@ defmodule Python.Streaming.ErrorsTest do
     end
 
     test "one whose close raises", %{name: name} do
+      pool = start_pool()
+
       ExUnit.CaptureIO.capture_io(:standard_error, fn ->
-        assert Enum.take(stream(:Resource, [name]), 2) == [1, 1]
+        assert Enum.take(stream(:Resource, [name], pool: pool), 2) == [1, 1]
         assert eventually_told(name, "close") == ["close"]
-        eventually_idle(Python.Pool.default())
+        eventually_idle(pool)
       end)
 
       assert messages() == []
