@@ -15,6 +15,7 @@
 use crate::atoms;
 use crate::convert::{Decoder, Encoder, Failure};
 use crate::interpreter::python;
+use crate::lookout::Luck;
 use crate::origin;
 use crate::output;
 use crate::pool::Pool;
@@ -27,11 +28,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustler::{Atom, Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a wait goes on, at most, before it is looked whether anybody still needs it.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Whether answers come at once.
+static LUCK: Luck = Luck::new();
 
 /// The process of `Python.Callback`.
 static SERVER: Mutex<Option<LocalPid>> = Mutex::new(None);
@@ -50,6 +55,8 @@ pub fn server() -> PyResult<LocalPid> {
 pub struct Callback {
     state: Mutex<State>,
     changed: Condvar,
+    /// How often the state has changed.
+    changes: AtomicUsize,
     /// The pool that the waiting request runs on, if it is one that waits.
     pool: Option<Arc<Pool>>,
 }
@@ -83,6 +90,7 @@ impl CallbackHandle {
         CallbackHandle(Arc::new(Callback {
             state: Mutex::default(),
             changed: Condvar::new(),
+            changes: AtomicUsize::new(0),
             pool: None,
         }))
     }
@@ -100,9 +108,15 @@ impl Callback {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state has changed.
+    fn tell(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
+
     fn down(&self) {
         self.lock().down = true;
-        self.changed.notify_one();
+        self.tell();
     }
 
     /// `{:ok, value}` or `{:error, {kind, type, reason, stacktrace, original}}`. False if nobody
@@ -116,7 +130,7 @@ impl Callback {
         }
         state.answer = Some((env, saved));
         drop(state);
-        self.changed.notify_one();
+        self.tell();
         true
     }
 
@@ -135,11 +149,13 @@ impl Callback {
         request.set_nested(true);
         state.nested.push_back(request);
         drop(state);
-        self.changed.notify_one();
+        self.tell();
         Ok(())
     }
 
     fn wait(&self, patience: Option<&Patience>) -> Event {
+        // Most answers take no longer than the waking of a thread that sleeps.
+        LUCK.watch(&self.changes, 0);
         let mut state = self.lock();
         loop {
             if let Some(nested) = state.nested.pop_front() {
@@ -233,6 +249,7 @@ pub fn call<'py>(
     let callback = Arc::new(Callback {
         state: Mutex::default(),
         changed: Condvar::new(),
+        changes: AtomicUsize::new(0),
         pool: running.as_ref().map(|running| Arc::clone(&running.pool)),
     });
 

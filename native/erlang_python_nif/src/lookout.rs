@@ -28,8 +28,7 @@ const RARELY: u32 = 16;
 pub struct Lookout {
     /// Changes with every request that is handed in.
     arrivals: AtomicUsize,
-    /// How often nothing came while a worker kept its processor, since something did.
-    misses: AtomicU32,
+    luck: Luck,
     /// How many sleep: one, or more when one was killed. Changed with the lock held.
     asleep: AtomicUsize,
     sleep: Mutex<()>,
@@ -56,44 +55,10 @@ impl Lookout {
         Mark(self.arrivals.load(Ordering::Acquire))
     }
 
-    /// Whether something may well come at once.
-    fn is_worth_it(&self) -> bool {
-        if !has_processors() {
-            return false;
-        }
-        let misses = self.misses.load(Ordering::Relaxed);
-        if misses < MISSES {
-            return true;
-        }
-        self.misses
-            .store(misses.wrapping_add(1).max(MISSES), Ordering::Relaxed);
-        misses.is_multiple_of(RARELY)
-    }
-
     /// Waits a moment for a request. Says whether one was handed in since the mark. `may_sleep`: on a
     /// dirty scheduler that nobody else needs.
     pub fn wait(&self, mark: Mark, may_sleep: bool) -> bool {
-        (self.is_worth_it() && self.watch(mark)) || (may_sleep && self.sleep(mark))
-    }
-
-    fn watch(&self, mark: Mark) -> bool {
-        let begun = Instant::now();
-        let mut passed = Duration::ZERO;
-        while passed < LOOK {
-            for _ in 0..16 {
-                if self.arrivals.load(Ordering::Acquire) != mark.0 {
-                    self.misses.store(0, Ordering::Relaxed);
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if passed > ALONE {
-                std::thread::yield_now();
-            }
-            passed = begun.elapsed();
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        false
+        self.luck.watch(&self.arrivals, mark.0) || (may_sleep && self.sleep(mark))
     }
 
     fn sleep(&self, mark: Mark) -> bool {
@@ -109,7 +74,55 @@ impl Lookout {
     }
 }
 
-/// Whether there is a processor for those who hand requests in beside the one that looks out for them.
+/// Whether it is worth it to keep the processor and look, instead of sleeping: how often that was in vain
+/// since it was not.
+#[derive(Default)]
+pub struct Luck(AtomicU32);
+
+impl Luck {
+    pub const fn new() -> Self {
+        Luck(AtomicU32::new(0))
+    }
+
+    /// Looks, if that is worth it, for some µs whether a number is another one than `seen`.
+    pub fn watch(&self, number: &AtomicUsize, seen: usize) -> bool {
+        if !self.is_good() {
+            return false;
+        }
+        let begun = Instant::now();
+        let mut passed = Duration::ZERO;
+        while passed < LOOK {
+            for _ in 0..16 {
+                if number.load(Ordering::Acquire) != seen {
+                    self.0.store(0, Ordering::Relaxed);
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if passed > ALONE {
+                std::thread::yield_now();
+            }
+            passed = begun.elapsed();
+        }
+        self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn is_good(&self) -> bool {
+        if !has_processors() {
+            return false;
+        }
+        let misses = self.0.load(Ordering::Relaxed);
+        if misses < MISSES {
+            return true;
+        }
+        self.0
+            .store(misses.wrapping_add(1).max(MISSES), Ordering::Relaxed);
+        misses.is_multiple_of(RARELY)
+    }
+}
+
+/// Whether there is a processor for those who are waited for beside the one that looks.
 fn has_processors() -> bool {
     static MANY: OnceLock<bool> = OnceLock::new();
     *MANY.get_or_init(|| std::thread::available_parallelism().is_ok_and(|count| count.get() > 1))
@@ -147,19 +160,17 @@ mod tests {
 
     #[test]
     fn what_is_in_vain_is_done_rarely_until_something_comes() {
-        let lookout = Lookout::default();
         if !has_processors() {
             return;
         }
+        let (luck, number) = (Luck::new(), AtomicUsize::new(1));
         for _ in 0..MISSES {
-            assert!(lookout.is_worth_it());
-            assert!(!lookout.wait(lookout.mark(), false));
+            assert!(luck.is_good());
+            assert!(!luck.watch(&number, 1));
         }
-        let looks = (0..160).filter(|_| lookout.is_worth_it()).count();
+        let looks = (0..160).filter(|_| luck.is_good()).count();
         assert_eq!(looks, 10);
-        let mark = lookout.mark();
-        lookout.tell();
-        assert!(lookout.watch(mark));
-        assert!(lookout.is_worth_it());
+        while !luck.watch(&number, 0) {}
+        assert!(luck.is_good());
     }
 }
