@@ -307,7 +307,7 @@ defmodule Python.Streaming.EndsTest do
       pool = start_pool()
 
       {[0], continue} =
-        suspend(stream(:numbers, [name], pool: pool, max_chunk: 1, prefetch: 0, timeout: 100), 1)
+        suspend(stream(:numbers, [name], pool: pool, max_chunk: 1, prefetch: 0, timeout: 500), 1)
 
       release = hold(pool)
 
