@@ -4,10 +4,15 @@
 //! cannot leave a dirty NIF before Python does, which is why calls with a deadline are left to workers.
 //! For the same reason nothing tells when it dies: the watchdog looks, while there are such calls.
 
-use crate::request::Request;
-use crate::worker;
+use crate::atoms;
+use crate::call;
+use crate::interpreter;
+use crate::pool::{Counted, Pool};
+use crate::request::{Flags, Request};
+use crate::term_env::Sender;
+use crate::worker::{self, Entered, Running, Worker};
 use rustler::sys::enif_is_process_alive;
-use rustler::{Env, Term};
+use rustler::{Encoder, Env, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static CALLERS: Mutex<Callers> = Mutex::new(Callers {
@@ -26,10 +31,67 @@ struct Callers {
     watched: bool,
 }
 
-/// Runs a request in the calling process. None if the pool is busy.
-pub fn run<'a>(env: Env<'a>, request: &Arc<Request>, operation: Term<'a>) -> Option<Term<'a>> {
-    let _known = Known::new(request);
-    worker::run_here(env, &request.pool, request, operation)
+/// Runs an operation in the calling process, on a dirty scheduler, in the place of an idle worker. None
+/// if there is no such worker, or others have work for the pool.
+pub fn run<'a>(
+    env: Env<'a>,
+    pool: &Arc<Pool>,
+    flags: Flags,
+    operation: Term<'a>,
+    leader: Term<'a>,
+) -> Option<Term<'a>> {
+    let sender = Sender::dirty(env);
+    let borrowed = Borrowed::from(pool, sender)?;
+    let worker = &borrowed.worker;
+    let _busy = Counted::new(&pool.stats.busy);
+    let request = Request::here(env.pid(), flags, Arc::clone(pool), leader);
+    let _known = Known::new(&request);
+    let (answer, failed) = interpreter::enter(|py, thread| {
+        let _running = Entered::new(Running {
+            pool: Arc::clone(pool),
+            worker: Arc::clone(worker),
+            thread: Arc::clone(thread),
+            sender,
+        });
+        worker::attend(py, thread, worker, &request, || {
+            if pool.is_closed() {
+                return ((atoms::error(), atoms::closed()).encode(env), true);
+            }
+            call::perform_here(py, &request, operation, env)
+        })
+    });
+    drop(borrowed);
+    if request.settle_here() {
+        worker::count(pool, failed);
+        return Some(answer);
+    }
+    // Its caller is dead, or one of those who answer is about to.
+    let other = request.answer_of_others(env);
+    Some(other.unwrap_or_else(|| (atoms::error(), atoms::stopped()).encode(env)))
+}
+
+/// The place of an idle worker, given back whatever happens.
+struct Borrowed<'p> {
+    pool: &'p Arc<Pool>,
+    worker: Arc<Worker>,
+    sender: Sender,
+}
+
+impl<'p> Borrowed<'p> {
+    fn from(pool: &'p Arc<Pool>, sender: Sender) -> Option<Self> {
+        let worker = pool.borrow()?;
+        Some(Borrowed {
+            pool,
+            worker,
+            sender,
+        })
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(Arc::clone(&self.worker), self.sender);
+    }
 }
 
 /// A request that the watchdog knows of while this lives.

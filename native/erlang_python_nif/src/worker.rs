@@ -9,7 +9,7 @@ use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::Python;
-use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -228,10 +228,10 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
 }
 
 /// Says who the current thread is, for as long as this lives.
-struct Entered;
+pub struct Entered;
 
 impl Entered {
-    fn new(running: Running) -> Self {
+    pub fn new(running: Running) -> Self {
         RUNNING.set(Some(running));
         Entered
     }
@@ -276,7 +276,7 @@ fn run(
 }
 
 /// Does a request's work as one that can be found, and interrupted, while it is done.
-fn attend<R>(
+pub fn attend<R>(
     py: Python<'_>,
     thread: &Arc<PythonThread>,
     worker: &Arc<Worker>,
@@ -298,42 +298,6 @@ fn attend<R>(
     done
 }
 
-/// Runs a request in its caller's own process, on a dirty scheduler, in the place of an idle worker.
-/// None if there is no such worker, or others have work for the pool.
-pub fn run_here<'a>(
-    env: Env<'a>,
-    pool: &Arc<Pool>,
-    request: &Arc<Request>,
-    operation: Term<'a>,
-) -> Option<Term<'a>> {
-    let sender = Sender::dirty(env);
-    let borrowed = Borrowed::from(pool, sender)?;
-    let worker = &borrowed.worker;
-    let _busy = Counted::new(&pool.stats.busy);
-    let (answer, failed) = interpreter::enter(|py, thread| {
-        let _running = Entered::new(Running {
-            pool: Arc::clone(pool),
-            worker: Arc::clone(worker),
-            thread: Arc::clone(thread),
-            sender,
-        });
-        attend(py, thread, worker, request, || {
-            if pool.is_closed() {
-                return ((atoms::error(), atoms::closed()).encode(env), true);
-            }
-            call::perform_here(py, request, operation, env)
-        })
-    });
-    drop(borrowed);
-    if request.settle_here() {
-        count(pool, failed);
-        return Some(answer);
-    }
-    // Its caller is dead, or one of those who answer is about to.
-    let other = request.answer_of_others(env);
-    Some(other.unwrap_or_else(|| (atoms::error(), atoms::stopped()).encode(env)))
-}
-
 fn answer(
     pool: &Pool,
     request: &Request,
@@ -349,31 +313,8 @@ fn answer(
     }
 }
 
-/// The place of an idle worker, given back whatever happens.
-struct Borrowed<'p> {
-    pool: &'p Arc<Pool>,
-    worker: Arc<Worker>,
-    sender: Sender,
-}
-
-impl<'p> Borrowed<'p> {
-    fn from(pool: &'p Arc<Pool>, sender: Sender) -> Option<Self> {
-        let worker = pool.borrow()?;
-        Some(Borrowed {
-            pool,
-            worker,
-            sender,
-        })
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        self.pool.give_back(Arc::clone(&self.worker), self.sender);
-    }
-}
-
-fn count(pool: &Pool, failed: bool) {
+/// Counts a call that was answered.
+pub fn count(pool: &Pool, failed: bool) {
     let counter = if failed {
         &pool.stats.failed
     } else {

@@ -90,9 +90,18 @@ impl<'py, 'a> Encoder<'py, 'a> {
     /// The elements of a proper list as a `tuple`, for calls.
     pub fn arguments(&mut self, list: Term<'a>) -> Result<Bound<'py, PyAny>> {
         let cells = Cells::of(list)?;
+        self.tuple_of(cells.length as usize, cells)
+    }
+
+    /// A `tuple` of so many elements.
+    fn tuple_of(
+        &mut self,
+        length: usize,
+        items: impl Iterator<Item = Term<'a>>,
+    ) -> Result<Bound<'py, PyAny>> {
         // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let tuple = unsafe { self.owned(ffi::PyTuple_New(cells.length as ffi::Py_ssize_t)) }?;
-        for (at, item) in cells.enumerate() {
+        let tuple = unsafe { self.owned(ffi::PyTuple_New(length as ffi::Py_ssize_t)) }?;
+        for (at, item) in items.enumerate() {
             let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
             // SAFETY: `tuple` is new and not shared, `at` is within its length; the reference to
             // `value` is given away.
@@ -259,16 +268,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         {
             return self.bytes(bytes(data)?);
         }
-        // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let tuple = unsafe { self.owned(ffi::PyTuple_New(items.len() as ffi::Py_ssize_t)) }?;
-        for (at, item) in items.into_iter().enumerate() {
-            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
-            // SAFETY: as in `list`.
-            unsafe {
-                ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr())
-            };
-        }
-        Ok(tuple)
+        self.tuple_of(items.len(), items.into_iter())
     }
 
     fn map(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {

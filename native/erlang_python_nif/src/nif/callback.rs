@@ -4,10 +4,10 @@ use crate::atoms;
 use crate::callback::{self, CallbackHandle, Guard};
 use crate::package;
 use crate::pool::Submitted;
-use crate::request::{Flags, Request, Ticket};
+use crate::request::{Flags, Request};
 use crate::term_env::Sender;
 use crate::worker::PoolHandle;
-use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
+use rustler::{Atom, Env, LocalPid, ResourceArc, Term};
 use std::sync::Arc;
 
 /// The calling process is the one that callbacks are sent to. `names`: what is registered.
@@ -74,9 +74,5 @@ fn callback_submit<'a>(
         Ok(()) => Submitted::Queued,
         Err(request) => pool.0.submit(request, Sender::scheduler(env)),
     };
-    match submitted {
-        Submitted::Queued => ResourceArc::new(Ticket(request)).encode(env),
-        Submitted::Overloaded => atoms::overloaded().to_term(env),
-        Submitted::Closed => atoms::closed().to_term(env),
-    }
+    super::request::ticket(env, request, submitted)
 }

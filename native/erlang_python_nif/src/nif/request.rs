@@ -30,7 +30,13 @@ fn request_submit<'a>(
         operation,
         leader,
     );
-    match pool.0.submit(Arc::clone(&request), Sender::scheduler(env)) {
+    let submitted = pool.0.submit(Arc::clone(&request), Sender::scheduler(env));
+    ticket(env, request, submitted)
+}
+
+/// What a caller has of a request that was handed in: its ticket, or why it was refused.
+pub fn ticket(env: Env<'_>, request: Arc<Request>, submitted: Submitted) -> Term<'_> {
+    match submitted {
         Submitted::Queued => ResourceArc::new(Ticket(request)).encode(env),
         Submitted::Overloaded => atoms::overloaded().to_term(env),
         Submitted::Closed => atoms::closed().to_term(env),
@@ -47,8 +53,8 @@ fn request_run<'a>(
     operation: Term<'a>,
     leader: Term<'a>,
 ) -> Term<'a> {
-    let request = Request::here(env.pid(), Flags::new(flags), Arc::clone(&pool.0), leader);
-    direct::run(env, &request, operation).unwrap_or_else(|| atoms::busy().to_term(env))
+    direct::run(env, &pool.0, Flags::new(flags), operation, leader)
+        .unwrap_or_else(|| atoms::busy().to_term(env))
 }
 
 /// Ties the request to the life of `owner`, for requests whose ticket others may hold, or nobody.

@@ -18,8 +18,8 @@ pub struct State {
     pub over: bool,
     /// Its consumer waits no more: no further item is asked for.
     pub given_up: bool,
-    /// Its worker or its pool was ended while it was being filled, and answered for it. A worker whose
-    /// process has ended can neither send anything nor wake anybody.
+    /// Its worker or its pool was ended while it was being filled, and it was answered for that. What
+    /// comes next is left to the watchdog: the VM sends nothing for a process that has ended.
     pub orphaned: bool,
     /// It is to be closed as soon as the request that fills it is over.
     pub closing: bool,
