@@ -242,7 +242,7 @@ fn panicked(env: Env<'_>) -> Term<'_> {
     atoms::panic().to_term(env)
 }
 
-impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
+impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     fn dispatch(&self, tag: Atom) -> Result<Answer<'a>, Error> {
         if let Some(stream) = self.request.stream() {
             return if tag == atoms::close() {
@@ -314,7 +314,7 @@ impl<'py, 'r, 'a> Work<'py, '_, 'r, 'a> {
         Ok((atoms::ok(), value).encode(self.env))
     }
 
-    pub fn decoder(&self) -> Decoder<'py, 'a> {
+    pub fn decoder(&self) -> Decoder<'py, 'a, 's> {
         Decoder::new(self.py, self.env, self.request.flags.erlang()).answering(self.request)
     }
 

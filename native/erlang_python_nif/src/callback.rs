@@ -245,7 +245,7 @@ pub fn call<'py>(
         None => Sender::own_thread()
             .ok_or_else(|| PyRuntimeError::new_err("this thread cannot call Elixir"))?,
     };
-    let request = running.as_ref().and_then(Running::request);
+    let request = running.as_ref().and_then(|running| running.request(py));
     let callback = Arc::new(Callback {
         state: Mutex::default(),
         changed: Condvar::new(),

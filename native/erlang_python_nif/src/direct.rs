@@ -7,29 +7,21 @@
 use crate::atoms;
 use crate::call;
 use crate::interpreter;
-use crate::pool::{Counted, Pool};
+use crate::pool::{self, Counted, Pool};
 use crate::request::{Flags, Request};
 use crate::term_env::Sender;
-use crate::worker::{self, Entered, Running, Worker};
+use crate::watchdog;
+use crate::worker::{self, Seat, Worker};
 use rustler::sys::enif_is_process_alive;
 use rustler::{Encoder, Env, Term};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-static CALLERS: Mutex<Callers> = Mutex::new(Callers {
-    running: Vec::new(),
-    begun: 0,
-    seen: 0,
-    watched: false,
-});
+/// How many such requests have begun.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
 
-struct Callers {
-    running: Vec<Arc<Request>>,
-    /// How many have begun to run, and how many had when the watchdog looked last.
-    begun: u64,
-    seen: u64,
-    /// The watchdog looks after them.
-    watched: bool,
-}
+/// The watchdog looks after them.
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Runs an operation in the calling process, on a dirty scheduler, in the place of an idle worker. None
 /// if there is no such worker, or others have work for the pool.
@@ -41,26 +33,28 @@ pub fn run<'a>(
     leader: Term<'a>,
 ) -> Option<Term<'a>> {
     let sender = Sender::dirty(env);
-    let borrowed = Borrowed::from(pool, sender)?;
-    let worker = &borrowed.worker;
-    let _busy = Counted::new(&pool.stats.busy);
+    let place = Borrowed::from(pool, sender)?;
+    let worker = &place.worker;
+    let busy = Counted::new(&pool.stats.busy);
+    see_that_it_is_watched();
     let request = Request::here(env.pid(), flags, Arc::clone(pool), leader);
-    let _known = Known::new(&request);
     let (answer, failed) = interpreter::enter(|py, thread| {
-        let _running = Entered::new(Running {
-            pool: Arc::clone(pool),
-            worker: Arc::clone(worker),
-            thread: Arc::clone(thread),
+        let seat = Seat {
+            pool,
+            worker,
+            thread,
             sender,
-        });
-        worker::attend(py, thread, worker, &request, || {
+        };
+        let _entered = seat.enter();
+        seat.attend(py, &request, || {
             if pool.is_closed() {
                 return ((atoms::error(), atoms::closed()).encode(env), true);
             }
             call::perform_here(py, &request, operation, env)
         })
     });
-    drop(borrowed);
+    drop(busy);
+    drop(place);
     if request.settle_here() {
         worker::count(pool, failed);
         return Some(answer);
@@ -94,51 +88,35 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-/// A request that the watchdog knows of while this lives.
-struct Known<'r>(&'r Arc<Request>);
-
-impl<'r> Known<'r> {
-    fn new(request: &'r Arc<Request>) -> Self {
-        let mut callers = lock();
-        callers.running.push(Arc::clone(request));
-        callers.begun = callers.begun.wrapping_add(1);
-        if !std::mem::replace(&mut callers.watched, true) {
-            drop(callers);
-            crate::watchdog::watch_callers();
-        }
-        Known(request)
+fn see_that_it_is_watched() {
+    // In one order with what `look` does: either it sees the call, or the call sees that it has
+    // stopped looking.
+    BEGUN.fetch_add(1, Ordering::SeqCst);
+    if !WATCHED.load(Ordering::SeqCst) && !WATCHED.swap(true, Ordering::SeqCst) {
+        watchdog::watch_callers();
     }
 }
 
-impl Drop for Known<'_> {
-    fn drop(&mut self) {
-        let mut callers = lock();
-        let at = callers.running.iter().position(|r| Arc::ptr_eq(r, self.0));
-        let ended = at.map(|at| callers.running.swap_remove(at));
-        drop(callers);
-        drop(ended);
-    }
-}
-
-/// Cancels the requests of callers that are dead. For the watchdog's thread; says whether it is to
-/// look again.
-pub fn look() -> bool {
-    let running = {
-        let mut callers = lock();
-        let begun = callers.begun;
-        let active = std::mem::replace(&mut callers.seen, begun) != begun;
-        callers.watched = active || !callers.running.is_empty();
-        if !callers.watched {
-            return false;
-        }
-        callers.running.clone()
-    };
-    for request in running {
-        if request.is_pending() && !is_alive(&request) {
-            request.cancel(false);
+/// Cancels the requests of callers that are dead. For the watchdog's thread. `seen`: how many had
+/// begun when it looked last. How many have by now, or None if it need not look again.
+pub fn look(seen: Option<u64>) -> Option<u64> {
+    let begun = BEGUN.load(Ordering::SeqCst);
+    let mut busy = false;
+    for pool in pool::all() {
+        // Also those that still wait for the GIL.
+        busy |= pool.stats.busy.load(Ordering::SeqCst) > 0;
+        for request in pool.running() {
+            if request.is_here() && request.is_pending() && !is_alive(&request) {
+                request.cancel(false);
+            }
         }
     }
-    true
+    if busy || seen != Some(begun) {
+        return Some(begun);
+    }
+    WATCHED.store(false, Ordering::SeqCst);
+    let begun_since = BEGUN.load(Ordering::SeqCst) != begun;
+    (begun_since && !WATCHED.swap(true, Ordering::SeqCst)).then_some(begun)
 }
 
 fn is_alive(request: &Request) -> bool {
@@ -146,9 +124,4 @@ fn is_alive(request: &Request) -> bool {
         // SAFETY: a valid pid. There is no environment on this thread, which is none of the VM's.
         unsafe { enif_is_process_alive(std::ptr::null_mut(), pid.as_c_arg()) != 0 }
     })
-}
-
-fn lock() -> MutexGuard<'static, Callers> {
-    // Held for a few moves.
-    CALLERS.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@
 //! the module at every call, which is cheap with an interned string (two dict look-ups) and right
 //! whatever was rebound or reloaded meanwhile.
 
+use crate::interpreter::GilCell;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -12,8 +13,8 @@ use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// How many names each cache holds. Programs use hundreds; names made up at run time must not
 /// fill the memory.
@@ -28,13 +29,29 @@ pub struct Name {
     imported: AtomicPtr<ffi::PyObject>,
 }
 
-#[derive(Default)]
-struct Cache {
-    /// Atoms never change their value while the VM lives.
-    atoms: Mutex<HashMap<ErlNifTerm, Py<PyAny>, AtomHash>>,
-    names_of_atoms: Mutex<HashMap<ErlNifTerm, Arc<Name>, AtomHash>>,
-    names_of_text: Mutex<HashMap<String, Arc<Name>>>,
+/// A name that is kept for the life of the VM, or one too many for that.
+pub enum Found {
+    Kept(&'static Name),
+    Own(Box<Name>),
 }
+
+impl Deref for Found {
+    type Target = Name;
+
+    fn deref(&self) -> &Name {
+        match self {
+            Found::Kept(name) => name,
+            Found::Own(name) => name,
+        }
+    }
+}
+
+type ByAtom<T> = GilCell<HashMap<ErlNifTerm, T, AtomHash>>;
+
+/// Atoms never change their value while the VM lives.
+static ATOMS: ByAtom<Py<PyAny>> = GilCell::new(HashMap::with_hasher(AtomHash::new()));
+static NAMES_OF_ATOMS: ByAtom<&'static Name> = GilCell::new(HashMap::with_hasher(AtomHash::new()));
+static NAMES_OF_TEXT: GilCell<Option<HashMap<String, &'static Name>>> = GilCell::new(None);
 
 type AtomHash = BuildHasherDefault<AtomHasher>;
 
@@ -60,67 +77,65 @@ impl Hasher for AtomHasher {
     }
 }
 
-static CACHE: OnceLock<Cache> = OnceLock::new();
-
-fn cache() -> &'static Cache {
-    CACHE.get_or_init(Cache::default)
-}
-
-/// Held for one look-up or insertion, never while Python code can run.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// An atom's text as a `str`.
 pub fn atom<'py>(py: Python<'py>, atom: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
     let key = atom.as_c_arg();
-    if let Some(text) = lock(&cache().atoms).get(&key) {
-        return Ok(text.bind(py).clone());
+    let kept = ATOMS.with(py, |atoms| Some(atoms.get(&key)?.bind(py).clone()));
+    if let Some(text) = kept {
+        return Ok(text);
     }
     let text = crate::convert::name_text(atom)
         .ok_or_else(|| PyValueError::new_err("an atom that cannot be read"))?;
     let text = PyString::intern(py, &text).into_any();
-    let mut atoms = lock(&cache().atoms);
-    if atoms.len() < LIMIT {
-        atoms.insert(key, text.clone().unbind());
-    }
+    ATOMS.with(py, |atoms| {
+        if atoms.len() < LIMIT {
+            // Nothing is dropped: no other thread has had the GIL since the look.
+            atoms.insert(key, text.clone().unbind());
+        }
+    });
     Ok(text)
 }
 
 /// The name that an atom or a string says. None if it is neither.
-pub fn name(py: Python<'_>, term: Term<'_>) -> PyResult<Option<Arc<Name>>> {
+pub fn name(py: Python<'_>, term: Term<'_>) -> PyResult<Option<Found>> {
     if term.is_atom() {
         let key = term.as_c_arg();
-        if let Some(name) = lock(&cache().names_of_atoms).get(&key) {
-            return Ok(Some(Arc::clone(name)));
+        if let Some(name) = NAMES_OF_ATOMS.with(py, |names| names.get(&key).copied()) {
+            return Ok(Some(Found::Kept(name)));
         }
         let Some(text) = crate::convert::name_text(term) else {
             return Ok(None);
         };
-        let name = Arc::new(Name::new(py, &text)?);
-        keep(&cache().names_of_atoms, key, &name);
-        Ok(Some(name))
+        let name = Box::new(Name::new(py, &text)?);
+        Ok(Some(
+            NAMES_OF_ATOMS.with(py, |names| keep(names, key, name)),
+        ))
     } else {
-        let Some(text) = crate::convert::name_text(term) else {
+        let Some(text) = crate::convert::text(term) else {
             return Ok(None);
         };
-        if let Some(name) = lock(&cache().names_of_text).get(&text) {
-            return Ok(Some(Arc::clone(name)));
+        let kept = NAMES_OF_TEXT.with(py, |names| names.as_ref()?.get(text).copied());
+        if let Some(name) = kept {
+            return Ok(Some(Found::Kept(name)));
         }
-        let name = Arc::new(Name::new(py, &text)?);
-        keep(&cache().names_of_text, text, &name);
-        Ok(Some(name))
+        let name = Box::new(Name::new(py, text)?);
+        Ok(Some(NAMES_OF_TEXT.with(py, |names| {
+            keep(names.get_or_insert_default(), text.to_owned(), name)
+        })))
     }
 }
 
 fn keep<K: Hash + Eq, H: BuildHasher>(
-    names: &Mutex<HashMap<K, Arc<Name>, H>>,
+    names: &mut HashMap<K, &'static Name, H>,
     key: K,
-    name: &Arc<Name>,
-) {
-    let mut names = lock(names);
+    name: Box<Name>,
+) -> Found {
     if names.len() < LIMIT {
-        names.insert(key, Arc::clone(name));
+        let name = Box::leak(name);
+        names.insert(key, name);
+        Found::Kept(name)
+    } else {
+        Found::Own(name)
     }
 }
 

@@ -26,8 +26,8 @@ thread_local! {
 
 impl Origin {
     /// That of a thread which the current one starts.
-    pub fn current() -> Option<Self> {
-        let Some(request) = worker::running().and_then(|running| running.request()) else {
+    pub fn current(py: Python<'_>) -> Option<Self> {
+        let Some(request) = worker::running().and_then(|running| running.request(py)) else {
             return ORIGIN.with_borrow(Clone::clone);
         };
         Some(Origin {

@@ -156,7 +156,7 @@ fn find(env: Env<'_>, name: &str) -> Option<LocalPid> {
 #[pyo3(name = "self")]
 fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let pid = worker::running()
-        .and_then(|running| running.request())
+        .and_then(|running| running.request(py))
         .and_then(|request| request.caller())
         .ok_or_else(|| {
             PyRuntimeError::new_err("this thread runs no call of a process; Python started it")
@@ -176,7 +176,7 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
     let running = worker::running();
     let (Some(running), Some(request)) = (
         running.as_ref(),
-        running.as_ref().and_then(|running| running.request()),
+        running.as_ref().and_then(|running| running.request(py)),
     ) else {
         return Err(PyRuntimeError::new_err(
             "messages are received by the thread that runs a call, not by those that it starts",
@@ -245,8 +245,8 @@ fn read(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyAny>> {
 /// Whose work the thread does, for a thread that it starts.
 #[pyfunction]
 #[pyo3(name = "_origin")]
-fn origin() -> Option<Origin> {
-    Origin::current()
+fn origin(py: Python<'_>) -> Option<Origin> {
+    Origin::current(py)
 }
 
 /// Makes the thread do the work of another.

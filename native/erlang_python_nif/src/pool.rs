@@ -61,7 +61,30 @@ pub enum Next {
     Stop,
 }
 
+/// Those that are no contexts.
+static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
+
+/// All pools whose requests callers may run themselves.
+pub fn all() -> Vec<Arc<Pool>> {
+    let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    pools.iter().filter_map(Weak::upgrade).collect()
+}
+
 impl Pool {
+    pub fn create(
+        owner: LocalPid,
+        max_queue: usize,
+        namespace: Option<Namespace>,
+    ) -> Arc<Self> {
+        let pool = Arc::new(Pool::new(owner, max_queue, namespace));
+        if pool.namespace.is_none() {
+            let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+            pools.retain(|pool| pool.strong_count() > 0);
+            pools.push(Arc::downgrade(&pool));
+        }
+        pool
+    }
+
     pub fn new(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Self {
         Pool {
             queue: Mutex::new(Queue::new(max_queue)),
@@ -248,15 +271,25 @@ impl Pool {
         }
         self.closed.store(true, Ordering::Release);
         self.lookout.tell();
-        let workers: Vec<_> = self.workers().iter().filter_map(Weak::upgrade).collect();
-        let running = workers
-            .into_iter()
-            .flat_map(|worker| {
-                worker.stop();
-                worker.current()
-            })
-            .collect();
-        Closed { waiting, running }
+        for worker in self.living_workers() {
+            worker.stop();
+        }
+        Closed {
+            waiting,
+            running: self.running(),
+        }
+    }
+
+    /// What its workers run.
+    pub fn running(&self) -> Vec<Arc<Request>> {
+        self.living_workers()
+            .iter()
+            .flat_map(|worker| worker.current())
+            .collect()
+    }
+
+    fn living_workers(&self) -> Vec<Arc<Worker>> {
+        self.workers().iter().filter_map(Weak::upgrade).collect()
     }
 
     pub fn is_closed(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::watchdog;
 use crate::worker::Worker;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 const QUEUED: u8 = 0;
@@ -35,8 +35,9 @@ pub struct Request {
     body: Mutex<Option<Arc<Body>>>,
     /// What was sent to it with `Python.send`.
     pub mailbox: Mailbox,
-    /// Where it runs, while it runs.
-    place: Mutex<Option<Place>>,
+    /// Where it runs, once it runs, until it has left there.
+    place: OnceLock<Place>,
+    left: AtomicBool,
     /// An interrupt was aimed at it, and may still be pending in its thread.
     interrupted: AtomicBool,
     /// The next interrupt is not needed: its work is done already.
@@ -127,7 +128,6 @@ impl Patience {
     }
 }
 
-#[derive(Clone)]
 pub struct Place {
     pub thread: Arc<PythonThread>,
     pub worker: Arc<Worker>,
@@ -201,7 +201,8 @@ impl Request {
             pool,
             mailbox: Mailbox::default(),
             body: Mutex::new(body.map(Arc::new)),
-            place: Mutex::new(None),
+            place: OnceLock::new(),
+            left: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             skip: AtomicBool::new(false),
             told: AtomicBool::new(false),
@@ -262,6 +263,11 @@ impl Request {
         };
         let (own, answer) = lock(answer).take()?;
         Some(own.term(answer).in_env(env))
+    }
+
+    /// Whether the process that asked for it runs it itself.
+    pub fn is_here(&self) -> bool {
+        matches!(self.sink, Sink::Here(..))
     }
 
     /// The stream that this is a request of.
@@ -349,16 +355,19 @@ impl Request {
         !self.is_pending()
     }
 
-    pub fn place(&self) -> Option<Place> {
-        lock(&self.place).clone()
+    pub fn place(&self) -> Option<&Place> {
+        self.place
+            .get()
+            .filter(|_| !self.left.load(Ordering::Acquire))
     }
 
     pub fn enter(&self, place: Place) {
-        *lock(&self.place) = Some(place);
+        // It runs once.
+        let _ = self.place.set(place);
     }
 
     pub fn leave(&self) {
-        *lock(&self.place) = None;
+        self.left.store(true, Ordering::Release);
     }
 
     pub fn mark_interrupted(&self) {

@@ -148,8 +148,8 @@ enum Check {
     Deadline(Weak<Request>, u64),
     /// Is it over?
     GiveUp(Weak<Request>),
-    /// Are those alive that run their requests themselves?
-    Callers,
+    /// Are those alive that run their requests themselves? How many had begun at the last look.
+    Callers(Option<u64>),
     /// Has it ended?
     Orphaned(Arc<Request>),
 }
@@ -208,7 +208,7 @@ impl Watchdog {
                         Timer::after(patience, Check::GiveUp(request))
                     }
                     Job::Orphaned(request) => Timer::after(ORPHANED, Check::Orphaned(request)),
-                    Job::Callers => Timer::after(LOOK, Check::Callers),
+                    Job::Callers => Timer::after(LOOK, Check::Callers(None)),
                     Job::Cancelled(request) => interrupted(request),
                     Job::Tried(request) => Timer::after(GRACE, Check::Worker(request)),
                     Job::Deadline(request, timeout) => Timer::after(
@@ -270,7 +270,7 @@ impl Check {
     /// Whether there still is something to look after.
     fn matters(&self) -> bool {
         match self {
-            Check::Worker(_) | Check::Again(_) | Check::Orphaned(_) | Check::Callers => true,
+            Check::Worker(_) | Check::Again(_) | Check::Orphaned(_) | Check::Callers(_) => true,
             Check::Deadline(request, _) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
             }
@@ -296,7 +296,10 @@ impl Check {
                 });
                 answered.then(|| interrupted(request))
             }
-            Check::Callers => direct::look().then(|| Timer::after(LOOK, Check::Callers)),
+            Check::Callers(seen) => {
+                let begun = direct::look(seen)?;
+                Some(Timer::after(LOOK, Check::Callers(Some(begun))))
+            }
             Check::GiveUp(request) => {
                 // If it runs, that posts a job; if it waits, it never will run.
                 request.upgrade()?.cancel(false);

@@ -10,7 +10,9 @@ use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::Python;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -124,12 +126,13 @@ impl Announce for Worker {
 pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
     let mut reply = TermEnv::new();
     interpreter::enter(|py, thread| {
-        let _running = Entered::new(Running {
-            pool: Arc::clone(pool),
-            worker: Arc::clone(worker),
-            thread: Arc::clone(thread),
+        let seat = Seat {
+            pool,
+            worker,
+            thread,
             sender,
-        });
+        };
+        let _entered = seat.enter();
         pool.arrived(worker);
         let mut turn = Instant::now();
         let mut count = 0u32;
@@ -138,7 +141,7 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
             match pool.next(worker, sender, idle) {
                 Next::Run(request) => {
                     idle = false;
-                    run(py, thread, pool, worker, &request, &mut reply, sender);
+                    run(py, &seat, &request, &mut reply);
                 }
                 Next::LookOut(mark) => {
                     idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
@@ -173,18 +176,50 @@ pub struct Running {
 }
 
 thread_local! {
-    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    static SEAT: Cell<Option<NonNull<Seat<'static>>>> = const { Cell::new(None) };
 }
 
 /// None on a thread that Python started, and where no worker is at work.
 pub fn running() -> Option<Running> {
-    RUNNING.with_borrow(Clone::clone)
+    // SAFETY: `Seat::enter` vouches for the seat as long as it is to be found here.
+    let seat = unsafe { SEAT.get()?.as_ref() };
+    Some(Running {
+        pool: Arc::clone(seat.pool),
+        worker: Arc::clone(seat.worker),
+        thread: Arc::clone(seat.thread),
+        sender: seat.sender,
+    })
+}
+
+/// The same, of those who are at work this moment.
+pub struct Seat<'r> {
+    pub pool: &'r Arc<Pool>,
+    pub worker: &'r Arc<Worker>,
+    pub thread: &'r Arc<PythonThread>,
+    pub sender: Sender,
+}
+
+impl Seat<'_> {
+    /// Says who the current thread is, for as long as the result lives.
+    pub fn enter(&self) -> Entered<'_> {
+        SEAT.set(Some(NonNull::from(self).cast()));
+        Entered(PhantomData)
+    }
+}
+
+/// It borrows the seat, and stays on its thread.
+pub struct Entered<'s>(PhantomData<(&'s (), *const ())>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        SEAT.set(None);
+    }
 }
 
 impl Running {
     /// The request whose code the thread is in.
-    pub fn request(&self) -> Option<Arc<Request>> {
-        self.thread.innermost()
+    pub fn request(&self, py: Python<'_>) -> Option<Arc<Request>> {
+        self.thread.innermost(py)
     }
 
     /// Runs a request on the stack of the one that waits for it. `claim`: unless it was cancelled.
@@ -193,15 +228,13 @@ impl Running {
             return;
         }
         let mut reply = TermEnv::new();
-        run(
-            py,
-            &self.thread,
-            &self.pool,
-            &self.worker,
-            request,
-            &mut reply,
-            self.sender,
-        );
+        let seat = Seat {
+            pool: &self.pool,
+            worker: &self.worker,
+            thread: &self.thread,
+            sender: self.sender,
+        };
+        run(py, &seat, request, &mut reply);
     }
 }
 
@@ -215,47 +248,26 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
     // Known to the pool, for when that closes, but not one that takes anything from the queue.
     pool.join(&worker);
     let _blocked = pool.block();
-    let running = Running {
-        pool,
-        worker,
-        thread: Arc::new(PythonThread::of_foreign_thread(py)),
+    let thread = Arc::new(PythonThread::of_foreign_thread(py));
+    let seat = Seat {
+        pool: &pool,
+        worker: &worker,
+        thread: &thread,
         sender,
     };
-    let _running = Entered::new(running.clone());
-    running.run_nested(py, request, false);
+    let _entered = seat.enter();
+    let mut reply = TermEnv::new();
+    run(py, &seat, request, &mut reply);
     // Before it counts as one that does not wait.
-    running.worker.stop();
-}
-
-/// Says who the current thread is, for as long as this lives.
-pub struct Entered;
-
-impl Entered {
-    pub fn new(running: Running) -> Self {
-        RUNNING.set(Some(running));
-        Entered
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        RUNNING.set(None);
-    }
+    worker.stop();
 }
 
 /// Runs a request that `Pool::next` claimed, and answers it.
-fn run(
-    py: Python<'_>,
-    thread: &Arc<PythonThread>,
-    pool: &Pool,
-    worker: &Arc<Worker>,
-    request: &Arc<Request>,
-    reply: &mut TermEnv,
-    sender: Sender,
-) {
+fn run(py: Python<'_>, seat: &Seat<'_>, request: &Arc<Request>, reply: &mut TermEnv) {
     let Some(body) = request.body() else { return };
+    let (pool, sender) = (seat.pool, seat.sender);
     let _busy = Counted::new(&pool.stats.busy);
-    let outcome = attend(py, thread, worker, request, || {
+    let outcome = seat.attend(py, request, || {
         // Whoever closed it before the request could be found could not interrupt it.
         if pool.is_closed() {
             request.answer(sender, reply, |env| {
@@ -275,27 +287,28 @@ fn run(
     }
 }
 
-/// Does a request's work as one that can be found, and interrupted, while it is done.
-pub fn attend<R>(
-    py: Python<'_>,
-    thread: &Arc<PythonThread>,
-    worker: &Arc<Worker>,
-    request: &Arc<Request>,
-    work: impl FnOnce() -> R,
-) -> R {
-    worker.begin(request);
-    request.enter(Place {
-        thread: Arc::clone(thread),
-        worker: Arc::clone(worker),
-    });
-    thread.begin(request);
-    let done = work();
-    // Still a part of the request: writing can wait, and be given up.
-    output::finish(py);
-    thread.end(py, request);
-    request.leave();
-    worker.end();
-    done
+impl Seat<'_> {
+    /// Does a request's work as one that can be found, and interrupted, while it is done.
+    pub fn attend<R>(
+        &self,
+        py: Python<'_>,
+        request: &Arc<Request>,
+        work: impl FnOnce() -> R,
+    ) -> R {
+        self.worker.begin(request);
+        request.enter(Place {
+            thread: Arc::clone(self.thread),
+            worker: Arc::clone(self.worker),
+        });
+        self.thread.begin(py, request);
+        let done = work();
+        // Still a part of the request: writing can wait, and be given up.
+        output::finish(py);
+        self.thread.end(py, request);
+        request.leave();
+        self.worker.end();
+        done
+    }
 }
 
 fn answer(

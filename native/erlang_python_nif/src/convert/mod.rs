@@ -17,7 +17,7 @@ mod unconvertible;
 pub use buffer::Shown;
 pub use opaque::{add_to, atom_name, keep, kept};
 pub use structs::{Elixir, set_elixir};
-pub use to_python::{Encoder, name_text};
+pub use to_python::{Encoder, name_text, text};
 pub use to_term::Decoder;
 pub use unconvertible::{Failure, Step, Unconvertible};
 

@@ -564,9 +564,13 @@ pub fn name_text(term: Term<'_>) -> Option<String> {
         // The NIF interface reads no atoms beyond Latin-1 before OTP 26.
         term.atom_to_string().ok().or_else(|| wide_atom_text(term))
     } else {
-        let bytes = bytes(term).ok()?;
-        std::str::from_utf8(bytes).ok().map(str::to_owned)
+        text(term).map(str::to_owned)
     }
+}
+
+/// The text of a binary.
+pub fn text<'a>(term: Term<'a>) -> Option<&'a str> {
+    std::str::from_utf8(bytes(term).ok()?).ok()
 }
 
 /// An atom's text by way of the external term format.

@@ -16,7 +16,6 @@ use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
-use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -29,7 +28,7 @@ unsafe extern "C" {
 }
 
 /// One conversion of Python objects to terms of an environment.
-pub struct Decoder<'py, 'a> {
+pub struct Decoder<'py, 'a, 's> {
     py: Python<'py>,
     env: Env<'a>,
     /// The receiver speaks Erlang: `none`, lists for sets, tuples for dates.
@@ -45,14 +44,14 @@ pub struct Decoder<'py, 'a> {
     copied: usize,
     /// Whom the term is for, and how many containers were entered since the last look whether anybody
     /// still waits for it.
-    request: Option<Arc<Request>>,
+    request: Option<&'s Request>,
     entered: usize,
 }
 
 /// How many containers are entered between two looks.
 const LOOK: usize = 1_024;
 
-impl<'py, 'a> Decoder<'py, 'a> {
+impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
     pub fn new(py: Python<'py>, env: Env<'a>, erlang: bool) -> Self {
         Decoder {
             py,
@@ -70,8 +69,8 @@ impl<'py, 'a> Decoder<'py, 'a> {
 
     /// Ends the conversion when nobody waits for the request any more. A value that shares its parts
     /// can be small in Python and take seconds, with the GIL held.
-    pub fn answering(mut self, request: &Arc<Request>) -> Self {
-        self.request = Some(Arc::clone(request));
+    pub fn answering(mut self, request: &'s Request) -> Self {
+        self.request = Some(request);
         self
     }
 
@@ -201,7 +200,7 @@ impl<'py, 'a> Decoder<'py, 'a> {
         self.entered += 1;
         if self.entered == LOOK {
             self.entered = 0;
-            if self.request.as_ref().is_some_and(|r| r.is_cancelled()) {
+            if self.request.is_some_and(Request::is_cancelled) {
                 return Err(Unconvertible::new("nobody waits for it any more").into());
             }
         }

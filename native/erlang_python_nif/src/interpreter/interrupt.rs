@@ -107,7 +107,7 @@ impl Aim {
         let Some(place) = self.request.place() else {
             return true;
         };
-        let struck = interrupt(py, &self.request, &place, first, sender, message);
+        let struck = interrupt(py, &self.request, place, first, sender, message);
         if first {
             watchdog::tried(Arc::clone(&self.request));
         }
@@ -151,7 +151,7 @@ fn interrupt(
     }
     if !place.thread.interrupt(request, helpers.interrupt.bind(py)) {
         // What its callbacks have asked for in turn is asked for by nobody any more.
-        for nested in place.thread.nested_in(request) {
+        for nested in place.thread.nested_in(py, request) {
             if nested.answer(sender, message, |env| {
                 (atoms::error(), atoms::outer_ended()).encode(env)
             }) {

@@ -4,6 +4,7 @@
 //! Python keeps its thread state for good, so that `threading.local` and context variables last;
 //! nothing here is called with a lock held.
 
+mod gil_cell;
 pub mod interrupt;
 pub mod python;
 pub mod reaper;
@@ -11,6 +12,7 @@ mod stack;
 mod start;
 mod thread;
 
+pub use gil_cell::GilCell;
 pub use stack::stack_size;
 pub use start::{Start, is_started, start};
 pub use thread::{PythonThread, enter, leave_for_good};

@@ -1,12 +1,12 @@
 //! Entering Python from a thread.
 
-use super::stack;
+use super::{GilCell, stack};
 use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::OnceCell;
 use std::ffi::{c_long, c_ulong};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 unsafe extern "C" {
     // In the limited API since 3.2, but not declared by pyo3-ffi.
@@ -18,7 +18,7 @@ unsafe extern "C" {
 pub struct PythonThread {
     /// `threading.get_ident()`.
     ident: c_ulong,
-    running: Mutex<Vec<Arc<Request>>>,
+    running: GilCell<Vec<Arc<Request>>>,
 }
 
 thread_local! {
@@ -33,8 +33,10 @@ thread_local! {
 /// When the system has no memory for the stack; the caller's NIF turns that into an error.
 pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
     let attached = || {
-        let thread = THREAD.with(|cell| Arc::clone(cell.get_or_init(PythonThread::register)));
-        Python::attach(|py| work(py, &thread))
+        THREAD.with(|cell| {
+            let thread = cell.get_or_init(PythonThread::register);
+            Python::attach(|py| work(py, thread))
+        })
     };
     if on_scheduler() {
         stack::on_big_stack(attached).expect("no memory for a Python stack")
@@ -82,7 +84,7 @@ impl PythonThread {
         Arc::new(PythonThread {
             // SAFETY: no preconditions.
             ident: unsafe { PyThread_get_thread_ident() },
-            running: Mutex::new(Vec::new()),
+            running: GilCell::new(Vec::new()),
         })
     }
 
@@ -91,7 +93,7 @@ impl PythonThread {
         PythonThread {
             // SAFETY: no preconditions.
             ident: unsafe { PyThread_get_thread_ident() },
-            running: Mutex::new(Vec::new()),
+            running: GilCell::new(Vec::new()),
         }
     }
 
@@ -99,59 +101,60 @@ impl PythonThread {
         self.ident
     }
 
-    pub fn begin(&self, request: &Arc<Request>) {
-        self.lock().push(Arc::clone(request));
+    pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
+        self.running
+            .with(py, |running| running.push(Arc::clone(request)));
     }
 
     /// The end of a request: from here on no interrupt can be aimed at it, and one that was and
     /// has not struck yet is taken back, so that it never hits the next.
-    pub fn end(&self, _py: Python<'_>, request: &Arc<Request>) {
-        let mut running = self.lock();
-        if let Some(at) = running.iter().rposition(|r| Arc::ptr_eq(r, request)) {
-            running.remove(at);
-        }
+    pub fn end(&self, py: Python<'_>, request: &Arc<Request>) {
+        self.running.with(py, |running| {
+            if let Some(at) = running.iter().rposition(|r| Arc::ptr_eq(r, request)) {
+                running.remove(at);
+            }
+        });
         if request.was_interrupted() {
-            // SAFETY: `_py` proves that the GIL is held. A null exception takes a pending one back.
-            unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut()) };
+            self.take_back(py);
         }
     }
 
     /// The request whose code the thread is in.
-    pub fn innermost(&self) -> Option<Arc<Request>> {
-        self.lock().last().cloned()
+    pub fn innermost(&self, py: Python<'_>) -> Option<Arc<Request>> {
+        self.running.with(py, |running| running.last().cloned())
     }
 
     /// The requests that run above this one because its own callbacks made them.
-    pub fn nested_in(&self, request: &Arc<Request>) -> Vec<Arc<Request>> {
-        let running = self.lock();
-        let above = running.iter().skip_while(|r| !Arc::ptr_eq(r, request));
-        above
-            .skip(1)
-            .take_while(|r| r.is_nested())
-            .cloned()
-            .collect()
+    pub fn nested_in(&self, py: Python<'_>, request: &Arc<Request>) -> Vec<Arc<Request>> {
+        self.running.with(py, |running| {
+            let above = running.iter().skip_while(|r| !Arc::ptr_eq(r, request));
+            above
+                .skip(1)
+                .take_while(|r| r.is_nested())
+                .cloned()
+                .collect()
+        })
     }
 
     /// Takes the place of an interrupt that has struck or is about to: the caller raises one itself.
-    pub fn pre_empt(&self, _py: Python<'_>, request: &Request) {
-        let _running = self.lock();
+    pub fn pre_empt(&self, py: Python<'_>, request: &Request) {
         if request.was_interrupted() {
-            // SAFETY: as in `end`.
-            unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut()) };
+            self.take_back(py);
         } else {
             request.skip_interrupt();
         }
     }
 
-    /// Raises `exception` in the thread if it is at `request`, and nowhere deeper. The lock is the
-    /// one that `end` takes, so the request cannot end meanwhile.
+    /// Raises `exception` in the thread if it is at `request`, and nowhere deeper. Whoever ends the
+    /// request holds the GIL, so that it cannot end meanwhile.
     pub fn interrupt(
         &self,
         request: &Arc<Request>,
         exception: &pyo3::Bound<'_, pyo3::PyAny>,
     ) -> bool {
-        let running = self.lock();
-        let innermost = running.last().is_some_and(|r| Arc::ptr_eq(r, request));
+        let innermost = self.running.with(exception.py(), |running| {
+            running.last().is_some_and(|r| Arc::ptr_eq(r, request))
+        });
         if innermost && !request.interrupt_is_skipped() {
             request.mark_interrupted();
             // SAFETY: the GIL is held (`exception` is bound to it), and the exception is a class.
@@ -160,8 +163,9 @@ impl PythonThread {
         innermost
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Request>>> {
-        // Only ever taken with the GIL held, so nobody waits for the GIL while holding it.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes an interrupt back that has not struck yet.
+    fn take_back(&self, _py: Python<'_>) {
+        // SAFETY: `_py` proves that the GIL is held. A null exception takes a pending one back.
+        unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut()) };
     }
 }

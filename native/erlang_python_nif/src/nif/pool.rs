@@ -6,7 +6,6 @@ use crate::pool::Pool;
 use crate::term_env::Sender;
 use crate::worker::{self, PoolHandle};
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A new queue, owned by the calling process. It closes when that dies. `own_namespace`: whether
@@ -15,8 +14,7 @@ use std::sync::atomic::Ordering;
 fn pool_new<'a>(env: Env<'a>, max_queue: usize, own_namespace: bool) -> Term<'a> {
     let owner = env.pid();
     let namespace = own_namespace.then(Namespace::default);
-    let pool = Pool::new(owner, max_queue, namespace);
-    let handle = ResourceArc::new(PoolHandle(Arc::new(pool)));
+    let handle = ResourceArc::new(PoolHandle(Pool::create(owner, max_queue, namespace)));
     // The calling process is alive, so it can be watched.
     let _ = env.monitor(&handle, &owner);
     handle.encode(env)

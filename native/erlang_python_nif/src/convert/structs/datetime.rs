@@ -114,7 +114,7 @@ fn moment<'py>(
 
 /// The term for an object of a class of `datetime`. None if it has no counterpart.
 pub fn to_term<'py, 'a>(
-    decoder: &Decoder<'py, 'a>,
+    decoder: &Decoder<'py, 'a, '_>,
     object: &Bound<'py, PyAny>,
     class: &Bound<'py, PyType>,
 ) -> Result<Option<Term<'a>>> {

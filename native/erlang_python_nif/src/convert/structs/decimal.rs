@@ -65,7 +65,7 @@ pub fn to_python<'py, 'a>(
 
 /// The term for a decimal. None for an object of another class.
 pub fn to_term<'py, 'a>(
-    decoder: &mut Decoder<'py, 'a>,
+    decoder: &mut Decoder<'py, 'a, '_>,
     object: &Bound<'py, PyAny>,
     class: &Bound<'py, PyType>,
 ) -> Result<Option<Term<'a>>> {

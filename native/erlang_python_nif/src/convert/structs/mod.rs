@@ -149,7 +149,7 @@ fn set<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<
 
 /// The term for an object of the standard library that Elixir has a struct for. None for others.
 pub fn to_term<'py, 'a>(
-    decoder: &mut Decoder<'py, 'a>,
+    decoder: &mut Decoder<'py, 'a, '_>,
     object: &Bound<'py, PyAny>,
 ) -> Result<Option<Term<'a>>> {
     let class = object.get_type();

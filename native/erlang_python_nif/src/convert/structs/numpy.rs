@@ -38,7 +38,7 @@ fn numpy(py: Python<'_>) -> PyResult<&'static Numpy> {
 
 /// The term for a scalar that is a number. None for others.
 pub fn to_term<'py, 'a>(
-    decoder: &mut Decoder<'py, 'a>,
+    decoder: &mut Decoder<'py, 'a, '_>,
     object: &Bound<'py, PyAny>,
 ) -> Result<Option<Term<'a>>> {
     let py = object.py();
