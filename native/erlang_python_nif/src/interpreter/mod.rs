@@ -4,8 +4,12 @@
 //! Python keeps its thread state for good, so that `threading.local` and context variables last;
 //! nothing here is called with a lock held.
 
+#[cfg(unix)]
+mod blocks;
 mod gil_cell;
 pub mod interrupt;
+#[cfg(unix)]
+mod memory;
 pub mod python;
 pub mod reaper;
 mod stack;

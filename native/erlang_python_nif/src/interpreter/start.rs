@@ -71,7 +71,11 @@ fn initialize(start: &Start) -> Result<(), String> {
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
     // lets it go here. Every later entry, this thread's too, goes through `thread::enter`.
     unsafe { ffi::PyEval_SaveThread() };
-    thread::enter(|py, _| python::install(py, start))?;
+    thread::enter(|py, _| {
+        #[cfg(unix)]
+        super::memory::install(py);
+        python::install(py, start)
+    })?;
     watchdog::start()
         .and_then(|()| interrupt::start())
         .map_err(|error| format!("cannot start a thread: {error}"))
