@@ -71,11 +71,7 @@ pub fn all() -> Vec<Arc<Pool>> {
 }
 
 impl Pool {
-    pub fn create(
-        owner: LocalPid,
-        max_queue: usize,
-        namespace: Option<Namespace>,
-    ) -> Arc<Self> {
+    pub fn create(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Arc<Self> {
         let pool = Arc::new(Pool::new(owner, max_queue, namespace));
         if pool.namespace.is_none() {
             let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);

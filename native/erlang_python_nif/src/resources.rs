@@ -9,7 +9,7 @@
 
 use crate::atoms;
 use crate::callback::{CallbackHandle, Guard};
-use crate::convert::Shown;
+use crate::convert::{self, Shown};
 use crate::object::Handle;
 use crate::pool::Pool;
 use crate::request::{Flags, Request, Ticket};
@@ -21,6 +21,7 @@ use std::sync::Arc;
 /// When the library is loaded. A type that is missing here cannot be used at all: it is
 /// `Env::register`, and not `#[resource_impl]`, that makes them known to the VM.
 pub fn register<'a>(env: Env<'a>, _info: Term<'a>) -> bool {
+    convert::look_at_vm(env);
     let nothing = atoms::nil().to_term(env);
     let pool = Arc::new(Pool::new(env.pid(), 0, None));
     let request = Request::new(

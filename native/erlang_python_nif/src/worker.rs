@@ -289,12 +289,7 @@ fn run(py: Python<'_>, seat: &Seat<'_>, request: &Arc<Request>, reply: &mut Term
 
 impl Seat<'_> {
     /// Does a request's work as one that can be found, and interrupted, while it is done.
-    pub fn attend<R>(
-        &self,
-        py: Python<'_>,
-        request: &Arc<Request>,
-        work: impl FnOnce() -> R,
-    ) -> R {
+    pub fn attend<R>(&self, py: Python<'_>, request: &Arc<Request>, work: impl FnOnce() -> R) -> R {
         self.worker.begin(request);
         request.enter(Place {
             thread: Arc::clone(self.thread),

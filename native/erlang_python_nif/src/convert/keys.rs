@@ -23,6 +23,9 @@ impl<'py, 'a> Keys<'py, 'a> {
     }
 
     pub fn get(&self, key: &[u8]) -> Option<Bound<'py, PyAny>> {
+        if self.places.is_empty() {
+            return None;
+        }
         let (kept, object) = self.places.get(place(key))?.as_ref()?;
         (*kept == key).then(|| object.clone())
     }

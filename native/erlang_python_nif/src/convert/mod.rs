@@ -6,6 +6,7 @@
 mod buffer;
 mod integer;
 mod keys;
+mod layout;
 mod level;
 mod map;
 mod opaque;
@@ -13,13 +14,16 @@ mod structs;
 mod to_python;
 mod to_term;
 mod unconvertible;
+mod words;
 
 pub use buffer::Shown;
+pub use layout::look as look_at_python;
 pub use opaque::{add_to, atom_name, keep, kept};
 pub use structs::{Elixir, set_elixir};
 pub use to_python::{Encoder, name_text, text};
 pub use to_term::Decoder;
 pub use unconvertible::{Failure, Step, Unconvertible};
+pub use words::look as look_at_vm;
 
 /// How deep values may be nested. Python's own recursion limit is of the same size, so little
 /// could be done with deeper ones there.

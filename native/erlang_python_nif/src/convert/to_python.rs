@@ -2,7 +2,7 @@
 
 use super::keys::Keys;
 use super::level::Level;
-use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, opaque, structs};
+use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, layout, opaque, structs, words};
 use crate::atoms;
 use crate::names;
 use crate::object::Handle;
@@ -22,8 +22,6 @@ pub struct Encoder<'py, 'a> {
     depth: usize,
     /// Within the key of a dict or the element of a set, which must be hashable.
     in_key: bool,
-    /// The last value was an integer: the next may well be one.
-    integers: bool,
     keys: Keys<'py, 'a>,
 }
 
@@ -33,22 +31,17 @@ impl<'py, 'a> Encoder<'py, 'a> {
             py,
             depth: 0,
             in_key: false,
-            integers: false,
             keys: Keys::default(),
         }
     }
 
     /// The Python object for a term.
     pub fn value(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        if self.integers
-            && let Some(value) = small_integer(term)
-        {
+        if let Some(value) = words::small(term.as_c_arg()) {
             // SAFETY: the GIL is held; a new reference or null with an exception set.
             return unsafe { self.owned(ffi::PyLong_FromLongLong(value)) };
         }
-        let kind = term.get_type();
-        self.integers = kind == TermType::Integer;
-        match kind {
+        match term.get_type() {
             TermType::Integer => self.integer(term),
             TermType::Float => self.float(term),
             TermType::Atom => self.atom(term, true),
@@ -251,9 +244,19 @@ impl<'py, 'a> Encoder<'py, 'a> {
         let list = unsafe { self.owned(ffi::PyList_New(cells.length as ffi::Py_ssize_t)) }?;
         for (at, item) in cells.enumerate() {
             let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
-            // SAFETY: `list` is new and not shared, `at` is within its length; the reference to
-            // `value` is given away.
-            unsafe { ffi::PyList_SetItem(list.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr()) };
+            let value = value.into_ptr();
+            // SAFETY: `list` is new and not shared, and `at` is within its length, where there is
+            // nothing yet; the reference to `value` is given away.
+            unsafe {
+                match layout::items(list.as_ptr()) {
+                    Some(items) => items[at] = value,
+                    None => drop(ffi::PyList_SetItem(
+                        list.as_ptr(),
+                        at as ffi::Py_ssize_t,
+                        value,
+                    )),
+                }
+            }
         }
         Ok(list)
     }
@@ -506,6 +509,14 @@ impl<'a> Iterator for Cells<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Term<'a>> {
+        if words::has_cells() {
+            // SAFETY: a valid term; its parts are of the same environment.
+            return unsafe {
+                let (head, tail) = words::cell(self.rest)?;
+                self.rest = tail;
+                Some(Term::new(self.env, head))
+            };
+        }
         let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         let env = self.env.as_c_arg();
         // SAFETY: `rest` is a list of the environment; head and tail are written when it is a cell,

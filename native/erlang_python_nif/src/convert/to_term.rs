@@ -2,8 +2,8 @@
 
 use super::level::Level;
 use super::{
-    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, map, opaque,
-    structs,
+    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, layout, map,
+    opaque, structs, words,
 };
 use crate::atoms;
 use crate::object::Handle;
@@ -136,6 +136,9 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         unsafe {
             let class = ffi::Py_TYPE(pointer);
             if class == &raw mut ffi::PyLong_Type {
+                if let Some(value) = layout::small(pointer) {
+                    return Some(self.small_integer(value));
+                }
                 let mut overflow: c_int = 0;
                 let value = ffi::PyLong_AsLongLongAndOverflow(pointer, &mut overflow);
                 (overflow == 0).then(|| self.small_integer(value))
@@ -154,8 +157,12 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
     }
 
     fn small_integer(&self, value: i64) -> Term<'a> {
-        // SAFETY: a valid environment.
-        unsafe { Term::new(self.env, sys::enif_make_int64(self.env.as_c_arg(), value)) }
+        // SAFETY: a valid environment, to which a small integer belongs as it does to any.
+        unsafe {
+            let term = words::make_small(value)
+                .unwrap_or_else(|| sys::enif_make_int64(self.env.as_c_arg(), value));
+            Term::new(self.env, term)
+        }
     }
 
     pub fn env(&self) -> Env<'a> {
@@ -341,14 +348,20 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         let first = self.terms.len();
         self.terms.reserve(length);
         for at in 0..length {
-            // SAFETY: the index is checked by the function: null with an exception if the list has
-            // become shorter (converting an element may run Python code).
+            // SAFETY: a list. It is looked at anew for each element: converting one may run Python
+            // code, by which the list becomes shorter.
             unsafe {
-                let item = ffi::PyList_GetItem(object.as_ptr(), at as ffi::Py_ssize_t);
-                if item.is_null() {
+                let item = match layout::items(object.as_ptr()) {
+                    Some(items) => items.get(at).copied(),
+                    None => {
+                        let item = ffi::PyList_GetItem(object.as_ptr(), at as ffi::Py_ssize_t);
+                        (!item.is_null()).then_some(item)
+                    }
+                };
+                let Some(item) = item else {
                     drop(PyErr::take(self.py));
                     return Err(changed("list"));
-                }
+                };
                 self.push(item, at)?;
             }
         }

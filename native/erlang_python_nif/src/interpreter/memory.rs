@@ -128,9 +128,7 @@ fn before() -> &'static Raw {
 
 unsafe extern "C" fn malloc(_: *mut c_void, size: usize) -> *mut c_void {
     if size >= SMALLEST
-        && let Some(block) = size
-            .checked_add(MARGIN)
-            .and_then(|size| BLOCKS.alloc(size))
+        && let Some(block) = size.checked_add(MARGIN).and_then(|size| BLOCKS.alloc(size))
     {
         // SAFETY: within the block.
         return unsafe { block.as_ptr().add(MARGIN).cast() };

@@ -72,6 +72,8 @@ pub fn helpers() -> Option<&'static Helpers> {
 /// the interpreter.
 pub fn install(py: Python<'_>, start: &Start) -> Result<(), String> {
     let folder = &start.package;
+    crate::convert::look_at_python(py)
+        .map_err(|error| format!("its objects cannot be looked at: {error}"))?;
     let helpers = load(py, folder, start)
         .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;
     let _ = HELPERS.set(helpers);
