@@ -17,6 +17,7 @@ use pyo3::types::PyModule;
 use rustler::sys::enif_get_tuple;
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, ResourceArc, Term};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,19 @@ use std::time::Duration;
 pub struct Outcome {
     answer: SavedTerm,
     failed: bool,
+    /// To be dropped when the answer is on its way, with the GIL held.
+    pub leftovers: Leftovers,
+}
+
+/// Arguments and results of calls that take long to free. Nobody notices when that is: it runs no
+/// other code.
+#[derive(Default)]
+pub struct Leftovers(RefCell<Vec<Py<PyAny>>>);
+
+impl Leftovers {
+    fn add(&self, object: Bound<'_, PyAny>) {
+        self.0.borrow_mut().push(object.unbind());
+    }
 }
 
 impl Outcome {
@@ -153,6 +167,7 @@ pub struct Work<'py, 's, 'r, 'a> {
     pub env: Env<'a>,
     /// The operation's arguments.
     pub operands: &'s [Term<'r>],
+    leftovers: &'s Leftovers,
 }
 
 /// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
@@ -163,7 +178,8 @@ pub fn perform(
     operation: Term<'_>,
     reply: &mut TermEnv,
 ) -> Outcome {
-    let (built, failed) = answer(py, request, operation, reply.env());
+    let leftovers = Leftovers::default();
+    let (built, failed) = answer(py, request, operation, reply.env(), &leftovers);
     let answer = match built {
         Built::InReply(answer) => answer,
         Built::Elsewhere(env, answer) => {
@@ -171,7 +187,11 @@ pub fn perform(
             answer
         }
     };
-    Outcome { answer, failed }
+    Outcome {
+        answer,
+        failed,
+        leftovers,
+    }
 }
 
 /// The same, with the answer in `env`, and whether it is a failure.
@@ -181,7 +201,7 @@ pub fn perform_here<'a>(
     operation: Term<'_>,
     env: Env<'a>,
 ) -> (Term<'a>, bool) {
-    match answer(py, request, operation, env) {
+    match answer(py, request, operation, env, &Leftovers::default()) {
         (Built::InReply(answer), failed) => (answer.load(env), failed),
         (Built::Elsewhere(own, answer), failed) => (own.term(answer).in_env(env), failed),
     }
@@ -204,6 +224,7 @@ fn answer(
     request: &Arc<Request>,
     operation: Term<'_>,
     env: Env<'_>,
+    leftovers: &Leftovers,
 ) -> (Built, bool) {
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
@@ -222,6 +243,7 @@ fn answer(
             request,
             env,
             operands,
+            leftovers,
         };
         work.dispatch(tag)
     }));
@@ -252,7 +274,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             };
         }
         let answer = if tag == atoms::call() || tag == atoms::eval() {
-            self.value(&self.result(tag)?)
+            self.value(self.result(tag)?)
         } else if tag == atoms::exec() {
             self.exec()?;
             Ok(atoms::ok().to_term(self.env))
@@ -261,7 +283,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         } else if tag == atoms::stream() {
             self.stream()
         } else if tag == atoms::convert() {
-            self.value(&self.convert()?)
+            self.value(self.convert()?)
         } else if tag == atoms::describe() {
             self.describe()
         } else {
@@ -305,12 +327,16 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     /// `{:ok, value}`
-    fn value(&self, object: &Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
+    fn value(&self, object: Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
+        let mut decoder = self.decoder();
         let value = if self.request.flags.return_object() {
-            self.decoder().object(object)
+            decoder.object(&object)
         } else {
-            self.decoder().value(object).map_err(Error::decode)?
+            decoder.value(&object).map_err(Error::decode)?
         };
+        if decoder.leaves_much() {
+            self.leftovers.add(object);
+        }
         Ok((atoms::ok(), value).encode(self.env))
     }
 
@@ -327,8 +353,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let mut encoder = Encoder::new(self.py);
         let arguments = self.arguments(&mut encoder, arguments)?;
         let keywords = self.keywords(&mut encoder, keywords)?;
-        drop(encoder);
-        self.apply(&callable, &arguments, keywords.as_ref())
+        let result = self.apply(&callable, &arguments, keywords.as_ref());
+        if encoder.leaves_much() {
+            self.leftovers.add(arguments);
+        }
+        result
     }
 
     /// `{:map, target, name, lists_of_arguments, keywords}`

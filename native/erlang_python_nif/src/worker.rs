@@ -309,11 +309,12 @@ impl Seat<'_> {
 fn answer(
     pool: &Pool,
     request: &Request,
-    outcome: call::Outcome,
+    mut outcome: call::Outcome,
     reply: &mut TermEnv,
     sender: Sender,
 ) {
     let failed = outcome.failed();
+    let _leftovers = std::mem::take(&mut outcome.leftovers);
     if !request.answer(sender, reply, |env| outcome.into_term(env)) {
         reply.clear();
     } else if request.stream().is_none() {

@@ -1,4 +1,4 @@
-//! Ints and lists, as Python lays them out.
+//! Ints, lists and strings, as Python lays them out.
 //!
 //! The functions of the limited API cost more than what they do for an int of one digit or an element
 //! of a list. The layouts are no part of that API and have changed, so none is assumed: when the
@@ -7,13 +7,20 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyList};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use pyo3::types::{PyInt, PyList, PyString};
+use std::ffi::{c_char, c_void};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 /// How ints are laid out.
 static INTS: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// Lists are laid out as `List` says.
 static LISTS: AtomicBool = AtomicBool::new(false);
+
+/// `PyUnicode_New`, and where in a str of ASCII its characters begin, once that is known.
+static NEW_STR: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static CHARACTERS: AtomicUsize = AtomicUsize::new(0);
+
+type NewStr = unsafe extern "C" fn(ffi::Py_ssize_t, u32) -> *mut ffi::PyObject;
 
 const UNKNOWN: u8 = 0;
 /// Up to 3.11: the number of digits, negative for negative ints.
@@ -49,7 +56,57 @@ pub fn look(py: Python<'_>) -> PyResult<()> {
         INTS.store(TAGGED_SIZE, Ordering::Release);
     }
     LISTS.store(lists_are(py)?, Ordering::Release);
+    look_at_strings(py);
     Ok(())
+}
+
+/// Before 3.12 the characters come 48 bytes behind the beginning, from then on 40.
+fn look_at_strings(py: Python<'_>) {
+    const TEXT: &str = "a text that is long enough to be like no other memory";
+    let text = PyString::new(py, TEXT);
+    let is_at = |offset: &usize| {
+        // SAFETY: a str of ASCII has at most 48 bytes before its characters, and at least 40, so that
+        // this many are within it.
+        let found = unsafe {
+            std::slice::from_raw_parts(text.as_ptr().cast::<u8>().add(*offset), TEXT.len() - 8)
+        };
+        found == &TEXT.as_bytes()[..found.len()]
+    };
+    let Some(characters) = [40, 48].into_iter().find(is_at) else {
+        return;
+    };
+    // SAFETY: a null-terminated name.
+    let new = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"PyUnicode_New".as_ptr()) };
+    CHARACTERS.store(characters, Ordering::Release);
+    NEW_STR.store(new, Ordering::Release);
+}
+
+/// A new `str`, or null with an exception set.
+///
+/// # Safety
+///
+/// The bytes are ASCII, and the GIL is held.
+#[inline]
+pub unsafe fn new_ascii(bytes: &[u8]) -> *mut ffi::PyObject {
+    let length = bytes.len() as ffi::Py_ssize_t;
+    let new = NEW_STR.load(Ordering::Relaxed);
+    // Python has the shortest ones already.
+    if new.is_null() || length < 2 {
+        // SAFETY: the GIL is held; Python copies the bytes.
+        return unsafe {
+            ffi::PyUnicode_FromStringAndSize(bytes.as_ptr().cast::<c_char>(), length)
+        };
+    }
+    // SAFETY: a function of this type. The new str is not shared yet, and has room for so many
+    // characters of ASCII where `look_at_strings` has found them.
+    unsafe {
+        let text = std::mem::transmute::<*mut c_void, NewStr>(new)(length, 127);
+        if !text.is_null() {
+            let characters = text.cast::<u8>().add(CHARACTERS.load(Ordering::Relaxed));
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), characters, bytes.len());
+        }
+        text
+    }
 }
 
 type Read = unsafe fn(*const Int) -> Option<i64>;

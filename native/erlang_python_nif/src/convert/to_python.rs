@@ -23,7 +23,14 @@ pub struct Encoder<'py, 'a> {
     /// Within the key of a dict or the element of a set, which must be hashable.
     in_key: bool,
     keys: Keys<'py, 'a>,
+    /// How many elements were converted.
+    items: usize,
+    /// All of them are plain data.
+    plain: bool,
 }
+
+/// From so many elements on it takes a while to free them.
+pub const MUCH: usize = 256;
 
 impl<'py, 'a> Encoder<'py, 'a> {
     pub fn new(py: Python<'py>) -> Self {
@@ -32,7 +39,15 @@ impl<'py, 'a> Encoder<'py, 'a> {
             depth: 0,
             in_key: false,
             keys: Keys::default(),
+            items: 0,
+            plain: true,
         }
+    }
+
+    /// Whether what was converted takes long to free, and nothing is run by that but Python's own
+    /// code: then it can wait.
+    pub fn leaves_much(&self) -> bool {
+        self.plain && self.items >= MUCH
     }
 
     /// The Python object for a term.
@@ -45,11 +60,14 @@ impl<'py, 'a> Encoder<'py, 'a> {
             TermType::Integer => self.integer(term),
             TermType::Float => self.float(term),
             TermType::Atom => self.atom(term, true),
-            TermType::Binary => self.binary(term),
+            TermType::Binary => self.binary(bytes(term)?),
             TermType::List => self.nested(|encoder| encoder.list(term)),
             TermType::Tuple => self.nested(|encoder| encoder.tuple(term)),
             TermType::Map => self.nested(|encoder| encoder.map(term)),
-            other => opaque::to_python(self.py, term)?.ok_or_else(|| no_counterpart(other)),
+            other => {
+                self.plain = false;
+                opaque::to_python(self.py, term)?.ok_or_else(|| no_counterpart(other))
+            }
         }
     }
 
@@ -63,16 +81,17 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     /// The object for the key of a map.
     fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        match term.get_type() {
-            TermType::Atom => self.atom(term, false),
-            _ => self.element(term),
+        if term.is_atom() {
+            self.atom(term, false)
+        } else {
+            self.element(term)
         }
     }
 
     /// The object for the element of a set.
     pub fn element(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        if term.get_type() == TermType::Binary {
-            return self.text_key(term);
+        if let Ok(data) = bytes(term) {
+            return self.text_key(data);
         }
         let outer = std::mem::replace(&mut self.in_key, true);
         let element = self.value(term);
@@ -123,7 +142,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         for (key, value) in pairs {
             let name = match key.get_type() {
                 TermType::Atom => self.atom(key, false)?,
-                TermType::Binary => self.text_key(key)?,
+                TermType::Binary => self.text_key(bytes(key)?)?,
                 _ => return Err(bad_keyword()),
             };
             // A binary that is no text is bytes, which some callables take for a name, and fall over.
@@ -206,17 +225,13 @@ impl<'py, 'a> Encoder<'py, 'a> {
         Ok(names::atom(py, term)?)
     }
 
-    fn binary(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let bytes = bytes(term)?;
-        if std::str::from_utf8(bytes).is_ok() {
-            self.text(bytes)
-        } else {
-            self.bytes(bytes)
+    fn binary(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        if bytes.is_ascii() {
+            return self.ascii(bytes);
         }
-    }
-
-    /// `bytes` must be valid UTF-8.
-    fn text(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        if std::str::from_utf8(bytes).is_err() {
+            return self.bytes(bytes);
+        }
         let data = bytes.as_ptr().cast::<c_char>();
         // SAFETY: the GIL is held; Python copies the bytes.
         unsafe {
@@ -225,6 +240,12 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 bytes.len() as ffi::Py_ssize_t,
             ))
         }
+    }
+
+    /// `bytes` must be ASCII.
+    fn ascii(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        unsafe { self.owned(layout::new_ascii(bytes)) }
     }
 
     fn bytes(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
@@ -240,6 +261,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     fn list(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         let cells = Cells::of(term)?;
+        self.items += cells.length as usize;
         // SAFETY: the GIL is held; a new reference or null with an exception set.
         let list = unsafe { self.owned(ffi::PyList_New(cells.length as ffi::Py_ssize_t)) }?;
         for (at, item) in cells.enumerate() {
@@ -289,6 +311,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 .map_err(|e| e.inside(|| key_step(key)))?;
             count += 1;
         }
+        self.items += count as usize;
         // SAFETY: a dict of our own; the GIL is held.
         if unsafe { ffi::PyDict_Size(dict.as_ptr()) } != count {
             return Err(self.same_keys(term));
@@ -314,6 +337,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     fn structure(&mut self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        self.plain = false;
         let name: Option<Atom> = name.decode().ok();
         if name == Some(atoms::object()) {
             let handle: ResourceArc<Handle> = term
@@ -348,12 +372,11 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     /// A binary that is a key.
-    fn text_key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let data = bytes(term)?;
+    fn text_key(&mut self, data: &'a [u8]) -> Result<Bound<'py, PyAny>> {
         if let Some(key) = self.keys.get(data) {
             return Ok(key);
         }
-        let key = self.binary(term)?;
+        let key = self.binary(data)?;
         self.keys.keep(data, &key);
         Ok(key)
     }

@@ -1,11 +1,13 @@
 //! Python objects to terms.
 
 use super::level::Level;
+use super::to_python::MUCH;
 use super::{
     Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Step, Unconvertible, buffer, integer, layout, map,
     opaque, structs, words,
 };
 use crate::atoms;
+use crate::interpreter::GilCell;
 use crate::object::Handle;
 use crate::request::Request;
 use pyo3::ffi;
@@ -46,6 +48,35 @@ pub struct Decoder<'py, 'a, 's> {
     /// still waits for it.
     request: Option<&'s Request>,
     entered: usize,
+    /// All that was met is plain data, of Python's own classes.
+    plain: bool,
+}
+
+/// What conversions have used, for the next one: vectors of this size are mapped anew by libc each
+/// time.
+static SCRATCH: GilCell<Option<Scratch>> = GilCell::new(None);
+
+type Scratch = (Vec<sys::ErlNifTerm>, Vec<sys::ErlNifTerm>);
+
+/// How many terms there is kept room for, at least and at most: 8 bytes each.
+const SMALL_SCRATCH: usize = 1 << 10;
+const LARGE_SCRATCH: usize = 1 << 17;
+
+impl Drop for Decoder<'_, '_, '_> {
+    fn drop(&mut self) {
+        let rooms = [self.terms.capacity(), self.keys.capacity()];
+        if rooms.iter().any(|room| *room >= SMALL_SCRATCH)
+            && rooms.iter().all(|room| *room <= LARGE_SCRATCH)
+        {
+            let mut scratch = (
+                std::mem::take(&mut self.terms),
+                std::mem::take(&mut self.keys),
+            );
+            scratch.0.clear();
+            scratch.1.clear();
+            SCRATCH.with(self.py, |kept| *kept = Some(scratch));
+        }
+    }
 }
 
 /// How many containers are entered between two looks.
@@ -64,7 +95,14 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             copied: 0,
             request: None,
             entered: 0,
+            plain: true,
         }
+    }
+
+    /// Whether what was converted takes long to free, and nothing is run by that but Python's own
+    /// code: then it can wait.
+    pub fn leaves_much(&self) -> bool {
+        self.plain && self.items >= MUCH
     }
 
     /// Ends the conversion when nobody waits for the request any more. A value that shares its parts
@@ -89,6 +127,11 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             }
             let flags = ffi::PyType_GetFlags(class);
             let is = |kind| flags & kind != 0;
+            self.plain &= class == &raw mut ffi::PyList_Type
+                || class == &raw mut ffi::PyDict_Type
+                || class == &raw mut ffi::PyTuple_Type
+                || class == &raw mut ffi::PyBytes_Type
+                || class == &raw mut ffi::PyLong_Type;
             if is(ffi::Py_TPFLAGS_LIST_SUBCLASS) {
                 self.nested(object, Self::list)
             } else if is(ffi::Py_TPFLAGS_DICT_SUBCLASS) {
@@ -221,6 +264,15 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         converted
     }
 
+    /// Makes room for so many elements.
+    fn reserve(&mut self, items: usize) {
+        if items >= SMALL_SCRATCH && self.terms.capacity() == 0 {
+            let kept = SCRATCH.with(self.py, Option::take);
+            (self.terms, self.keys) = kept.unwrap_or_default();
+        }
+        self.terms.reserve(items);
+    }
+
     /// Counts elements before they are converted.
     fn count(&mut self, items: usize) -> Result<()> {
         self.items = self.items.saturating_add(items);
@@ -345,8 +397,8 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         // SAFETY: a list, and the GIL is held.
         let length = unsafe { ffi::PyList_Size(object.as_ptr()) } as usize;
         self.count(length)?;
+        self.reserve(length);
         let first = self.terms.len();
-        self.terms.reserve(length);
         for at in 0..length {
             // SAFETY: a list. It is looked at anew for each element: converting one may run Python
             // code, by which the list becomes shorter.
@@ -474,6 +526,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         // SAFETY: a dict, and the GIL is held.
         let length = unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize;
         self.count(length)?;
+        self.reserve(length);
         let (first, first_key) = (self.terms.len(), self.keys.len());
         let mut count = 0;
         let mut position = 0;
