@@ -211,6 +211,37 @@ defmodule Python.CallTest do
     end
   end
 
+  describe "what a call leaves behind" do
+    test "is gone when it returns, if that runs code" do
+      for {value, gone} <- [{"[NAME(n) for n in range(300)]", 300}, {"NAME_list(range(300))", 1}] do
+        name =
+          define("""
+          import time
+          class Slow:
+              gone = 0
+              def __del__(self):
+                  time.sleep(0.001)
+                  Slow.gone += 1
+          class NAME(Slow, int): pass
+          class NAME_list(Slow, list): pass
+          def NAME_make(): return #{value}
+          def NAME_gone(): return NAME.__mro__[1].gone
+          """)
+
+        assert Python.call!(:__main__, name <> "_make") == Enum.to_list(0..299)
+        assert Python.call!(:__main__, name <> "_gone") == gone
+      end
+    end
+
+    test "can be large" do
+      for _ <- 1..5 do
+        list = Enum.to_list(1..50_000)
+        assert Python.call!(:builtins, :sorted, [list]) == list
+        assert Python.call!(:builtins, :len, [%{"a" => list, "b" => {list, list}}]) == 2
+      end
+    end
+  end
+
   describe "call!" do
     test "returns the value" do
       assert Python.call!(:math, :sqrt, [16]) == 4.0
