@@ -3,7 +3,7 @@
 //! From the outside in, each layer calling only the next:
 //!
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
-//! - `pool`, `worker`, `request`: which thread runs what, who is answered, who gave up.
+//! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up.
 //! - `call`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
 //!   `mailbox`: what Python asks of us.
 //! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
@@ -30,6 +30,7 @@ mod origin;
 mod output;
 mod package;
 mod pool;
+mod queue;
 mod request;
 mod resources;
 mod stream;

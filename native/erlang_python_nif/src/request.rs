@@ -6,7 +6,8 @@
 
 use crate::interpreter::PythonThread;
 use crate::mailbox::Mailbox;
-use crate::pool::{Pool, Start};
+use crate::pool::Pool;
+use crate::queue::Start;
 use crate::stream::Stream;
 use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::watchdog;
