@@ -417,47 +417,6 @@ defmodule Python.Callbacks.ReentrancyTest do
     assert {:error, %Python.StoppedError{}} = Task.await(task)
   end
 
-  test "1,000 processes call Python, which calls each back ten times" do
-    pool = start_pool(size: 4, max_queue: :infinity, timeout: 60_000)
-    name = define("def NAME(f, n): return [f(n, i) for i in range(10)]")
-
-    round = fn ->
-      1..1_000
-      |> Enum.map(fn n ->
-        Task.async(fn ->
-          mine = make_ref()
-          me = self()
-
-          function = fn n, i ->
-            send(me, {mine, i})
-            n * 100 + i
-          end
-
-          {:ok, answer} = Python.call(:__main__, name, [function, n], pool: pool)
-          {answer == Enum.map(0..9, &(n * 100 + &1)), length(messages())}
-        end)
-      end)
-      |> Task.await_many(60_000)
-    end
-
-    assert Enum.uniq(round.()) == [{true, 10}]
-    held = used(pool)
-    for _ <- 1..times(3, 50), do: assert(Enum.uniq(round.()) == [{true, 10}])
-
-    # 30,000 calls back: 100 bytes that each left behind would be 3 MB.
-    eventually("the memory is what it was", fn -> used(pool) < held + 3_000_000 end)
-    eventually_idle(pool)
-    assert %{workers: 4} = Python.Pool.stats(pool)
-  end
-
-  # Bytes of the VM that native code and processes of callbacks would leak into, and of Python's.
-  defp used(_pool) do
-    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
-    Python.call!(:gc, :collect)
-    [blocks, _] = Python.call!("erlang._object", :memory)
-    :erlang.memory(:processes) + :erlang.memory(:binary) + blocks * 64
-  end
-
   defp deep(0, _where), do: 0
   defp deep(n, where), do: Python.eval!("f(n) + 1", %{f: &deep(&1, where), n: n - 1}, where)
 
