@@ -102,11 +102,13 @@ defmodule Python.Interpreter do
   """
   @spec find(String.t() | charlist | nil, keyword) :: {:ok, t} | {:error, NotStartedError.t()}
   def find(python_path, options \\ []) do
-    options = Keyword.validate!(options, timeout: @probe_timeout, env: nil)
+    # `meanwhile`: what to do while the interpreter answers, for Python.Runtime.
+    options =
+      Keyword.validate!(options, timeout: @probe_timeout, env: nil, meanwhile: fn -> :ok end)
 
     with :ok <- load_native(),
          {:ok, candidate} <- locate(python_path, options[:env] || System.get_env()),
-         {:ok, report} <- probe(candidate, options[:timeout]) do
+         {:ok, report} <- probe(candidate, options) do
       judge(candidate, report)
     end
   end
@@ -192,10 +194,10 @@ defmodule Python.Interpreter do
     Search.locate(python_path, env)
   end
 
-  defp probe(candidate, timeout) do
-    case Probe.run(candidate.executable, timeout) do
+  defp probe(candidate, options) do
+    case Probe.run(candidate.executable, options[:timeout], options[:meanwhile]) do
       {:ok, report} -> {:ok, report}
-      {:error, failure} -> {:error, probe_error(failure, candidate, timeout)}
+      {:error, failure} -> {:error, probe_error(failure, candidate, options[:timeout])}
     end
   end
 

@@ -18,7 +18,7 @@ defmodule Python.Runtime do
   """
   @spec status() :: {:ok, Interpreter.t()} | {:error, NotStartedError.t()}
   def status do
-    :persistent_term.get(__MODULE__, {:error, NotStartedError.new(:not_started)})
+    :persistent_term.get(__MODULE__, nil) || {:error, NotStartedError.new(:not_started)}
   end
 
   @impl true
@@ -35,8 +35,23 @@ defmodule Python.Runtime do
   @impl true
   def handle_info(_message, state), do: {:noreply, state}
 
+  # In interactive mode the VM loads a module when it is needed. While the interpreter answers there is
+  # time for those that the first call needs.
+  @needed [
+    :erlang_python,
+    Python.Callback,
+    Python.Feeder,
+    Python.Operation,
+    Python.Options,
+    Python.Pool,
+    Python.Request,
+    Python.Worker
+  ]
+
   defp start(settings) do
-    with {:ok, interpreter} <- Interpreter.find(settings.python_path),
+    load_modules = fn -> :code.ensure_modules_loaded(@needed) end
+
+    with {:ok, interpreter} <- Interpreter.find(settings.python_path, meanwhile: load_modules),
          :ok <- Interpreter.load(interpreter),
          :ok <- load_native(),
          :ok <- initialize(interpreter, settings) do

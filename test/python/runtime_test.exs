@@ -113,6 +113,12 @@ defmodule Python.RuntimeTest do
       vm = FreshVM.start(settings: [python_path: script(dir, "python", "echo hello")])
       assert_not_started(vm, :broken, Path.join(dir, "python"))
     end
+
+    test "with a Python whose start is ended by what is installed", %{tmp_dir: dir} do
+      File.write!(Path.join(dir, "sitecustomize.py"), "raise SystemExit(3)")
+      vm = FreshVM.start(env: [{"PYTHONPATH", dir}])
+      assert_not_started(vm, :init_failed, "site")
+    end
   end
 
   describe "a setting that makes no sense" do

@@ -75,7 +75,10 @@ defmodule Python.SubprocessTest do
           "os.forkpty()",
           "os._exit(0)",
           "os.abort()",
-          "__import__('pty').fork()"
+          "__import__('pty').fork()",
+          "__import__('signal').alarm(0)",
+          "__import__('signal').setitimer(0, 0)",
+          "__import__('signal').raise_signal(1)"
         ] do
       assert {:error, %Error{type: type} = error} = Python.eval(code)
       assert type in ["RuntimeError", "OSError"]

@@ -17,11 +17,16 @@ defmodule Python.Interpreter.Probe do
           | {:no_start, text :: String.t()}
           | {:no_report, text :: String.t(), output :: String.t()}
 
-  @doc "The report of the interpreter at `executable`, as a map with string keys."
-  @spec run(Path.t(), timeout_ms :: pos_integer) :: {:ok, map} | {:error, failure}
-  def run(executable, timeout) do
+  @doc """
+  The report of the interpreter at `executable`, as a map with string keys. `meanwhile` is called while
+  the interpreter works.
+  """
+  @spec run(Path.t(), timeout_ms :: pos_integer, meanwhile :: (() -> term)) ::
+          {:ok, map} | {:error, failure}
+  def run(executable, timeout, meanwhile \\ fn -> :ok end) do
     # A process of its own: the port's messages, and its exit signal, reach no process that calls.
     {pid, ref} = spawn_monitor(fn -> exit({:shutdown, {:probed, probe(executable, timeout)}}) end)
+    meanwhile.()
 
     receive do
       {:DOWN, ^ref, :process, ^pid, {:shutdown, {:probed, result}}} -> result

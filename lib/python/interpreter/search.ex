@@ -34,7 +34,7 @@ defmodule Python.Interpreter.Search do
   end
 
   def locate(path, env) do
-    named = %{source: :python_path, what: "python_path #{inspect(path)}", tried: []}
+    named = %{source: :python_path, what: "python_path #{quoted(path)}", tried: []}
 
     case bare_name?(path) && find_program(path, env) do
       executable when is_binary(executable) -> candidate(named, executable, env)
@@ -45,7 +45,7 @@ defmodule Python.Interpreter.Search do
   ## VIRTUAL_ENV and PATH
 
   defp locate_virtual_env(folder, env, tried) do
-    named = %{source: :virtual_env, what: "VIRTUAL_ENV #{inspect(folder)}", tried: tried}
+    named = %{source: :virtual_env, what: "VIRTUAL_ENV #{quoted(folder)}", tried: tried}
     path = Path.expand(folder)
 
     cond do
@@ -213,6 +213,11 @@ defmodule Python.Interpreter.Search do
 
   defp outcome(:not_executable), do: "it may not be executed"
   defp outcome(:not_a_virtual_environment), do: "a folder without pyvenv.cfg"
+
+  # As `inspect` does, which it is left to where there is something to escape: that loads many modules.
+  defp quoted(path) do
+    if path =~ ~r/\A[\w .\/~-]*\z/, do: ~s("#{path}"), else: inspect(path)
+  end
 
   defp windows?, do: match?({:win32, _}, :os.type())
 end

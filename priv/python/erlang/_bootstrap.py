@@ -92,12 +92,14 @@ def _forbid_the_end_of_the_vm():
 
             def forbidden(*_args, **_kwargs):
                 raise RuntimeError(
-                    "%s.%s() is not possible inside the BEAM: %s" % (module.__name__, name, reason)
+                    "%s.%s() is not possible inside the BEAM: %s"
+                    % (module.__name__.lstrip("_"), name, reason)
                 )
 
             _take_the_place_of(module, name, forbidden)
 
-    import signal
+    # `signal` has its functions from `_signal`, which is there already, and takes ms to be imported.
+    signal = sys.modules.get("signal") or sys.modules["_signal"]
 
     # `subprocess` does not fork this way and works, as does `multiprocessing` with `spawn`.
     for name in ("fork", "forkpty"):

@@ -1,8 +1,8 @@
 """Compiling what comes from Elixir as text, so that tracebacks can show its lines."""
 
-import ast
 import io
 import itertools
+from _ast import PyCF_ONLY_AST
 from collections import OrderedDict
 
 #: Sources of the code compiled last, by the file name they were given.
@@ -36,11 +36,14 @@ def compile_eval(source, names):
         _check(name)
     filename = _remember("eval", source)
     try:
-        tree = compile(source, filename, "eval", ast.PyCF_ONLY_AST, dont_inherit=True)
+        tree = compile(source, filename, "eval", PyCF_ONLY_AST, dont_inherit=True)
     except SyntaxError as error:
         raise error.with_traceback(None)
     if not names:
         return compile(tree, filename, "eval", dont_inherit=True)
+    # Only here: it takes ms, which a start should not pay.
+    import ast
+
     parameters = ast.parse("lambda %s: None" % ", ".join(names), filename, "eval").body.args
     function = ast.Lambda(args=parameters, body=tree.body)
     ast.copy_location(function, tree.body)

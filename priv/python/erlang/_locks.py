@@ -9,7 +9,6 @@ thread is elsewhere.
 import functools
 import sys
 import threading
-from opcode import opmap
 
 from erlang import _imports
 
@@ -78,6 +77,10 @@ def _handle_within_a_block(logging):
 
 
 def opcodes(names):
+    if not names:
+        return []
+    from opcode import opmap
+
     return [opmap[name] for name in names if name in opmap]
 
 

@@ -85,20 +85,13 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         .import("sys")?
         .getattr("modules")?
         .cast_into::<PyDict>()?;
-    let util = py.import("importlib.util")?;
-    let options = PyDict::new(py);
-    options.set_item("submodule_search_locations", [folder])?;
-    let spec = util.call_method(
-        "spec_from_file_location",
-        ("erlang", format!("{folder}/__init__.py")),
-        Some(&options),
-    )?;
-    let package = util.call_method1("module_from_spec", (&spec,))?;
+    let package = package(py, folder)?;
     modules.set_item("erlang", &package)?;
-    spec.getattr("loader")?
+    package
+        .getattr("__loader__")?
         .call_method1("exec_module", (&package,))?;
 
-    crate::package::add_to(package.cast::<PyModule>()?)?;
+    crate::package::add_to(&package)?;
     py.import("erlang._bootstrap")?
         .call_method1("prepare", (start.stack_size, start.stdio, start.logging))?;
     let bootstrap = py.import("erlang._bootstrap")?;
@@ -137,6 +130,29 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         gap: (!gap.begin.is_empty()).then_some(gap),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
+}
+
+/// The package, not executed yet. What `importlib.util` does for that, which takes ms to be imported.
+fn package<'py>(py: Python<'py>, folder: &str) -> PyResult<Bound<'py, PyModule>> {
+    let file = format!("{folder}/__init__.py");
+    let machinery = py.import("importlib.machinery")?;
+    let loader = machinery.call_method1("SourceFileLoader", ("erlang", &file))?;
+    let options = PyDict::new(py);
+    options.set_item("origin", &file)?;
+    options.set_item("is_package", true)?;
+    let spec = machinery.call_method("ModuleSpec", ("erlang", &loader), Some(&options))?;
+    spec.setattr("submodule_search_locations", [folder])?;
+    // So that compiled code is kept where that is possible.
+    spec.setattr("has_location", true)?;
+
+    let package = PyModule::new(py, "erlang")?;
+    package.setattr("__spec__", &spec)?;
+    package.setattr("__loader__", &loader)?;
+    package.setattr("__package__", "erlang")?;
+    package.setattr("__path__", [folder])?;
+    package.setattr("__file__", &file)?;
+    package.setattr("__cached__", spec.getattr("cached")?)?;
+    Ok(package)
 }
 
 #[cfg(test)]
