@@ -30,10 +30,11 @@ defmodule Bench.Startup do
       Measure.rounds(size(11, 1),
         bare: fn -> run_vm("") end,
         logger: fn -> run_vm(@start_logger) end,
-        python: fn -> run_vm(python_path() <> @first_result) end
+        python: fn -> run_vm(python_path() <> @first_result) end,
+        program: fn -> run_program() end
       )
 
-    times(runs) ++ memory(runs)
+    times(runs) ++ program(runs) ++ memory(runs)
   end
 
   defp times(runs) do
@@ -54,6 +55,18 @@ defmodule Bench.Startup do
         target: target
       )
     end
+  end
+
+  # What Python needs for itself, most of which a start inside of the VM needs too.
+  defp program(runs) do
+    [
+      line(
+        work:
+          "start of Python as a program of its own, with what .pth files and sitecustomize do",
+        unit: "ms",
+        figures: runs.program
+      )
+    ]
   end
 
   defp memory(runs) do
@@ -78,23 +91,32 @@ defmodule Bench.Startup do
 
   # Returns the ns from its start to its output, and its memory in MB.
   defp run_vm(code) do
-    start = System.monotonic_time(:nanosecond)
+    {ns, output} = run(System.find_executable("elixir"), ["-pa", ebin(), "-e", code <> @finish])
 
-    port =
-      Port.open(
-        {:spawn_executable, System.find_executable("elixir")},
-        [:binary, :exit_status, :hide, args: ["-pa", ebin(), "-e", code <> @finish]]
-      )
+    {ns, memory_of(output)}
+  end
+
+  # Returns the ns from its start to its output.
+  defp run_program do
+    {ns, "1"} = run(Python.info().executable, ["-c", "import os; os.write(1, b'1')"])
+    ns
+  end
+
+  # Returns the ns from its start to its output, and the output.
+  defp run(executable, args) do
+    start = System.monotonic_time(:nanosecond)
+    options = [:binary, :exit_status, :hide, args: args]
+    port = Port.open({:spawn_executable, executable}, options)
 
     receive do
       {^port, {:data, output}} ->
         ns = System.monotonic_time(:nanosecond) - start
-        {ns, memory_of(finish(port, output))}
+        {ns, finish(port, output)}
 
       {^port, {:exit_status, status}} ->
-        raise "the VM ended with status #{status}: #{code}"
+        raise "#{executable} ended with status #{status}: #{inspect(args)}"
     after
-      @patience -> raise "the VM did not start: #{code}"
+      @patience -> raise "#{executable} did not start: #{inspect(args)}"
     end
   end
 
@@ -102,9 +124,9 @@ defmodule Bench.Startup do
     receive do
       {^port, {:data, more}} -> finish(port, output <> more)
       {^port, {:exit_status, 0}} -> output
-      {^port, {:exit_status, status}} -> raise "the VM ended with status #{status}: #{output}"
+      {^port, {:exit_status, status}} -> raise "it ended with status #{status}: #{output}"
     after
-      @patience -> raise "the VM did not end"
+      @patience -> raise "it did not end"
     end
   end
 
