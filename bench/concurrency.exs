@@ -6,10 +6,9 @@ defmodule Bench.Concurrency do
   # Calls that wait at the same time, and what the VM's own processes notice of busy Python code.
 
   import Bench.Suite, only: [line: 1, size: 2]
-  alias Bench.{Floors, Measure}
+  alias Bench.{Busy, Floors, Measure}
 
   @sleepers 64
-  @busy 8
 
   # In ms
   @nap 50
@@ -56,8 +55,8 @@ defmodule Bench.Concurrency do
   end
 
   defp responsiveness do
-    {:ok, pool} = Python.Pool.start_link(name: Bench.Busy, size: @busy)
-    Measure.check(1.0, fn -> while_busy(fn -> 1.0 end) end)
+    Measure.check(1.0, fn -> Busy.while_calls(fn -> 1.0 end) end)
+    vm = Busy.start_vm(["+sbwt", "none"])
     window = size(300, 30)
     echo = Floors.echo()
     timers = fn -> Floors.timer_lateness(window) end
@@ -69,13 +68,16 @@ defmodule Bench.Concurrency do
     times =
       Measure.rounds(size(11, 1),
         idle_timers: timers,
-        busy_timers: fn -> while_busy(timers) end,
+        busy_timers: fn -> Busy.while_calls(timers) end,
+        program_timers: fn -> Busy.while_program(timers) end,
+        idle_sleepy: fn -> Busy.call(vm, Floors, :timer_lateness, [window]) end,
+        busy_sleepy: fn -> Busy.call(vm, Busy, :timer_lateness, [window]) end,
         idle_pings: pings,
-        busy_pings: fn -> while_busy(pings) end
+        busy_pings: fn -> Busy.while_calls(pings) end
       )
 
     send(echo, :stop)
-    Supervisor.stop(pool)
+    :peer.stop(vm)
 
     [
       line(
@@ -87,6 +89,20 @@ defmodule Bench.Concurrency do
         target: {:ratio, 2}
       ),
       line(
+        work: "lateness of timers beside another program that is busy, p99",
+        unit: "ms",
+        figures: times.program_timers,
+        floors: times.idle_timers,
+        floor_name: "the same, machine idle"
+      ),
+      line(
+        work: "lateness of timers under 8 busy Python calls in a VM with +sbwt none, p99",
+        unit: "ms",
+        figures: times.busy_sleepy,
+        floors: times.idle_sleepy,
+        floor_name: "the same, VM idle"
+      ),
+      line(
         work: "message to a process and back under 8 busy Python calls, p99",
         unit: "µs",
         figures: times.busy_pings,
@@ -95,30 +111,6 @@ defmodule Bench.Concurrency do
         target: {:ratio, 2}
       )
     ]
-  end
-
-  defp while_busy(run) do
-    :ok = start_spinning()
-    busy = for _ <- 1..@busy, do: Python.call_async(:bench_work, :spin, [], pool: Bench.Busy)
-    await_busy(6_000)
-    result = run.()
-    {:ok, nil} = Python.call(:bench_work, :stop)
-    for call <- busy, do: {:ok, true} = Python.await(call)
-    result
-  end
-
-  defp start_spinning do
-    {:ok, nil} = Python.call(:bench_work, :start)
-    :ok
-  end
-
-  defp await_busy(0), do: raise("the pool did not get busy")
-
-  defp await_busy(tries) do
-    unless Python.Pool.stats(Bench.Busy).busy == @busy do
-      Process.sleep(5)
-      await_busy(tries - 1)
-    end
   end
 end
 

@@ -21,24 +21,43 @@ defmodule Bench.Others do
 
   # In ticks of the clock: all processors' time, what was not idle, and what was ours.
   defp usage do
-    with {:ok, machine} <- File.read("/proc/stat"),
-         {:ok, own} <- File.read("/proc/self/stat") do
+    with {:ok, machine} <- File.read("/proc/stat") do
       ["cpu" | fields] = machine |> String.split("\n", parts: 2) |> hd() |> String.split()
       times = fields |> Enum.take(8) |> Enum.map(&String.to_integer/1)
       [_user, _nice, _system, idle, waiting | _] = times
       total = Enum.sum(times)
-      {total, total - idle - waiting, own_time(own)}
+      {total, total - idle - waiting, own_time()}
     else
       {:error, _} -> nil
     end
   end
 
-  # The program's name, in parentheses, may have spaces; user and system time are the 12th and the
-  # 13th field after it.
-  defp own_time(stat) do
+  # Of this process and of those that it has started, also of those that have ended.
+  defp own_time do
+    processes =
+      for folder <- Path.wildcard("/proc/[0-9]*"),
+          {:ok, stat} <- [File.read(folder <> "/stat")] do
+        {Path.basename(folder), process(stat)}
+      end
+
+    children = Enum.group_by(processes, fn {_, {parent, _}} -> parent end)
+    {_, {_, time}} = own = List.keyfind(processes, System.pid(), 0)
+    time + children_time([own], children)
+  end
+
+  defp children_time(parents, children) do
+    case Enum.flat_map(parents, fn {pid, _} -> Map.get(children, pid, []) end) do
+      [] -> 0
+      found -> Enum.sum(for {_, {_, time}} <- found, do: time) + children_time(found, children)
+    end
+  end
+
+  # The program's name, in parentheses, may have spaces. The parent is the 2nd field after it; user
+  # and system time are the 12th and the 13th, and then come those of its children that have ended.
+  defp process(stat) do
     fields = stat |> String.split(") ") |> List.last() |> String.split()
-    [user, system] = fields |> Enum.slice(11, 2) |> Enum.map(&String.to_integer/1)
-    user + system
+    times = fields |> Enum.slice(11, 4) |> Enum.map(&String.to_integer/1)
+    {Enum.at(fields, 1), Enum.sum(times)}
   end
 
   @doc "Keeps the shares of the rounds that count."

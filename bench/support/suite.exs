@@ -1,4 +1,4 @@
-for name <- ~w(others measure line floors machine json chart report) do
+for name <- ~w(others measure line floors busy machine json chart report) do
   Code.require_file("#{name}.exs", __DIR__)
 end
 
