@@ -87,10 +87,6 @@ def libpython_folders(variables):
 
 def find_libpython(variables):
     """The path of the library, or None, and the paths that were tried before."""
-    loaded = loaded_libpython()
-    if loaded:
-        return loaded, []
-
     tried = []
     for folder in libpython_folders(variables):
         for name in libpython_names(variables):
@@ -117,8 +113,11 @@ def machine():
 
 
 def report():
-    variables = build_variables()
-    libpython, tried = find_libpython(variables)
+    libpython, tried = loaded_libpython(), []
+    # Reading them takes ms, and this much is known of who has a libpython.
+    variables = {"Py_ENABLE_SHARED": 1} if libpython else build_variables()
+    if not libpython:
+        libpython, tried = find_libpython(variables)
     base_prefix = getattr(sys, "real_prefix", BASE_PREFIX)
     return [
         ("erlang_python_probe", 1),

@@ -116,21 +116,6 @@ defmodule Python.InterpreterTest do
     end
 
     @tag :tmp_dir
-    test "are looked at without running what is installed in them", %{venv: venv, tmp_dir: dir} do
-      mark = Path.join(dir, "mark")
-
-      for packages <- Path.wildcard(Path.join(venv, "lib/python*/site-packages")) do
-        line = "import os; open(#{inspect(mark)}, 'a').close()\n"
-        File.write!(Path.join(packages, "mark.pth"), line)
-      end
-
-      assert {:ok, interpreter} = Interpreter.find(venv)
-      refute File.exists?(mark)
-      assert ask(interpreter.executable, "sys.prefix") == interpreter.prefix
-      assert File.exists?(mark)
-    end
-
-    @tag :tmp_dir
     test "through a link keep the name of the link", %{venv: venv, tmp_dir: dir} do
       link = Path.join(dir, "current")
       File.ln_s!(venv, link)

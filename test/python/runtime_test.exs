@@ -115,9 +115,13 @@ defmodule Python.RuntimeTest do
     end
 
     test "with a Python whose start is ended by what is installed", %{tmp_dir: dir} do
-      File.write!(Path.join(dir, "sitecustomize.py"), "raise SystemExit(3)")
-      vm = FreshVM.start(env: [{"PYTHONPATH", dir}])
-      assert_not_started(vm, :init_failed, "site")
+      for {number, code} <- [{1, "raise SystemExit(3)"}, {2, "import os; os._exit(0)"}] do
+        folder = Path.join(dir, "#{number}")
+        File.mkdir_p!(folder)
+        File.write!(Path.join(folder, "sitecustomize.py"), code)
+        vm = FreshVM.start(env: [{"PYTHONPATH", folder}])
+        assert_not_started(vm, :broken, "python")
+      end
     end
   end
 
