@@ -7,9 +7,20 @@ defmodule Python.MixProject do
   # scripts/check_package.sh refuses a package without.
   @source_url "https://github.com/OWNER/erlang_python"
 
+  # The sections of functions in the documentation, from `@doc group: …`.
+  @doc_groups [
+    "Calling",
+    "Calls that run meanwhile",
+    "Streams",
+    "Objects",
+    "Callbacks",
+    "Information"
+  ]
+
   def project do
     [
       app: :erlang_python,
+      name: "erlang_python",
       version: @version,
       elixir: "~> 1.14",
       description: "Call Python from Elixir and Erlang: CPython embedded in the BEAM.",
@@ -24,6 +35,7 @@ defmodule Python.MixProject do
       erlc_paths: ["src"],
       erlc_options: erlc_options(Mix.env()),
       package: package(),
+      docs: &docs/0,
       deps: deps()
     ]
   end
@@ -56,6 +68,47 @@ defmodule Python.MixProject do
   defp build_from_source? do
     String.ends_with?(@version, "-dev") or
       System.get_env("ERLANG_PYTHON_BUILD") in ["1", "true"]
+  end
+
+  # For ExDoc. `make docs` brings one along; nothing else needs it.
+  defp docs do
+    [
+      main: "readme",
+      source_ref: if(String.ends_with?(@version, "-dev"), do: "main", else: "v#{@version}"),
+      extras: extras(),
+      groups_for_extras: [
+        Guides: ~r{^guides/[^/]+\.md$},
+        Cheatsheets: ~r{\.cheatmd$},
+        Livebooks: ~r{\.livemd$},
+        "The project": ~r{^(bench/)?[A-Z]+(\.md)?$}
+      ],
+      groups_for_modules: [
+        Errors: ~r{^Python\.\w+Error$|^Python\.Error$},
+        "Values and objects": ~r{^Python\.(Object|Bytes|Buffer|Iterator|Encoder)$},
+        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$},
+        "Calling Python": ~r{^(Python|Python\.(Pool|Context|Async|Telemetry))$},
+        "From Erlang": [:py]
+      ],
+      groups_for_docs:
+        for(group <- @doc_groups, do: {String.to_atom(group), &(&1[:group] == group)}),
+      # `py` has the same functions, with the same documentation.
+      filter_modules: fn module, _metadata -> module != Python.Erlang end,
+      assets: %{"bench/charts" => "charts"},
+      skip_undefined_reference_warnings_on: ["CHANGELOG.md"],
+      formatters: ["html", "epub"]
+    ]
+  end
+
+  # Guides in the order in which they are best read.
+  defp extras do
+    guides =
+      ~w(getting_started types errors callbacks streaming production deployment erlang troubleshooting)
+
+    ["README.md"] ++
+      Enum.map(guides, &"guides/#{&1}.md") ++
+      Path.wildcard("guides/*.cheatmd") ++
+      Path.wildcard("livebooks/*.livemd") ++
+      ["bench/RESULTS.md" | ~w(ARCHITECTURE.md CONTRIBUTING.md RELEASE.md CHANGELOG.md LICENSE)]
   end
 
   defp package do

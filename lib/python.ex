@@ -82,10 +82,13 @@ defmodule Python do
 
   @type result :: {:ok, term} | {:error, Exception.t()}
 
+  @doc group: "Calling"
   @doc """
   Calls a Python function. Returns `{:ok, value}` or `{:error, exception}`.
 
-  See the module documentation for the target, the name and the options.
+  The module documentation says what a target and a name may be, and has the
+  [options](#module-options). Raises `ArgumentError` for arguments that are no list and for options that
+  make no sense.
 
   ## Examples
 
@@ -105,8 +108,11 @@ defmodule Python do
     Request.run(Operation.call(target, name, args, options.kwargs), options)
   end
 
+  @doc group: "Calling"
   @doc """
-  Calls a Python function. Returns the value or raises the exception.
+  Calls a Python function. Returns the value or raises the exception. See `call/4`.
+
+  The frames of Python are in the stacktrace, so that IEx and `Logger` show where it happened.
 
   ## Examples
 
@@ -116,11 +122,13 @@ defmodule Python do
   @spec call!(target, name, [term], options) :: term
   def call!(target, name, args \\ [], opts \\ []), do: bang(call(target, name, args, opts))
 
+  @doc group: "Calling"
   @doc """
   Evaluates one expression. Returns `{:ok, value}` or `{:error, exception}`.
 
   `vars` are names for the expression. They are seen everywhere in it and nowhere else. A keyword
-  list in their place is taken as `opts`.
+  list in their place is taken as `opts`. The [options](#module-options) are those of `call/4` without
+  `:kwargs`. Raises `ArgumentError` for options that make no sense and for code that is no string.
 
   ## Examples
 
@@ -140,8 +148,9 @@ defmodule Python do
     Request.run(Operation.eval(code, vars), Options.call(opts, :code))
   end
 
+  @doc group: "Calling"
   @doc """
-  Evaluates one expression. Returns the value or raises the exception.
+  Evaluates one expression. Returns the value or raises the exception. See `eval/3`.
 
   ## Examples
 
@@ -151,8 +160,12 @@ defmodule Python do
   @spec eval!(code, vars | options, options) :: term
   def eval!(code, vars \\ %{}, opts \\ []), do: bang(eval(code, vars, opts))
 
+  @doc group: "Calling"
   @doc """
   Executes statements in `__main__`. Returns `:ok` or `{:error, exception}`.
+
+  The [options](#module-options) are `:timeout`, `:pool` and `:context`; in a context the statements run in
+  its own `__main__`. Raises `ArgumentError` for options that make no sense and for code that is no string.
 
   ## Examples
 
@@ -170,8 +183,9 @@ defmodule Python do
     Request.run(Operation.exec(code), Options.call(opts, :exec))
   end
 
+  @doc group: "Calling"
   @doc """
-  Executes statements in `__main__`. Returns `:ok` or raises the exception.
+  Executes statements in `__main__`. Returns `:ok` or raises the exception. See `exec/2`.
 
   ## Examples
 
@@ -181,8 +195,9 @@ defmodule Python do
   @spec exec!(code, options) :: :ok
   def exec!(code, opts \\ []), do: bang(exec(code, opts))
 
+  @doc group: "Calls that run meanwhile"
   @doc """
-  Starts a call and returns at once, with a `Python.Async` for `await/2` or `cancel/1`.
+  Starts a call. Returns a `Python.Async` at once, for `await/2` or `cancel/1`.
 
   It belongs to the calling process: when that ends, the work is cancelled. Takes the options of
   `call/4`; `:timeout` limits the work, whether anybody waits for it or not. Raises if the call
@@ -204,6 +219,7 @@ defmodule Python do
     end
   end
 
+  @doc group: "Calls that run meanwhile"
   @doc """
   Waits for a call that was started with `call_async/4`. Returns `{:ok, value}` or
   `{:error, exception}`.
@@ -234,8 +250,12 @@ defmodule Python do
           "#{inspect(async)} can only be waited for by its owner, not by #{inspect(self())}"
   end
 
+  @doc group: "Calls that run meanwhile"
   @doc """
-  Cancels a call that was started with `call_async/4`, and drops its answer if there is one already.
+  Cancels a call that was started with `call_async/4`. Returns `:ok`.
+
+  Its answer is dropped if there is one already. Any process may cancel it; the owner, if it waits, gets a
+  `Python.StoppedError` then.
 
   ## Examples
 
@@ -246,11 +266,13 @@ defmodule Python do
   @spec cancel(Async.t()) :: :ok
   def cancel(%Async{} = async), do: Request.cancel(async)
 
+  @doc group: "Calling"
   @doc """
-  Calls a Python function once for each list of arguments, in one crossing.
+  Calls a Python function once for each list of arguments, in one crossing. Returns `{:ok, results}` or
+  `{:error, exception}`.
 
-  Returns `{:ok, results}`, in the order of the arguments, or the first error, with a note that says
-  which call it was. Takes the options of `call/4`; `:kwargs` go to every call, `:timeout` is for
+  The results are in the order of the arguments. The first error ends it, with a note that says which
+  call it was. Takes the options of `call/4`; `:kwargs` go to every call, `:timeout` is for
   all of them together.
 
   ## Examples
@@ -264,8 +286,9 @@ defmodule Python do
     Request.run(Operation.map(target, name, list_of_args, options.kwargs), options)
   end
 
+  @doc group: "Streams"
   @doc """
-  A lazy stream of the items of the iterable that a call returns.
+  Returns a lazy stream of the items of the iterable that a call gives.
 
   Nothing runs before the stream is enumerated. The items come in chunks, as the consumer asks for
   them; an item that takes long to make is delivered as soon as it is there. When the enumeration
@@ -296,8 +319,9 @@ defmodule Python do
     Python.Stream.new(Operation.call(target, name, args, options.kwargs), options)
   end
 
+  @doc group: "Streams"
   @doc """
-  A lazy stream of the items of the iterable that an expression gives. See `stream/4` and `eval/3`.
+  Returns a lazy stream of the items of the iterable that an expression gives. See `stream/4` and `eval/3`.
 
   ## Examples
 
@@ -314,6 +338,7 @@ defmodule Python do
 
   ## Objects
 
+  @doc group: "Objects"
   @doc """
   Imports a module. Returns `{:ok, object}` or `{:error, exception}`.
 
@@ -328,10 +353,19 @@ defmodule Python do
   @spec import(atom | String.t()) :: {:ok, Object.t()} | {:error, Exception.t()}
   def import(name), do: call(:importlib, :import_module, [name], return: :object)
 
-  @doc "Imports a module. Returns the object or raises."
+  @doc group: "Objects"
+  @doc """
+  Imports a module. Returns the object or raises the exception.
+
+  ## Examples
+
+      iex> Python.getattr!(Python.import!(:math), :pi)
+      3.141592653589793
+  """
   @spec import!(atom | String.t()) :: Object.t()
   def import!(name), do: bang(__MODULE__.import(name))
 
+  @doc group: "Objects"
   @doc """
   An attribute of an object. Returns `{:ok, value}` or `{:error, exception}`.
 
@@ -344,10 +378,19 @@ defmodule Python do
   @spec getattr(Object.t(), name) :: result
   defdelegate getattr(object, name), to: Object
 
-  @doc "An attribute of an object. Returns the value or raises."
+  @doc group: "Objects"
+  @doc """
+  An attribute of an object. Returns the value or raises the exception.
+
+  ## Examples
+
+      iex> Python.getattr!(Python.eval!("3 + 4j"), :real)
+      3.0
+  """
   @spec getattr!(Object.t(), name) :: term
   def getattr!(object, name), do: bang(getattr(object, name))
 
+  @doc group: "Objects"
   @doc """
   Sets an attribute of an object. Returns `:ok` or `{:error, exception}`.
 
@@ -362,10 +405,20 @@ defmodule Python do
   @spec setattr(Object.t(), name, term) :: :ok | {:error, Exception.t()}
   defdelegate setattr(object, name, value), to: Object
 
-  @doc "Sets an attribute of an object. Returns `:ok` or raises."
+  @doc group: "Objects"
+  @doc """
+  Sets an attribute of an object. Returns `:ok` or raises the exception.
+
+  ## Examples
+
+      iex> object = Python.call!(:types, :SimpleNamespace)
+      iex> Python.setattr!(object, :colour, "red")
+      :ok
+  """
   @spec setattr!(Object.t(), name, term) :: :ok
   def setattr!(object, name, value), do: bang(setattr(object, name, value))
 
+  @doc group: "Objects"
   @doc """
   An item of an object, `object[key]`. Returns `{:ok, value}` or `{:error, exception}`.
 
@@ -381,10 +434,19 @@ defmodule Python do
   @spec getitem(Object.t(), term) :: result
   defdelegate getitem(object, key), to: Object
 
-  @doc "An item of an object. Returns the value or raises."
+  @doc group: "Objects"
+  @doc """
+  An item of an object, `object[key]`. Returns the value or raises the exception.
+
+  ## Examples
+
+      iex> Python.getitem!(Python.to_object!(["a", "b"]), -1)
+      "b"
+  """
   @spec getitem!(Object.t(), term) :: term
   def getitem!(object, key), do: bang(getitem(object, key))
 
+  @doc group: "Objects"
   @doc """
   Sets an item of an object, `object[key] = value`. Returns `:ok` or `{:error, exception}`.
 
@@ -399,10 +461,22 @@ defmodule Python do
   @spec setitem(Object.t(), term, term) :: :ok | {:error, Exception.t()}
   defdelegate setitem(object, key, value), to: Object
 
-  @doc "Sets an item of an object. Returns `:ok` or raises."
+  @doc group: "Objects"
+  @doc """
+  Sets an item of an object, `object[key] = value`. Returns `:ok` or raises the exception.
+
+  ## Examples
+
+      iex> list = Python.to_object!(["a", "b"])
+      iex> Python.setitem!(list, 0, "c")
+      :ok
+      iex> Python.to_term!(list)
+      ["c", "b"]
+  """
   @spec setitem!(Object.t(), term, term) :: :ok
   def setitem!(object, key, value), do: bang(setitem(object, key, value))
 
+  @doc group: "Objects"
   @doc """
   The length of an object. Returns `{:ok, integer}` or `{:error, exception}`.
 
@@ -415,10 +489,19 @@ defmodule Python do
   @spec len(Object.t()) :: {:ok, non_neg_integer} | {:error, Exception.t()}
   defdelegate len(object), to: Object
 
-  @doc "The length of an object. Returns the integer or raises."
+  @doc group: "Objects"
+  @doc """
+  The length of an object. Returns the integer or raises the exception.
+
+  ## Examples
+
+      iex> Python.len!(Python.to_object!(%{"a" => 1}))
+      1
+  """
   @spec len!(Object.t()) :: non_neg_integer
   def len!(object), do: bang(len(object))
 
+  @doc group: "Objects"
   @doc """
   The text of an object, `str(object)`. Returns `{:ok, string}` or `{:error, exception}`.
 
@@ -431,10 +514,19 @@ defmodule Python do
   @spec str(Object.t()) :: {:ok, String.t()} | {:error, Exception.t()}
   defdelegate str(object), to: Object
 
-  @doc "The text of an object. Returns the string or raises."
+  @doc group: "Objects"
+  @doc """
+  The text of an object, `str(object)`. Returns the string or raises the exception.
+
+  ## Examples
+
+      iex> Python.str!(Python.eval!("3 + 4j"))
+      "(3+4j)"
+  """
   @spec str!(Object.t()) :: String.t()
   def str!(object), do: bang(str(object))
 
+  @doc group: "Objects"
   @doc """
   The representation of an object, `repr(object)`. Returns `{:ok, string}` or `{:error, exception}`.
 
@@ -447,13 +539,23 @@ defmodule Python do
   @spec repr(Object.t()) :: {:ok, String.t()} | {:error, Exception.t()}
   defdelegate repr(object), to: Object
 
-  @doc "The representation of an object. Returns the string or raises."
+  @doc group: "Objects"
+  @doc """
+  The representation of an object, `repr(object)`. Returns the string or raises the exception.
+
+  ## Examples
+
+      iex> Python.repr!(Python.to_object!(["a", nil]))
+      "['a', None]"
+  """
   @spec repr!(Object.t()) :: String.t()
   def repr!(object), do: bang(repr(object))
 
+  @doc group: "Objects"
   @doc """
-  The name of an object's class, with its module if that is not `builtins`. Raises if it cannot be
-  asked.
+  Returns the name of an object's class, with its module if that is not `builtins`.
+
+  Raises if it cannot be asked.
 
   ## Examples
 
@@ -465,8 +567,9 @@ defmodule Python do
   @spec type(Object.t()) :: String.t()
   defdelegate type(object), to: Object
 
+  @doc group: "Objects"
   @doc """
-  Whether an object can be called. Raises if it cannot be asked.
+  Returns whether an object can be called. Raises if it cannot be asked.
 
   ## Examples
 
@@ -476,6 +579,7 @@ defmodule Python do
   @spec callable?(Object.t()) :: boolean
   defdelegate callable?(object), to: Object
 
+  @doc group: "Objects"
   @doc """
   Calls an object. Returns `{:ok, value}` or `{:error, exception}`. Takes the options of `call/4`.
 
@@ -491,10 +595,19 @@ defmodule Python do
     Request.run(Operation.apply(callable, args, options.kwargs), options)
   end
 
-  @doc "Calls an object. Returns the value or raises."
+  @doc group: "Objects"
+  @doc """
+  Calls an object. Returns the value or raises the exception. Takes the options of `call/4`.
+
+  ## Examples
+
+      iex> Python.apply!(Python.eval!("lambda a, b: a * b"), [6, 7])
+      42
+  """
   @spec apply!(Object.t(), [term], options) :: term
   def apply!(callable, args, opts \\ []), do: bang(__MODULE__.apply(callable, args, opts))
 
+  @doc group: "Objects"
   @doc """
   Converts an object now. Returns `{:ok, value}` or `{:error, exception}`.
 
@@ -509,10 +622,19 @@ defmodule Python do
   @spec to_term(Object.t()) :: result
   def to_term(object), do: Request.run(Operation.convert(object), %Options{})
 
-  @doc "Converts an object now. Returns the value or raises."
+  @doc group: "Objects"
+  @doc """
+  Converts an object now. Returns the value or raises the exception.
+
+  ## Examples
+
+      iex> Python.to_term!(Python.eval!("[1, 2]", return: :object))
+      [1, 2]
+  """
   @spec to_term!(Object.t()) :: term
   def to_term!(object), do: bang(to_term(object))
 
+  @doc group: "Objects"
   @doc """
   Converts a term and keeps it in Python. Returns `{:ok, object}` or `{:error, exception}`.
 
@@ -527,14 +649,25 @@ defmodule Python do
   @spec to_object(term) :: {:ok, Object.t()} | {:error, Exception.t()}
   def to_object(term), do: Request.run(Operation.convert(term), %Options{return: :object})
 
-  @doc "Converts a term and keeps it in Python. Returns the object or raises."
+  @doc group: "Objects"
+  @doc """
+  Converts a term and keeps it in Python. Returns the object or raises the exception.
+
+  ## Examples
+
+      iex> Python.to_object!(%{"a" => [1, nil]})
+      #Python.Object<<class 'dict'> {'a': [1, None]}>
+  """
   @spec to_object!(term) :: Object.t()
   def to_object!(term), do: bang(to_object(term))
 
+  @doc group: "Objects"
   @doc """
-  A binary that Python is to see as a read-only `memoryview`, without a copy of its bytes.
+  Wraps a binary that Python is to see as a read-only `memoryview`, without a copy of its bytes. Returns a
+  `Python.Buffer`.
 
-  The result is to be passed as an argument. The binary lives as long as Python uses it.
+  That is to be passed as an argument. The binary lives as long as Python uses it. Raises `ArgumentError` for
+  anything but a binary.
 
   ## Examples
 
@@ -549,10 +682,11 @@ defmodule Python do
     raise ArgumentError, "only a binary can be a buffer, not #{inspect(other, limit: 10)}"
   end
 
+  @doc group: "Streams"
   @doc """
-  An enumerable that Python is to see as an iterator.
+  Wraps an enumerable that Python is to see as an iterator. Returns a `Python.Iterator`.
 
-  The result is to be passed as an argument. Python pulls from the enumerable as it goes, in chunks;
+  That is to be passed as an argument. Python pulls from the enumerable as it goes, in chunks;
   a process of its own enumerates it. What the enumerable raises is raised in Python as an
   `erlang.Error`, after the items before it. An iterator can be used up once, and ends with the
   process that made it.
@@ -568,10 +702,12 @@ defmodule Python do
   @spec iterator(Enumerable.t()) :: Python.Iterator.t()
   def iterator(enumerable), do: Python.Iterator.new(enumerable)
 
+  @doc group: "Objects"
   @doc """
-  Python's `with`: enters a context manager, calls `fun` with what that gives, and leaves it.
+  Python's `with`: enters a context manager, calls `fun` with what that gives, and leaves it. Returns
+  what `fun` returns.
 
-  Returns what `fun` returns. What `fun` raises reaches `__exit__` as an `erlang.Error` and is then
+  What `fun` raises reaches `__exit__` as an `erlang.Error` and is then
   raised here, unless the manager swallows it: then the result is `nil`. Raises what Python raises.
 
   ## Examples
@@ -587,8 +723,9 @@ defmodule Python do
 
   ## Callbacks
 
+  @doc group: "Callbacks"
   @doc """
-  Makes a function known to Python as `erlang.name`.
+  Makes a function known to Python as `erlang.name`. Returns `:ok`.
 
   `function` is a function or `{module, function}`. In Python, `erlang.name(...)`,
   `erlang.call("name", ...)` and `from erlang import name` call it. A function of arity n takes n
@@ -596,7 +733,8 @@ defmodule Python do
   process of its own, and Python gets what it returns. What it raises is an `erlang.Error` there.
 
   Registering a name again replaces the function. Functions need not be registered to be passed as
-  arguments: in Python they are callables.
+  arguments: in Python they are callables. Raises `ArgumentError` for a name that is no atom or string, and
+  for what is no function.
 
   ## Examples
 
@@ -612,8 +750,9 @@ defmodule Python do
     Python.Callback.register(callback_name(name), callback_function(function), false)
   end
 
+  @doc group: "Callbacks"
   @doc """
-  Makes a registered function unknown again.
+  Makes a registered function unknown again. Returns `:ok`, also if there was none.
 
   ## Examples
 
@@ -645,9 +784,10 @@ defmodule Python do
           "what is registered is a function or {module, function}, not #{inspect(other)}"
   end
 
+  @doc group: "Calls that run meanwhile"
   @doc """
   Sends a message to Python code that runs: to a context, or to a call that was started with
-  `call_async/4`.
+  `call_async/4`. Returns `:ok`.
 
   The code gets it from `erlang.receive(timeout=seconds)`. A context keeps messages that nobody has
   received for its later calls.
@@ -664,10 +804,11 @@ defmodule Python do
   def send(%Async{} = async, message), do: Request.send(async, Python.Struct.encode(message))
   def send(context, message), do: Python.Context.send(context, Python.Struct.encode(message))
 
+  @doc group: "Information"
   @doc """
-  What is known about the interpreter that runs.
+  Returns what is known about the interpreter that runs.
 
-  Returns a map with `:python_version` (such as `"3.11.7"`), `:executable`, `:libpython`, `:prefix`,
+  It is a map with `:python_version` (such as `"3.11.7"`), `:executable`, `:libpython`, `:prefix`,
   `:base_prefix`, `:venv` (a folder or `nil`), `:free_threaded`, `:nif_version` and `:pools`, the
   names of the pools that run. Raises `Python.NotStartedError` if there is no interpreter.
 

@@ -41,7 +41,7 @@
 -type result() :: {ok, term()} | {error, reason()}.
 -type text() :: atom() | binary() | [char()].
 
-?DOC("Calls a Python function.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, <<\"{\\n  \\\"foo\\\": 1\\n}\">>} = py:call(json, dumps, [#{foo => 1}], #{indent => 2}).\n    {error, timeout} = py:call(time, sleep, [10], #{}, 100).\n\n`Timeout` is in ms, or `infinity`; by default it is the setting `worker_timeout`.").
+?DOC("Calls a Python function. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, <<\"{\\n  \\\"foo\\\": 1\\n}\">>} = py:call(json, dumps, [#{foo => 1}], #{indent => 2}).\n    {error, timeout} = py:call(time, sleep, [10], #{}, 100).\n\n`Kwargs` are keyword arguments, a map or a list of pairs. `Timeout` is in ms, or `infinity`; by default\nit is the setting `worker_timeout`.").
 -spec call(Module :: text(), Function :: text(), Args :: [term()]) ->
               result().
 call(Module, Function, Args) ->
@@ -66,7 +66,7 @@ call(Module, Function, Args, Kwargs) ->
 call(Module, Function, Args, Kwargs, Timeout) ->
     'Elixir.Python.Erlang':call(Module, Function, Args, Kwargs, Timeout).
 
-?DOC("Starts a call, for `await/1,2` to wait for.\n\n    Ref = py:call_async(math, factorial, [20]),\n    {ok, 2432902008176640000} = py:await(Ref).\n\nOnly the calling process can wait for it; when that ends, the work is cancelled.").
+?DOC("Starts a call. Returns at once what `await/1,2` waits for.\n\n    Ref = py:call_async(math, factorial, [20]),\n    {ok, 2432902008176640000} = py:await(Ref).\n\nOnly the calling process can wait for it; when that ends, the work is cancelled. A call that cannot be\nstarted is an error exception with the reason, such as `overloaded`.").
 -spec call_async(Module :: text(), Function :: text(), Args :: [term()]) ->
                     'Elixir.Python.Async':t().
 call_async(Module, Function, Args) ->
@@ -81,7 +81,7 @@ call_async(Module, Function, Args) ->
 call_async(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':call_async(Module, Function, Args, Kwargs).
 
-?DOC("Waits for a call that was started with `call_async/3,4`.\n\nAfter `Timeout` ms, 30000 by default, the work is cancelled.").
+?DOC("Waits for a call that was started with `call_async/3,4`. Returns `{ok, Value}` or `{error, Reason}`.\n\n    Ref = py:call_async(time, sleep, [1]),\n    {error, timeout} = py:await(Ref, 10).\n\nAfter `Timeout` ms, 30000 by default, the work is cancelled.").
 -spec await('Elixir.Python.Async':t()) -> result().
 await(Async) ->
     'Elixir.Python.Erlang':await(Async).
@@ -91,7 +91,7 @@ await(Async) ->
 await(Async, Timeout) ->
     'Elixir.Python.Erlang':await(Async, Timeout).
 
-?DOC("Evaluates one expression, with `Vars` as its variables.\n\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n    {ok, 42} = py:eval(\"x * y\", #{x => 6, y => 7}).").
+?DOC("Evaluates one expression, with `Vars` as its variables. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n    {ok, 42} = py:eval(\"x * y\", #{x => 6, y => 7}).").
 -spec eval(Code :: text()) -> result().
 eval(Code) ->
     'Elixir.Python.Erlang':eval(Code).
@@ -107,7 +107,7 @@ eval(Code, Vars) ->
 eval(Code, Vars, Timeout) ->
     'Elixir.Python.Erlang':eval(Code, Vars, Timeout).
 
-?DOC("Executes statements in Python's `__main__`.\n\n    ok = py:exec(<<\"def double(x): return x * 2\">>).\n    {ok, 10} = py:call('__main__', double, [5]).").
+?DOC("Executes statements in Python's `__main__`. Returns `ok` or `{error, Reason}`.\n\n    ok = py:exec(<<\"def double(x): return x * 2\">>).\n    {ok, 10} = py:call('__main__', double, [5]).").
 -spec exec(Code :: text()) -> ok | {error, reason()}.
 exec(Code) ->
     'Elixir.Python.Erlang':exec(Code).
@@ -117,7 +117,7 @@ exec(Code) ->
 exec(Code, Timeout) ->
     'Elixir.Python.Erlang':exec(Code, Timeout).
 
-?DOC("All items of the iterator that a call returns, as a list.\n\n    {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).").
+?DOC("Returns `{ok, Items}`, all items of the iterator that a call gives, or `{error, Reason}`.\n\n    {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).").
 -spec stream(Module :: text(), Function :: text(), Args :: [term()]) ->
                 {ok, [term()]} | {error, reason()}.
 stream(Module, Function, Args) ->
@@ -132,7 +132,7 @@ stream(Module, Function, Args) ->
 stream(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':stream(Module, Function, Args, Kwargs).
 
-?DOC("All items of the iterable that an expression gives, as a list.\n\n    {ok, [0, 1, 4]} = py:stream_eval(<<\"(x * x for x in range(3))\">>).").
+?DOC("Returns `{ok, Items}`, all items of the iterable that an expression gives, or `{error, Reason}`.\n\n    {ok, [0, 1, 4]} = py:stream_eval(<<\"(x * x for x in range(3))\">>).").
 -spec stream_eval(Code :: text()) -> {ok, [term()]} | {error, reason()}.
 stream_eval(Code) ->
     'Elixir.Python.Erlang':stream_eval(Code).
@@ -143,7 +143,7 @@ stream_eval(Code) ->
 stream_eval(Code, Vars) ->
     'Elixir.Python.Erlang':stream_eval(Code, Vars).
 
-?DOC("Starts a stream whose items come to the calling process as messages.\n\n    {ok, Ref} = py:stream_start(builtins, range, [2]),\n    receive {py_stream, Ref, {data, 0}} -> ok end,\n    receive {py_stream, Ref, {data, 1}} -> ok end,\n    receive {py_stream, Ref, done} -> ok end.\n\nEach item is sent as soon as it is there. The last message is `{py_stream, Ref, done}` or\n`{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. An item that takes longer than\nthe setting `worker_timeout` is the error `timeout`.\n\nA few hundred items wait in the mailbox at most. Further ones are asked for when those are read,\nwhatever else is in the mailbox.\n\nThe stream ends with the calling process. However it ends, a generator is closed.").
+?DOC("Starts a stream whose items come to the calling process as messages. Returns `{ok, Ref}` or\n`{error, Reason}`.\n\n    {ok, Ref} = py:stream_start(builtins, range, [2]),\n    receive {py_stream, Ref, {data, 0}} -> ok end,\n    receive {py_stream, Ref, {data, 1}} -> ok end,\n    receive {py_stream, Ref, done} -> ok end.\n\nEach item is sent as soon as it is there. The last message is `{py_stream, Ref, done}` or\n`{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. An item that takes longer than\nthe setting `worker_timeout` is the error `timeout`.\n\nA few hundred items wait in the mailbox at most. Further ones are asked for when those are read,\nwhatever else is in the mailbox.\n\nThe stream ends with the calling process. However it ends, a generator is closed.").
 -spec stream_start(Module :: text(),
                    Function :: text(),
                    Args :: [term()]) ->
@@ -160,22 +160,22 @@ stream_start(Module, Function, Args) ->
 stream_start(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':stream_start(Module, Function, Args, Kwargs).
 
-?DOC("Ends a stream that was started with `stream_start/3,4`. A generator is closed.\n\nNo message of the stream is sent after this; to the calling process, none is left.").
+?DOC("Ends a stream that was started with `stream_start/3,4`. Returns `ok`. A generator is closed.\n\n    {ok, Ref} = py:stream_start(itertools, count, []),\n    ok = py:stream_cancel(Ref).\n\nNo message of the stream is sent after this; to the calling process, none is left.").
 -spec stream_cancel(reference()) -> ok.
 stream_cancel(Reference) ->
     'Elixir.Python.Erlang':stream_cancel(Reference).
 
-?DOC("The version of Python, such as `<<\"3.11.7\">>`.").
+?DOC("Returns `{ok, Version}`, the version of Python, such as `<<\"3.11.7\">>`.\n\n    {ok, <<\"3.\", _/binary>>} = py:version().").
 -spec version() -> {ok, binary()} | {error, reason()}.
 version() ->
     'Elixir.Python.Erlang':version().
 
-?DOC("What is known about the interpreter: a map with `python_version`, `executable`, `libpython`,\n`prefix` and more.").
+?DOC("Returns `{ok, Map}`, what is known about the interpreter: `python_version`, `executable`, `libpython`,\n`prefix` and more.\n\n    {ok, #{free_threaded := false}} = py:info().").
 -spec info() -> {ok, map()} | {error, reason()}.
 info() ->
     'Elixir.Python.Erlang':info().
 
-?DOC("Starts a call whose result nobody wants.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>]).\n\nUnlike a call it does not end with the calling process. Its errors are lost.").
+?DOC("Starts a call whose result nobody wants. Returns `ok`.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>, true]).\n\nUnlike a call it does not end with the calling process. Its errors are lost.").
 -spec cast(Module :: text(), Function :: text(), Args :: [term()]) -> ok.
 cast(Module, Function, Args) ->
     'Elixir.Python.Erlang':cast(Module, Function, Args).
@@ -189,29 +189,29 @@ cast(Module, Function, Args) ->
 cast(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':cast(Module, Function, Args, Kwargs).
 
-?DOC("Makes a function known to Python as `erlang.Name`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.").
+?DOC("Makes a function known to Python as `erlang.Name`. Returns `ok`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.").
 -spec register_function(Name :: text(), fun()) -> ok.
 register_function(Name, Fun) ->
     'Elixir.Python.Erlang':register_function(Name, Fun).
 
-?DOC("Makes the function `Module:Function` known to Python as `erlang.Name`. It gets the list of the\narguments.").
+?DOC("Makes the function `Module:Function` known to Python as `erlang.Name`. Returns `ok`.\n\n    ok = py:register_function(total, lists, sum),\n    {ok, 6} = py:eval(\"__import__('erlang').total(1, 2, 3)\").\n\nThe function gets the list of the arguments.").
 -spec register_function(Name :: text(), module(), Function :: atom()) ->
                            ok.
 register_function(Name, Module, Function) ->
     'Elixir.Python.Erlang':register_function(Name, Module, Function).
 
-?DOC("Makes a registered function unknown again.").
+?DOC("Makes a registered function unknown again. Returns `ok`, also if there was none.\n\n    ok = py:unregister_function(no_longer).").
 -spec unregister_function(Name :: text()) -> ok.
 unregister_function(Name) ->
     'Elixir.Python.Erlang':unregister_function(Name).
 
-?DOC("An attribute of an object.\n\n    {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<\"/a/b.txt\">>]),\n    {ok, <<\".txt\">>} = py:getattr(Path, suffix).").
+?DOC("Returns `{ok, Value}`, an attribute of an object, or `{error, Reason}`.\n\n    {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<\"/a/b.txt\">>]),\n    {ok, <<\".txt\">>} = py:getattr(Path, suffix).").
 -spec getattr(Object :: 'Elixir.Python.Object':t(), Name :: text()) ->
                  result().
 getattr(Object, Name) ->
     'Elixir.Python.Erlang':getattr(Object, Name).
 
-?DOC("Calls a method of an object.\n\n    {ok, Counter} = py:eval(\"__import__('itertools').count(5)\"),\n    {ok, 5} = py:call_method(Counter, '__next__', []).").
+?DOC("Calls a method of an object. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, Counter} = py:eval(\"__import__('itertools').count(5)\"),\n    {ok, 5} = py:call_method(Counter, '__next__', []).").
 -spec call_method(Object :: 'Elixir.Python.Object':t(),
                   Method :: text(),
                   Args :: [term()]) ->
@@ -219,17 +219,17 @@ getattr(Object, Name) ->
 call_method(Object, Method, Args) ->
     'Elixir.Python.Erlang':call_method(Object, Method, Args).
 
-?DOC("Converts an object now. What has no counterpart is an object again.").
+?DOC("Converts an object now. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<\"/a/b.txt\">>]),\n    {ok, #{}} = py:to_term(Path).\n\nWhat has no counterpart is an object again.").
 -spec to_term(Object :: 'Elixir.Python.Object':t()) -> result().
 to_term(Object) ->
     'Elixir.Python.Erlang':to_term(Object).
 
-?DOC("What Python's memory is used for: a map with `allocated_blocks`, `gc_counts` (objects allocated\nsince the last collection, by generation) and `pending_releases` (handles that the BEAM has\ncollected and Python has not given up yet).").
+?DOC("Returns `{ok, Map}`, what Python's memory is used for.\n\n    {ok, #{allocated_blocks := Blocks}} = py:memory_stats(),\n    true = Blocks > 0.\n\nThe map has `allocated_blocks`, `gc_counts` (objects allocated since the last collection, by\ngeneration) and `pending_releases` (handles that the BEAM has collected and Python has not given up yet).").
 -spec memory_stats() -> {ok, map()} | {error, reason()}.
 memory_stats() ->
     'Elixir.Python.Erlang':memory_stats().
 
-?DOC("Runs Python's garbage collector. Returns how many objects it found unreachable.").
+?DOC("Runs Python's garbage collector. Returns `{ok, N}`, N being how many objects it found unreachable.\n\n    {ok, _} = py:gc().").
 -spec gc() -> {ok, non_neg_integer()} | {error, reason()}.
 gc() ->
     'Elixir.Python.Erlang':gc().

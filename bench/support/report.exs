@@ -11,7 +11,7 @@ defmodule Bench.Report do
           "may be luck, and a missed one may be met, most of all for calls, timers and the start."
 
   @results Path.expand("../RESULTS.md", __DIR__)
-  @chart Path.expand("../results.svg", __DIR__)
+  @chart Path.expand("../charts/results.svg", __DIR__)
 
   def print_machine(machine) do
     IO.puts(Enum.map_join(machine, " · ", fn {key, value} -> "#{key} #{value}" end))

@@ -4,6 +4,12 @@ defmodule Python.Async do
 
   It belongs to the process that started it: that process alone can wait for it, once, and when it
   ends the work is cancelled.
+
+      iex> async = Python.call_async(:math, :sqrt, [16])
+      iex> async.owner == self()
+      true
+      iex> Python.await(async)
+      {:ok, 4.0}
   """
 
   @enforce_keys [:ref, :ticket, :owner]

@@ -1,6 +1,9 @@
 defmodule Python.Buffer do
   @moduledoc """
   A binary that Python is to see as a read-only buffer, without a copy. See `Python.buffer/1`.
+
+      iex> Python.buffer("abc")
+      #Python.Buffer<3 bytes>
   """
 
   @enforce_keys [:data]

@@ -94,7 +94,7 @@ defmodule Python.Context do
   end
 
   @doc """
-  Ends a context, and what runs in it. Does nothing if it has ended before.
+  Ends a context, and what runs in it. Returns `:ok`, also if it has ended before.
 
   ## Examples
 

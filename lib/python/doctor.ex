@@ -26,9 +26,8 @@ defmodule Python.Doctor do
   @libraries ["liberlang_python_loader", "liberlang_python_nif"]
 
   @doc """
-  Looks at everything that starting Python needs, in that order, and starts it in the end.
-
-  Returns the list of checks.
+  Looks at everything that starting Python needs, in that order, and starts it in the end. Returns the
+  list of checks.
 
   ## Options
 
@@ -58,7 +57,7 @@ defmodule Python.Doctor do
   end
 
   @doc """
-  Whether Python can be started: there is no `:error` among the checks.
+  Returns whether Python can be started: there is no `:error` among the checks.
 
   ## Examples
 
@@ -69,7 +68,7 @@ defmodule Python.Doctor do
   def healthy?(checks), do: not Enum.any?(checks, &(&1.status == :error))
 
   @doc """
-  The checks as text for a terminal, without colours.
+  Returns the checks as text for a terminal, without colours.
 
   ## Examples
 

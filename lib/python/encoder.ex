@@ -28,7 +28,15 @@ defprotocol Python.Encoder do
   """
 
   @doc """
-  The term that stands for the struct.
+  Returns the term that stands for the struct.
+
+  ## Examples
+
+  A `Python.Error` is the exception that it came from:
+
+      iex> {:error, error} = Python.eval("1 / 0")
+      iex> Python.type(Python.Encoder.encode(error))
+      "ZeroDivisionError"
   """
   @spec encode(t) :: term
   def encode(struct)

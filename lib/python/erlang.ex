@@ -55,13 +55,14 @@ defmodule Python.Erlang do
   @type result :: {:ok, term} | {:error, reason}
 
   @doc """
-  Calls a Python function.
+  Calls a Python function. Returns `{ok, Value}` or `{error, Reason}`.
 
       {ok, 4.0} = py:call(math, sqrt, [16]).
       {ok, <<"{\\n  \\"foo\\": 1\\n}">>} = py:call(json, dumps, [\#{foo => 1}], \#{indent => 2}).
       {error, timeout} = py:call(time, sleep, [10], \#{}, 100).
 
-  `Timeout` is in ms, or `infinity`; by default it is the setting `worker_timeout`.
+  `Kwargs` are keyword arguments, a map or a list of pairs. `Timeout` is in ms, or `infinity`; by default
+  it is the setting `worker_timeout`.
   """
   @spec call(module :: text, function :: text, args :: [term], kwargs :: named, timeout :: limit) ::
           result
@@ -72,12 +73,13 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Starts a call, for `await/1,2` to wait for.
+  Starts a call. Returns at once what `await/1,2` waits for.
 
       Ref = py:call_async(math, factorial, [20]),
       {ok, 2432902008176640000} = py:await(Ref).
 
-  Only the calling process can wait for it; when that ends, the work is cancelled.
+  Only the calling process can wait for it; when that ends, the work is cancelled. A call that cannot be
+  started is an error exception with the reason, such as `overloaded`.
   """
   @spec call_async(module :: text, function :: text, args :: [term], kwargs :: named) :: Async.t()
   def call_async(module, function, args, kwargs \\ %{}) do
@@ -91,7 +93,10 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Waits for a call that was started with `call_async/3,4`.
+  Waits for a call that was started with `call_async/3,4`. Returns `{ok, Value}` or `{error, Reason}`.
+
+      Ref = py:call_async(time, sleep, [1]),
+      {error, timeout} = py:await(Ref, 10).
 
   After `Timeout` ms, 30000 by default, the work is cancelled.
   """
@@ -101,7 +106,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Evaluates one expression, with `Vars` as its variables.
+  Evaluates one expression, with `Vars` as its variables. Returns `{ok, Value}` or `{error, Reason}`.
 
       {ok, 45} = py:eval(<<"sum(range(10))">>).
       {ok, 42} = py:eval("x * y", \#{x => 6, y => 7}).
@@ -112,7 +117,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Executes statements in Python's `__main__`.
+  Executes statements in Python's `__main__`. Returns `ok` or `{error, Reason}`.
 
       ok = py:exec(<<"def double(x): return x * 2">>).
       {ok, 10} = py:call('__main__', double, [5]).
@@ -123,7 +128,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  All items of the iterator that a call returns, as a list.
+  Returns `{ok, Items}`, all items of the iterator that a call gives, or `{error, Reason}`.
 
       {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).
   """
@@ -136,7 +141,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  All items of the iterable that an expression gives, as a list.
+  Returns `{ok, Items}`, all items of the iterable that an expression gives, or `{error, Reason}`.
 
       {ok, [0, 1, 4]} = py:stream_eval(<<"(x * x for x in range(3))">>).
   """
@@ -146,7 +151,8 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Starts a stream whose items come to the calling process as messages.
+  Starts a stream whose items come to the calling process as messages. Returns `{ok, Ref}` or
+  `{error, Reason}`.
 
       {ok, Ref} = py:stream_start(builtins, range, [2]),
       receive {py_stream, Ref, {data, 0}} -> ok end,
@@ -172,7 +178,10 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Ends a stream that was started with `stream_start/3,4`. A generator is closed.
+  Ends a stream that was started with `stream_start/3,4`. Returns `ok`. A generator is closed.
+
+      {ok, Ref} = py:stream_start(itertools, count, []),
+      ok = py:stream_cancel(Ref).
 
   No message of the stream is sent after this; to the calling process, none is left.
   """
@@ -197,7 +206,9 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  The version of Python, such as `<<"3.11.7">>`.
+  Returns `{ok, Version}`, the version of Python, such as `<<"3.11.7">>`.
+
+      {ok, <<"3.", _/binary>>} = py:version().
   """
   @spec version() :: {:ok, binary} | {:error, reason}
   def version do
@@ -208,8 +219,10 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  What is known about the interpreter: a map with `python_version`, `executable`, `libpython`,
+  Returns `{ok, Map}`, what is known about the interpreter: `python_version`, `executable`, `libpython`,
   `prefix` and more.
+
+      {ok, \#{free_threaded := false}} = py:info().
   """
   @spec info() :: {:ok, map} | {:error, reason}
   def info do
@@ -219,9 +232,9 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Starts a call whose result nobody wants.
+  Starts a call whose result nobody wants. Returns `ok`.
 
-      ok = py:cast(shutil, rmtree, [<<"/tmp/scratch">>]).
+      ok = py:cast(shutil, rmtree, [<<"/tmp/scratch">>, true]).
 
   Unlike a call it does not end with the calling process. Its errors are lost.
   """
@@ -235,7 +248,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Makes a function known to Python as `erlang.Name`.
+  Makes a function known to Python as `erlang.Name`. Returns `ok`.
 
       py:register_function(add, fun([A, B]) -> A + B end),
       {ok, 3} = py:eval("__import__('erlang').add(1, 2)").
@@ -248,8 +261,12 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Makes the function `Module:Function` known to Python as `erlang.Name`. It gets the list of the
-  arguments.
+  Makes the function `Module:Function` known to Python as `erlang.Name`. Returns `ok`.
+
+      ok = py:register_function(total, lists, sum),
+      {ok, 6} = py:eval("__import__('erlang').total(1, 2, 3)").
+
+  The function gets the list of the arguments.
   """
   @spec register_function(name :: text, module, function :: atom) :: :ok
   def register_function(name, module, function) when is_atom(module) and is_atom(function) do
@@ -257,7 +274,9 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Makes a registered function unknown again.
+  Makes a registered function unknown again. Returns `ok`, also if there was none.
+
+      ok = py:unregister_function(no_longer).
   """
   @spec unregister_function(name :: text) :: :ok
   def unregister_function(name) do
@@ -265,7 +284,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  An attribute of an object.
+  Returns `{ok, Value}`, an attribute of an object, or `{error, Reason}`.
 
       {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<"/a/b.txt">>]),
       {ok, <<".txt">>} = py:getattr(Path, suffix).
@@ -276,7 +295,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Calls a method of an object.
+  Calls a method of an object. Returns `{ok, Value}` or `{error, Reason}`.
 
       {ok, Counter} = py:eval("__import__('itertools').count(5)"),
       {ok, 5} = py:call_method(Counter, '__next__', []).
@@ -287,15 +306,24 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Converts an object now. What has no counterpart is an object again.
+  Converts an object now. Returns `{ok, Value}` or `{error, Reason}`.
+
+      {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<"/a/b.txt">>]),
+      {ok, \#{}} = py:to_term(Path).
+
+  What has no counterpart is an object again.
   """
   @spec to_term(object :: Python.Object.t()) :: result
   def to_term(object), do: run(:default, fn -> Operation.convert(object) end)
 
   @doc """
-  What Python's memory is used for: a map with `allocated_blocks`, `gc_counts` (objects allocated
-  since the last collection, by generation) and `pending_releases` (handles that the BEAM has
-  collected and Python has not given up yet).
+  Returns `{ok, Map}`, what Python's memory is used for.
+
+      {ok, \#{allocated_blocks := Blocks}} = py:memory_stats(),
+      true = Blocks > 0.
+
+  The map has `allocated_blocks`, `gc_counts` (objects allocated since the last collection, by
+  generation) and `pending_releases` (handles that the BEAM has collected and Python has not given up yet).
   """
   @spec memory_stats() :: {:ok, map} | {:error, reason}
   def memory_stats do
@@ -313,7 +341,9 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Runs Python's garbage collector. Returns how many objects it found unreachable.
+  Runs Python's garbage collector. Returns `{ok, N}`, N being how many objects it found unreachable.
+
+      {ok, _} = py:gc().
   """
   @spec gc() :: {:ok, non_neg_integer} | {:error, reason}
   def gc, do: run(:default, fn -> Operation.call(:gc, :collect, [], %{}) end)

@@ -67,10 +67,10 @@ defmodule Python.Interpreter do
   defstruct @fields
 
   @doc """
-  Finds the interpreter and asks it about itself.
+  Finds the interpreter and asks it about itself. Returns `{:ok, interpreter}` or
+  `{:error, %Python.NotStartedError{}}`.
 
-  Returns `{:ok, interpreter}`, or `{:error, %Python.NotStartedError{}}` with what was looked for,
-  what is wrong with it and what to do.
+  The error says what was looked for, what is wrong with it and what to do.
 
   The struct holds:
 
@@ -114,16 +114,16 @@ defmodule Python.Interpreter do
   end
 
   @doc """
-  Opens the interpreter's libpython in this VM. It stays open until the VM ends.
+  Opens the interpreter's libpython in this VM. Returns `:ok` or `{:error, %Python.NotStartedError{}}`.
 
-  Returns `:ok`, also when it is open already. A VM can hold one libpython only: for a second one,
-  and for a library that does not belong to the interpreter, the result is
-  `{:error, %Python.NotStartedError{}}`.
+  It stays open until the VM ends, and opening it again is `:ok`. A VM can hold one
+  libpython only: a second one is the error, and so is a library that does not belong to the interpreter.
 
   ## Examples
 
-      {:ok, interpreter} = Python.Interpreter.find(nil)
-      :ok = Python.Interpreter.load(interpreter)
+      iex> {:ok, interpreter} = Python.Interpreter.find(Python.Settings.read!().python_path)
+      iex> Python.Interpreter.load(interpreter)
+      :ok
   """
   @spec load(t) :: :ok | {:error, NotStartedError.t()}
   def load(%__MODULE__{} = interpreter) do

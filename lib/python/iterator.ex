@@ -1,6 +1,9 @@
 defmodule Python.Iterator do
   @moduledoc """
   An enumerable that Python is to see as an iterator. See `Python.iterator/1`.
+
+      iex> Python.call(:builtins, :max, [Python.iterator([3, 7, 5])])
+      {:ok, 7}
   """
 
   # The enumerable is enumerated by a process of its own, chunk by chunk as Python asks for them. It

@@ -47,7 +47,7 @@ defmodule Python.Pool do
         }
 
   @doc """
-  The name of the pool that the application starts.
+  Returns the name of the pool that the application starts.
 
   ## Examples
 
@@ -58,10 +58,17 @@ defmodule Python.Pool do
   def default, do: __MODULE__
 
   @doc """
-  Starts a pool, linked to the caller. See the module's options.
+  Starts a pool, linked to the caller. Returns `{:ok, pid}` or `{:error, reason}`.
 
+  The options are [the module's](#module-options). If the code of `:init` raises, the reason is the exception.
   A pool starts even if there is no interpreter; calls then return `Python.NotStartedError`.
   Raises `ArgumentError` for an option that makes no sense.
+
+  ## Examples
+
+      iex> {:ok, _pid} = Python.Pool.start_link(name: MyApp.Models, size: 2, timeout: 60_000)
+      iex> Python.call(:math, :sqrt, [16], pool: MyApp.Models)
+      {:ok, 4.0}
   """
   @spec start_link(keyword) :: GenServer.on_start()
   def start_link(options) do
@@ -75,11 +82,11 @@ defmodule Python.Pool do
   end
 
   @doc """
-  What a pool is doing, and what it has done since it started.
+  Returns what a pool is doing, and what it has done since it started.
 
-  Returns a map of numbers: `:workers`, of which `:busy` are at work; the calls that are `:queued`,
+  It is a map of numbers: `:workers`, of which `:busy` are at work; the calls that are `:queued`,
   and those that are `:done`, `:failed` (with an exception, or a value that cannot cross) or
-  `:timed_out`.
+  `:timed_out`. Exits if there is no pool of that name.
 
   ## Examples
 

@@ -123,9 +123,8 @@ defmodule Python.Settings do
   defstruct @keys
 
   @doc """
-  The settings of the running node.
-
-  Returns `{:error, %ArgumentError{}}` for the first setting that makes no sense.
+  Reads the settings of the running node. Returns `{:ok, settings}`, or `{:error, %ArgumentError{}}` for the
+  first setting that makes no sense.
 
   ## Examples
 
@@ -143,7 +142,12 @@ defmodule Python.Settings do
   end
 
   @doc """
-  The settings of the running node. Raises `ArgumentError` for one that makes no sense.
+  Returns the settings of the running node. Raises `ArgumentError` for one that makes no sense.
+
+  ## Examples
+
+      iex> Python.Settings.read!().worker_timeout
+      30000
   """
   @spec read!() :: t
   def read! do
@@ -154,7 +158,8 @@ defmodule Python.Settings do
   end
 
   @doc """
-  The settings with `given` in place of their defaults.
+  Checks settings. Returns `{:ok, settings}`, with `given` in place of the defaults, or
+  `{:error, %ArgumentError{}}`.
 
   ## Examples
 
@@ -181,13 +186,18 @@ defmodule Python.Settings do
   end
 
   @doc """
-  The table of the settings, in Markdown.
+  Returns the table of the settings, in Markdown.
+
+  ## Examples
+
+      iex> Python.Settings.docs() =~ "| `worker_timeout` | 30000 |"
+      true
   """
   @spec docs() :: String.t()
   def docs, do: @docs
 
   @doc """
-  The keys of all settings.
+  Returns the keys of all settings.
 
   ## Examples
 

@@ -62,7 +62,7 @@ defmodule Python.Error do
   ]
 
   @doc """
-  The traceback, as Python prints it.
+  Returns the traceback, as Python prints it.
 
   ## Examples
 

@@ -72,7 +72,7 @@ defmodule Python.NotStartedError do
   defexception [:reason, :message, :remedy, details: %{}]
 
   @doc """
-  The error for `reason`, with its sentences made from `details`.
+  Returns the error for `reason`, with its sentences made from `details`.
 
   ## Details
 
@@ -102,7 +102,12 @@ defmodule Python.NotStartedError do
   end
 
   @doc """
-  The error from the options of `raise/2`: `:reason`, and in `:details` what `new/2` takes.
+  Returns the error for the options of `raise/2`: `:reason`, and in `:details` what `new/2` takes.
+
+  ## Examples
+
+      iex> raise Python.NotStartedError, reason: :disabled
+      ** (Python.NotStartedError) Python is not running: the default pool is switched off by start_pool: false. Add `{Python.Pool, name: MyApp.Python}` to your supervision tree and pass `pool: MyApp.Python`, or set start_pool: true.
   """
   @impl true
   def exception(options) do
@@ -111,7 +116,14 @@ defmodule Python.NotStartedError do
   end
 
   @doc """
-  What was looked for and how to set it, in one paragraph.
+  Returns what was looked for and how to set it, in one paragraph.
+
+  ## Examples
+
+      iex> Exception.message(Python.NotStartedError.new(:not_started))
+      "Python is not running: the application :erlang_python is not started. Call " <>
+        "`Application.ensure_all_started(:erlang_python)`, or list :erlang_python among the " <>
+        "applications that yours depends on."
   """
   @impl true
   def message(%__MODULE__{} = error) do

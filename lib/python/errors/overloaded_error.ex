@@ -4,6 +4,10 @@ defmodule Python.OverloadedError do
 
   Nothing was run. Try later, or give the pool more workers or a longer queue.
 
+      iex> {:ok, _pid} = Python.Pool.start_link(name: MyApp.Narrow, size: 1, max_queue: 1)
+      iex> for _ <- 1..3, do: Python.call_async(:time, :sleep, [1], pool: MyApp.Narrow)
+      ** (Python.OverloadedError) the queue of the pool MyApp.Narrow is full; try later, or raise its :size or :max_queue
+
   ## Fields
 
     * `:pool` - the pool's name;

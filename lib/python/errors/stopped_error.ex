@@ -2,6 +2,13 @@ defmodule Python.StoppedError do
   @moduledoc """
   The pool or the worker ended before the call did, or another process cancelled it.
 
+      iex> {:ok, context} = Python.Context.start_link()
+      iex> async = Python.call_async(:time, :sleep, [1], context: context)
+      iex> Python.Context.stop(context)
+      iex> {:error, %Python.StoppedError{reason: reason}} = Python.await(async)
+      iex> reason in [:closed, :stopped]
+      true
+
   ## Fields
 
     * `:reason` - `:cancelled`, another process cancelled the call; `:closed`, the pool or context was

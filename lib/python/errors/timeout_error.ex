@@ -6,6 +6,10 @@ defmodule Python.TimeoutError do
   `erlang.Interrupt` is raised in it. Code that cannot be interrupted (a C function that blocks)
   goes on by itself; the pool replaces its worker.
 
+      iex> {:error, error} = Python.call(:time, :sleep, [1], timeout: 50)
+      iex> {error.__struct__, error.timeout}
+      {Python.TimeoutError, 50}
+
   ## Fields
 
     * `:timeout` - the timeout, in ms;
