@@ -26,6 +26,7 @@ defmodule Python.Native.Precompiled do
          :ok <- known(metadata.file_name) do
       # What downloads needs these; Mix may have taken them off the code path.
       Enum.each([:crypto, :inets, :ssl], &ensure_application/1)
+      ensure_dependency(:castore)
       # The archive is extracted in place, and a running VM may have the old files mapped: without
       # their names it keeps them.
       Enum.each(Library.crates(), &File.rm(Library.installed_path(&1)))
@@ -117,6 +118,13 @@ defmodule Python.Native.Precompiled do
     if function_exported?(Mix, :ensure_application!, 1) do
       apply(Mix, :ensure_application!, [name])
     end
+  end
+
+  # A dependency of rustler_precompiled's, with the certificates. Mix has compiled it, and since Elixir
+  # 1.15 takes the dependencies of dependencies off the path while it compiles.
+  defp ensure_dependency(name) do
+    path = Path.join([Mix.Project.build_path(), "lib", to_string(name), "ebin"])
+    if File.dir?(path), do: Code.prepend_path(path)
   end
 
   ## Messages
