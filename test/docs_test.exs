@@ -1,19 +1,32 @@
 defmodule Python.DocsTest do
-  # Runs the code in README.md and guides/*.md, and holds their tables against the project.
-  #
-  # The blocks of a file are run in their order and share their variables, one set for Elixir and
-  # one for Erlang. In Elixir, `#=> term` behind an expression is what it gives, and `#=> ** (Error)`
-  # what it raises; `…` stands for anything. A block of `text` is what the block before it prints. A
-  # block of `python` is a file, whose name its first line has. Settings are validated. Blocks in
-  # other languages are not run.
+  # Runs the code in README.md and the guides, and holds their tables against the project. What is done
+  # with which kind of block is in test/support/doc_block.ex.
 
   use ExUnit.Case, async: false
 
-  import ExUnit.CaptureIO
+  alias Python.DocBlock
+
+  @moduletag timeout: 180_000
 
   @root Path.expand("..", __DIR__)
-  @guides Path.wildcard(Path.join(@root, "guides/*.md"))
-  @documents Path.wildcard(Path.join(@root, "*.md")) ++ @guides
+  @guides Path.wildcard(Path.join(@root, "guides/*.{md,cheatmd}"))
+  @documents Path.wildcard(Path.join(@root, "*.md")) ++
+               [
+                 Path.join(@root, "bench/RESULTS.md"),
+                 Path.join(@root, "examples/erlang_app/README.md")
+               ] ++
+               @guides
+
+  test "the guides and the cheatsheet are found" do
+    names = Enum.map(@guides, &Path.basename/1)
+
+    for name <- ~w(getting_started types errors callbacks streaming production deployment erlang
+                   troubleshooting) do
+      assert "#{name}.md" in names
+    end
+
+    assert "cheatsheet.cheatmd" in names
+  end
 
   for path <- [Path.join(@root, "README.md") | @guides] do
     @path path
@@ -22,19 +35,29 @@ defmodule Python.DocsTest do
       Python.call!(:sys, "path.insert", [0, folder])
       on_exit(fn -> Python.call!(:sys, "path.remove", [folder]) end)
 
-      start = %{folder: folder, elixir: [], erlang: :erl_eval.new_bindings(), output: ""}
-      blocks = blocks(@path)
+      blocks = DocBlock.read(@path)
       assert Enum.any?(blocks, fn {language, _, _} -> language in ["elixir", "erlang"] end)
-      Enum.reduce(blocks, start, &run/2)
+      assert DocBlock.indented(@path) == []
+      DocBlock.run_all(blocks, folder)
     end
   end
 
   for path <- @documents do
     @path path
-    test "the links in #{Path.relative_to(path, @root)} lead to files" do
-      for [_, target] <- Regex.scan(~r/\]\(([^)#]+)(?:#[^)]*)?\)/, File.read!(@path)),
+    test "the links in #{Path.relative_to(path, @root)} lead to files, and to headings in them" do
+      text = String.replace(File.read!(@path), ~r/^```.*?^```$/ms, "")
+
+      for [_, target] <- Regex.scan(~r/\]\(([^)\s]+)\)/, text),
           not String.starts_with?(target, "http") do
-        assert File.exists?(Path.expand(target, Path.dirname(@path))), target
+        {file, fragment} =
+          case String.split(target, "#") do
+            ["", fragment] -> {@path, fragment}
+            [file, fragment] -> {Path.expand(file, Path.dirname(@path)), fragment}
+            [file] -> {Path.expand(file, Path.dirname(@path)), nil}
+          end
+
+        assert File.exists?(file), target
+        assert fragment == nil or fragment in headings(file), target
       end
     end
   end
@@ -47,8 +70,8 @@ defmodule Python.DocsTest do
     end
   end
 
-  test "the table of types in README.md is right" do
-    rows = table("## Types")
+  test "the table of types in guides/types.md is right" do
+    rows = table("guides/types.md", "## By example")
     assert length(rows) > 10
 
     for [elixir, erlang, python, back] <- rows, not (elixir =~ "%Python.Object{}") do
@@ -77,8 +100,8 @@ defmodule Python.DocsTest do
     end
   end
 
-  test "the table of settings in README.md has the names and the defaults of the schema" do
-    rows = table("## Settings")
+  test "the table of settings in guides/getting_started.md has the names and the defaults of the schema" do
+    rows = table("guides/getting_started.md", "## Settings")
     schema = for [key, default | _] <- rows(Python.Settings.docs()), into: %{}, do: {key, default}
     assert length(rows) > 3
 
@@ -87,8 +110,8 @@ defmodule Python.DocsTest do
     end
   end
 
-  test "the table of errors in README.md names exceptions" do
-    rows = table("## Errors")
+  test "the table of errors in guides/errors.md names exceptions" do
+    rows = table("guides/errors.md", "## The errors")
     assert length(rows) > 5
 
     for [elixir | _] <- rows do
@@ -97,169 +120,62 @@ defmodule Python.DocsTest do
     end
   end
 
-  ## Blocks
+  test "the messages in the tables of guides/troubleshooting.md are those of the project" do
+    path = "guides/troubleshooting.md"
 
-  defp blocks(path) do
-    name = Path.relative_to(path, @root)
+    details = %{
+      what: "python3 on PATH",
+      cause: "reasons",
+      version: "3.7.1",
+      build: "3.7.1",
+      prefix: "/usr",
+      executable: "/usr/bin/python3",
+      interpreter: "/x/bin/python",
+      folder: "/x",
+      path: "/x",
+      timeout: 10_000,
+      implementation: "PyPy"
+    }
 
-    ~r/^```(\w*)\n(.*?)^```$/ms
-    |> Regex.scan(File.read!(path), return: :index)
-    |> Enum.map(fn [_, language, {at, _} = text] ->
-      content = File.read!(path)
-      line = content |> binary_part(0, at) |> String.split("\n") |> length()
-      {part(content, language), "#{name}:#{line}", part(content, text)}
-    end)
-  end
-
-  defp part(text, {at, length}), do: binary_part(text, at, length)
-
-  defp run({"elixir", place, text}, state) do
-    if text =~ ~r/^(import Config|config )/ do
-      settings = Config.Reader.eval!(place, "import Config\n" <> text)
-      assert {:ok, _} = Python.Settings.validate(settings[:erlang_python])
-      state
-    else
-      {bindings, output} =
-        captured(place, fn -> text |> expressions(place) |> Enum.reduce(state.elixir, &step/2) end)
-
-      %{state | elixir: bindings, output: output}
-    end
-  end
-
-  defp run({"erlang", place, text}, state) do
-    {bindings, output} =
-      captured(place, fn -> text |> forms() |> Enum.reduce(state.erlang, &form/2) end)
-
-    %{state | erlang: bindings, output: output}
-  end
-
-  defp run({"python", place, text}, state) do
-    assert [_, file] = Regex.run(~r/\A# (\w+\.py)\n/, text), "#{place} has no file name"
-    File.write!(Path.join(state.folder, file), text)
-    Python.call!(:importlib, :invalidate_caches)
-    state
-  end
-
-  defp run({"text", place, text}, state) do
-    assert {place, comparable(state.output)} == {place, comparable(text)}
-    state
-  end
-
-  defp run(_other, state), do: state
-
-  defp captured(place, work) do
-    with_io(work)
-  rescue
-    error ->
-      flunk("#{place}: #{Exception.format(:error, error, __STACKTRACE__)}")
-  end
-
-  # Python 3.8 to 3.10 have no carets, and text that is run gets a number.
-  defp comparable(text) do
-    text
-    |> String.split("\n")
-    |> Enum.reject(&(&1 =~ ~r/^[\s~^]*$/))
-    |> Enum.map_join("\n", &String.replace(&1, ~r/<(eval|exec) \d+>/, "<\\1>"))
-  end
-
-  ## Elixir
-
-  # Each top-level expression, with what the comment behind it expects of it.
-  defp expressions(text, place) do
-    {quoted, comments} = Code.string_to_quoted_with_comments!(text, file: place)
-
-    expressions =
-      case quoted do
-        {:__block__, _, expressions} -> expressions
-        expression -> [expression]
+    sentences =
+      for reason <-
+            ~w(not_found no_shared_library not_a_virtual_environment too_old probe_timeout not_loaded
+               free_threaded_unsupported wrong_architecture not_started disabled)a do
+        Python.NotStartedError.new(reason, details).message
       end
 
-    starts = Enum.map(expressions, &first_line/1) ++ [:infinity]
+    rows = table(path, "## Python is not running")
+    assert length(rows) == length(sentences)
 
-    for {expression, [from, to]} <-
-          Enum.zip(expressions, Enum.chunk_every(starts, 2, 1, :discard)) do
-      lines = for comment <- comments, comment.line >= from, comment.line < to, do: comment.text
-      {expression, expected(lines)}
+    for [message | _] <- rows do
+      assert Enum.any?(sentences, &(&1 =~ DocBlock.pattern(code(message)))), message
+    end
+
+    # test/mix/install_test.exs provokes these.
+    source = File.read!(Path.join(@root, "lib/python/native/precompiled.ex"))
+    rows = table(path, "## The package does not compile")
+    assert length(rows) == 3
+
+    for [message | _] <- rows do
+      assert source =~ message |> code() |> String.trim_trailing("…") |> String.trim()
     end
   end
 
-  defp first_line(quoted) do
-    {_, line} =
-      Macro.prewalk(quoted, :infinity, fn
-        {_, meta, _} = node, line -> {node, min(line, Keyword.get(meta, :line, :infinity))}
-        node, line -> {node, line}
-      end)
-
-    line
-  end
-
-  defp expected(lines) do
-    case Enum.drop_while(lines, &(not String.starts_with?(&1, "#=> "))) do
-      [] -> nil
-      ["#=> " <> first | rest] -> Enum.join([first | Enum.map(rest, &String.trim(&1, "#"))])
+  # As GitHub and ExDoc name them.
+  defp headings(path) do
+    for [_, heading] <- Regex.scan(~r/^#+ (.+)$/m, File.read!(path)) do
+      heading
+      |> String.downcase()
+      |> String.replace(~r/[^\w\s-]/u, "")
+      |> String.replace(" ", "-")
     end
-  end
-
-  defp step({expression, "** (" <> expected}, bindings) do
-    [module, message] = String.split(expected, ")", parts: 2)
-    error = catch_error(Code.eval_quoted(expression, bindings))
-    assert inspect(error.__struct__) == module
-    assert Exception.message(error) =~ pattern(String.trim(message))
-    bindings
-  end
-
-  defp step({expression, expected}, bindings) do
-    {value, bindings} = Code.eval_quoted(expression, bindings)
-    if expected, do: assert(matches?(value, expected), unexpected(expression, value, expected))
-    bindings
-  end
-
-  defp matches?(value, expected), do: inspect(value) =~ pattern(expected)
-
-  defp pattern(expected) do
-    expected = expected |> String.split("…") |> Enum.map_join(".*", &Regex.escape/1)
-    Regex.compile!("\\A#{expected}\\z", "us")
-  end
-
-  defp unexpected(expression, value, expected) do
-    "#{Macro.to_string(expression)} gives #{inspect(value)}, not #{expected}"
-  end
-
-  ## Erlang
-
-  defp forms(text) do
-    {:ok, tokens, _} = text |> String.to_charlist() |> :erl_scan.string()
-
-    tokens
-    |> Enum.chunk_while(
-      [],
-      fn
-        {:dot, _} = dot, form -> {:cont, Enum.reverse([dot | form]), []}
-        token, form -> {:cont, [token | form]}
-      end,
-      fn [] -> {:cont, []} end
-    )
-    |> Enum.map(fn tokens ->
-      {:ok, expressions} = :erl_parse.parse_exprs(tokens)
-      expressions
-    end)
-  end
-
-  defp form(expressions, bindings) do
-    {:value, value, bindings} = :erl_eval.exprs(expressions, bindings)
-
-    with [{:erlang_python, settings} | _] <- value do
-      assert {:ok, _} = Python.Settings.validate(settings)
-    end
-
-    bindings
   end
 
   ## Tables
 
   # The rows of the first table after a heading, without its head.
-  defp table(heading) do
-    [_, section] = File.read!(Path.join(@root, "README.md")) |> String.split("\n#{heading}\n")
+  defp table(path, heading) do
+    [_, section] = File.read!(Path.join(@root, path)) |> String.split("\n#{heading}\n")
     section |> String.split("\n## ") |> hd() |> rows()
   end
 
@@ -280,7 +196,7 @@ defmodule Python.DocsTest do
   defp elixir!(source), do: source |> Code.eval_string() |> elem(0)
 
   defp erlang!(source) do
-    [expressions] = forms(source <> ".")
+    [expressions] = DocBlock.forms(source <> ".")
     {:value, value, _} = :erl_eval.exprs(expressions, [])
     value
   end

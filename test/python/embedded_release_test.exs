@@ -45,10 +45,8 @@ defmodule Python.EmbeddedReleaseTest do
   end
   """
 
-  @runtime """
-  import Config
-  if python = System.get_env("SMALL_PYTHON"), do: config(:erlang_python, python_path: python)
-  """
+  # As the guide has it.
+  @runtime Python.DocBlock.file!(Path.join(@root, "guides/deployment.md"), "config/runtime.exs")
 
   setup_all do
     folder = Path.join(System.tmp_dir!(), unique("small_release"))
@@ -87,7 +85,7 @@ defmodule Python.EmbeddedReleaseTest do
 
   test "boots in embedded mode, and Python works", %{release: release} do
     [python: python, interpreter: _] = suite_python()
-    assert {output, 0} = boot(release, [{"SMALL_PYTHON", python}])
+    assert {output, 0} = boot(release, [{"MY_APP_PYTHON", python}])
     assert output =~ "mode: embedded"
     assert output =~ "call: {:ok, 4.0}"
     assert output =~ "stream: [0, 1, 2]"
@@ -103,18 +101,31 @@ defmodule Python.EmbeddedReleaseTest do
       File.ln_s(Path.join(folder, name), Path.join(bin, name))
     end
 
-    assert {output, 0} = boot(release, [{"PATH", bin}, {"SMALL_PYTHON", false}])
+    assert {output, 0} = boot(release, [{"PATH", bin}, {"MY_APP_PYTHON", false}])
     assert output =~ "mode: embedded"
     assert output =~ "call: {:error, %Python.NotStartedError{"
     assert output =~ "reason: :not_found"
     assert output =~ "stream: Python.NotStartedError"
   end
 
+  test "has a doctor, as guides/deployment.md says", %{release: release} do
+    guide = File.read!(Path.join(@root, "guides/deployment.md"))
+    doctor = "IO.puts(Python.Doctor.format(Python.Doctor.run()))"
+    assert guide =~ ~s(bin/my_app eval "#{doctor}")
+
+    [python: python, interpreter: _] = suite_python()
+    env = [{"MY_APP_PYTHON", python}, {"VIRTUAL_ENV", false}, {"PYTHON", false}]
+    program = Path.join(release, "bin/small")
+    assert {output, 0} = FreshVM.execute(program, ["eval", doctor], env, 60_000)
+    assert output =~ "the setting python_path"
+    assert output =~ "Python computed 1 + 1 = 2"
+  end
+
   test "can be moved to another folder", %{release: release, folder: folder} do
     moved = Path.join(folder, "moved")
     File.cp_r!(release, moved)
     [python: python, interpreter: _] = suite_python()
-    assert {output, 0} = boot(moved, [{"SMALL_PYTHON", python}])
+    assert {output, 0} = boot(moved, [{"MY_APP_PYTHON", python}])
     assert output =~ "call: {:ok, 4.0}"
   end
 

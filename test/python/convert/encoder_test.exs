@@ -117,17 +117,6 @@ defmodule Python.Convert.EncoderTest do
     end
   end
 
-  test "what the guide shows is what is tested here" do
-    guide = File.read!(Path.expand("../../../guides/types.md", __DIR__))
-    structs = File.read!(Path.expand("../../support/structs.ex", __DIR__))
-    code = &(&1 |> String.split("\n") |> Enum.map_join("\n", fn line -> String.trim(line) end))
-
-    for name <- ["User", "Point"] do
-      [definition] = Regex.run(~r/^    defmodule #{name} do\n.*?^    end\n/ms, guide)
-      assert code.(structs) =~ code.(definition)
-    end
-  end
-
   describe "a struct without an implementation" do
     test "is an error with its name and its path" do
       for {term, path} <- [
