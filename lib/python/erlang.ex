@@ -255,7 +255,7 @@ defmodule Python.Erlang do
 
   A fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.
   """
-  @spec register_function(name :: text, fun) :: :ok
+  @spec register_function(name :: text, fun :: function) :: :ok
   def register_function(name, fun) when is_function(fun) do
     checked(fn -> Python.Callback.register(callback_name(name), fun, is_function(fun, 1)) end)
   end

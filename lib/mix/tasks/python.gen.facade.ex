@@ -2,8 +2,7 @@ defmodule Mix.Tasks.Python.Gen.Facade do
   @shortdoc "Writes src/py.erl, the Erlang facade"
 
   @moduledoc """
-  Writes `src/py.erl`, the facade for Erlang, from the functions of the module
-  `Elixir.Python.Erlang` (`lib/python/erlang.ex`).
+  Writes `src/py.erl`, the facade for Erlang, from the functions in `lib/python/erlang.ex`.
 
       mix python.gen.facade
       mix python.gen.facade --check
