@@ -60,6 +60,10 @@ test-pythons: setup ## run the test suite on the oldest and the newest Python fo
 bench: build ## measure speed and memory against floors and targets (QUICK=1: only show that it runs)
 	@mix run --no-compile bench/all.exs $(if $(QUICK),--quick)
 
+.PHONY: docs
+docs: ## build the documentation into doc/, with the ExDoc of Debian
+	@scripts/docs.sh
+
 .PHONY: stress
 stress: build ## thousands of callers that do their worst, for SECONDS=600
 	@mix run --no-compile test/stress/stress.exs $(SECONDS)
@@ -106,4 +110,4 @@ check-install: build ## build an artifact and install the package with it, as a 
 
 .PHONY: clean
 clean: ## remove what the build made
-	rm -rf _build priv/native native/target
+	rm -rf _build doc priv/native native/target

@@ -54,7 +54,15 @@ defmodule Python.MixProject do
   # A checkout needs no Hex package, so that it builds and passes its tests without Hex. A release needs
   # this one while it is compiled, and not after.
   defp deps do
-    if build_from_source?(), do: [], else: [{:rustler_precompiled, "~> 0.8", runtime: false}]
+    if build_from_source?() do
+      []
+    else
+      [
+        {:rustler_precompiled, "~> 0.8", runtime: false},
+        # For publishing, and for nobody who uses the package.
+        {:ex_doc, "~> 0.40", only: :dev, runtime: false}
+      ]
+    end
   end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
@@ -80,14 +88,14 @@ defmodule Python.MixProject do
         Guides: ~r{^guides/[^/]+\.md$},
         Cheatsheets: ~r{\.cheatmd$},
         Livebooks: ~r{\.livemd$},
-        "The project": ~r{^(bench/)?[A-Z]+(\.md)?$}
+        "The project": ~r{^(?!README)(bench/)?[A-Z]+(\.md)?$}
       ],
       groups_for_modules: [
-        Errors: ~r{^Python\.\w+Error$|^Python\.Error$},
+        "Calling Python": ~r{^Python(\.(Pool|Context|Async|Telemetry))?$},
+        "From Erlang": [:py],
         "Values and objects": ~r{^Python\.(Object|Bytes|Buffer|Iterator|Encoder)$},
-        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$},
-        "Calling Python": ~r{^(Python|Python\.(Pool|Context|Async|Telemetry))$},
-        "From Erlang": [:py]
+        Errors: ~r{^Python\.\w*Error$},
+        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$}
       ],
       groups_for_docs:
         for(group <- @doc_groups, do: {String.to_atom(group), &(&1[:group] == group)}),
@@ -105,11 +113,12 @@ defmodule Python.MixProject do
     guides =
       ~w(getting_started types errors callbacks streaming production deployment erlang troubleshooting)
 
-    ["README.md"] ++
+    ["README.md": [title: "Overview"]] ++
       Enum.map(guides, &"guides/#{&1}.md") ++
       Path.wildcard("guides/*.cheatmd") ++
       Path.wildcard("livebooks/*.livemd") ++
-      ["bench/RESULTS.md" | ~w(ARCHITECTURE.md CONTRIBUTING.md RELEASE.md CHANGELOG.md LICENSE)]
+      ["bench/RESULTS.md": [title: "Benchmarks"]] ++
+      ~w(ARCHITECTURE.md CONTRIBUTING.md RELEASE.md CHANGELOG.md LICENSE)
   end
 
   defp package do
@@ -122,6 +131,8 @@ defmodule Python.MixProject do
       files: [
         "lib",
         "src",
+        "guides/*.md",
+        "guides/*.cheatmd",
         "priv/python/**/*.py",
         # For those who build from source.
         "native/.cargo/config.toml",

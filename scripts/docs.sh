@@ -35,7 +35,7 @@ in_chroot() {
     command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap
     rm -rf "$root"
     mkdir -p "$CHROOTS"
-    debootstrap --variant=minbase --include=elixir,elixir-ex-doc "$SUITE" "$root" "$MIRROR" >"$root.log" ||
+    debootstrap --variant=minbase --include=elixir,elixir-ex-doc "$SUITE" "$root" "$MIRROR" /usr/share/debootstrap/scripts/sid >"$root.log" ||
       fail "debootstrap failed: $root.log"
   fi
 

@@ -91,7 +91,8 @@ defmodule Bench.Report do
     {from, to} = {"<!-- #{name} -->", "<!-- /#{name} -->"}
     [before, rest] = String.split(document, from, parts: 2)
     [_old, rest] = String.split(rest, to, parts: 2)
-    before <> from <> "\n" <> content <> "\n" <> to <> rest
+    # A list would take the marker into its last item.
+    before <> from <> "\n" <> content <> "\n\n" <> to <> rest
   end
 
   defp table(lines) do
