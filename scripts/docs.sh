@@ -22,7 +22,7 @@ build() {
   export LC_ALL=C.UTF-8 MIX_ENV=dev ERLANG_PYTHON_BUILD=1 ERL_LIBS=$LIBRARIES
   export MIX_BUILD_PATH=${MIX_BUILD_PATH:-$PWD/_build/docs}
   rm -rf doc
-  mix do compile.erlang, compile.elixir, compile.app
+  mix do compile.erlang + compile.elixir + compile.app
   mix run --no-compile --no-start -e 'Mix.Tasks.Docs.run([])' 2>&1 | tee "$MIX_BUILD_PATH/log"
   if grep -q 'warning:' "$MIX_BUILD_PATH/log"; then fail "ExDoc warns"; fi
 }
