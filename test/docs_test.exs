@@ -62,6 +62,15 @@ defmodule Python.DocsTest do
     end
   end
 
+  test "ExDoc is told of all pages, and of none that is not there" do
+    extras = Mix.Project.config()[:docs].()[:extras]
+    pages = for extra <- extras, do: extra |> List.wrap() |> hd() |> page()
+
+    for page <- pages, do: assert(File.regular?(Path.join(@root, page)), page)
+    for path <- @guides, do: assert(Path.relative_to(path, @root) in pages)
+    assert "README.md" in pages and "bench/RESULTS.md" in pages and "LICENSE" in pages
+  end
+
   test "the files that ARCHITECTURE.md names exist" do
     text = File.read!(Path.join(@root, "ARCHITECTURE.md"))
 
@@ -160,6 +169,9 @@ defmodule Python.DocsTest do
       assert source =~ message |> code() |> String.trim_trailing("…") |> String.trim()
     end
   end
+
+  defp page({page, _options}), do: Atom.to_string(page)
+  defp page(page), do: page
 
   # As GitHub and ExDoc name them.
   defp headings(path) do

@@ -73,6 +73,20 @@ defmodule Python.ReferenceTest do
     end
   end
 
+  test "the functions of Python are in the groups that mix.exs has" do
+    groups = Enum.map(Mix.Project.config()[:docs].()[:groups_for_docs], &to_string(elem(&1, 0)))
+
+    {_, _, docs} = List.keyfind(@documented, Python, 0)
+
+    used =
+      for {{:function, name, arity}, _, _, %{}, metadata} <- docs do
+        assert metadata[:group] in groups, "#{name}/#{arity} is in no group"
+        metadata.group
+      end
+
+    assert Enum.sort(Enum.uniq(used)) == Enum.sort(groups)
+  end
+
   # `py` has the documentation of Python.Erlang.
   for {Python.Erlang, moduledoc, docs} <- documented,
       {label, %{"en" => text}} <- [

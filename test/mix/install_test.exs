@@ -180,6 +180,8 @@ defmodule Mix.InstallTest do
     for needed <- [
           "lib/python.ex",
           "src/py.erl",
+          "guides/getting_started.md",
+          "guides/cheatsheet.cheatmd",
           "priv/python/probe.py",
           "native/.cargo/config.toml",
           "native/Cargo.lock",
