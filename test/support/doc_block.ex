@@ -298,7 +298,8 @@ defmodule Python.DocBlock do
 
   # A project of its own is not here, so `mix` runs in this one.
   defp run_shell({"sh", place, text}, state) do
-    script = "set -euo pipefail\ncd '#{@root}'\n" <> text
+    # A VM that is to crash leaves no core behind.
+    script = "set -euo pipefail\nulimit -c 0\ncd '#{@root}'\n" <> text
     env = [{"MIX_ENV", "test"}, {"FOLDER", state.folder}]
 
     bash = System.find_executable("bash")
