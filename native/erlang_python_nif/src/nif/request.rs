@@ -22,6 +22,7 @@ fn request_submit<'a>(
     operation: Term<'a>,
     leader: Term<'a>,
 ) -> Term<'a> {
+    pool.0.lookout.rouse();
     let request = Request::new(
         env.pid(),
         Flags::new(flags),
