@@ -14,7 +14,7 @@ from erlang import _imports, _locks, _logging, _stdio
 LEVEL = 8_192
 
 
-def prepare(stack_size, stdio, logging):
+def prepare(stack_size, stdio, logging, notebook):
     if not hasattr(sys, "argv"):
         sys.argv = [""]
     # The current directory, as for `python -c`, but last: a file there that happens to be called
@@ -37,6 +37,8 @@ def prepare(stack_size, stdio, logging):
                 stream.reconfigure(line_buffering=True)
     if logging:
         _logging.install()
+    if notebook:
+        _imports.when_imported("matplotlib", _draw_without_a_display)
 
 
 def _follow_threads():
@@ -121,6 +123,13 @@ def _spawn_by_default(context):
     default = context._default_context
     if default._default_context is context._concrete_contexts.get("fork"):
         default._default_context = context._concrete_contexts["spawn"]
+
+
+def _draw_without_a_display(matplotlib):
+    """Left to itself, matplotlib takes a toolkit that opens windows where it finds one. Those need the
+    main thread of a process of their own; on macOS they would end the VM."""
+    if not os.environ.get("MPLBACKEND") and hasattr(matplotlib, "use"):
+        matplotlib.use("agg")
 
 
 def _take_the_place_of(module, name, function):

@@ -92,8 +92,10 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         .call_method1("exec_module", (&package,))?;
 
     crate::package::add_to(&package)?;
-    py.import("erlang._bootstrap")?
-        .call_method1("prepare", (start.stack_size, start.stdio, start.logging))?;
+    py.import("erlang._bootstrap")?.call_method1(
+        "prepare",
+        (start.stack_size, start.stdio, start.logging, start.notebook),
+    )?;
     let bootstrap = py.import("erlang._bootstrap")?;
     let code = py.import("erlang._code")?;
     let errors = py.import("erlang._errors")?;

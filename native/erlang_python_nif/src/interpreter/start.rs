@@ -18,6 +18,8 @@ pub struct Start {
     pub stdio: bool,
     /// Whether Python's `logging` goes to the log of the VM.
     pub logging: bool,
+    /// Whether results are shown in a notebook: nothing is to open windows.
+    pub notebook: bool,
     /// Bytes of stack for every thread that is entered through us, and for Python's own.
     pub stack_size: usize,
     /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.

@@ -13,6 +13,7 @@ struct Config {
     stack_size: usize,
     stdio: bool,
     logging: bool,
+    notebook: bool,
     set_version: Option<i64>,
     decimal: bool,
 }
@@ -33,6 +34,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
         package: config.package,
         stdio: config.stdio,
         logging: config.logging,
+        notebook: config.notebook,
         stack_size: config.stack_size,
         owner,
     };

@@ -1,0 +1,32 @@
+# Python.Object's implementations of the protocols of two packages that users may have.
+#
+# A package that is there before this one is compiled is implemented the usual way. For one that
+# comes later (it was added to a project that had been compiled, or a checkout of this one comes first
+# in a list of path dependencies), nothing would ever be compiled again. So then the modules are
+# written out as `defimpl` makes them. Elixir finds an implementation by its name and its attribute
+# `__impl__`, in any package, whenever the protocol is compiled or consolidated.
+
+for {protocol, function, delegate} <- [
+      {Kino.Render, :to_livebook, :render},
+      {Table.Reader, :init, :reader}
+    ] do
+  if Code.ensure_loaded?(protocol) do
+    defimpl protocol, for: Python.Object do
+      defdelegate unquote(function)(object), to: Python.Livebook, as: delegate
+    end
+  else
+    defmodule Module.concat(protocol, Python.Object) do
+      @moduledoc false
+
+      Module.register_attribute(__MODULE__, :__impl__, persist: true)
+      @__impl__ [protocol: protocol, for: Python.Object]
+
+      def __impl__(:protocol), do: unquote(protocol)
+      def __impl__(:for), do: Python.Object
+      # Elixir before 1.19 asks for it.
+      def __impl__(:target), do: __MODULE__
+
+      defdelegate unquote(function)(object), to: Python.Livebook, as: delegate
+    end
+  end
+end
