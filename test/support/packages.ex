@@ -1,0 +1,58 @@
+defmodule Python.Packages do
+  @moduledoc false
+
+  # Virtual environments with packages from PyPI, for tests of what a user does with these packages.
+  # Kept in `_build`, for each Python one.
+
+  @folder Path.expand("../../_build/packages", __DIR__)
+
+  @doc "The folder of one that has the packages, or why there is none."
+  @spec venv([String.t()]) :: {:ok, Path.t()} | {:error, String.t()}
+  def venv(packages) do
+    %{executable: python, python_version: version} = Python.info()
+    key = :erlang.phash2({python, version, packages, __MODULE__.__info__(:md5)})
+    folder = Path.join(@folder, "#{version}-#{key}")
+
+    # Test files are loaded at the same time.
+    :global.trans({{__MODULE__, folder}, self()}, fn ->
+      if File.exists?(Path.join(folder, "complete")),
+        do: {:ok, folder},
+        else: make(folder, packages)
+    end)
+  end
+
+  defp make(folder, packages) do
+    %{executable: python} = Python.info()
+    IO.puts("Installing #{Enum.join(packages, ", ")} in #{Path.relative_to_cwd(folder)}")
+    File.rm_rf!(folder)
+    File.mkdir_p!(folder)
+
+    pip = ~w(-m pip install --quiet --disable-pip-version-check --no-input --only-binary :all:
+         --timeout 20 --retries 2)
+
+    with :ok <- execute(python, ["-m", "venv", folder]),
+         :ok <- execute(Path.join(folder, "bin/python"), pip ++ packages) do
+      File.write!(Path.join(folder, "complete"), "")
+      {:ok, folder}
+    end
+  end
+
+  defp execute(program, arguments) do
+    case System.cmd(program, arguments, stderr_to_stdout: true) do
+      {_output, 0} -> :ok
+      {output, _status} -> {:error, output |> String.split("\n", trim: true) |> List.last("")}
+    end
+  end
+
+  @doc "The reason to skip the tests that need them, if there is one; it is told."
+  def skip(packages, env) do
+    case venv(packages) do
+      {:ok, _folder} ->
+        false
+
+      {:error, reason} ->
+        IO.puts("#{Path.relative_to_cwd(env.file)} is skipped: there are no packages: #{reason}")
+        "no packages: #{reason}"
+    end
+  end
+end
