@@ -181,6 +181,7 @@ defmodule Python.Livebook.FormsTest do
     end
 
     Code.append_path(#{inspect(folder)})
+    for module <- [Kino.Render, Table.Reader], do: :code.delete(module)
     ours = Path.dirname(:code.which(Kino.Render.Python.Object))
 
     for protocol <- [Kino.Render, Table.Reader] do
