@@ -48,6 +48,7 @@ defmodule Python.KinoSupport do
 
   @doc "What a browser saves."
   def download(%{ref: ref} = view, format) do
+    connect(view)
     send(view.pid, {:event, "download", %{"format" => format}, %{origin: inspect(self())}})
 
     receive do

@@ -180,8 +180,12 @@ defmodule Python.Livebook.FormsTest do
       File.write!(Path.join(#{inspect(folder)}, "#\{module}.beam"), binary)
     end
 
-    Code.append_path(#{inspect(folder)})
-    for module <- [Kino.Render, Table.Reader], do: :code.delete(module)
+    Code.prepend_path(#{inspect(folder)})
+    for module <- [Kino.Render, Table.Reader] do
+      :code.purge(module)
+      :code.delete(module)
+    end
+
     ours = Path.dirname(:code.which(Kino.Render.Python.Object))
 
     for protocol <- [Kino.Render, Table.Reader] do

@@ -186,6 +186,10 @@ defmodule Python.Livebook.PackagesTest do
       FreshVM.call(vm, Process, :exit, [view.pid, :kill])
 
       eventually("the frame is gone", fn ->
+        # Messages that have been dealt with may still be in some heap.
+        for pid <- FreshVM.call(vm, Process, :list, []),
+            do: FreshVM.call(vm, :erlang, :garbage_collect, [pid])
+
         FreshVM.call(vm, Python, :eval!, ["gc.collect() >= 0 and watch() is None"])
       end)
     end
@@ -297,7 +301,13 @@ defmodule Python.Livebook.PackagesTest do
     # Where there is no Kino, nobody has asked for it.
     names = "[f._name for f in __import__('sys').meta_path if hasattr(f, '_name')]"
     count = "IO.inspect(Enum.member?(Python.eval!(\"#{names}\"), \"matplotlib\"))"
-    assert {"false\n", 0} = FreshVM.run(count, settings: settings)
+
+    without = """
+    for path <- :code.get_path(), List.to_string(path) =~ "/kino/", do: :code.del_path(path)
+    {:ok, _} = Application.ensure_all_started(:erlang_python)
+    """
+
+    assert {"false\n", 0} = FreshVM.run(without <> count, settings: settings, start: false)
     assert {"true\n", 0} = FreshVM.run(load <> count, settings: settings, start: false)
   end
 
