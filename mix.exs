@@ -52,13 +52,15 @@ defmodule Python.MixProject do
   end
 
   # A checkout needs no Hex package, so that it builds and passes its tests without Hex. A release needs
-  # this one while it is compiled, and not after.
+  # one while it is compiled, and not after, and is compiled after the other where that is there.
   defp deps do
     if build_from_source?() do
       []
     else
       [
         {:rustler_precompiled, "~> 0.8", runtime: false},
+        # From 0.13 on, Kino.Render gives maps, and exports of tables know the order of the rows.
+        {:kino, "~> 0.13", optional: true},
         # For publishing, and for nobody who uses the package.
         {:ex_doc, "~> 0.40", only: :dev, runtime: false}
       ]
