@@ -1,29 +1,30 @@
 defmodule Python.Packages do
   @moduledoc false
 
-  # Virtual environments with packages from PyPI, for tests of what a user does with these packages.
-  # Kept in `_build`, for each Python one.
+  # A virtual environment with packages from PyPI, for tests of what a user does with these packages.
+  # Kept in `_build`, one for each Python.
 
   @folder Path.expand("../../_build/packages", __DIR__)
+  @packages ~w(numpy pandas matplotlib pillow polars)
 
-  @doc "The folder of one that has the packages, or why there is none."
-  @spec venv([String.t()]) :: {:ok, Path.t()} | {:error, String.t()}
-  def venv(packages) do
+  @doc "The folder of the one for the Python of the suite, or why there is none."
+  @spec venv() :: {:ok, Path.t()} | {:error, String.t()}
+  def venv do
     %{executable: python, python_version: version} = Python.info()
-    key = :erlang.phash2({python, version, packages, __MODULE__.__info__(:md5)})
+    key = :erlang.phash2({python, version, @packages})
     folder = Path.join(@folder, "#{version}-#{key}")
 
     # Test files are loaded at the same time.
     :global.trans({{__MODULE__, folder}, self()}, fn ->
       if File.exists?(Path.join(folder, "complete")),
         do: {:ok, folder},
-        else: make(folder, packages)
+        else: make(folder)
     end)
   end
 
-  defp make(folder, packages) do
+  defp make(folder) do
     %{executable: python} = Python.info()
-    IO.puts("Installing #{Enum.join(packages, ", ")} in #{Path.relative_to_cwd(folder)}")
+    IO.puts("Installing #{Enum.join(@packages, ", ")} in #{Path.relative_to_cwd(folder)}")
     File.rm_rf!(folder)
     File.mkdir_p!(folder)
 
@@ -31,7 +32,7 @@ defmodule Python.Packages do
          --timeout 20 --retries 2)
 
     with :ok <- execute(python, ["-m", "venv", folder]),
-         :ok <- execute(Path.join(folder, "bin/python"), pip ++ packages) do
+         :ok <- execute(Path.join(folder, "bin/python"), pip ++ @packages) do
       File.write!(Path.join(folder, "complete"), "")
       {:ok, folder}
     end
@@ -44,9 +45,12 @@ defmodule Python.Packages do
     end
   end
 
+  @doc "Where they are kept."
+  def folder, do: @folder
+
   @doc "The reason to skip the tests that need them, if there is one; it is told."
-  def skip(packages, env) do
-    case venv(packages) do
+  def skip(env) do
+    case venv() do
       {:ok, _folder} ->
         false
 

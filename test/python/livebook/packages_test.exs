@@ -7,13 +7,12 @@ defmodule Python.Livebook.PackagesTest do
 
   alias Python.{FreshVM, KinoSupport, Packages}
 
-  @packages ~w(numpy pandas matplotlib pillow polars)
-  @moduletag skip: Packages.skip(@packages, __ENV__)
+  @moduletag skip: Packages.skip(__ENV__)
   # The first time the packages are installed.
   @moduletag timeout: 300_000
 
   setup_all do
-    {:ok, venv} = Packages.venv(@packages)
+    {:ok, venv} = Packages.venv()
     vm = FreshVM.start(settings: [python_path: venv], start: false, env: [{"DISPLAY", ":99"}])
     FreshVM.call(vm, KinoSupport, :load, [])
     {:ok, _} = FreshVM.call(vm, Application, :ensure_all_started, [:erlang_python])
@@ -288,7 +287,7 @@ defmodule Python.Livebook.PackagesTest do
   end
 
   test "matplotlib is what MPLBACKEND says, and what it is elsewhere" do
-    {:ok, venv} = Packages.venv(@packages)
+    {:ok, venv} = Packages.venv()
     ask = "IO.puts(Python.eval!(~s|__import__('matplotlib').get_backend()|))"
 
     load =
