@@ -135,6 +135,7 @@ defmodule Python.MixProject do
         "src",
         "guides/*.md",
         "guides/*.cheatmd",
+        "livebooks/*.livemd",
         "priv/python/**/*.py",
         # For those who build from source.
         "native/.cargo/config.toml",

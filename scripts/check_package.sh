@@ -24,7 +24,7 @@ mix hex.build --unpack --output "$folder/package" >"$folder/log" || { cat "$fold
 
 # Sources and text only.
 unwanted=$(cd "$folder/package" && find . -type f ! -name '*.ex' ! -name '*.exs' ! -name '*.erl' ! -name '*.py' \
-  ! -name '*.rs' ! -name '*.toml' ! -name '*.md' ! -name '*.cheatmd' ! -name Cargo.lock ! -name LICENSE ! -name hex_metadata.config)
+  ! -name '*.rs' ! -name '*.toml' ! -name '*.md' ! -name '*.cheatmd' ! -name '*.livemd' ! -name Cargo.lock ! -name LICENSE ! -name hex_metadata.config)
 [ -z "$unwanted" ] || fail "not for the package: $unwanted"
 
 for target in {x86_64,aarch64}-{unknown-linux-gnu,unknown-linux-musl,apple-darwin}; do

@@ -31,6 +31,8 @@ has_erlang() {
 }
 has_linker() { have cc && have make; }
 has_python() { have "${PYTHON:-python3}" && "${PYTHON:-python3}" scripts/libpython.py >/dev/null 2>&1; }
+# The notebooks make virtual environments. Debian has what that needs in a package of its own.
+has_venv() { [ -n "${PYTHON:-}" ] || python3 -c 'import ensurepip' >/dev/null 2>&1; }
 has_rust() {
   have cargo && at_least "$rust_wanted" "$(cargo_version)" && have rustfmt && have cargo-clippy
 }
@@ -40,6 +42,7 @@ missing() {
   has_erlang || echo "Erlang/OTP 25 or newer, with its headers and dialyzer"
   has_elixir || echo "Elixir $elixir_wanted or newer"
   has_python || echo "Python 3.8 or newer with a shared library (libpython3.x.so)"
+  has_venv || echo "Python's module venv, with pip"
   has_rust || echo "Rust $rust_wanted or newer with rustfmt and clippy"
   return 0
 }
@@ -118,6 +121,7 @@ has_linker || apt_install build-essential
 has_erlang || apt_install erlang-nox erlang-dev erlang-dialyzer
 has_elixir || apt_install elixir
 has_python || install_python
+has_venv || apt_install python3-venv
 has_rust || install_rust
 
 lacking=$(missing)
