@@ -5,6 +5,8 @@ What is asked for is found by position: names of columns may be anything, and th
 
 import sys
 
+import erlang
+
 #: Characters of a cell's text, and columns of a frame. A page is for reading.
 CELL = 1_000
 COLUMNS = 1_000
@@ -103,10 +105,17 @@ class _Pandas:
 
     def __init__(self, frame):
         self._frame = frame
-        # An index that only counts says nothing.
-        index = frame.index
-        counts = type(index).__name__ == "RangeIndex" and index.name is None
-        self._levels = 0 if counts else index.nlevels
+        self._levels = 0 if self._only_counts(frame.index) else frame.index.nlevels
+
+    @staticmethod
+    def _only_counts(index):
+        """An index that counts says nothing. A frame that grows may count in another way."""
+        if index.name is not None or index.nlevels > 1:
+            return False
+        if type(index).__name__ == "RangeIndex":
+            return True
+        counting = sys.modules["pandas"].RangeIndex(len(index))
+        return getattr(index.dtype, "kind", None) == "i" and index.equals(counting)
 
     def height(self):
         return len(self._frame)
@@ -207,11 +216,14 @@ class _Polars:
         values = self._frame.to_series(column)
         try:
             return values.arg_sort(descending=not ascending, nulls_last=True)
-        except Exception:
-            # Lists and objects have no order there.
+        except erlang.Interrupt:
+            raise
+        except BaseException:
+            # Lists and objects have no order there. Older versions panic, which is no Exception.
             import polars
 
-            texts = polars.Series([str(value) for value in values.to_list()])
+            values = [None if value is None else str(value) for value in values.to_list()]
+            texts = polars.Series(values, dtype=polars.Utf8)
             return texts.arg_sort(descending=not ascending, nulls_last=True)
 
     @staticmethod
