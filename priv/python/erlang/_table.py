@@ -5,8 +5,6 @@ What is asked for is found by position: names of columns may be anything, and th
 
 import sys
 
-import erlang
-
 #: Characters of a cell's text, and columns of a frame. A page is for reading.
 CELL = 1_000
 COLUMNS = 1_000
@@ -213,18 +211,14 @@ class _Polars:
         return [list(row[:COLUMNS]) for row in part.rows()]
 
     def order(self, column, ascending):
-        values = self._frame.to_series(column)
-        try:
-            return values.arg_sort(descending=not ascending, nulls_last=True)
-        except erlang.Interrupt:
-            raise
-        except BaseException:
-            # Lists and objects have no order there. Older versions panic, which is no Exception.
-            import polars
+        import polars
 
-            values = [None if value is None else str(value) for value in values.to_list()]
-            texts = polars.Series(values, dtype=polars.Utf8)
-            return texts.arg_sort(descending=not ascending, nulls_last=True)
+        values = self._frame.to_series(column)
+        # There is no order among these, and asking for it is a panic.
+        if values.dtype == polars.Object or values.dtype.is_nested():
+            texts = [None if value is None else str(value) for value in values.to_list()]
+            values = polars.Series(texts, dtype=polars.Utf8)
+        return values.arg_sort(descending=not ascending, nulls_last=True)
 
     @staticmethod
     def plain(cell):

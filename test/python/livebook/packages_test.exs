@@ -30,7 +30,7 @@ defmodule Python.Livebook.PackagesTest do
       frame = pd.DataFrame({
           "name": ["Berlin", "Oslo", None],
           "people": [3.7, 0.7, float("nan")],
-          "since": pd.to_datetime(["1237-10-28", "1049-01-01", None], errors="coerce"),
+          "since": pd.to_datetime(["1237-10-28", "1049-01-01", None], format="%Y-%m-%d", errors="coerce"),
       })
       """,
       [timeout: 120_000]
