@@ -95,6 +95,7 @@ defmodule Python.MixProject do
       groups_for_modules: [
         "Calling Python": ~r{^Python(\.(Pool|Context|Async|Telemetry))?$},
         "From Erlang": [:py],
+        "In Livebook": [Python.Livebook],
         "Values and objects": ~r{^Python\.(Object|Bytes|Buffer|Iterator|Encoder)$},
         Errors: ~r{^Python\.\w*Error$},
         "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$}
@@ -113,7 +114,7 @@ defmodule Python.MixProject do
   # Guides in the order in which they are best read.
   defp extras do
     guides =
-      ~w(getting_started types errors callbacks streaming production deployment erlang troubleshooting)
+      ~w(getting_started types errors callbacks streaming production deployment erlang livebook troubleshooting)
 
     ["README.md": [title: "Overview"]] ++
       Enum.map(guides, &"guides/#{&1}.md") ++
