@@ -27,17 +27,13 @@ defmodule Python.Livebook do
   See the [guide to Livebook](livebook.html).
   """
 
-  # The only module that knows Kino, with Python.Livebook.Table. It is called by name: the package is
-  # the user's to add.
+  # The only module that calls Kino, with Python.Livebook.Table. By name: the package is the user's to
+  # add.
 
   alias Python.{Object, Operation, Options, Request}
 
   @display "erlang._display"
   @table "erlang._table"
-
-  @doc false
-  # Whether what this VM shows, it shows in notebooks.
-  def available?, do: Code.ensure_loaded?(Kino.Render)
 
   @doc false
   # The implementation of Kino.Render. Whatever fails, the cell has a result to show.

@@ -73,7 +73,7 @@ defmodule Python.Runtime do
       stack_size: settings.thread_stack_size,
       stdio: settings.stdio,
       logging: settings.logging,
-      notebook: Python.Livebook.available?(),
+      notebook: Code.ensure_loaded?(Kino.Render),
       # Newer versions of Elixir have none.
       set_version: Map.get(MapSet.new(), :version),
       decimal: Code.ensure_loaded?(Decimal)
