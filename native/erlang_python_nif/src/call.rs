@@ -1,5 +1,6 @@
 //! What a request asks of Python: resolve, convert, call, convert back.
 
+use crate::arguments::Arguments;
 use crate::atoms;
 use crate::code::{self, Kind};
 use crate::convert::{Decoder, Encoder, Failure, Unconvertible};
@@ -353,11 +354,13 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let mut encoder = Encoder::new(self.py);
         let arguments = self.arguments(&mut encoder, arguments)?;
         let keywords = self.keywords(&mut encoder, keywords)?;
-        let result = self.apply(&callable, &arguments, keywords.as_ref());
+        let result = arguments.apply(&callable, keywords.as_ref());
         if encoder.leaves_much() {
-            self.leftovers.add(arguments);
+            arguments
+                .into_objects()
+                .for_each(|object| self.leftovers.add(object));
         }
-        result
+        Ok(result?)
     }
 
     /// `{:map, target, name, lists_of_arguments, keywords}`
@@ -383,8 +386,9 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let mut results = Vec::with_capacity(calls.len());
         for (index, arguments) in calls.into_iter().enumerate() {
             self.go_on()?;
-            let result = self
-                .apply(&callable, &arguments, keywords.as_ref())
+            let result = arguments
+                .apply(&callable, keywords.as_ref())
+                .map_err(Error::from)
                 .and_then(|result| {
                     if self.request.flags.return_object() {
                         Ok(self.decoder().object(&result))
@@ -425,13 +429,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             self.run(&code)
         } else {
             let values = pyo3::types::PyTuple::new(self.py, values)?;
-            match self.namespace() {
-                Some(main) => {
-                    let function = namespace::rebound(&code, &main.dict())?;
-                    self.apply(&function, values.as_any(), None)
-                }
-                None => self.apply(&code, values.as_any(), None),
-            }
+            let function = match self.namespace() {
+                Some(main) => namespace::rebound(&code, &main.dict())?,
+                None => code,
+            };
+            Ok(Arguments::Many(values.into_any()).apply(&function, None)?)
         }
     }
 
@@ -517,7 +519,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         &self,
         encoder: &mut Encoder<'py, 'r>,
         arguments: Term<'r>,
-    ) -> Result<Bound<'py, PyAny>, Error> {
+    ) -> Result<Arguments<'py>, Error> {
         encoder
             .arguments(arguments)
             .map_err(Error::encode(|| "arguments".into()))
@@ -531,22 +533,6 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         encoder
             .keywords(keywords)
             .map_err(Error::encode(|| "keyword arguments".into()))
-    }
-
-    fn apply(
-        &self,
-        callable: &Bound<'py, PyAny>,
-        arguments: &Bound<'py, PyAny>,
-        keywords: Option<&Bound<'py, PyAny>>,
-    ) -> Result<Bound<'py, PyAny>, Error> {
-        let keywords = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
-        // SAFETY: the GIL is held; the arguments are a tuple, the keywords a dict or null. A new
-        // reference, or null with an exception set.
-        let result = unsafe {
-            let result = ffi::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords);
-            Bound::from_owned_ptr_or_err(self.py, result)
-        };
-        Ok(result?)
     }
 
     /// The `__main__` of the context that this runs in, if it is one.

@@ -4,7 +4,7 @@
 //!
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
 //! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up.
-//! - `call`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
+//! - `call`, `arguments`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
 //!   `mailbox`: what Python asks of us.
 //! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
 //! - `convert/`: terms to objects and back; the only place that knows both.
@@ -12,6 +12,7 @@
 //! - `resources`: what the VM's garbage collector owns, and why this library stays for its life.
 //! - `term_env`: environments for terms that outlive a NIF, and sending them.
 
+mod arguments;
 mod atoms;
 mod call;
 mod callback;

@@ -8,7 +8,7 @@ use crate::interpreter::GilCell;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyModule, PyString};
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::collections::HashMap;
@@ -24,6 +24,8 @@ const LIMIT: usize = 16_384;
 pub struct Name {
     pub whole: Py<PyString>,
     pub parts: Vec<Py<PyString>>,
+    /// One of the parts begins with two underscores.
+    special: bool,
     /// The module of this name, once it has been imported completely. For comparison only: the
     /// pointer may dangle.
     imported: AtomicPtr<ffi::PyObject>,
@@ -152,6 +154,7 @@ impl Name {
                 .split('.')
                 .map(|part| PyString::intern(py, part).unbind())
                 .collect(),
+            special: text.split('.').any(|part| part.starts_with("__")),
             imported: AtomicPtr::new(std::ptr::null_mut()),
         })
     }
@@ -195,8 +198,34 @@ impl Name {
     /// The attribute that the name leads to from `object`.
     pub fn attribute<'py>(&self, object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-        self.parts
-            .iter()
-            .try_fold(object, |object, part| object.getattr(part.bind(py)))
+        self.parts.iter().try_fold(object, |object, part| {
+            match self.in_module(&object, part.bind(py)) {
+                Some(found) => Ok(found),
+                None => object.getattr(part.bind(py)),
+            }
+        })
+    }
+
+    /// What a module defines by this name: that goes before all that its class has but some names in
+    /// underscores. None if it is no module, has a class of its own, or does not define it.
+    fn in_module<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        part: &Bound<'py, PyString>,
+    ) -> Option<Bound<'py, PyAny>> {
+        if self.special || !object.is_exact_instance_of::<PyModule>() {
+            return None;
+        }
+        // SAFETY: the GIL is held; a module, whose dict is a borrowed reference, as is what is found in
+        // it, which is made a strong one at once.
+        unsafe {
+            let names = ffi::PyModule_GetDict(object.as_ptr());
+            let found = ffi::PyDict_GetItemWithError(names, part.as_ptr());
+            let found = Bound::from_borrowed_ptr_or_opt(object.py(), found);
+            if found.is_none() && !ffi::PyErr_Occurred().is_null() {
+                ffi::PyErr_Clear();
+            }
+            found
+        }
     }
 }

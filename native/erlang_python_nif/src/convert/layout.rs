@@ -5,20 +5,21 @@
 //! interpreter has started, objects that it has made are compared with what each layout says of them.
 //! Should none fit, the functions are used.
 
+use crate::interpreter::symbol;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList, PyString};
-use std::ffi::{c_char, c_void};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::ffi::c_char;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// How ints are laid out.
 static INTS: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// Lists are laid out as `List` says.
 static LISTS: AtomicBool = AtomicBool::new(false);
 
-/// `PyUnicode_New`, and where in a str of ASCII its characters begin, once that is known.
-static NEW_STR: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-static CHARACTERS: AtomicUsize = AtomicUsize::new(0);
+/// `PyUnicode_New`, and where in a str of ASCII its characters begin.
+static NEW_STR: OnceLock<(NewStr, usize)> = OnceLock::new();
 
 type NewStr = unsafe extern "C" fn(ffi::Py_ssize_t, u32) -> *mut ffi::PyObject;
 
@@ -75,10 +76,10 @@ fn look_at_strings(py: Python<'_>) {
     let Some(characters) = [40, 48].into_iter().find(is_at) else {
         return;
     };
-    // SAFETY: a null-terminated name.
-    let new = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"PyUnicode_New".as_ptr()) };
-    CHARACTERS.store(characters, Ordering::Release);
-    NEW_STR.store(new, Ordering::Release);
+    // SAFETY: it has had this type since 3.3.
+    if let Some(new) = unsafe { symbol(c"PyUnicode_New") } {
+        let _ = NEW_STR.set((new, characters));
+    }
 }
 
 /// A new `str`, or null with an exception set.
@@ -89,21 +90,20 @@ fn look_at_strings(py: Python<'_>) {
 #[inline]
 pub unsafe fn new_ascii(bytes: &[u8]) -> *mut ffi::PyObject {
     let length = bytes.len() as ffi::Py_ssize_t;
-    let new = NEW_STR.load(Ordering::Relaxed);
     // Python has the shortest ones already.
-    if new.is_null() || length < 2 {
+    let Some((new, characters)) = NEW_STR.get().filter(|_| length > 1) else {
         // SAFETY: the GIL is held; Python copies the bytes.
         return unsafe {
             ffi::PyUnicode_FromStringAndSize(bytes.as_ptr().cast::<c_char>(), length)
         };
-    }
-    // SAFETY: a function of this type. The new str is not shared yet, and has room for so many
-    // characters of ASCII where `look_at_strings` has found them.
+    };
+    // SAFETY: the GIL is held. The new str is not shared yet, and has room for so many characters of
+    // ASCII where `look_at_strings` has found them.
     unsafe {
-        let text = std::mem::transmute::<*mut c_void, NewStr>(new)(length, 127);
+        let text = new(length, 127);
         if !text.is_null() {
-            let characters = text.cast::<u8>().add(CHARACTERS.load(Ordering::Relaxed));
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), characters, bytes.len());
+            let place = text.cast::<u8>().add(*characters);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
         }
         text
     }

@@ -4,6 +4,7 @@ use super::keys::Keys;
 use super::level::Level;
 use super::terms::{Cells, Pairs, bytes, key_step, name_text, no_counterpart, small_integer};
 use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, layout, opaque, structs, words};
+use crate::arguments::{Arguments, FEW};
 use crate::atoms;
 use crate::names;
 use crate::object::Handle;
@@ -99,10 +100,18 @@ impl<'py, 'a> Encoder<'py, 'a> {
         element
     }
 
-    /// The elements of a proper list as a `tuple`, for calls.
-    pub fn arguments(&mut self, list: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    /// The elements of a proper list, for calls.
+    pub fn arguments(&mut self, list: Term<'a>) -> Result<Arguments<'py>> {
         let cells = Cells::of(list)?;
-        self.tuple_of(cells.length as usize, cells)
+        let count = cells.length as usize;
+        if count > FEW {
+            return self.tuple_of(count, cells).map(Arguments::Many);
+        }
+        let mut few = [const { None }; FEW];
+        for (at, (place, item)) in few.iter_mut().zip(cells).enumerate() {
+            *place = Some(self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?);
+        }
+        Ok(Arguments::Few(few, count))
     }
 
     /// A `tuple` of so many elements.
@@ -127,6 +136,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
     /// Keyword arguments as a `dict` with `str` keys, from a map or a list of pairs. None if there
     /// are none.
     pub fn keywords(&mut self, keywords: Term<'a>) -> Result<Option<Bound<'py, PyAny>>> {
+        if keywords.map_size().is_ok_and(|size| size == 0) {
+            return Ok(None);
+        }
         let pairs: Vec<(Term<'a>, Term<'a>)> = if keywords.is_map() {
             Pairs::new(keywords).collect()
         } else {

@@ -4,6 +4,7 @@
 //! strings and lists), and the arenas of that allocator.
 
 use super::blocks::{BLOCKS, SMALLEST};
+use super::symbol;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -94,19 +95,6 @@ pub fn install(py: Python<'_>) {
             set(&mut arenas);
         }
     }
-}
-
-/// A function of libpython that is in no version of the limited API.
-///
-/// # Safety
-///
-/// `F` is the type of the function of this name, a function pointer.
-unsafe fn symbol<F: Copy>(name: &std::ffi::CStr) -> Option<F> {
-    assert_eq!(size_of::<F>(), size_of::<*mut c_void>());
-    // SAFETY: a null-terminated name.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    // SAFETY: as this function demands.
-    (!found.is_null()).then(|| unsafe { std::mem::transmute_copy(&found) })
 }
 
 /// So far from the beginning of its block, which is that of a page, lies the memory that Python gets.

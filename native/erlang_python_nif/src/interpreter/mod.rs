@@ -14,9 +14,11 @@ pub mod python;
 pub mod reaper;
 mod stack;
 mod start;
+mod symbol;
 mod thread;
 
 pub use gil_cell::GilCell;
 pub use stack::stack_size;
 pub use start::{Start, is_started, start};
+pub use symbol::symbol;
 pub use thread::{PythonThread, enter, leave_for_good};
