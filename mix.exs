@@ -26,8 +26,6 @@ defmodule Python.MixProject do
       description: "Call Python from Elixir and Erlang: CPython embedded in the BEAM.",
       start_permanent: Mix.env() == :prod,
       source_url: @source_url,
-      # What makes and checks releases runs under Mix only, and the application has no need of it.
-      xref: [exclude: [:crypto]],
       compilers: Mix.compilers() ++ [:python_native],
       # Where the compiler python_native takes the libraries from.
       native: if(build_from_source?(), do: :cargo, else: :precompiled),

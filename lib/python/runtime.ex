@@ -74,8 +74,8 @@ defmodule Python.Runtime do
       stdio: settings.stdio,
       logging: settings.logging,
       notebook: Code.ensure_loaded?(Kino.Render),
-      # Newer versions of Elixir have none.
-      set_version: Map.get(MapSet.new(), :version),
+      # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
+      set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
       decimal: Code.ensure_loaded?(Decimal)
     }
 

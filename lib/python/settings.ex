@@ -235,7 +235,8 @@ defmodule Python.Settings do
   defp cast({:integer_or_infinity, _, _}, :infinity), do: {:ok, :infinity}
 
   defp cast({kind, min, max}, value)
-       when kind in [:integer, :integer_or_infinity] and is_integer(value) and value in min..max,
+       when kind in [:integer, :integer_or_infinity] and is_integer(value) and
+              value >= min and value <= max,
        do: {:ok, value}
 
   # What Erlang and Elixir write for "none".

@@ -92,8 +92,8 @@ defmodule Python.Generator do
   defp near(n), do: n + uniform(7) - 4
 
   defp bits(count) do
-    <<n::size(count), _::bitstring>> = :rand.bytes(div(count, 8) + 1)
-    n
+    bytes = :rand.bytes(div(count, 8) + 1)
+    Bitwise.band(:binary.decode_unsigned(bytes), Bitwise.bsl(1, count) - 1)
   end
 
   @floats [0.0, -0.0, 1.0, 5.0e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 1.0e22]
@@ -159,8 +159,10 @@ defmodule Python.Generator do
   end
 
   defp unaligned(bytes) do
-    size = byte_size(bytes)
-    <<_::3, part::binary-size(size), _::5>> = <<1::3, bytes::binary, 0::5>>
+    # The size is in the match itself: Elixir 1.20 wants one from outside pinned, 1.14 knows no such pin.
+    <<size::32, _::3, part::binary-size(size), _::5>> =
+      <<byte_size(bytes)::32, 1::3, bytes::binary, 0::5>>
+
     part
   end
 

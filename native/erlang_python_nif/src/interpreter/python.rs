@@ -34,13 +34,13 @@ pub struct Helpers {
     pub current_frames: Py<PyAny>,
     /// Where no thread is to be interrupted: code -> offsets of its bytecode, from and to
     pub delicate: Py<PyDict>,
-    /// None where a block gives its lock back in one step
+    /// None where a block takes its lock, and gives it back, in one step
     pub gap: Option<Gap>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
 
-/// The bytecodes between the end of a block and the giving back of its lock.
+/// The bytecodes at which a lock is held outside of the block that gives it back.
 pub struct Gap {
     begin: Vec<u8>,
     inside: Vec<u8>,
@@ -171,5 +171,17 @@ mod tests {
         let within = [0, 2, 4, 6, 8, 10].map(|at| gap.contains(&code, at));
         assert_eq!(within, [false, true, true, true, false, false]);
         assert!(!gap.contains(&code, -1) && !gap.contains(&code, 99));
+    }
+
+    #[test]
+    fn a_call_is_in_a_gap_only_right_after_what_begins_one() {
+        let gap = Gap {
+            begin: vec![95],
+            inside: vec![52],
+        };
+        // Each call is followed by its cache, which is zero.
+        let code = [95, 1, 117, 2, 95, 0, 52, 0, 0, 0, 31, 0, 52, 0, 0, 0, 52, 0];
+        let within = [2, 6, 10, 12, 16].map(|at| gap.contains(&code, at));
+        assert_eq!(within, [false, true, false, false, false]);
     }
 }
