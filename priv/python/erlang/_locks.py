@@ -1,9 +1,9 @@
 """Keeps interrupts from leaving locks locked, or given back twice, where that is in our hands.
 
-An interrupt takes effect between two bytecodes, from 3.10 on only after some of them. Before 3.14 it takes
-none between the taking of a lock and the block of its ``with``, if the taking is done in C, as it is for
-locks, but not for conditions and what is made of them. What remains is told to the interrupter, which waits
-until a thread is elsewhere.
+An interrupt takes effect between two bytecodes, from 3.10 on only after some of them. Between the taking
+of a lock and the block of its ``with`` it takes none, if the taking is done in C, as it is for locks, but
+not for conditions and what is made of them. What remains is told to the interrupter, which waits until a
+thread is elsewhere. (3.14 is another matter: ``_ahead.py``.)
 """
 
 import functools
@@ -15,19 +15,10 @@ from erlang import _imports
 #: The places where no thread is to be interrupted: code -> pairs of offsets, first and last.
 DELICATE = {}
 
-#: The bytecodes that begin a gap, in which a lock is taken and no block gives it back, and those that may
-#: follow in it. From 3.10 to 3.13 no interrupt takes effect in one.
-if sys.version_info < (3, 10):
-    # Between the end of a block and the giving back of its lock.
-    GAP = {"POP_BLOCK"}
-    IN_GAP = {"BEGIN_FINALLY", "ROT_TWO", "LOAD_CONST", "DUP_TOP"}
-elif sys.version_info < (3, 14):
-    GAP = IN_GAP = set()
-else:
-    # ``with`` calls ``__enter__`` as any function is called, and an interrupt takes effect at the end of
-    # a call, which is before the block. Only there does a call follow the look-up at once.
-    GAP = {"LOAD_SPECIAL"}
-    IN_GAP = {"CALL"}
+#: Up to 3.9 there are bytecodes between the end of a block and the giving back of its lock: those that
+#: begin such a gap, and those that may follow. Later versions do not interrupt there.
+GAP = {"POP_BLOCK"} if sys.version_info < (3, 10) else set()
+IN_GAP = {"BEGIN_FINALLY", "ROT_TWO", "LOAD_CONST", "DUP_TOP"} if GAP else set()
 
 _ANYWHERE = (-1, sys.maxsize)
 
@@ -95,8 +86,8 @@ def opcodes(names):
 
 def _without_the_lock(wait):
     """The offsets at which ``Condition.wait`` has given the lock back and is not in its ``try`` yet, or
-    not any more. From 3.10 on no interrupt takes effect there."""
-    if sys.version_info >= (3, 10):
+    not any more."""
+    if not GAP:
         return
     import dis
 

@@ -5,10 +5,10 @@
 //! An exception out of the blue leaves a lock locked if it strikes after the lock was taken and
 //! before the `try` that gives it back is reached. For a lock of a script's own that is the script's
 //! loss. For those of imports, of `logging` and of conditions (so of `queue`) it would be everybody's,
-//! for good: threads are not interrupted in their code, or where `priv/python/erlang/_locks.py` says so.
+//! for good: threads are not interrupted in their code, or elsewhere where `delicate.rs` says so.
 
-use super::python::Helpers;
-use super::{PythonThread, enter, python};
+use super::delicate::is_delicate;
+use super::{enter, python};
 use crate::atoms;
 use crate::request::{Place, Request};
 use crate::term_env::{Sender, TermEnv};
@@ -160,37 +160,4 @@ fn interrupt(
         }
     }
     true
-}
-
-/// Whether a thread is where locks are taken or given back that others need.
-fn is_delicate(py: Python<'_>, helpers: &Helpers, thread: &PythonThread) -> bool {
-    let look = || -> PyResult<bool> {
-        let frames = helpers.current_frames.bind(py).call0()?;
-        let frame = frames.get_item(thread.ident())?;
-        let code = frame.getattr("f_code")?;
-        let file = code.getattr("co_filename")?.extract::<String>()?;
-        if file == "<frozen importlib._bootstrap>"
-            || file.ends_with("/logging/__init__.py")
-            || file.ends_with("\\logging\\__init__.py")
-        {
-            return Ok(true);
-        }
-        let at = frame.getattr("f_lasti")?.extract::<i64>()?;
-        if let Some(places) = helpers.delicate.bind(py).get_item(&code)? {
-            let places = places.extract::<Vec<(i64, i64)>>()?;
-            if places
-                .iter()
-                .any(|(first, last)| (*first..=*last).contains(&at))
-            {
-                return Ok(true);
-            }
-        }
-        let Some(gap) = &helpers.gap else {
-            return Ok(false);
-        };
-        let code = code.getattr("co_code")?;
-        Ok(gap.contains(code.extract::<&[u8]>()?, at))
-    };
-    // In no Python code: in a C function.
-    look().unwrap_or(false)
 }

@@ -7,6 +7,7 @@
 #[cfg(unix)]
 mod blocks;
 mod gil_cell;
+mod delicate;
 pub mod interrupt;
 #[cfg(unix)]
 mod memory;

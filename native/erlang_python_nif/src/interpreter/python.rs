@@ -1,6 +1,7 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
 use super::Start;
+use super::delicate::{Ahead, Gap};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use std::sync::OnceLock;
@@ -34,31 +35,12 @@ pub struct Helpers {
     pub current_frames: Py<PyAny>,
     /// Where no thread is to be interrupted: code -> offsets of its bytecode, from and to
     pub delicate: Py<PyDict>,
-    /// None where a block takes its lock, and gives it back, in one step
+    /// None where a block gives its lock back in one step
     pub gap: Option<Gap>,
+    /// None where a block takes its lock in one step
+    pub ahead: Option<Ahead>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
-}
-
-/// The bytecodes at which a lock is held outside of the block that gives it back.
-pub struct Gap {
-    begin: Vec<u8>,
-    inside: Vec<u8>,
-}
-
-impl Gap {
-    /// Whether a thread whose last bytecode was at this offset is in between.
-    pub fn contains(&self, code: &[u8], at: i64) -> bool {
-        let Some(done) = usize::try_from(at).ok().and_then(|at| code.get(..=at)) else {
-            return false;
-        };
-        // Two bytes each: the operation and its argument.
-        done.iter()
-            .step_by(2)
-            .rev()
-            .find(|operation| !self.inside.contains(operation))
-            .is_some_and(|operation| self.begin.contains(operation))
-    }
 }
 
 static HELPERS: OnceLock<Helpers> = OnceLock::new();
@@ -101,15 +83,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let errors = py.import("erlang._errors")?;
     let streams = py.import("erlang._stream")?;
     let locks = py.import("erlang._locks")?;
-    let opcodes = |names: &str| -> PyResult<Vec<u8>> {
-        locks
-            .call_method1("opcodes", (locks.getattr(names)?,))?
-            .extract()
-    };
-    let gap = Gap {
-        begin: opcodes("GAP")?,
-        inside: opcodes("IN_GAP")?,
-    };
+    let gap = Gap::new(&locks)?;
+    let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
     Ok(Helpers {
         main: py
             .import("__main__")?
@@ -129,7 +104,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         error: package.getattr("Error")?.unbind(),
         current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
         delicate: locks.getattr("DELICATE")?.cast_into::<PyDict>()?.unbind(),
-        gap: (!gap.begin.is_empty()).then_some(gap),
+        gap,
+        ahead,
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }
@@ -155,33 +131,4 @@ fn package<'py>(py: Python<'py>, folder: &str) -> PyResult<Bound<'py, PyModule>>
     package.setattr("__file__", &file)?;
     package.setattr("__cached__", spec.getattr("cached")?)?;
     Ok(package)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Gap;
-
-    #[test]
-    fn a_gap_lasts_from_its_beginning_to_the_first_other_operation() {
-        let gap = Gap {
-            begin: vec![87],
-            inside: vec![53, 2],
-        };
-        let code = [100, 87, 87, 0, 2, 0, 53, 0, 81, 0, 53, 0];
-        let within = [0, 2, 4, 6, 8, 10].map(|at| gap.contains(&code, at));
-        assert_eq!(within, [false, true, true, true, false, false]);
-        assert!(!gap.contains(&code, -1) && !gap.contains(&code, 99));
-    }
-
-    #[test]
-    fn a_call_is_in_a_gap_only_right_after_what_begins_one() {
-        let gap = Gap {
-            begin: vec![95],
-            inside: vec![52],
-        };
-        // Each call is followed by its cache, which is zero.
-        let code = [95, 1, 117, 2, 95, 0, 52, 0, 0, 0, 31, 0, 52, 0, 0, 0, 52, 0];
-        let within = [2, 6, 10, 12, 16].map(|at| gap.contains(&code, at));
-        assert_eq!(within, [false, true, false, false, false]);
-    }
 }
