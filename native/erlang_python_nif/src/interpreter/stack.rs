@@ -20,23 +20,28 @@ pub fn set_stack_size(bytes: usize) {
     SIZE.store(bytes, Ordering::Relaxed);
 }
 
+/// A stack that is not the thread's own: its low end and its size.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    base: *mut u8,
+    size: usize,
+}
+
 #[cfg(unix)]
 pub use big::on_big_stack;
+#[cfg(unix)]
+pub use protection::protect;
 
 #[cfg(unix)]
 mod big {
-    use super::stack_size;
+    use super::{Bounds, stack_size};
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::ptr;
 
-    /// A mapping with a guard page at its low end, where stacks grow to.
-    struct Stack {
-        base: *mut u8,
-        size: usize,
-    }
-
-    impl Stack {
+    impl Bounds {
+        /// A mapping with a guard page at its low end, where stacks grow to.
+        ///
         /// None when the system has no memory for it.
         fn map(size: usize) -> Option<Self> {
             // SAFETY: sysconf has no preconditions.
@@ -62,7 +67,7 @@ mod big {
                 unsafe { libc::munmap(mapped, size + page) };
                 return None;
             }
-            Some(Stack {
+            Some(Bounds {
                 // SAFETY: within the mapping.
                 base: unsafe { mapped.cast::<u8>().add(page) },
                 size,
@@ -72,26 +77,65 @@ mod big {
 
     thread_local! {
         // Scheduler threads live as long as the VM: the stack is never unmapped.
-        static STACK: Cell<Option<(*mut u8, usize)>> = const { Cell::new(None) };
+        static STACK: Cell<Option<Bounds>> = const { Cell::new(None) };
     }
 
     /// Runs `work` on this thread's big stack. A panic in it goes on in the caller.
     ///
     /// None if there is no memory for the stack; `work` has not run then.
-    pub fn on_big_stack<R>(work: impl FnOnce() -> R) -> Option<R> {
+    pub fn on_big_stack<R>(work: impl FnOnce(Bounds) -> R) -> Option<R> {
         // Taken out while in use, so that a nested entry (there is none: a dirty scheduler runs
         // one NIF at a time) could never share it.
-        let (base, size) = match STACK.take() {
+        let stack = match STACK.take() {
             Some(stack) => stack,
-            None => {
-                let stack = Stack::map(stack_size())?;
-                (stack.base, stack.size)
-            }
+            None => Bounds::map(stack_size())?,
         };
-        // SAFETY: [base, base + size) is mapped, writable, page-aligned and used by nobody else.
-        // The closure does not unwind: `catch_unwind` is all it does.
-        let result = unsafe { psm::on_stack(base, size, || catch_unwind(AssertUnwindSafe(work))) };
-        STACK.set(Some((base, size)));
+        let work = || catch_unwind(AssertUnwindSafe(|| work(stack)));
+        // SAFETY: the bounds are those of memory that is mapped, writable, page-aligned and used by
+        // nobody else. The closure does not unwind: `catch_unwind` is all it does.
+        let result = unsafe { psm::on_stack(stack.base, stack.size, work) };
+        STACK.set(Some(stack));
         Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+}
+
+/// From 3.14 on CPython compares the stack pointer with the bounds of the thread's stack. Outside of them it
+/// takes the stack to be used up: what it would free then it keeps for later, which never comes.
+#[cfg(unix)]
+mod protection {
+    use super::Bounds;
+    use pyo3::ffi;
+    use std::ffi::{c_int, c_void};
+    use std::sync::OnceLock;
+
+    type SetStackProtection =
+        unsafe extern "C" fn(*mut ffi::PyThreadState, *mut c_void, usize) -> c_int;
+
+    static SET: OnceLock<Option<SetStackProtection>> = OnceLock::new();
+
+    /// Tells Python where the stack of the current thread is. For a thread that is attached, once: its
+    /// state keeps it.
+    ///
+    /// Python before 3.14 does not ask; the first releases of 3.14, which cannot be told, are refused when
+    /// libpython is opened.
+    pub fn protect(stack: Bounds) {
+        let Some(set) = SET.get_or_init(look_up) else {
+            return;
+        };
+        // SAFETY: the thread is attached and on that stack, as it always is when it is in Python.
+        unsafe {
+            if set(ffi::PyThreadState_Get(), stack.base.cast(), stack.size) != 0 {
+                // A stack too small for Python's margins, which `thread_stack_size` does not allow.
+                ffi::PyErr_WriteUnraisable(std::ptr::null_mut());
+            }
+        }
+    }
+
+    fn look_up() -> Option<SetStackProtection> {
+        let name = c"PyUnstable_ThreadState_SetStackProtection";
+        // SAFETY: libpython was opened with its symbols visible to all; a name that ends in NUL.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+        // SAFETY: this is the function's signature in 3.14 and 3.15. A null pointer becomes None.
+        unsafe { std::mem::transmute::<*mut c_void, Option<SetStackProtection>>(found) }
     }
 }

@@ -1,6 +1,7 @@
 //! Entering Python from a thread.
 
-use super::{GilCell, stack};
+use super::GilCell;
+use super::stack::{self, Bounds};
 use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -32,16 +33,16 @@ thread_local! {
 ///
 /// When the system has no memory for the stack; the caller's NIF turns that into an error.
 pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
-    let attached = || {
+    let attached = |stack| {
         THREAD.with(|cell| {
-            let thread = cell.get_or_init(PythonThread::register);
+            let thread = cell.get_or_init(|| PythonThread::register(stack));
             Python::attach(|py| work(py, thread))
         })
     };
     if on_scheduler() {
-        stack::on_big_stack(attached).expect("no memory for a Python stack")
+        stack::on_big_stack(|stack| attached(Some(stack))).expect("no memory for a Python stack")
     } else {
-        attached()
+        attached(None)
     }
 }
 
@@ -72,13 +73,16 @@ fn on_scheduler() -> bool {
 }
 
 impl PythonThread {
-    /// Gives the current thread a thread state, which it keeps.
-    fn register() -> Arc<Self> {
+    /// Gives the current thread a thread state, which it keeps. With its stack, if that is not its own.
+    fn register(stack: Option<Bounds>) -> Arc<Self> {
         // SAFETY: the interpreter is started (nobody gets here before). The state made by Ensure
         // is left attached once for all, so that the matching Release never comes: creating and
         // destroying it per call would cost 760 ns and lose `threading.local`.
         unsafe {
             ffi::PyGILState_Ensure();
+            if let Some(stack) = stack {
+                stack::protect(stack);
+            }
             ffi::PyEval_SaveThread();
         }
         Arc::new(PythonThread {
