@@ -172,7 +172,7 @@ defmodule Python.StreamTest do
         spawn_monitor(fn ->
           :__main__
           |> Python.stream(name, [1.0e9])
-          |> Enum.each(fn n -> if n == 10, do: send(test, :there) && Process.sleep(:infinity) end)
+          |> Enum.each(fn n -> if n == 10, do: {send(test, :there), Process.sleep(:infinity)} end)
         end)
 
       assert_receive :there, 10_000

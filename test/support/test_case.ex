@@ -113,6 +113,15 @@ defmodule Python.TestCase do
     end)
   end
 
+  @doc "The first `size` bytes of `data`, as a part of a larger binary that begins so many bits into it."
+  def part_at(data, bits, size) do
+    <<0::size(bits), data::binary>> |> drop_bits(bits) |> binary_part(0, size)
+  end
+
+  # One by one: a match by a size from outside is written differently before and after Elixir 1.20.
+  defp drop_bits(rest, 0), do: rest
+  defp drop_bits(<<_::1, rest::bitstring>>, bits), do: drop_bits(rest, bits - 1)
+
   @doc "The milliseconds that it takes, and its result."
   def timed(fun) do
     started = System.monotonic_time(:microsecond)

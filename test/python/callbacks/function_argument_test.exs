@@ -124,7 +124,7 @@ defmodule Python.Callbacks.FunctionArgumentTest do
       name = define("def NAME(f): NAME.kept = f")
       test = self()
 
-      assert Python.call(:__main__, name, [fn x -> send(test, {:later, x}) && x end]) ==
+      assert Python.call(:__main__, name, [fn x -> send(test, {:later, x}) |> elem(1) end]) ==
                {:ok, nil}
 
       assert Python.call(:__main__, "#{name}.kept", [7]) == {:ok, 7}

@@ -123,7 +123,7 @@ defmodule Python.Convert.UnconvertibleTest do
         timed(fn -> assert_refused(%{(2 ** (2 ** 20)) => <<1::3>>}, "[…]", "bitstring") end)
 
       assert ms < 2_000
-      {ms, _} = timed(fn -> assert_not_given("{1 << 2 ** 22: '\\ud800'}", "[<int>]", "surr") end)
+      {ms, _} = timed(fn -> assert_not_given("{1 << 2 ** 21: '\\ud800'}", "[<int>]", "surr") end)
       assert ms < 2_000
     end
   end
@@ -250,7 +250,7 @@ defmodule Python.Convert.UnconvertibleTest do
       bytes = :binary.copy(<<0, 1, 254, 255>>, 30_000)
 
       for at <- 0..9, size <- [0, 1, 63, 64, 65, 1_000, 65_536, 100_000] do
-        <<_::size(at), part::binary-size(size), _::bitstring>> = bytes
+        part = part_at(bytes, at, size)
         assert there_and_back(%Bytes{data: part}) == {:ok, part}
         assert there_and_back(Python.buffer(part)) == {:ok, part}
       end
@@ -270,12 +270,14 @@ defmodule Python.Convert.UnconvertibleTest do
     end
 
     test "an integer of a million bits and more" do
-      for bits <- [2 ** 20, 2 ** 20 + 1, 2 ** 22], sign <- [1, -1] do
+      # From OTP 27 on the VM's own integers end at 2 ** 22 bits.
+      for bits <- [2 ** 20, 2 ** 20 + 1, 2 ** 22 - 1], sign <- [1, -1] do
         integer = sign * (Bitwise.bsl(1, bits) + 1)
         assert there_and_back(integer) == {:ok, integer}
       end
 
-      assert Python.eval!("x == -((1 << 2 ** 22) + 1)", %{x: -(Bitwise.bsl(1, 2 ** 22) + 1)})
+      large = Bitwise.bsl(1, 2 ** 22 - 1) + 1
+      assert Python.eval!("x == -((1 << 2 ** 22 - 1) + 1)", %{x: -large})
     end
 
     test "a long tuple" do

@@ -11,7 +11,7 @@ defmodule Python.Streaming.CompositionTest do
       refute Enum.member?(range, 10)
       assert Enum.at(range, 3) == 3
       assert Enum.slice(range, 2..4) == [2, 3, 4]
-      assert Enum.reverse(range) == Enum.to_list(9..0)
+      assert Enum.reverse(range) == Enum.to_list(9..0//-1)
       assert Enum.chunk_every(range, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
       assert Enum.into(range, MapSet.new()) == MapSet.new(0..9)
       assert Enum.map_join(range, ",", &(&1 * 2)) == "0,2,4,6,8,10,12,14,16,18"
@@ -177,7 +177,7 @@ defmodule Python.Streaming.CompositionTest do
           Process.sleep(:infinity)
         end)
 
-      second = start(fn -> receive(do: (continue -> Process.sleep(:infinity) && continue)) end)
+      second = start(fn -> receive(do: (continue -> {Process.sleep(:infinity), continue})) end)
       # The test does not keep it: what it receives is in a process that ends.
       forward(second)
       Process.exit(first, :kill)
