@@ -56,6 +56,10 @@ test-pythons: setup ## run the test suite on the oldest and the newest Python fo
 	done 3< <(scripts/pythons.sh | $(if $(filter all,$(PYTHONS)),cat,sed -n '1p;$$p' | uniq)); \
 	[ $$ran -gt 0 ] || { echo "no Python found that can be embedded" >&2; exit 1; }
 
+.PHONY: matrix
+matrix: build ## run the test suite on all versions, in chroots of newer Debian releases too (CELLS="host forky-3.14")
+	@scripts/matrix.sh $(CELLS)
+
 .PHONY: bench
 bench: build ## measure speed and memory against floors and targets (QUICK=1: only show that it runs)
 	@mix run --no-compile bench/all.exs $(if $(QUICK),--quick)

@@ -249,21 +249,29 @@ defmodule Python.PoolTest do
 
     test "under load, every call has a result or an error" do
       pool = start_pool(size: 2)
+      over = :atomics.new(1, [])
 
+      # As long as workers are killed, so that some are at a call.
       callers =
         for _ <- 1..8 do
           Task.async(fn ->
-            for n <- 1..300, do: {n * 1.0, Python.call(:math, :fabs, [n], pool: pool)}
+            Stream.iterate(1, &(&1 + 1))
+            |> Stream.take_while(&(&1 <= 300 or :atomics.get(over, 1) == 0))
+            |> Enum.map(&{&1 * 1.0, Python.call(:math, :fabs, [&1], pool: pool)})
           end)
         end
 
       killer =
         Task.async(fn ->
-          for _ <- 1..30, reduce: 0 do
-            killed ->
-              Process.sleep(2)
-              killed + kill_workers(pool)
-          end
+          killed =
+            for _ <- 1..30, reduce: 0 do
+              killed ->
+                Process.sleep(2)
+                killed + kill_workers(pool)
+            end
+
+          :atomics.put(over, 1, 1)
+          killed
         end)
 
       for {expected, result} <- callers |> Task.await_many(60_000) |> Enum.concat() do

@@ -93,7 +93,9 @@ defmodule Python.RecursionTest do
 
   defp assert_recursion(result) do
     assert {:error, %Error{type: "RecursionError"} = error} = result
-    assert Exception.message(error) =~ "RecursionError: maximum recursion depth exceeded"
+    # From 3.14 on recursion in C ends where the stack does.
+    assert Exception.message(error) =~
+             ~r/RecursionError: (maximum recursion depth exceeded|Stack overflow \(used \d+ kB\))/
   end
 
   # As scripts do that want more.
@@ -179,7 +181,7 @@ defmodule Python.RecursionTest do
     assert FreshVM.call(vm, There, :inspect, ["Recursive"]) =~
              "repr() failed with RecursionError"
 
-    assert FreshVM.call(vm, There, :inspect, ["nested_list"]) =~ "RecursionError"
+    assert FreshVM.call(vm, There, :inspect, ["nested_slice"]) =~ "RecursionError"
   end
 
   test "in __del__ holds up nobody, wherever the object ends", %{vm: vm} do

@@ -27,7 +27,7 @@ defmodule Python.Production.DeadlinesTest do
   describe "a caller has its TimeoutError when it is due, with Python" do
     for {what, {name, args}} <- [
           {"in a loop", {:spin, []}},
-          {"in a C function that keeps the interpreter to itself", {:sum_of, [8_000_000]}},
+          {"in a C function that keeps the interpreter to itself", {:sum_of, [24_000_000]}},
           {"in time.sleep", {:sleep, []}},
           {"at a socket that nobody writes to", {:read_socket, []}},
           {"at a lock that nobody gives back", {:take_lock, []}},
