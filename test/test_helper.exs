@@ -13,7 +13,7 @@ end
 
 # A test that needs a newer Python than this one says so: `@tag python: "3.11"`.
 newer =
-  for minor <- 9..14, {3, minor} > Python.TestCase.python_version(), do: {:python, "3.#{minor}"}
+  for minor <- 9..15, {3, minor} > Python.TestCase.python_version(), do: {:python, "3.#{minor}"}
 
 # LONG=1 runs what takes minutes, and the large counts where there is a choice.
 long = if Python.TestCase.long?(), do: [], else: [:long]

@@ -161,6 +161,10 @@ defmodule Python.Interpreter do
       :wrong_architecture ->
         NotStartedError.new(:wrong_architecture, details)
 
+      :no_stack_protection ->
+        details = Map.put(details, :version, interpreter.version_string)
+        NotStartedError.new(:no_stack_protection, details)
+
       :already_open ->
         remedy = "Restart the VM to change the interpreter."
         NotStartedError.new(:init_failed, Map.put(details, :remedy, remedy))

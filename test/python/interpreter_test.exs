@@ -3,7 +3,7 @@ defmodule Python.InterpreterTest do
 
   import Python.FakePython
 
-  alias Python.{FakePython, Interpreter, NotStartedError}
+  alias Python.{FakePython, FreshVM, Interpreter, NotStartedError}
 
   doctest Python.Interpreter
   doctest Python.NotStartedError
@@ -325,6 +325,23 @@ defmodule Python.InterpreterTest do
         assert error.reason in [:broken, :init_failed]
         assert error.message =~ libpython
       end
+    end
+
+    @tag :tmp_dir
+    @tag skip: System.find_executable("cc") == nil && "there is no C compiler"
+    test "refuses a Python 3.14 that cannot be told where its stack is", context do
+      source = Path.join(context.tmp_dir, "early.c")
+      File.write!(source, ~s|const char *Py_GetVersion(void) { return "3.14.0 (main)"; }\n|)
+      library = Path.join(context.tmp_dir, "libpython3.14.so")
+      {_, 0} = System.cmd("cc", ["-shared", "-fPIC", "-o", library, source])
+
+      # This VM has a libpython already.
+      vm = FreshVM.start(start: false)
+      early = %{context.interpreter | libpython: library, version_string: "3.14.0"}
+      assert {:error, error} = FreshVM.call(vm, Interpreter, :load, [early])
+      assert error.reason == :no_stack_protection
+      assert error.message =~ "is Python 3.14.0, one of the first releases of 3.14"
+      assert error.remedy =~ "Install a newer release of Python 3.14."
     end
   end
 

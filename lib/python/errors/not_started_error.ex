@@ -25,6 +25,7 @@ defmodule Python.NotStartedError do
   | `:not_cpython` | another implementation, such as PyPy |
   | `:free_threaded_unsupported` | a free-threaded build (`python3.13t`) |
   | `:wrong_architecture` | built for another kind of processor than the Erlang VM |
+  | `:no_stack_protection` | one of the first releases of Python 3.14, such as 3.14.0 |
   | `:no_shared_library` | the interpreter comes without a libpython that belongs to it |
   | `:probe_timeout` | the interpreter did not answer in time |
   | `:not_loaded` | a native library of erlang_python is missing or does not load |
@@ -54,6 +55,7 @@ defmodule Python.NotStartedError do
           | :not_cpython
           | :free_threaded_unsupported
           | :wrong_architecture
+          | :no_stack_protection
           | :no_shared_library
           | :probe_timeout
           | :not_loaded
@@ -79,7 +81,7 @@ defmodule Python.NotStartedError do
     * `:what` - the setting and its value, `"python3 on PATH"`, …; needed by the reasons that
       concern an interpreter;
     * `:cause` - what is wrong with it, for `:not_found`, `:broken`, `:no_shared_library`,
-      `:wrong_architecture`, `:not_loaded` and `:init_failed`;
+      `:wrong_architecture`, `:no_stack_protection`, `:not_loaded` and `:init_failed`;
     * `:executable`, `:version`, `:build`, `:prefix`, `:folder`, `:interpreter`, `:timeout`,
       `:implementation`: where the reason has them;
     * `:remedy` - takes the place of the usual one;
@@ -157,6 +159,11 @@ defmodule Python.NotStartedError do
     "#{d.what} is built for another processor than this Erlang VM: #{d.cause}."
   end
 
+  defp sentence(:no_stack_protection, d) do
+    "#{d.what} is Python #{d.version}, one of the first releases of 3.14, which fail on a stack that " <>
+      "they cannot be told of: #{d.cause}."
+  end
+
   defp sentence(:no_shared_library, d) do
     "#{d.what} is Python #{d.version} without a shared library, which embedding needs: #{d.cause}."
   end
@@ -217,6 +224,10 @@ defmodule Python.NotStartedError do
   defp remedy(:wrong_architecture, d) do
     "Install a Python for #{:erlang.system_info(:system_architecture)} with " <>
       "#{8 * :erlang.system_info(:wordsize)}-bit pointers. #{another(d)}"
+  end
+
+  defp remedy(:no_stack_protection, d) do
+    "Install a newer release of Python #{minor(d.version)}. #{another(d)}"
   end
 
   defp remedy(:no_shared_library, d), do: "#{install(d)} #{or_another(d)}"

@@ -18,6 +18,8 @@ pub enum OpenError {
     NotPython(String),
     /// It was built for another kind of processor.
     WrongArchitecture(String),
+    /// It looks where its stack ends, and cannot be told of a stack that is not the thread's own.
+    NoStackProtection(String),
 }
 
 struct OpenLibrary {
@@ -51,6 +53,10 @@ pub fn open(path: &Path) -> Result<(), OpenError> {
             let library = open_globally(&path).map_err(|error| explain(&path, &error))?;
             let version = read_version(&library)
                 .map_err(|error| OpenError::NotPython(describe(&path, &error)))?;
+            if looks_at_its_stack(&version) && !can_be_told_its_stack(&library) {
+                let text = format!("{} has no {STACK_PROTECTION}", path.display());
+                return Err(OpenError::NoStackProtection(text));
+            }
             *opened = Some(OpenLibrary {
                 path,
                 version,
@@ -85,6 +91,24 @@ fn open_globally(path: &Path) -> Result<Library, libloading::Error> {
     // SAFETY: as on Unix. Windows looks symbols up by library name, so there is nothing to make
     // global.
     unsafe { Library::new(path) }
+}
+
+/// Came with one of the first patch releases of 3.14: https://github.com/python/cpython/issues/139653
+const STACK_PROTECTION: &str = "PyUnstable_ThreadState_SetStackProtection";
+
+/// Whether that Python compares the stack pointer with the bounds of the thread's stack. Outside of them
+/// it frees nothing any more that the garbage collector knows of.
+fn looks_at_its_stack(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= (3, 14),
+        _ => false,
+    }
+}
+
+fn can_be_told_its_stack(library: &Library) -> bool {
+    // SAFETY: it is only asked whether there is such a symbol; what it stands for is not used.
+    unsafe { library.get::<*const ()>(STACK_PROTECTION.as_bytes()) }.is_ok()
 }
 
 fn read_version(library: &Library) -> Result<String, libloading::Error> {
@@ -153,7 +177,7 @@ fn elf_header_target(header: &[u8; 20]) -> Option<(u8, u8, [u8; 2])> {
 mod tests {
     use std::path::Path;
 
-    use super::{OpenError, elf_header_target, open, version};
+    use super::{OpenError, elf_header_target, looks_at_its_stack, open, version};
 
     #[test]
     fn a_file_that_is_missing_or_no_library_is_refused_by_name() {
@@ -179,6 +203,20 @@ mod tests {
         match open(Path::new(libc.unwrap())) {
             Err(OpenError::NotPython(text)) => assert!(text.contains("Py_GetVersion"), "{text}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn python_looks_at_its_stack_from_3_14_on() {
+        for (version, looks) in [
+            ("3.8.18 (default, Jan  1 2024, 10:00:00)", false),
+            ("3.13.0 (main, Oct  7 2024)", false),
+            ("3.14.0 (main, Oct  7 2025)", true),
+            ("3.15.0a1 (main)", true),
+            ("4.0.0", true),
+            ("nonsense", false),
+        ] {
+            assert_eq!(looks_at_its_stack(version), looks, "{version}");
         }
     }
 

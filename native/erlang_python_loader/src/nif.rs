@@ -13,6 +13,7 @@ mod atoms {
         already_open,
         not_a_report,
         not_open,
+        no_stack_protection,
         not_python,
         open_failed,
         wrong_architecture,
@@ -59,6 +60,7 @@ fn failure(error: OpenError) -> Failure {
         OpenError::AlreadyOpen(text) => (atoms::already_open(), text),
         OpenError::Failed(text) => (atoms::open_failed(), text),
         OpenError::NotPython(text) => (atoms::not_python(), text),
+        OpenError::NoStackProtection(text) => (atoms::no_stack_protection(), text),
         OpenError::WrongArchitecture(text) => (atoms::wrong_architecture(), text),
     }
 }
