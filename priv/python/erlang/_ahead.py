@@ -8,6 +8,9 @@ It is not enough to look whether a thread is at such a call. A thread that is as
 already looked for interrupts, and finds one that comes meanwhile only at the next bytecode that looks. So
 what matters is where that may be, for each place where a thread may be. The interrupter cannot find out by
 Python code, as the thread would go on meanwhile: it is written down here for the whole of a code object.
+
+What is not followed is an exception. A call that fails does not look for interrupts, and its handler may be
+a ``with`` block; but a thread that waits in such a call most of the time could never be interrupted then.
 """
 
 import dis
@@ -28,7 +31,6 @@ FLAGS = {}
 
 _MOST = 10_000
 
-_CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _LEAVE = {"RETURN_VALUE", "YIELD_VALUE"}
 _NEVER_GO_ON = _LEAVE | {"RAISE_VARARGS", "RERAISE", "RETURN_GENERATOR"}
 _JUMPS = {"JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_BACKWARD"}
@@ -46,8 +48,7 @@ def examine(code):
 
 
 def _flags(code):
-    bytecode = dis.Bytecode(code)
-    instructions = list(bytecode)
+    instructions = list(dis.Bytecode(code))
     at = {instruction.offset: index for index, instruction in enumerate(instructions)}
     entering = _entering(instructions)
     followers = [_followers(instructions, index, at) for index in range(len(instructions))]
@@ -64,11 +65,6 @@ def _flags(code):
             found |= LOCKED_FROM_HERE | LOCKED_AFTER_CALL
         if index in entering:
             found |= LOCKED_FROM_HERE
-        elif instruction.opname in _CALLS:
-            # A call that fails does not look for interrupts.
-            for entry in bytecode.exception_entries:
-                if entry.start <= instruction.offset < entry.end:
-                    found |= reached[at[entry.target]] & LOCKED_FROM_HERE
         flags[instruction.offset // 2] = found
     return bytes(flags)
 

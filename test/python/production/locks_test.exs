@@ -59,6 +59,51 @@ defmodule Python.Production.LocksTest do
       end
     end
 
+    test "a lock that is waited for when the interrupt comes" do
+      pool = start_pool()
+
+      name =
+        define("""
+        import threading
+        NAME_lock = threading.Lock()
+        def taken(): return NAME_lock
+        def NAME():
+            with taken():
+                while True:
+                    pass
+        """)
+
+      for _ <- 1..10 do
+        Python.exec!("#{name}_lock.acquire()")
+
+        assert {:error, %Python.TimeoutError{}} =
+                 Python.call(:__main__, name, [], pool: pool, timeout: 30)
+
+        Python.exec!("#{name}_lock.release()")
+        eventually_idle(pool)
+        assert Python.eval!("#{name}_lock.locked()") == false
+      end
+    end
+
+    test "a lock that is taken after another function has returned" do
+      pool = start_pool(size: 4)
+
+      name =
+        define("""
+        import threading, time
+        NAME_lock = threading.Lock()
+        def NAME_last(): return time.monotonic()
+        def NAME():
+            while True:
+                NAME_last()
+                with NAME_lock:
+                    len("")
+        """)
+
+      interrupt(:__main__, name, pool, times(60, 5_000))
+      assert Python.eval!("#{name}_lock.locked()") == false
+    end
+
     test "the locks of logging and of imports" do
       pool = start_pool(size: 4)
 
