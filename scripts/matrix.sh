@@ -98,9 +98,13 @@ make_chroot() {
 }
 
 # What runs in the cell, as PID 1 of namespaces of its own: when it ends, however it ends, its processes
-# and its mounts are gone.
+# and its mounts are gone. Being interrupted, bash would wait for its child first, and unshare heeds nothing
+# but SIGKILL: so it is in the background, and waited for.
+child=
+trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; exit 130' INT TERM HUP
+
 in_chroot() {
-  local suite=$1
+  local suite=$1 status=0
   shift
   # shellcheck disable=SC2016 # expanded in there
   unshare --mount --pid --fork --kill-child --propagation private bash -euc '
@@ -115,7 +119,11 @@ in_chroot() {
     chroot "$root" env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
       sh -c "cd \"\$0\" && exec env \"\$@\"" "$source" "$@" || status=$?
     exit $status
-  ' - "$chroots/$suite" "$source" "$@"
+  ' - "$chroots/$suite" "$source" "$@" &
+  child=$!
+  wait "$child" || status=$?
+  child=
+  return $status
 }
 
 # The cells of a distribution have their own beams, and the native libraries in common.
@@ -143,7 +151,7 @@ compile() {
 
 test_cell() {
   local distribution=$1 python=$2 version=$3 log=$logs/$1-$3.log
-  local began=$SECONDS patch count failures status=0
+  local began=$SECONDS patch count failures again status=0
   patch=$(run "$distribution" "$python" -c 'import platform; print(platform.python_version())')
   run "$distribution" "PYTHON=$python" mix test >"$log" 2>&1 || status=$?
   read -r count failures < <(scripts/test_counts.sh <"$log")

@@ -6,8 +6,8 @@
 
 #[cfg(unix)]
 mod blocks;
-mod gil_cell;
 mod delicate;
+mod gil_cell;
 pub mod interrupt;
 #[cfg(unix)]
 mod memory;
