@@ -225,7 +225,7 @@ defmodule Python.PoolTest do
 
   describe "when the process of a worker is killed" do
     test "the caller has an error, and the pool is whole again" do
-      pool = start_pool(size: 2)
+      pool = start_pool_of_processes(size: 2)
       name = define("def NAME():\n    while True: pass")
       task = Task.async(fn -> Python.call(:__main__, name, [], pool: pool, timeout: 60_000) end)
       eventually_busy(pool)
@@ -237,7 +237,7 @@ defmodule Python.PoolTest do
     end
 
     test "while it is idle, nobody notices" do
-      pool = start_pool(size: 2)
+      pool = start_pool_of_processes(size: 2)
 
       for _ <- 1..50 do
         kill_workers(pool)
@@ -248,7 +248,7 @@ defmodule Python.PoolTest do
     end
 
     test "under load, every call has a result or an error" do
-      pool = start_pool(size: 2)
+      pool = start_pool_of_processes(size: 2)
       over = :atomics.new(1, [])
 
       # As long as workers are killed, so that some are at a call.
