@@ -13,7 +13,6 @@ What is not followed is an exception. A call that fails does not look for interr
 a ``with`` block; but a thread that waits in such a call most of the time could never be interrupted then.
 """
 
-import dis
 import sys
 
 NEEDED = (3, 14) <= sys.version_info < (3, 15)
@@ -48,6 +47,9 @@ def examine(code):
 
 
 def _flags(code):
+    # Not before it is needed: it would delay every start.
+    import dis
+
     instructions = list(dis.Bytecode(code))
     at = {instruction.offset: index for index, instruction in enumerate(instructions)}
     entering = _entering(instructions)
