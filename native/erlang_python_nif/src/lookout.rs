@@ -50,14 +50,6 @@ impl Lookout {
         }
     }
 
-    /// A request is about to be handed in: who sleeps wakes up while it is made, which after idle time
-    /// takes some µs, and then finds it or looks out for it.
-    pub fn rouse(&self) {
-        if self.asleep.load(Ordering::Relaxed) > 0 {
-            self.tell();
-        }
-    }
-
     /// To be asked before the queue is looked at.
     pub fn mark(&self) -> Mark {
         Mark(self.arrivals.load(Ordering::Acquire))

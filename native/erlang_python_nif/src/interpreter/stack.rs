@@ -104,6 +104,7 @@ mod big {
 #[cfg(unix)]
 mod protection {
     use super::Bounds;
+    use crate::interpreter::symbol;
     use pyo3::ffi;
     use std::ffi::{c_int, c_void};
     use std::sync::OnceLock;
@@ -119,6 +120,8 @@ mod protection {
     /// Python before 3.14 does not ask; the first releases of 3.14, which cannot be told, are refused when
     /// libpython is opened.
     pub fn protect(stack: Bounds) {
+        // SAFETY: it has this type in 3.14 and 3.15.
+        let look_up = || unsafe { symbol(c"PyUnstable_ThreadState_SetStackProtection") };
         let Some(set) = SET.get_or_init(look_up) else {
             return;
         };
@@ -129,13 +132,5 @@ mod protection {
                 ffi::PyErr_WriteUnraisable(std::ptr::null_mut());
             }
         }
-    }
-
-    fn look_up() -> Option<SetStackProtection> {
-        let name = c"PyUnstable_ThreadState_SetStackProtection";
-        // SAFETY: libpython was opened with its symbols visible to all; a name that ends in NUL.
-        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        // SAFETY: this is the function's signature in 3.14 and 3.15. A null pointer becomes None.
-        unsafe { std::mem::transmute::<*mut c_void, Option<SetStackProtection>>(found) }
     }
 }

@@ -22,7 +22,6 @@ fn request_submit<'a>(
     operation: Term<'a>,
     leader: Term<'a>,
 ) -> Term<'a> {
-    pool.0.lookout.rouse();
     let request = Request::new(
         env.pid(),
         Flags::new(flags),
