@@ -13,6 +13,9 @@ defmodule Bench.Concurrency do
   # In ms
   @nap 50
 
+  # Python's own switch interval, in s.
+  @rarely 0.005
+
   def run, do: sleepers() ++ responsiveness()
 
   defp sleepers do
@@ -56,10 +59,14 @@ defmodule Bench.Concurrency do
 
   defp responsiveness do
     Measure.check(1.0, fn -> Busy.while_calls(fn -> 1.0 end) end)
-    vm = Busy.start_vm(["+sbwt", "none"])
     window = size(300, 30)
     echo = Floors.echo()
     timers = fn -> Floors.timer_lateness(window) end
+
+    calls = fn ->
+      sqrt = fn -> {:ok, 4.0} = Python.call(:math, :sqrt, [16]) end
+      Measure.median(Measure.singles(sqrt, size(30, 3)))
+    end
 
     pings = fn ->
       Measure.percentile(Measure.singles(fn -> Floors.ping(echo) end, size(50_000, 5_000)), 99)
@@ -69,15 +76,14 @@ defmodule Bench.Concurrency do
       Measure.rounds(size(11, 1),
         idle_timers: timers,
         busy_timers: fn -> Busy.while_calls(timers) end,
-        program_timers: fn -> Busy.while_program(timers) end,
-        idle_sleepy: fn -> Busy.call(vm, Floors, :timer_lateness, [window]) end,
-        busy_sleepy: fn -> Busy.call(vm, Busy, :timer_lateness, [window]) end,
+        rare_timers: fn -> with_interval(@rarely, fn -> Busy.while_calls(timers) end) end,
         idle_pings: pings,
-        busy_pings: fn -> Busy.while_calls(pings) end
+        busy_pings: fn -> Busy.while_calls(pings) end,
+        busy_call: fn -> Busy.while_calls(calls) end,
+        rare_call: fn -> with_interval(@rarely, fn -> Busy.while_calls(calls) end) end
       )
 
     send(echo, :stop)
-    :peer.stop(vm)
 
     [
       line(
@@ -89,18 +95,18 @@ defmodule Bench.Concurrency do
         target: {:ratio, 2}
       ),
       line(
-        work: "lateness of timers beside another program that is busy, p99",
+        work: "the same with Python's own switch interval of 5 ms",
         unit: "ms",
-        figures: times.program_timers,
+        figures: times.rare_timers,
         floors: times.idle_timers,
-        floor_name: "the same, machine idle"
+        floor_name: "the same, VM idle"
       ),
       line(
-        work: "lateness of timers under 8 busy Python calls in a VM with +sbwt none, p99",
+        work: "call math.sqrt under 8 busy Python calls",
         unit: "ms",
-        figures: times.busy_sleepy,
-        floors: times.idle_sleepy,
-        floor_name: "the same, VM idle"
+        figures: times.busy_call,
+        floors: times.rare_call,
+        floor_name: "the same with Python's own switch interval of 5 ms"
       ),
       line(
         work: "message to a process and back under 8 busy Python calls, p99",
@@ -111,6 +117,14 @@ defmodule Bench.Concurrency do
         target: {:ratio, 2}
       )
     ]
+  end
+
+  defp with_interval(seconds, run) do
+    usual = Python.call!(:sys, :getswitchinterval)
+    nil = Python.call!(:sys, :setswitchinterval, [seconds])
+    result = run.()
+    nil = Python.call!(:sys, :setswitchinterval, [usual])
+    result
   end
 end
 

@@ -13,6 +13,12 @@ from erlang import _imports, _locks, _logging, _stdio
 #: whose key function sorts, takes two thirds of it.
 LEVEL = 8_192
 
+#: How long code that computes keeps the GIL while others wait for it, in seconds. By itself Python takes
+#: ten times as long, and then a tiny call takes so long beside a call that computes. And as the threads take
+#: turns on the processors, the VM's schedulers get theirs as late, and timers with them. The turns cost
+#: nothing that can be measured down to here.
+SWITCH_INTERVAL = 0.0005
+
 
 def prepare(stack_size, stdio, logging, notebook):
     if not hasattr(sys, "argv"):
@@ -21,6 +27,7 @@ def prepare(stack_size, stdio, logging, notebook):
     # `random.py` does not take the standard library's place.
     if "" not in sys.path and not os.environ.get("PYTHONSAFEPATH"):
         sys.path.append("")
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
     _follow_threads()

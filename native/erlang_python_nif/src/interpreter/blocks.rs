@@ -41,6 +41,8 @@ struct Slot {
 pub struct Blocks {
     slots: [Slot; SLOTS],
     kept: AtomicUsize,
+    /// Where the next one is looked for that has to go.
+    turn: AtomicUsize,
 }
 
 /// All that Python has.
@@ -75,6 +77,7 @@ impl Blocks {
         Blocks {
             slots: [const { Slot::new() }; SLOTS],
             kept: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -109,7 +112,7 @@ impl Blocks {
             .slots
             .iter()
             .find(|slot| slot.take(EMPTY))
-            .or_else(|| self.evict())?;
+            .or_else(|| self.evict(None))?;
         match system::map(size) {
             Some(base) => {
                 slot.size.store(size, Ordering::Relaxed);
@@ -123,9 +126,13 @@ impl Blocks {
         }
     }
 
-    /// A slot whose block waited for a use of another size.
-    fn evict(&self) -> Option<&Slot> {
-        let slot = self.slots.iter().find(|slot| slot.take(KEPT))?;
+    /// A slot whose block waited for its next use, now without it: another one each time, and not this.
+    fn evict(&self, but: Option<&Slot>) -> Option<&Slot> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let slot = (0..SLOTS)
+            .map(|at| &self.slots[(first.wrapping_add(at)) % SLOTS])
+            .filter(|slot| !but.is_some_and(|but| std::ptr::eq(*slot, but)))
+            .find(|slot| slot.take(KEPT))?;
         self.kept.fetch_sub(slot.size(), Ordering::Relaxed);
         self.unmap(slot);
         Some(slot)
@@ -160,13 +167,14 @@ impl Blocks {
         let Some(slot) = self.slot_of(base) else {
             return false;
         };
-        let size = slot.size();
-        if self.kept.fetch_add(size, Ordering::Relaxed) + size <= MOST_KEPT {
-            slot.leave(KEPT);
-        } else {
-            self.kept.fetch_sub(size, Ordering::Relaxed);
-            self.unmap(slot);
-            slot.leave(EMPTY);
+        self.kept.fetch_add(slot.size(), Ordering::Relaxed);
+        slot.leave(KEPT);
+        // What was given back last is the most likely to be wanted again, so another one goes.
+        while self.kept.load(Ordering::Relaxed) > MOST_KEPT {
+            match self.evict(Some(slot)) {
+                Some(other) => other.leave(EMPTY),
+                None => break,
+            }
         }
         true
     }
@@ -255,6 +263,21 @@ mod tests {
             assert!(unsafe { blocks.free(block) });
         }
         assert_eq!(blocks.kept.load(Ordering::Relaxed), MOST_KEPT);
+    }
+
+    #[test]
+    fn what_was_given_back_last_is_kept() {
+        let blocks = Blocks::new();
+        let all: Vec<_> = (0..8).map(|_| place(blocks.alloc(LARGEST))).collect();
+        let last = place(blocks.alloc(1 << 20));
+        for block in all {
+            // SAFETY: it is not used.
+            assert!(unsafe { blocks.free(block) });
+        }
+        // SAFETY: as above.
+        assert!(unsafe { blocks.free(last) });
+        assert!(blocks.kept.load(Ordering::Relaxed) <= MOST_KEPT);
+        assert_eq!(place(blocks.alloc(1 << 20)), last);
     }
 
     #[test]
