@@ -167,6 +167,12 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         }
     }
 
+    /// The term for an object whose conversion runs no code of Python's. None for most.
+    pub fn simple(&self, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
+        // SAFETY: an object that is alive; a Bound is proof of the GIL.
+        unsafe { self.immediate(object.as_ptr()) }
+    }
+
     /// The term for `None`, a bool, a float or an int of 64 bits. None for all others, and for objects
     /// of subclasses. Runs no Python code, so the object needs no reference of its own.
     ///

@@ -72,6 +72,7 @@ impl Stream {
             _ => return Flushed::Early,
         }
         let Some(chunk) = state.take_filled() else {
+            state.wanted = true;
             return Flushed::Empty;
         };
         let waiter = state.waiter.take();

@@ -2,10 +2,10 @@
 
 use super::Stream;
 use super::consumer::closed;
-use super::state::{Chunk, Found, Phase};
+use super::state::{Chunk, Found, Phase, State};
 use crate::atoms;
 use crate::call::{Answer, Error, Work};
-use crate::convert::{Decoder, Step};
+use crate::convert::{Decoder, Failure, Step};
 use crate::object::Handle;
 use crate::term_env::SavedTerm;
 use crate::watchdog;
@@ -29,11 +29,12 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
     let iterator = iterator
         .filter(|iterator| unsafe { ffi::PyIter_Check(iterator.as_ptr()) } != 0)
         .ok_or(Error::BadRequest("only an iterator has a next item"))?;
-    let begun = Instant::now();
+    let mut clock = Clock::new();
     {
         let mut state = stream.lock();
-        state.begun = Some(begun);
+        state.begun = Some(clock.begun);
         state.filled = Some(Chunk::default());
+        state.wanted = false;
     }
     loop {
         work.go_on()?;
@@ -44,7 +45,16 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
             Bound::from_owned_ptr_or_opt(work.py, next)
         };
         let mut state = stream.lock();
-        let closing = state.closing;
+        if let Some(object) = &next
+            && stream.add_simple(work.py, state.filled.get_or_insert_default(), object)
+        {
+            if let Some(chunk) = stream.finished(&mut state, &mut clock) {
+                drop(state);
+                let (env, answer) = chunk.answer();
+                return Ok(Answer::Elsewhere(env, answer));
+            }
+            continue;
+        }
         // Gone if the consumer has taken it: a new one begins.
         let mut chunk = state.filled.take().unwrap_or_default();
         drop(state);
@@ -55,37 +65,111 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
                 None => return Ok(stream.ended(work.py, chunk)),
             },
         };
-        let converted = {
-            let mut decoder = Decoder::new(work.py, chunk.env.env(), stream.flags.erlang());
-            if stream.flags.return_object() {
-                Ok(SavedTerm::save(decoder.object(&object)))
-            } else {
-                decoder.value(&object).map(SavedTerm::save)
-            }
-        };
-        match converted {
-            Ok(term) => {
-                chunk.items.push(term);
-                stream.count.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(failure) => {
-                let at = stream.count.load(Ordering::Relaxed);
-                let error = Error::decode(failure.inside(|| Step::Index(at)));
-                return Ok(stream.failed(work.py, chunk, error));
-            }
+        if let Err(failure) = stream.add(work.py, &mut chunk, &object) {
+            let at = stream.count.load(Ordering::Relaxed);
+            let error = Error::decode(failure.inside(|| Step::Index(at)));
+            return Ok(stream.failed(work.py, chunk, error));
         }
-        // The look at the clock under the lock: a consumer that has asked for what there is (`flush`)
-        // and found nothing is told of this item.
         let mut state = stream.lock();
-        if closing
-            || chunk.items.len() >= stream.limits.max_items
-            || begun.elapsed() >= stream.limits.max_wait
-        {
+        state.filled = Some(chunk);
+        if let Some(chunk) = stream.finished(&mut state, &mut clock) {
             drop(state);
             let (env, answer) = chunk.answer();
             return Ok(Answer::Elsewhere(env, answer));
         }
-        state.filled = Some(chunk);
+    }
+}
+
+/// How long a chunk is in the making. Reading the time costs a part of what a fast item does, so it
+/// is read rarely as long as items are fast. Should they become slow all of a sudden, whoever waits for
+/// them asks for what there is.
+struct Clock {
+    begun: Instant,
+    read: Instant,
+    passed: Duration,
+    /// How many items may go by until it is read again.
+    left: u32,
+}
+
+/// So many items that took no longer than this are fast.
+const ITEMS: u32 = 16;
+const FAST: Duration = Duration::from_micros(50);
+
+impl Clock {
+    fn new() -> Self {
+        let begun = Instant::now();
+        Clock {
+            begun,
+            read: begun,
+            passed: Duration::ZERO,
+            left: 0,
+        }
+    }
+
+    fn passed(&mut self) -> Duration {
+        if self.left > 0 {
+            self.left -= 1;
+            return self.passed;
+        }
+        let now = Instant::now();
+        if now - self.read < FAST {
+            self.left = ITEMS;
+        }
+        self.read = now;
+        self.passed = now - self.begun;
+        self.passed
+    }
+}
+
+impl Stream {
+    /// Adds an item whose conversion runs no Python code. False if it is another one.
+    fn add_simple(&self, py: Python<'_>, chunk: &mut Chunk, object: &Bound<'_, PyAny>) -> bool {
+        if self.flags.return_object() {
+            return false;
+        }
+        let decoder = Decoder::new(py, chunk.env.env(), self.flags.erlang());
+        let Some(term) = decoder.simple(object).map(SavedTerm::save) else {
+            return false;
+        };
+        drop(decoder);
+        self.push(chunk, term);
+        true
+    }
+
+    fn add<'py>(
+        &self,
+        py: Python<'py>,
+        chunk: &mut Chunk,
+        object: &Bound<'py, PyAny>,
+    ) -> Result<(), Failure> {
+        let mut decoder = Decoder::new(py, chunk.env.env(), self.flags.erlang());
+        let term = if self.flags.return_object() {
+            decoder.object(object)
+        } else {
+            decoder.value(object)?
+        };
+        let term = SavedTerm::save(term);
+        drop(decoder);
+        self.push(chunk, term);
+        Ok(())
+    }
+
+    fn push(&self, chunk: &mut Chunk, term: SavedTerm) {
+        chunk.items.push(term);
+        // Nobody else counts at the same time.
+        let count = self.count.load(Ordering::Relaxed);
+        self.count.store(count + 1, Ordering::Relaxed);
+    }
+
+    /// The chunk, if it is to be handed over. The look at the clock is under the lock: a consumer that
+    /// has asked for what there is (`flush`) and found nothing is told of this item.
+    fn finished(&self, state: &mut State, clock: &mut Clock) -> Option<Chunk> {
+        let items = state.filled.as_ref().map_or(0, |chunk| chunk.items.len());
+        let finished = state.closing
+            || state.wanted
+            || items >= self.limits.max_items
+            || clock.passed() >= self.limits.max_wait;
+        if finished { state.filled.take() } else { None }
     }
 }
 

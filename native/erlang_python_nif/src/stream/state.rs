@@ -25,6 +25,8 @@ pub struct State {
     pub closing: bool,
     /// Since when the chunk is being filled.
     pub begun: Option<Instant>,
+    /// Its consumer has asked for what there is of it, and found nothing.
+    pub wanted: bool,
     /// What has been filled in so far.
     pub filled: Option<Chunk>,
     pub ready: VecDeque<(TermEnv, SavedTerm)>,
@@ -90,6 +92,7 @@ impl State {
     pub fn abandon(&mut self) {
         self.request = None;
         self.begun = None;
+        self.wanted = false;
         self.filled = None;
         self.over |= self.found == Found::Failure;
         if self.phase == Phase::Filling {
