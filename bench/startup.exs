@@ -26,14 +26,20 @@ defmodule Bench.Startup do
   """
 
   def run do
+    folder = Path.join(System.tmp_dir!(), "erlang_python_bench_#{System.pid()}")
+    {_, 0} = System.cmd(Python.info().executable, ["-m", "venv", "--without-pip", folder])
+    own = python_path(Application.get_env(:erlang_python, :python_path))
+
     runs =
       Measure.rounds(size(11, 1),
         bare: fn -> run_vm("") end,
         logger: fn -> run_vm(@start_logger) end,
-        python: fn -> run_vm(python_path() <> @first_result) end,
+        python: fn -> run_vm(own <> @first_result) end,
+        empty: fn -> run_vm(python_path(folder) <> @first_result) end,
         program: fn -> run_program() end
       )
 
+    File.rm_rf!(folder)
     times(runs) ++ program(runs) ++ memory(runs)
   end
 
@@ -42,6 +48,7 @@ defmodule Bench.Startup do
 
     for {name, work, target} <- [
           {:python, "first result after VM start, above a bare VM", {:at_most, 90}},
+          {:empty, "the same in a new virtual environment, with no .pth files in it", nil},
           {:logger, "start of Elixir's Logger, which the application starts, above a bare VM",
            nil}
         ] do
@@ -139,13 +146,11 @@ defmodule Bench.Startup do
 
   defp ebin, do: Path.join(:code.lib_dir(:erlang_python), "ebin")
 
-  # The Python of this run, where one was asked for; the search is a part of the start otherwise.
-  defp python_path do
-    case Application.get_env(:erlang_python, :python_path) do
-      nil -> ""
-      path -> "Application.put_env(:erlang_python, :python_path, #{inspect(path)})\n"
-    end
-  end
+  # The Python to be started, where one was asked for; the search is a part of the start otherwise.
+  defp python_path(nil), do: ""
+
+  defp python_path(path),
+    do: "Application.put_env(:erlang_python, :python_path, #{inspect(path)})\n"
 end
 
 Bench.Suite.run(Bench.Startup)
