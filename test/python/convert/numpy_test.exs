@@ -1,15 +1,18 @@
 defmodule Python.Convert.NumpyTest do
-  # Scalars and arrays of numpy, and what else is made with it. Where there is no numpy, these tests
-  # are skipped, and say so.
+  # Scalars and arrays of numpy, and what else is made with it. A Python that has no numpy is given that
+  # of the packages for the tests; where there are none, these tests are skipped, and say so.
 
   use Python.TestCase, async: true
 
-  alias Python.{FreshVM, Object}
+  alias Python.{FreshVM, Object, Packages}
 
   unless match?({:ok, _}, Python.import(:numpy)) do
-    reason = "there is no numpy in #{Python.info().executable}"
-    IO.puts("#{Path.relative_to_cwd(__ENV__.file)} is skipped: #{reason}")
-    @moduletag skip: reason
+    @moduletag skip: Packages.skip(__ENV__)
+
+    with {:ok, venv} <- Packages.venv(),
+         [folder] <- Path.wildcard(Path.join(venv, "lib/python*/site-packages")) do
+      Python.call!(:sys, "path.append", [folder])
+    end
   end
 
   setup_all do: Python.SupportModules.find()
@@ -164,7 +167,10 @@ defmodule Python.Convert.NumpyTest do
     {:ok, %Python.Object{}} = Python.eval("Fake()")
     """
 
-    assert {"false\n", 0} = FreshVM.run(code)
+    folder =
+      Python.import!(:numpy) |> Python.getattr!(:__file__) |> Path.dirname() |> Path.dirname()
+
+    assert {"false\n", 0} = FreshVM.run(code, env: [{"PYTHONPATH", folder}])
   end
 
   describe "pandas" do
