@@ -20,13 +20,14 @@ defmodule Python.Native.Precompiled do
 
   @spec install() :: :ok | {:error, String.t()}
   def install do
+    Enum.each([:rustler_precompiled, :castore], &ensure_dependency/1)
+
     with {:ok, rustler_precompiled} <- find_rustler_precompiled(),
          config = config(rustler_precompiled),
          {:ok, metadata} <- metadata(rustler_precompiled, config),
          :ok <- known(metadata.file_name) do
       # What downloads needs these; Mix may have taken them off the code path.
       Enum.each([:crypto, :inets, :ssl], &ensure_application/1)
-      ensure_dependency(:castore)
       # The archive is extracted in place, and a running VM may have the old files mapped: without
       # their names it keeps them.
       Enum.each(Library.crates(), &File.rm(Library.installed_path(&1)))
@@ -120,8 +121,8 @@ defmodule Python.Native.Precompiled do
     end
   end
 
-  # A dependency of rustler_precompiled's, with the certificates. Mix has compiled it, and since Elixir
-  # 1.15 takes the dependencies of dependencies off the path while it compiles.
+  # Mix has compiled them, and since Elixir 1.15 takes off the path what is only needed to compile a
+  # dependency, when that is compiled alone, and what dependencies depend on: castore has the certificates.
   defp ensure_dependency(name) do
     path = Path.join([Mix.Project.build_path(), "lib", to_string(name), "ebin"])
     if File.dir?(path), do: Code.prepend_path(path)
