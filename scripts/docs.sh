@@ -9,7 +9,6 @@ cd "$(dirname "$0")/.."
 
 SUITE=${SUITE:-trixie}
 CHROOTS=${CHROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/erlang_python}
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
 LIBRARIES=/usr/lib/elixir/lib
 
 fail() {
@@ -30,15 +29,7 @@ build() {
 in_chroot() {
   local root=$CHROOTS/docs-$SUITE sources=/root/erlang_python
 
-  if [ ! -x "$root/usr/bin/ex_doc" ]; then
-    [ "$(id -u)" = 0 ] || fail "install elixir-ex-doc, or run this as root: it makes a chroot of Debian"
-    command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap
-    rm -rf "$root"
-    mkdir -p "$CHROOTS"
-    debootstrap --variant=minbase --include=elixir,elixir-ex-doc "$SUITE" "$root" "$MIRROR" /usr/share/debootstrap/scripts/sid >"$root.log" ||
-      fail "debootstrap failed: $root.log"
-  fi
-
+  scripts/chroot.sh "$SUITE" "$root" elixir,elixir-ex-doc "$root.log"
   rm -rf "$root$sources/doc"
   mkdir -p "$root$sources"
   tar c --exclude=./_build --exclude=./doc --exclude=./.git --exclude=./native --exclude=./priv/native . |

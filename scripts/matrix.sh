@@ -64,37 +64,10 @@ packages_of() {
   done
 }
 
-mirror() {
-  if [ -n "${DEBIAN_MIRROR:-}" ]; then
-    echo "$DEBIAN_MIRROR"
-  else
-    apt-get indextargets --format '$(REPO_URI)' \
-      'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null | head -n 1
-  fi
-}
-
 make_chroot() {
-  local suite=$1 root=$chroots/$1 packages from script=/usr/share/debootstrap/scripts/$1
-  packages=$(packages_of "$suite")
-  # One that was made for other packages, or whose making was interrupted, is made anew.
-  [ "$(cat "$root/packages" 2>/dev/null)" != "$packages" ] || return 0
-
-  [ "$(id -u)" = 0 ] || fail "To make a chroot of Debian $suite takes root: run it as root, or choose host."
-  command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >&2 ||
-    fail "debootstrap is missing, and could not be installed."
-  from=$(mirror)
-  [ -n "$from" ] || fail "No Debian mirror among the sources of apt: set DEBIAN_MIRROR to one."
-  # A release that is newer than debootstrap itself is made as the newest is.
-  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
-
-  echo "Making a chroot of Debian $suite in $root" >&2
-  rm -rf --one-file-system "$root"
-  mkdir -p "$root"
-  debootstrap --variant=minbase --include="${packages%,}" "$suite" "$root" "$from" "$script" \
-    >"$logs/$suite-chroot.log" 2>&1 ||
-    fail "No chroot of Debian $suite could be made; $logs/$suite-chroot.log says why."
-  rm -rf "$root"/var/cache/apt/archives/*.deb
-  echo "$packages" >"$root/packages"
+  local packages
+  packages=$(packages_of "$1")
+  scripts/chroot.sh "$1" "$chroots/$1" "${packages%,}" "$logs/$1-chroot.log"
 }
 
 # What runs in the cell, as PID 1 of namespaces of its own: when it ends, however it ends, its processes
