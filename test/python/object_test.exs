@@ -7,10 +7,15 @@ defmodule Python.ObjectTest do
   # A class that counts its living instances.
   defp counting do
     define("""
+    import threading
     class NAME:
         living = 0
-        def __init__(self): NAME.living += 1
-        def __del__(self): NAME.living -= 1
+        # They come and go on several threads, and adding is more than one step.
+        lock = threading.RLock()
+        def __init__(self):
+            with NAME.lock: NAME.living += 1
+        def __del__(self):
+            with NAME.lock: NAME.living -= 1
         def __repr__(self): return 'counted'
     """)
   end

@@ -160,12 +160,16 @@ defmodule Python.Convert.BufferTest do
     # A subclass that counts its living instances.
     defp counting(base) do
       define("""
+      import threading
       class NAME(#{base}):
           living = 0
+          # They come and go on several threads, and adding is more than one step.
+          lock = threading.RLock()
           def __new__(cls, *arguments):
-              cls.living += 1
+              with cls.lock: cls.living += 1
               return super().__new__(cls, *arguments)
-          def __del__(self): type(self).living -= 1
+          def __del__(self):
+              with self.lock: type(self).living -= 1
       """)
     end
 

@@ -4,6 +4,7 @@ import datetime
 import decimal
 import gc
 import sys
+import threading
 import tracemalloc
 
 import erlang
@@ -14,13 +15,17 @@ class Counted:
     """Counts its living instances."""
 
     living = 0
+    # They come and go on several threads, and adding is more than one step.
+    lock = threading.RLock()
 
     def __init__(self, value=None):
-        Counted.living += 1
+        with Counted.lock:
+            Counted.living += 1
         self.value = value
 
     def __del__(self):
-        Counted.living -= 1
+        with Counted.lock:
+            Counted.living -= 1
 
 
 class Text(str):

@@ -15,6 +15,8 @@ _made = collections.Counter()
 _gates = collections.defaultdict(threading.Event)
 _threads = collections.defaultdict(set)
 _alive = collections.Counter()
+# Items are made, and come and go, on several threads, and counting is more than one step.
+_counting = threading.RLock()
 
 
 def note(name, event):
@@ -75,7 +77,8 @@ def told(name):
 
 
 def make(name, item):
-    _made[name] += 1
+    with _counting:
+        _made[name] += 1
     _threads[name].add(threading.get_ident())
     return item
 
@@ -193,7 +196,8 @@ class Counted:
     def __init__(self, name, stop=None):
         self.name = name
         self.numbers = itertools.count() if stop is None else iter(range(stop))
-        _alive[name] += 1
+        with _counting:
+            _alive[name] += 1
 
     def __iter__(self):
         return self
@@ -202,7 +206,8 @@ class Counted:
         return next(self.numbers)
 
     def __del__(self):
-        _alive[self.name] -= 1
+        with _counting:
+            _alive[self.name] -= 1
 
 
 class Closable(Counted):
