@@ -108,7 +108,8 @@ pub fn name(py: Python<'_>, term: Term<'_>) -> PyResult<Option<Found>> {
         let Some(text) = crate::convert::name_text(term) else {
             return Ok(None);
         };
-        let name = Box::new(Name::new(py, &text)?);
+        let room = NAMES_OF_ATOMS.with(py, |names| names.len() < LIMIT);
+        let name = Box::new(Name::new(py, &text, room)?);
         Ok(Some(
             NAMES_OF_ATOMS.with(py, |names| keep(names, key, name)),
         ))
@@ -120,7 +121,10 @@ pub fn name(py: Python<'_>, term: Term<'_>) -> PyResult<Option<Found>> {
         if let Some(name) = kept {
             return Ok(Some(Found::Kept(name)));
         }
-        let name = Box::new(Name::new(py, text)?);
+        let room = NAMES_OF_TEXT.with(py, |names| {
+            names.as_ref().is_none_or(|names| names.len() < LIMIT)
+        });
+        let name = Box::new(Name::new(py, text, room)?);
         Ok(Some(NAMES_OF_TEXT.with(py, |names| {
             keep(names.get_or_insert_default(), text.to_owned(), name)
         })))
@@ -142,18 +146,23 @@ fn keep<K: Hash + Eq, H: BuildHasher>(
 }
 
 impl Name {
-    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+    /// `kept`: whether it is going to be. Python 3.12 never frees what was interned once.
+    fn new(py: Python<'_>, text: &str, kept: bool) -> PyResult<Self> {
         if text.is_empty() || text.split('.').any(str::is_empty) {
             return Err(PyValueError::new_err(format!(
                 "{text:?} is not a name: it is empty or has a dot too many"
             )));
         }
+        let string = |text| {
+            if kept {
+                PyString::intern(py, text).unbind()
+            } else {
+                PyString::new(py, text).unbind()
+            }
+        };
         Ok(Name {
-            whole: PyString::intern(py, text).unbind(),
-            parts: text
-                .split('.')
-                .map(|part| PyString::intern(py, part).unbind())
-                .collect(),
+            whole: string(text),
+            parts: text.split('.').map(string).collect(),
             special: text.split('.').any(|part| part.starts_with("__")),
             imported: AtomicPtr::new(std::ptr::null_mut()),
         })
