@@ -7,6 +7,7 @@
 //! - `call`, `arguments`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
 //!   `mailbox`: what Python asks of us.
 //! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
+//! - `made`: what the objects of our classes hold.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
 //! - `resources`: what the VM's garbage collector owns, and why this library stays for its life.
@@ -22,6 +23,7 @@ mod direct;
 mod exception;
 mod interpreter;
 mod lookout;
+mod made;
 mod mailbox;
 mod names;
 mod namespace;

@@ -3,6 +3,7 @@
 //! What it prints goes where that call's output goes. And while it waits for Elixir, the call may be
 //! waiting for the thread, which Python alone knows: its worker then counts as one that waits.
 
+use crate::made::Made;
 use crate::pool::Blocked;
 use crate::request::Request;
 use crate::term_env::OwnedTerm;
@@ -13,7 +14,19 @@ use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 /// Handed from the thread that starts another to that one.
-#[pyclass(frozen, module = "erlang", name = "_Origin", skip_from_py_object)]
+#[pyclass(frozen, module = "erlang", name = "_Origin")]
+pub struct OriginObject(Made<Origin>);
+
+impl OriginObject {
+    pub fn new(origin: Origin) -> Self {
+        OriginObject(Made::new(origin))
+    }
+
+    pub fn get(&self) -> PyResult<&Origin> {
+        self.0.or_raise()
+    }
+}
+
 #[derive(Clone)]
 pub struct Origin {
     leader: OwnedTerm,

@@ -4,7 +4,7 @@ use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
 use crate::mailbox::Received;
-use crate::origin::Origin;
+use crate::origin::{Origin, OriginObject};
 use crate::output;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::worker;
@@ -245,17 +245,18 @@ fn read(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyAny>> {
 /// Whose work the thread does, for a thread that it starts.
 #[pyfunction]
 #[pyo3(name = "_origin")]
-fn origin(py: Python<'_>) -> Option<Origin> {
-    Origin::current(py)
+fn origin(py: Python<'_>) -> Option<OriginObject> {
+    Origin::current(py).map(OriginObject::new)
 }
 
 /// Makes the thread do the work of another.
 #[pyfunction]
 #[pyo3(name = "_adopt")]
-fn adopt(origin: Option<&Bound<'_, Origin>>) {
+fn adopt(origin: Option<&Bound<'_, OriginObject>>) -> PyResult<()> {
     if let Some(origin) = origin {
-        origin.get().adopt();
+        origin.get().get()?.adopt();
     }
+    Ok(())
 }
 
 /// Writes to the log of the other side.

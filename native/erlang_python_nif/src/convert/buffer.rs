@@ -144,7 +144,8 @@ unsafe extern "C" {
 #[repr(C)]
 struct BinaryObject {
     base: ffi::PyObject,
-    /// Null until it is set, which happens before anyone else sees the object.
+    /// Null until it is set, which happens before anyone else sees the object; and in an instance that
+    /// is not from us (see `made`).
     binary: *mut Binary,
 }
 
@@ -193,10 +194,19 @@ unsafe extern "C" fn get_buffer(
     view: *mut PyBuffer,
     flags: c_int,
 ) -> c_int {
-    // SAFETY: called by Python with one of our objects, whose binary was set before it was shown
-    // to anyone. The data is never written to: the view is read-only.
+    // SAFETY: called by Python, with the GIL, with an instance of our class, whose binary is null or
+    // ours. The data is never written to: the view is read-only.
     unsafe {
-        let binary = &*(*object.cast::<BinaryObject>()).binary;
+        let Some(binary) = (*object.cast::<BinaryObject>()).binary.as_ref() else {
+            if !view.is_null() {
+                (*view).obj = ptr::null_mut();
+            }
+            ffi::PyErr_SetString(
+                ffi::PyExc_BufferError,
+                c"this object was not made by Elixir or Erlang, and holds nothing".as_ptr(),
+            );
+            return -1;
+        };
         PyBuffer_FillInfo(
             view,
             object,
@@ -222,6 +232,22 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
+/// Without it the class would have that of `object`.
+unsafe extern "C" fn refuse_new(
+    _class: *mut ffi::PyTypeObject,
+    _args: *mut ffi::PyObject,
+    _kwargs: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by Python, with the GIL; the text is static.
+    unsafe {
+        ffi::PyErr_SetString(
+            ffi::PyExc_TypeError,
+            c"erlang.Binary objects come from Python.buffer and cannot be made in Python".as_ptr(),
+        );
+    }
+    ptr::null_mut()
+}
+
 /// `PyBufferProcs`
 #[repr(C)]
 struct BufferProcs {
@@ -239,10 +265,16 @@ fn make_class(py: Python<'_>) -> PyResult<Py<PyAny>> {
     /// `Py_bf_getbuffer`, which `PyType_FromSpec` takes from 3.9 on.
     const GET_BUFFER: c_int = 1;
     let old = py.version_info() < (3, 9);
-    let mut slots = vec![ffi::PyType_Slot {
-        slot: ffi::Py_tp_dealloc,
-        pfunc: dealloc as *mut c_void,
-    }];
+    let mut slots = vec![
+        ffi::PyType_Slot {
+            slot: ffi::Py_tp_dealloc,
+            pfunc: dealloc as *mut c_void,
+        },
+        ffi::PyType_Slot {
+            slot: ffi::Py_tp_new,
+            pfunc: refuse_new as *mut c_void,
+        },
+    ];
     if !old {
         slots.push(ffi::PyType_Slot {
             slot: GET_BUFFER,

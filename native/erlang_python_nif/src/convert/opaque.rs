@@ -2,6 +2,7 @@
 //! `erlang.Ref`, `erlang.Port` and `erlang.Function`.
 
 use crate::callback::{self, Target};
+use crate::made::Made;
 use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -47,22 +48,23 @@ macro_rules! opaque {
     ($(#[$doc:meta])* $name:ident, $python:literal, { $($methods:tt)* }) => {
         $(#[$doc])*
         #[pyclass(frozen, module = "erlang", name = $python)]
-        pub struct $name(Kept);
+        pub struct $name(Made<Kept>);
 
         #[pymethods]
         impl $name {
-            fn __repr__(&self) -> String {
-                format!("<erlang.{} {}>", $python, self.0.text())
+            fn __repr__(&self) -> PyResult<String> {
+                Ok(format!("<erlang.{} {}>", $python, self.0.or_raise()?.text()))
             }
 
-            fn __hash__(&self) -> u64 {
-                self.0.hash()
+            fn __hash__(&self) -> PyResult<u64> {
+                Ok(self.0.or_raise()?.hash())
             }
 
-            fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-                other
-                    .cast::<$name>()
-                    .is_ok_and(|other| self.0.get() == other.get().0.get())
+            fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+                let Ok(other) = other.cast::<$name>() else {
+                    return Ok(false);
+                };
+                Ok(self.0.or_raise()?.get() == other.get().0.or_raise()?.get())
             }
 
             fn __copy__(slf: Py<Self>) -> Py<Self> {
@@ -109,7 +111,7 @@ opaque!(
             args: &Bound<'py, PyTuple>,
             kwargs: Option<&Bound<'py, PyDict>>,
         ) -> PyResult<Bound<'py, PyAny>> {
-            callback::call(py, Target::Function(self.0.get()), args, kwargs)
+            callback::call(py, Target::Function(self.0.or_raise()?.get()), args, kwargs)
         }
     }
 );
@@ -122,7 +124,9 @@ opaque!(
 
 /// An atom, for where text will not do: it arrives as the atom that it names.
 #[pyclass(frozen, module = "erlang")]
-pub struct Atom {
+pub struct Atom(Made<Named>);
+
+struct Named {
     atom: rustler::Atom,
     name: String,
 }
@@ -135,30 +139,31 @@ impl Atom {
         // Python's text never makes an atom: the table of atoms has an end.
         let atom = existing_atom(env.env(), name)
             .ok_or_else(|| PyValueError::new_err(format!("there is no atom {name:?}")))?;
-        Ok(Atom {
+        Ok(Atom(Made::new(Named {
             atom,
             name: name.into(),
-        })
+        })))
     }
 
-    fn __repr__(&self) -> String {
-        format!("erlang.Atom({:?})", self.name)
+    fn __repr__(&self) -> PyResult<String> {
+        Ok(format!("erlang.Atom({:?})", self.0.or_raise()?.name))
     }
 
-    fn __str__(&self) -> &str {
-        &self.name
+    fn __str__(&self) -> PyResult<&str> {
+        Ok(&self.0.or_raise()?.name)
     }
 
-    fn __hash__(&self) -> u64 {
+    fn __hash__(&self) -> PyResult<u64> {
         let mut hasher = DefaultHasher::new();
-        self.name.hash(&mut hasher);
-        hasher.finish()
+        self.0.or_raise()?.name.hash(&mut hasher);
+        Ok(hasher.finish())
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other
-            .cast::<Atom>()
-            .is_ok_and(|other| self.name == other.get().name)
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(other) = other.cast::<Atom>() else {
+            return Ok(false);
+        };
+        Ok(self.0.or_raise()?.name == other.get().0.or_raise()?.name)
     }
 }
 
@@ -183,18 +188,18 @@ pub fn existing_atom(env: Env<'_>, name: &str) -> Option<rustler::Atom> {
 /// The name of an `erlang.Atom`. None for others.
 pub fn atom_name(object: &Bound<'_, PyAny>) -> Option<String> {
     let atom = object.cast_exact::<Atom>().ok()?;
-    Some(atom.get().name.clone())
+    Some(atom.get().0.get()?.name.clone())
 }
 
 /// A term as an object that only we can look into.
 pub fn keep<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
-    Ok(Bound::new(py, AnyTerm(Kept::new(term)))?.into_any())
+    Ok(Bound::new(py, AnyTerm(Made::new(Kept::new(term))))?.into_any())
 }
 
 /// The term of such an object.
 pub fn kept<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
     let term = object.cast_exact::<AnyTerm>().ok()?;
-    Some(term.get().0.get().in_env(env))
+    Some(term.get().0.get()?.get().in_env(env))
 }
 
 /// Puts the classes into the `erlang` package.
@@ -208,7 +213,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// The object for a term of one of these kinds. None for others.
 pub fn to_python<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let kept = || Kept::new(term);
+    let kept = || Made::new(Kept::new(term));
     Ok(Some(match term.get_type() {
         TermType::Pid => Bound::new(py, Pid(kept()))?.into_any(),
         TermType::Ref => Bound::new(py, Ref(kept()))?.into_any(),
@@ -221,7 +226,7 @@ pub fn to_python<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Option<Bound<
 /// The term of such an object. None for others.
 pub fn to_term<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
     if let Ok(atom) = object.cast_exact::<Atom>() {
-        return Some(atom.get().atom.to_term(env));
+        return Some(atom.get().0.get()?.atom.to_term(env));
     }
     let kept = if let Ok(pid) = object.cast_exact::<Pid>() {
         &pid.get().0
@@ -234,5 +239,5 @@ pub fn to_term<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> 
     } else {
         return None;
     };
-    Some(kept.get().in_env(env))
+    Some(kept.get()?.get().in_env(env))
 }
