@@ -54,7 +54,7 @@ defmodule Python do
 
   import Kernel, except: [apply: 3, send: 2]
 
-  alias Python.{Async, Object, Operation, Options, Request, Runtime}
+  alias Python.{Arguments, Async, Object, Operation, Options, Request, Runtime}
 
   @typedoc "A module's name or an object."
   @type target :: atom | String.t() | Object.t()
@@ -212,8 +212,51 @@ defmodule Python do
   @spec call_async(target, name, [term], options) :: Async.t()
   def call_async(target, name, args \\ [], opts \\ []) do
     options = Options.call(opts)
+    submit(Operation.call(target, name, args, options.kwargs), options)
+  end
 
-    case Request.submit(Operation.call(target, name, args, options.kwargs), options) do
+  @doc group: "Calls that run meanwhile"
+  @doc """
+  Starts the evaluation of one expression. Returns a `Python.Async` at once, for `await/2` or `cancel/1`.
+
+  `vars` and the options are those of `eval/3`; owner, timeout and what it raises are those of `call_async/4`.
+
+  ## Examples
+
+      iex> async = Python.eval_async("sum(x * x for x in xs)", %{xs: [1, 2, 3]})
+      iex> Python.await(async)
+      {:ok, 14}
+  """
+  @spec eval_async(code, vars | options, options) :: Async.t()
+  def eval_async(code, vars \\ %{}, opts \\ [])
+  def eval_async(code, opts, []) when is_list(opts), do: eval_async(code, %{}, opts)
+
+  def eval_async(code, vars, opts) do
+    submit(Operation.eval(code, vars), Options.call(opts, :code))
+  end
+
+  @doc group: "Calls that run meanwhile"
+  @doc """
+  Starts the execution of statements. Returns a `Python.Async` at once, for `await/2` or `cancel/1`.
+
+  `await/2` returns `:ok` for it, or `{:error, exception}`. The options are those of `exec/2`; owner, timeout and
+  what it raises are those of `call_async/4`.
+
+  ## Examples
+
+      iex> async = Python.exec_async("started = True")
+      iex> Python.await(async)
+      :ok
+      iex> Python.eval("started")
+      {:ok, true}
+  """
+  @spec exec_async(code, options) :: Async.t()
+  def exec_async(code, opts \\ []) do
+    submit(Operation.exec(code), Options.call(opts, :exec))
+  end
+
+  defp submit(operation, options) do
+    case Request.submit(operation, options) do
       {:ok, async} -> async
       {:error, error} -> raise error
     end
@@ -221,18 +264,19 @@ defmodule Python do
 
   @doc group: "Calls that run meanwhile"
   @doc """
-  Waits for a call that was started with `call_async/4`. Returns `{:ok, value}` or
-  `{:error, exception}`.
+  Waits for a call that was started with `call_async/4`, `eval_async/3` or `exec_async/2`. Returns
+  `{:ok, value}` (`:ok` for `exec_async/2`) or `{:error, exception}`.
 
   After `timeout` ms the work is cancelled and the result is a `Python.TimeoutError`. Raises
-  `ArgumentError` in another process than the one that started the call, and the second time.
+  `ArgumentError` in another process than the one that started the call, the second time, and for what is no
+  `Python.Async`.
 
   ## Examples
 
       iex> async = Python.call_async(:time, :sleep, [10])
       iex> {:error, %Python.TimeoutError{}} = Python.await(async, 10)
   """
-  @spec await(Async.t(), timeout) :: result
+  @spec await(Async.t(), timeout) :: result | :ok
   def await(async, timeout \\ 30_000)
 
   def await(%Async{owner: owner} = async, timeout) when owner == self() do
@@ -250,12 +294,14 @@ defmodule Python do
           "#{inspect(async)} can only be waited for by its owner, not by #{inspect(self())}"
   end
 
+  def await(other, _timeout), do: Arguments.not_async!(other, "be waited for")
+
   @doc group: "Calls that run meanwhile"
   @doc """
-  Cancels a call that was started with `call_async/4`. Returns `:ok`.
+  Cancels a call that was started with `call_async/4`, `eval_async/3` or `exec_async/2`. Returns `:ok`.
 
   Its answer is dropped if there is one already. Any process may cancel it; the owner, if it waits, gets a
-  `Python.StoppedError` then.
+  `Python.StoppedError` then. Raises `ArgumentError` for what is no `Python.Async`.
 
   ## Examples
 
@@ -265,6 +311,7 @@ defmodule Python do
   """
   @spec cancel(Async.t()) :: :ok
   def cancel(%Async{} = async), do: Request.cancel(async)
+  def cancel(other), do: Arguments.not_async!(other, "be cancelled")
 
   @doc group: "Calling"
   @doc """
@@ -351,7 +398,9 @@ defmodule Python do
       {:ok, "[1, 2]"}
   """
   @spec import(atom | String.t()) :: {:ok, Object.t()} | {:error, Exception.t()}
-  def import(name), do: call(:importlib, :import_module, [name], return: :object)
+  def import(name) do
+    call(:importlib, :import_module, [Operation.module(name)], return: :object)
+  end
 
   @doc group: "Objects"
   @doc """
@@ -620,7 +669,10 @@ defmodule Python do
       {:ok, %{"a" => 2, "b" => 1}}
   """
   @spec to_term(Object.t()) :: result
-  def to_term(object), do: Request.run(Operation.convert(object), %Options{})
+  def to_term(object) do
+    Arguments.handle!(object)
+    Request.run(Operation.convert(object), %Options{})
+  end
 
   @doc group: "Objects"
   @doc """
@@ -679,7 +731,7 @@ defmodule Python do
   def buffer(binary) when is_binary(binary), do: %Python.Buffer{data: binary}
 
   def buffer(other) do
-    raise ArgumentError, "only a binary can be a buffer, not #{inspect(other, limit: 10)}"
+    raise ArgumentError, "only a binary can be a buffer, not #{Arguments.short(other)}"
   end
 
   @doc group: "Streams"
@@ -689,7 +741,8 @@ defmodule Python do
   That is to be passed as an argument. Python pulls from the enumerable as it goes, in chunks;
   a process of its own enumerates it. What the enumerable raises is raised in Python as an
   `erlang.Error`, after the items before it. An iterator can be used up once, and ends with the
-  process that made it.
+  process that made it. Raises `ArgumentError` for what cannot be enumerated, and `Python.NotStartedError` if
+  there is no interpreter.
 
   ## Examples
 
@@ -734,7 +787,7 @@ defmodule Python do
 
   Registering a name again replaces the function. Functions need not be registered to be passed as
   arguments: in Python they are callables. Raises `ArgumentError` for a name that is no atom or string, and
-  for what is no function.
+  for what is no function, and `Python.NotStartedError` while the application does not run.
 
   ## Examples
 
@@ -787,7 +840,7 @@ defmodule Python do
   @doc group: "Calls that run meanwhile"
   @doc """
   Sends a message to Python code that runs: to a context, or to a call that was started with
-  `call_async/4`. Returns `:ok`.
+  `call_async/4`, `eval_async/3` or `exec_async/2`. Returns `:ok`.
 
   The code gets it from `erlang.receive(timeout=seconds)`. A context keeps messages that nobody has
   received for its later calls.

@@ -189,7 +189,7 @@ cast(Module, Function, Args) ->
 cast(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':cast(Module, Function, Args, Kwargs).
 
-?DOC("Makes a function known to Python as `erlang.Name`. Returns `ok`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.").
+?DOC("Makes a function known to Python as `erlang.Name`. Returns `ok`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments. While the\napplication does not run it is an error exception `{not_started, Text}`.").
 -spec register_function(Name :: text(), Fun :: function()) -> ok.
 register_function(Name, Fun) ->
     'Elixir.Python.Erlang':register_function(Name, Fun).

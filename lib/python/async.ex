@@ -1,6 +1,7 @@
 defmodule Python.Async do
   @moduledoc """
-  A call that was started and is waited for later, from `Python.call_async/4`.
+  A call that was started and is waited for later, from `Python.call_async/4`, `Python.eval_async/3` or
+  `Python.exec_async/2`.
 
   It belongs to the process that started it: that process alone can wait for it, once, and when it
   ends the work is cancelled.

@@ -6,7 +6,7 @@ defmodule Python.Callback do
 
   use GenServer
 
-  alias Python.{Error, Struct, Telemetry}
+  alias Python.{Error, NotStartedError, Struct, Telemetry}
 
   @table __MODULE__
 
@@ -30,6 +30,7 @@ defmodule Python.Callback do
   @doc "Makes a function known to Python by a name. `list`: it takes its arguments as one list."
   @spec register(String.t(), fun | {module, atom}, boolean) :: :ok
   def register(name, function, list) do
+    if :ets.whereis(@table) == :undefined, do: raise(NotStartedError.new(:not_started))
     :ets.insert(@table, {name, function, list})
     if interpreter?(), do: :erlang_python.callback_register(name)
     :ok
@@ -37,7 +38,8 @@ defmodule Python.Callback do
 
   @spec unregister(String.t()) :: :ok
   def unregister(name) do
-    :ets.delete(@table, name)
+    # Where there is no table there is no function either.
+    if :ets.whereis(@table) != :undefined, do: :ets.delete(@table, name)
     if interpreter?(), do: :erlang_python.callback_unregister(name)
     :ok
   end

@@ -31,7 +31,16 @@ defmodule Python.Context do
 
   use GenServer
 
-  alias Python.{NotStartedError, Operation, Options, Request, Runtime, Settings, TimeoutError}
+  alias Python.{
+    Arguments,
+    NotStartedError,
+    Operation,
+    Options,
+    Request,
+    Runtime,
+    Settings,
+    TimeoutError
+  }
 
   @enforce_keys [:pid, :native, :timeout]
   defstruct [:pid, :native, :timeout]
@@ -89,6 +98,7 @@ defmodule Python.Context do
 
   @doc false
   def child_spec(options) do
+    Arguments.keyword!(options, "a context")
     id = Keyword.get(options, :name) || __MODULE__
     %{id: id, start: {__MODULE__, :start_process, [options]}}
   end
@@ -106,6 +116,7 @@ defmodule Python.Context do
   def stop(%__MODULE__{pid: pid}), do: stop(pid)
 
   def stop(pid_or_name) do
+    Arguments.context!(pid_or_name)
     GenServer.stop(pid_or_name)
   catch
     :exit, {reason, {GenServer, :stop, _}} when reason in [:noproc, :normal, :shutdown] -> :ok
@@ -116,6 +127,8 @@ defmodule Python.Context do
   def send(%__MODULE__{native: native}, message), do: :erlang_python.pool_send(native, message)
 
   def send(pid_or_name, message) do
+    Arguments.context!(pid_or_name, "a %Python.Async{}, ")
+
     case lookup(pid_or_name, :infinity) do
       {:error, error} -> raise error
       {native, _timeout} -> :erlang_python.pool_send(native, message)
@@ -133,9 +146,17 @@ defmodule Python.Context do
       {:error, TimeoutError.new(wait, :queued)}
 
     :exit, {_gone, _} ->
-      error = NotStartedError.new(:not_started)
+      {:error, missing(pid_or_name)}
+  end
+
+  defp missing(pid_or_name) do
+    with {:ok, _} <- Runtime.status() do
+      remedy = "Start one with Python.Context.start_link/1."
       message = "there is no context #{inspect(pid_or_name)}."
-      {:error, %{error | message: message, remedy: "Start one with Python.Context.start_link/1."}}
+      NotStartedError.missing(:context, pid_or_name, message, remedy)
+    else
+      {:error, error} -> error
+    end
   end
 
   ## The process

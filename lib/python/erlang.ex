@@ -23,6 +23,7 @@ defmodule Python.Erlang do
   # Erlang.
 
   alias Python.{
+    Arguments,
     Async,
     DecodeError,
     EncodeError,
@@ -113,7 +114,7 @@ defmodule Python.Erlang do
   """
   @spec eval(code :: text, vars :: named, timeout :: limit) :: result
   def eval(code, vars \\ %{}, timeout \\ :default) do
-    run(timeout, fn -> Operation.eval(code(code), Map.new(named(vars))) end)
+    run(timeout, fn -> Operation.eval(code(code), vars(vars)) end)
   end
 
   @doc """
@@ -147,7 +148,7 @@ defmodule Python.Erlang do
   """
   @spec stream_eval(code :: text, vars :: named) :: {:ok, [term]} | {:error, reason}
   def stream_eval(code, vars \\ %{}) do
-    stream_to_list(fn -> Operation.eval(code(code), Map.new(named(vars))) end)
+    stream_to_list(fn -> Operation.eval(code(code), vars(vars)) end)
   end
 
   @doc """
@@ -192,9 +193,7 @@ defmodule Python.Erlang do
   end
 
   def stream_cancel(other) do
-    checked(fn ->
-      raise ArgumentError, "a stream's reference is what stream_start gave, not #{inspect(other)}"
-    end)
+    checked(fn -> bad("a stream's reference is what stream_start gave", other) end)
   end
 
   defp drop_messages(reference) do
@@ -253,11 +252,14 @@ defmodule Python.Erlang do
       py:register_function(add, fun([A, B]) -> A + B end),
       {ok, 3} = py:eval("__import__('erlang').add(1, 2)").
 
-  A fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments.
+  A fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments. While the
+  application does not run it is an error exception `{not_started, Text}`.
   """
   @spec register_function(name :: text, fun :: function) :: :ok
-  def register_function(name, fun) when is_function(fun) do
-    checked(fn -> Python.Callback.register(callback_name(name), fun, is_function(fun, 1)) end)
+  def register_function(name, fun) do
+    register(name, fun, fn ->
+      is_function(fun) or bad("a function is a fun, or its module and its name", fun)
+    end)
   end
 
   @doc """
@@ -269,8 +271,12 @@ defmodule Python.Erlang do
   The function gets the list of the arguments.
   """
   @spec register_function(name :: text, module, function :: atom) :: :ok
-  def register_function(name, module, function) when is_atom(module) and is_atom(function) do
-    checked(fn -> Python.Callback.register(callback_name(name), {module, function}, true) end)
+  def register_function(name, module, function) do
+    register(name, {module, function}, fn ->
+      for part <- [module, function] do
+        is_atom(part) or bad("the module and the name of a function are atoms", part)
+      end
+    end)
   end
 
   @doc """
@@ -291,7 +297,10 @@ defmodule Python.Erlang do
   """
   @spec getattr(object :: Python.Object.t(), name :: text) :: result
   def getattr(object, name) do
-    run(:default, fn -> Operation.call(:builtins, :getattr, [object, to_text(name)], %{}) end)
+    run(:default, fn ->
+      Arguments.handle!(object)
+      Operation.call(:builtins, :getattr, [object, Operation.attribute(text(name))], %{})
+    end)
   end
 
   @doc """
@@ -302,7 +311,10 @@ defmodule Python.Erlang do
   """
   @spec call_method(object :: Python.Object.t(), method :: text, args :: [term]) :: result
   def call_method(object, method, args) do
-    run(:default, fn -> Operation.call(object, text(method), args, %{}) end)
+    run(:default, fn ->
+      Arguments.handle!(object)
+      Operation.call(object, text(method), args, %{})
+    end)
   end
 
   @doc """
@@ -314,7 +326,12 @@ defmodule Python.Erlang do
   What has no counterpart is an object again.
   """
   @spec to_term(object :: Python.Object.t()) :: result
-  def to_term(object), do: run(:default, fn -> Operation.convert(object) end)
+  def to_term(object) do
+    run(:default, fn ->
+      Arguments.handle!(object)
+      Operation.convert(object)
+    end)
+  end
 
   @doc """
   Returns `{ok, Map}`, what Python's memory is used for.
@@ -348,11 +365,24 @@ defmodule Python.Erlang do
   @spec gc() :: {:ok, non_neg_integer} | {:error, reason}
   def gc, do: run(:default, fn -> Operation.call(:gc, :collect, [], %{}) end)
 
+  defp register(name, function, check) do
+    checked(fn ->
+      check.()
+      list = not is_function(function) or is_function(function, 1)
+      Python.Callback.register(callback_name(name), function, list)
+    end)
+  rescue
+    error in NotStartedError -> :erlang.error(reason(error))
+  end
+
+  @spec bad(String.t(), term) :: no_return
+  defp bad(allowed, given), do: raise(ArgumentError, "#{allowed}, not #{Arguments.short(given)}")
+
   defp callback_name(name) do
     text = to_text(name)
 
     if text == "" or not String.valid?(text) do
-      raise ArgumentError, "a function needs a name, which #{inspect(name)} is not"
+      bad("the name of a function is an atom, a binary or a string that is not empty", name)
     end
 
     text
@@ -367,7 +397,7 @@ defmodule Python.Erlang do
         name
 
       other ->
-        raise ArgumentError, "a name is an atom, a binary or a string, not #{inspect(other)}"
+        bad("a name is an atom, a binary or a string", other)
     end
   end
 
@@ -417,6 +447,13 @@ defmodule Python.Erlang do
   end
 
   defp named(other), do: Options.kwargs(other)
+
+  defp vars(vars) do
+    Map.new(named(vars))
+  rescue
+    ArgumentError ->
+      bad("variables are a map or a list of pairs, named by atoms, binaries or strings", vars)
+  end
 
   defp result({:error, error}), do: {:error, reason(error)}
   defp result(result), do: result

@@ -10,6 +10,8 @@ defmodule Python.Iterator do
   # ends with the enumerable, with the process that made the iterator, or when nobody has the
   # iterator any more, on either side.
 
+  alias Python.{Arguments, Runtime}
+
   @enforce_keys [:next]
   defstruct [:next]
 
@@ -24,12 +26,23 @@ defmodule Python.Iterator do
   @doc false
   @spec new(Enumerable.t()) :: t
   def new(enumerable) do
+    unless enumerable?(enumerable) do
+      raise ArgumentError,
+            "only what Enum can enumerate, such as a list or a stream, can be an iterator, " <>
+              "not #{Arguments.short(enumerable)}"
+    end
+
+    with {:error, error} <- Runtime.status(), do: raise(error)
     owner = self()
     # Not linked: what the enumerable raises is Python's to know, not the owner's to die of.
     feeder = spawn(fn -> start(enumerable, owner) end)
     guard = :erlang_python.guard_new(feeder)
     %__MODULE__{next: fn -> next(feeder, guard) end}
   end
+
+  # Of functions, those of two arguments are.
+  defp enumerable?(fun) when is_function(fun), do: is_function(fun, 2)
+  defp enumerable?(other), do: Enumerable.impl_for(other) != nil
 
   ## In the process of a callback
 

@@ -38,7 +38,7 @@ defmodule Python.Object do
   These raise if Python raises.
   """
 
-  alias Python.{Operation, Options, Request}
+  alias Python.{Arguments, Operation, Options, Request}
 
   @behaviour Access
 
@@ -51,11 +51,11 @@ defmodule Python.Object do
   @helpers "erlang._object"
 
   @doc false
-  def getattr(object, name), do: run(:builtins, :getattr, [object, to_string(name)])
+  def getattr(object, name), do: run(:builtins, :getattr, [object, Operation.attribute(name)])
 
   @doc false
   def setattr(object, name, value) do
-    done(run(:builtins, :setattr, [object, to_string(name), value]))
+    done(run(:builtins, :setattr, [object, Operation.attribute(name), value]))
   end
 
   @doc false
@@ -81,6 +81,14 @@ defmodule Python.Object do
 
   @doc false
   def with(object, fun) do
+    Arguments.handle!(object)
+
+    unless is_function(fun, 1) do
+      raise ArgumentError,
+            "what is run inside of Python's with is a function of one argument, " <>
+              "not #{Arguments.short(fun)}"
+    end
+
     # As an object first: a value that cannot be converted comes after the entering, and is to be
     # left like any other error.
     entered =
@@ -108,8 +116,10 @@ defmodule Python.Object do
     end
   end
 
-  defp run(target, name, args),
-    do: Request.run(Operation.call(target, name, args, %{}), %Options{})
+  defp run(target, name, [object | _] = args) do
+    Arguments.handle!(object)
+    Request.run(Operation.call(target, name, args, %{}), %Options{})
+  end
 
   defp done({:ok, _none}), do: :ok
   defp done(error), do: error

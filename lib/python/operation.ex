@@ -4,6 +4,10 @@ defmodule Python.Operation do
   # What a request asks of Python, as native/erlang_python_nif/src/call.rs reads it. Everything that
   # a caller can get wrong is refused here, in the caller.
 
+  import Python.Arguments, only: [is_alias: 1, short: 1]
+
+  alias Python.Arguments
+
   @type target :: atom | String.t() | Python.Object.t()
   @type name :: atom | String.t()
 
@@ -13,17 +17,33 @@ defmodule Python.Operation do
 
   @doc "A call of the object itself."
   @spec apply(Python.Object.t(), [term], map | list) :: tuple
-  def apply(%Python.Object{ref: callable}, args, kwargs) do
+  def apply(%Python.Object{ref: callable}, args, kwargs) when is_reference(callable) do
     {:call, callable, nil, args(args), kwargs}
   end
 
-  def apply(other, _args, _kwargs) do
-    raise ArgumentError, "only a %Python.Object{} can be applied, not #{short(other)}"
-  end
+  def apply(other, _args, _kwargs), do: Arguments.handle!(other)
 
   @doc "The value as it is in Python."
   @spec convert(term) :: tuple
   def convert(value), do: {:convert, value}
+
+  @doc "The name of an attribute, as Python has it."
+  @spec attribute(name) :: String.t()
+  def attribute(name) do
+    name = name(name)
+    if is_atom(name), do: Atom.to_string(name), else: name
+  end
+
+  @doc "The name of a module."
+  @spec module(atom | String.t()) :: atom | String.t()
+  def module(%Python.Object{} = other), do: no_module(other)
+  def module(name) when is_atom(name) or is_binary(name), do: target(name)
+  def module(other), do: no_module(other)
+
+  @spec no_module(term) :: no_return
+  defp no_module(other) do
+    raise ArgumentError, "the name of a module is an atom or a string, not #{short(other)}"
+  end
 
   @spec map(target, name, [[term]], map | list) :: tuple
   def map(target, name, list, kwargs) do
@@ -53,6 +73,7 @@ defmodule Python.Operation do
 
   defp target(%Python.Object{ref: ref}) when is_reference(ref), do: ref
   defp target(module) when is_binary(module), do: module
+  defp target(module) when is_alias(module), do: Arguments.alias_as_module!(module)
   defp target(module) when is_atom(module) and module not in [nil, true, false], do: module
 
   defp target(other) do
@@ -62,6 +83,7 @@ defmodule Python.Operation do
   end
 
   defp name(name) when is_binary(name), do: name
+  defp name(name) when is_alias(name), do: Arguments.alias_as_name!(name)
   defp name(name) when is_atom(name) and name not in [nil, true, false], do: name
 
   defp name(other) do
@@ -97,6 +119,4 @@ defmodule Python.Operation do
   defp vars(other) do
     raise ArgumentError, "variables are a map from names to values, not #{short(other)}"
   end
-
-  defp short(term), do: inspect(term, limit: 10, printable_limit: 100)
 end

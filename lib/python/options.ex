@@ -4,6 +4,8 @@ defmodule Python.Options do
   # The options of calls, streams and pools: their names, what is allowed, their defaults. All
   # ArgumentErrors for options are made here.
 
+  alias Python.Arguments
+
   @max_timeout 4_294_967_295
 
   defstruct kwargs: %{},
@@ -45,7 +47,8 @@ defmodule Python.Options do
 
   def call(options, kind) when is_list(options) do
     known = known(kind)
-    result = Enum.reduce(options, %__MODULE__{}, &put(&1, &2, known))
+    if List.improper?(options), do: no_options(options, known)
+    result = Enum.reduce(options, %__MODULE__{}, &put(&1, &2, kind, known))
 
     if result.context && List.keymember?(options, :pool, 0) do
       raise ArgumentError,
@@ -55,9 +58,12 @@ defmodule Python.Options do
     result
   end
 
-  def call(options, kind) do
+  def call(options, kind), do: no_options(options, known(kind))
+
+  @spec no_options(term, [atom]) :: no_return
+  defp no_options(options, known) do
     raise ArgumentError,
-          "options are a keyword list (of #{names(known(kind))}), not #{inspect(options)}"
+          "options are a keyword list (of #{Arguments.list(known)}), not #{Arguments.short(options)}"
   end
 
   defp known(:call), do: @call
@@ -66,18 +72,39 @@ defmodule Python.Options do
   defp known(:stream), do: @call ++ @stream
   defp known(:stream_code), do: @code ++ @stream
 
-  defp put({key, value}, options, known) do
+  defp put({key, value}, options, kind, known) do
     if key in known do
       %{options | key => check(key, value)}
     else
-      raise ArgumentError, "unknown option #{inspect(key)}; the options are #{names(known)}"
+      raise ArgumentError,
+            "unknown option #{Arguments.short(key)}#{Arguments.did_you_mean(key, known)}; " <>
+              "the options are #{Arguments.list(known)}#{elsewhere(kind, key, value)}"
     end
   end
 
-  defp put(other, _options, known) do
+  defp put(other, _options, _kind, known) do
     raise ArgumentError,
-          "#{inspect(other)} is no option; options are a keyword list of #{names(known)}"
+          "#{Arguments.short(other)} is no option; options are a keyword list of #{Arguments.list(known)}"
   end
+
+  # Where what was given belongs, if it is no option that is misspelt.
+  defp elsewhere(kind, key, value) when is_atom(key) or is_binary(key) do
+    pair = "%{#{pair(key, value)}}"
+
+    cond do
+      key in (@call ++ @stream) -> ""
+      kind in [:call, :stream] -> ". Python's keyword arguments go in :kwargs: kwargs: #{pair}"
+      kind in [:code, :stream_code] -> ". Variables go in a map, before the options: #{pair}"
+      kind == :exec -> ". exec takes no variables: use eval, or call a function with arguments"
+    end
+  end
+
+  defp elsewhere(_kind, _key, _value), do: ""
+
+  defp pair(key, value) when is_atom(key),
+    do: String.trim_leading(Arguments.short([{key, value}]), "[") |> String.trim_trailing("]")
+
+  defp pair(key, value), do: "#{Arguments.short(key)} => #{Arguments.short(value)}"
 
   defp check(:kwargs, kwargs), do: kwargs(kwargs)
   defp check(:timeout, timeout), do: timeout(timeout)
@@ -212,7 +239,8 @@ defmodule Python.Options do
   defp start_options(options, defaults, known, what) do
     unless Keyword.keyword?(options) do
       raise ArgumentError,
-            "the options of #{what} are a keyword list of #{names(known)}, not #{inspect(options)}"
+            "the options of #{what} are a keyword list of #{Arguments.list(known)}, " <>
+              "not #{Arguments.short(options)}"
     end
 
     case Keyword.keys(options) -- known do
@@ -221,7 +249,8 @@ defmodule Python.Options do
 
       [key | _] ->
         raise ArgumentError,
-              "unknown option #{inspect(key)} of #{what}; the options are #{names(known)}"
+              "unknown option #{inspect(key)} of #{what}#{Arguments.did_you_mean(key, known)}; " <>
+                "the options are #{Arguments.list(known)}"
     end
 
     options = Map.merge(defaults, Map.new(options))
@@ -251,9 +280,4 @@ defmodule Python.Options do
   defp allowed(:timeout), do: "an integer from 1 to #{@max_timeout} ms, or :infinity"
   defp allowed(:engine), do: ":main"
   defp allowed(:init), do: "Python code, a string"
-
-  defp names(keys) do
-    {last, keys} = keys |> Enum.map(&inspect/1) |> List.pop_at(-1)
-    Enum.join(keys, ", ") <> " and " <> last
-  end
 end

@@ -32,7 +32,16 @@ defmodule Python.Pool do
 
   use GenServer
 
-  alias Python.{NotStartedError, Operation, Options, Request, Runtime, Settings, Worker}
+  alias Python.{
+    Arguments,
+    NotStartedError,
+    Operation,
+    Options,
+    Request,
+    Runtime,
+    Settings,
+    Worker
+  }
 
   @typedoc "What a request needs of a pool: its native queue and its default timeout in ms."
   @type lookup :: {reference, timeout}
@@ -78,6 +87,7 @@ defmodule Python.Pool do
 
   @doc false
   def child_spec(options) do
+    Arguments.keyword!(options, "a pool")
     %{id: Keyword.get(options, :name, __MODULE__), start: {__MODULE__, :start_link, [options]}}
   end
 
@@ -86,7 +96,7 @@ defmodule Python.Pool do
 
   It is a map of numbers: `:workers`, of which `:busy` are at work; the calls that are `:queued`,
   and those that are `:done`, `:failed` (with an exception, or a value that cannot cross) or
-  `:timed_out`. Exits if there is no pool of that name.
+  `:timed_out`. Raises `ArgumentError` if there is no pool of that name.
 
   ## Examples
 
@@ -96,10 +106,22 @@ defmodule Python.Pool do
   """
   @spec stats(atom) :: stats
   def stats(name) do
-    %{workers: workers, native: native} = GenServer.call(name, :stats)
+    %{workers: workers, native: native} = ask(name)
     counts = if native, do: :erlang_python.pool_stats(native), else: %{}
     none = %{busy: 0, queued: 0, done: 0, failed: 0, timed_out: 0}
     none |> Map.merge(counts) |> Map.put(:workers, workers)
+  end
+
+  defp ask(name) when is_atom(name) and name not in [nil, true, false] do
+    GenServer.call(name, :stats)
+  catch
+    # It is not there, or it has ended meanwhile.
+    :exit, {reason, {GenServer, :call, _}} when reason != :timeout ->
+      raise ArgumentError, missing(name)
+  end
+
+  defp ask(other) do
+    raise ArgumentError, "a pool's name is an atom, not #{Arguments.short(other)}"
   end
 
   @doc false
@@ -127,12 +149,21 @@ defmodule Python.Pool do
         NotStartedError.new(reason)
 
       {:ok, _} ->
-        error = NotStartedError.new(:not_started)
-        %{error | message: "there is no pool #{inspect(name)}.", remedy: pool_remedy(name)}
+        NotStartedError.missing(:pool, name, missing(name) <> ".", remedy(name))
     end
   end
 
-  defp pool_remedy(name) do
+  defp missing(name), do: "there is no pool #{Arguments.short(name)}; #{others()}"
+
+  defp others do
+    case Enum.sort(names()) do
+      [] -> "no pool runs"
+      [only] -> "there is #{inspect(only)}"
+      names -> "there are #{Arguments.list(names)}"
+    end
+  end
+
+  defp remedy(name) do
     "Add `{Python.Pool, name: #{inspect(name)}}` to your supervision tree, or leave :pool out to " <>
       "use the default pool."
   end

@@ -2,6 +2,8 @@ defmodule Python.Settings do
   # One schema: the types, the defaults, the validation and the table in the documentation.
   # No process, no native code; it reads the application environment and nothing else.
 
+  alias Python.Arguments
+
   # Python's default recursion limit of 1000 fits into this, whatever recurses.
   @stack_min 8 * 1_048_576
   @stack_max 1_073_741_824
@@ -264,17 +266,7 @@ defmodule Python.Settings do
   end
 
   defp unknown(key) do
-    ":erlang_python has no setting #{inspect(key)}#{did_you_mean(key)}; its settings are " <>
-      (@keys |> Enum.drop(-1) |> Enum.map_join(", ", &inspect/1)) <>
-      " and " <> inspect(List.last(@keys))
-  end
-
-  defp did_you_mean(key) do
-    name = to_string(key)
-
-    {distance, near} =
-      @keys |> Enum.map(&{String.jaro_distance(name, to_string(&1)), &1}) |> Enum.max()
-
-    if distance > 0.8, do: " (did you mean #{inspect(near)}?)", else: ""
+    ":erlang_python has no setting #{inspect(key)}#{Arguments.did_you_mean(key, @keys)}; its settings " <>
+      "are #{Arguments.list(@keys)}"
   end
 end

@@ -25,7 +25,7 @@ defmodule Python.Telemetry do
     * `:context` - the context as it was given, or `nil`.
 
   `[:python, :pool, :queue]` is emitted before each call to a pool. Calls that were started with
-  `Python.call_async/4` emit it too, but not the others: nothing of ours runs in the caller when they
+  `Python.call_async/4` and its kin emit it too, but not the others: nothing of ours runs in the caller when they
   end.
 
       :telemetry.attach("slow-python", [:python, :call, :stop], &MyApp.log_slow/4, nil)

@@ -62,6 +62,108 @@ defmodule Python.AsyncTest do
     end
   end
 
+  describe "eval_async" do
+    test "returns at once, and await gives the value of the expression" do
+      {ms, async} =
+        timed(fn -> Python.eval_async("__import__('time').sleep(n) or n", %{n: 0.3}) end)
+
+      assert %Async{} = async
+      assert ms < 300
+      assert Python.await(async) == {:ok, 0.3}
+    end
+
+    test "takes variables or options, as eval does" do
+      assert Python.await(Python.eval_async("1 + 1")) == {:ok, 2}
+      assert {:ok, %Python.Object{}} = Python.await(Python.eval_async("[1]", return: :object))
+
+      async = Python.eval_async("x", %{x: [1]}, return: :object)
+      assert {:ok, %Python.Object{}} = Python.await(async)
+
+      assert {:error, %TimeoutError{timeout: 20}} =
+               Python.await(Python.eval_async("[i for i in iter(int, 1)]", timeout: 20))
+
+      assert_raise ArgumentError, ~r/%{x: 1}/, fn -> Python.eval_async("x", x: 1) end
+      assert_raise ArgumentError, fn -> Python.eval_async(:code) end
+    end
+
+    test "gives errors as eval does" do
+      assert {:error, %Error{type: "NameError"}} = Python.await(Python.eval_async(unique()))
+      assert {:error, %Error{type: "SyntaxError"}} = Python.await(Python.eval_async("x = 1"))
+      async = Python.eval_async("x", %{x: <<1::3>>})
+      assert {:error, %Python.EncodeError{}} = Python.await(async)
+    end
+
+    test "encodes the structs among its variables" do
+      assert Python.await(Python.eval_async("x", %{x: ~D[2024-02-29]})) == {:ok, ~D[2024-02-29]}
+    end
+
+    test "runs in a context" do
+      {:ok, context} = Python.Context.start_link(init: "x = 5")
+      assert Python.await(Python.eval_async("x + 1", context: context)) == {:ok, 6}
+    end
+
+    test "raises where it cannot be started" do
+      assert_raise Python.NotStartedError, fn -> Python.eval_async("1", pool: NoSuchPool) end
+    end
+  end
+
+  describe "exec_async" do
+    test "returns at once, and await is :ok when it is done" do
+      name = unique()
+
+      {ms, async} =
+        timed(fn -> Python.exec_async("import time; time.sleep(0.3); #{name} = 1") end)
+
+      assert ms < 300
+      assert Python.await(async) == :ok
+      assert Python.eval(name) == {:ok, 1}
+    end
+
+    test "gives errors as exec does" do
+      assert {:error, %Error{type: "ValueError"}} =
+               Python.await(Python.exec_async("raise ValueError(1)"))
+
+      assert_raise ArgumentError, ~r/:return/, fn -> Python.exec_async("1", return: :object) end
+      assert_raise ArgumentError, fn -> Python.exec_async(1) end
+      assert_raise Python.NotStartedError, fn -> Python.exec_async("1", pool: NoSuchPool) end
+    end
+
+    test "is limited by its own timeout and by that of await" do
+      pool = start_pool()
+      loop = "while True: pass"
+      async = Python.exec_async(loop, pool: pool, timeout: 20)
+      assert {:error, %TimeoutError{timeout: 20}} = Python.await(async)
+
+      async = Python.exec_async(loop, pool: pool)
+      assert {:error, %TimeoutError{timeout: 20}} = Python.await(async, 20)
+      eventually_idle(pool)
+      assert messages() == []
+    end
+
+    test "and eval_async can be cancelled, sent to, and end with their owner" do
+      pool = start_pool()
+
+      for start <- [
+            fn -> Python.exec_async("while True: pass", pool: pool) end,
+            fn -> Python.eval_async("[i for i in iter(int, 1)]", pool: pool) end
+          ] do
+        async = start.()
+        eventually_busy(pool)
+        assert Python.cancel(async) == :ok
+        eventually_idle(pool)
+
+        owner = spawn(fn -> start.() && Process.sleep(:infinity) end)
+        eventually_busy(pool)
+        Process.exit(owner, :kill)
+        eventually_idle(pool)
+      end
+
+      async = Python.eval_async("__import__('erlang').receive(timeout=10)", pool: pool)
+      assert Python.send(async, :hello) == :ok
+      assert Python.await(async) == {:ok, "hello"}
+    end
+  end
+
   describe "await" do
     test "waits for its own answer whatever else is in the mailbox" do
       for n <- 1..1_000, do: send(self(), {:other, n})

@@ -116,7 +116,9 @@ defmodule Python.PoolTest do
             Python.map(:math, :sqrt, [[1]], pool: NoSuchPool)
           ] do
         assert {:error, %NotStartedError{} = error} = result
-        assert Exception.message(error) =~ "NoSuchPool"
+        assert Exception.message(error) =~ "there is no pool NoSuchPool; there"
+        assert Exception.message(error) =~ "Python.Pool"
+        refute Exception.message(error) =~ "not running"
       end
     end
 
@@ -168,8 +170,11 @@ defmodule Python.PoolTest do
       assert %{workers: 2, done: 2, failed: 3, timed_out: 1} = Pool.stats(pool)
     end
 
-    test "of a pool that is not there exit, as a GenServer's do" do
-      assert {:noproc, _} = catch_exit(Pool.stats(NoSuchPool))
+    test "of a pool that is not there are an error that says which are" do
+      pool = start_pool()
+      error = assert_raise ArgumentError, fn -> Pool.stats(NoSuchPool) end
+      assert error.message =~ "there is no pool NoSuchPool"
+      assert error.message =~ inspect(pool) and error.message =~ inspect(Python.Pool)
     end
   end
 

@@ -30,7 +30,7 @@ defmodule Python.NotStartedError do
   | `:probe_timeout` | the interpreter did not answer in time |
   | `:not_loaded` | a native library of erlang_python is missing or does not load |
   | `:init_failed` | Python was loaded and could not be initialised |
-  | `:not_started` | the application `:erlang_python` is not running |
+  | `:not_started` | the application `:erlang_python` is not running, or there is no pool or context of that name |
   | `:disabled` | the default pool is switched off by `start_pool: false` |
 
   ## Examples
@@ -128,8 +128,19 @@ defmodule Python.NotStartedError do
         "applications that yours depends on."
   """
   @impl true
+  # Python runs, only what was named does not.
+  def message(%__MODULE__{details: %{missing: _}} = error), do: "#{error.message} #{error.remedy}"
+
   def message(%__MODULE__{} = error) do
     "Python is not running: #{error.message} #{error.remedy}"
+  end
+
+  @doc false
+  # A pool or a context of a name that nobody has, while Python runs.
+  @spec missing(:pool | :context, term, String.t(), String.t()) :: t
+  def missing(kind, name, message, remedy) do
+    details = %{missing: kind, name: name}
+    %__MODULE__{reason: :not_started, message: message, remedy: remedy, details: details}
   end
 
   ## What is wrong

@@ -1,0 +1,104 @@
+defmodule Python.Arguments do
+  @moduledoc false
+
+  # What is said of an argument that makes no sense, for the functions that are not about an operation or
+  # options: what was given, what is allowed, what to do.
+
+  @doc "Whether an atom is an alias of Elixir's, such as `Sentiment`: between the two, as atoms are ordered by their text."
+  defguard is_alias(atom) when is_atom(atom) and atom > :"Elixir." and atom < :"Elixir/"
+
+  @doc "A term as it is shown in a message."
+  @spec short(term) :: String.t()
+  # A handle that is none cannot be asked what it is.
+  def short(%Python.Object{ref: ref} = object) when not is_reference(ref),
+    do: inspect(object, structs: false)
+
+  def short(term), do: inspect(term, limit: 10, printable_limit: 100)
+
+  @doc "The nearest of some names, as a part of a sentence, or nothing."
+  @spec did_you_mean(term, [atom]) :: String.t()
+  def did_you_mean(given, known) when is_atom(given) or is_binary(given) do
+    {distance, near} =
+      known |> Enum.map(&{String.jaro_distance("#{given}", "#{&1}"), &1}) |> Enum.max()
+
+    if distance > 0.8, do: " (did you mean #{inspect(near)}?)", else: ""
+  end
+
+  def did_you_mean(_given, _known), do: ""
+
+  @doc "`:a, :b and :c`"
+  @spec list([term]) :: String.t()
+  def list([only]), do: inspect(only)
+
+  def list(terms) do
+    {last, terms} = terms |> Enum.map(&inspect/1) |> List.pop_at(-1)
+    Enum.join(terms, ", ") <> " and " <> last
+  end
+
+  @doc "Raises for a module's name that is an alias of Elixir's."
+  @spec alias_as_module!(atom) :: no_return
+  def alias_as_module!(name) do
+    module = name |> Macro.underscore() |> String.replace("/", ".")
+
+    raise ArgumentError,
+          "#{inspect(name)} is an alias of Elixir's, the atom :\"#{name}\", and no Python module. Write the " <>
+            "name that Python's import takes, such as #{inspect(module)} for the file " <>
+            String.replace(module, ".", "/") <> ".py"
+  end
+
+  @doc "Raises for the name of a function, class or attribute that is an alias of Elixir's."
+  @spec alias_as_name!(atom) :: no_return
+  def alias_as_name!(name) do
+    [text] = Regex.run(~r/[^.]*\z/, Atom.to_string(name))
+
+    raise ArgumentError,
+          "#{inspect(name)} is an alias of Elixir's, the atom :\"#{name}\", and no name in Python; write " <>
+            "#{inspect(String.to_atom(text))} or #{inspect(text)}"
+  end
+
+  @doc "Raises for what is no handle to an object."
+  @spec handle!(term) :: :ok
+  def handle!(%Python.Object{ref: ref}) when is_reference(ref), do: :ok
+
+  def handle!(other) do
+    raise ArgumentError,
+          "a handle, a %Python.Object{} that Python gave, was expected, not #{short(other)}. " <>
+            "Python.to_object makes one of a value, and Python.import of a module"
+  end
+
+  @doc "Raises for what can be no context's pid or name. `or_else`: what else may be given."
+  @spec context!(term, String.t()) :: :ok
+  def context!(context, or_else \\ "")
+  def context!(pid, _or_else) when is_pid(pid), do: :ok
+  def context!(name, _or_else) when is_atom(name) and name not in [nil, true, false], do: :ok
+
+  def context!(other, or_else) do
+    raise ArgumentError,
+          "#{or_else}a %Python.Context{}, its pid or its name (an atom) was expected, " <>
+            "not #{short(other)}"
+  end
+
+  @doc "Raises for what can be no options of a child in a supervision tree."
+  @spec keyword!(term, String.t()) :: :ok
+  def keyword!(options, what) do
+    unless Keyword.keyword?(options) do
+      raise ArgumentError, "the options of #{what} are a keyword list, not #{short(options)}"
+    end
+
+    :ok
+  end
+
+  @doc "Raises for what is not what `call_async` gives."
+  @spec not_async!(term, String.t()) :: no_return
+  def not_async!(%Task{} = task, what) do
+    raise ArgumentError,
+          "only a %Python.Async{}, from Python.call_async, eval_async or exec_async, can #{what}, not " <>
+            "the task #{short(task)}; use the functions of Task"
+  end
+
+  def not_async!(other, what) do
+    raise ArgumentError,
+          "only a %Python.Async{}, from Python.call_async, eval_async or exec_async, can #{what}, " <>
+            "not #{short(other)}"
+  end
+end
