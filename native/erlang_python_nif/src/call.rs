@@ -505,14 +505,29 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             let module = names::name(self.py, target)?.ok_or(Error::BadRequest(
                 "a target is a module's name or an object",
             ))?;
-            match self.namespace() {
-                Some(main) if module.is_main(self.py) => main.into_any(),
-                _ => module.module(self.py, self.helpers.modules.bind(self.py))?,
+            if module.is_main {
+                return self.callable_of_main(name);
+            }
+            module.module(self.py, self.helpers.modules.bind(self.py))?
+        };
+        Ok(self.name(name)?.attribute(object)?)
+    }
+
+    /// Not by way of `sys.modules`: somebody may have put another module in its place.
+    fn callable_of_main(&self, name: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
+        let name = self.name(name)?;
+        let found = match self.namespace() {
+            Some(main) => name.attribute(main.into_any()),
+            None => {
+                let main = self.helpers.main.bind(self.py).clone();
+                name.attribute_of_main(main.into_any(), self.helpers.main_names.bind(self.py))
             }
         };
-        let name = names::name(self.py, name)?
-            .ok_or(Error::BadRequest("a name is an atom or a string"))?;
-        Ok(name.attribute(object)?)
+        Ok(found?)
+    }
+
+    fn name(&self, name: Term<'r>) -> Result<names::Found, Error> {
+        names::name(self.py, name)?.ok_or(Error::BadRequest("a name is an atom or a string"))
     }
 
     fn arguments(
@@ -544,7 +559,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     fn run(&self, code: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Error> {
         let main = match self.namespace() {
             Some(main) => main.dict(),
-            None => self.helpers.main.bind(self.py).clone(),
+            None => self.helpers.main_names.bind(self.py).clone(),
         };
         let main = main.as_ptr();
         // SAFETY: the GIL is held; a code object and a dict. A new reference, or null with an

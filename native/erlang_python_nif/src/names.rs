@@ -8,7 +8,7 @@ use crate::interpreter::GilCell;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyModule, PyString};
+use pyo3::types::{PyDict, PyModule, PyString};
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ pub struct Name {
     pub parts: Vec<Py<PyString>>,
     /// One of the parts begins with two underscores.
     special: bool,
+    /// It is `__main__`, which contexts have one each of.
+    pub is_main: bool,
     /// The module of this name, once it has been imported completely. For comparison only: the
     /// pointer may dangle.
     imported: AtomicPtr<ffi::PyObject>,
@@ -163,19 +165,10 @@ impl Name {
         Ok(Name {
             whole: string(text),
             parts: text.split('.').map(string).collect(),
+            is_main: text == "__main__",
             special: text.split('.').any(|part| part.starts_with("__")),
             imported: AtomicPtr::new(std::ptr::null_mut()),
         })
-    }
-
-    /// Whether it is `__main__`, which contexts have one each of.
-    pub fn is_main(&self, py: Python<'_>) -> bool {
-        self.parts.len() == 1
-            && self
-                .whole
-                .bind(py)
-                .to_cow()
-                .is_ok_and(|name| name == "__main__")
     }
 
     /// The module of this name, imported if need be.
@@ -206,9 +199,37 @@ impl Name {
 
     /// The attribute that the name leads to from `object`.
     pub fn attribute<'py>(&self, object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Self::follow(object, &self.parts, |object, part| {
+            self.in_module(object, part)
+        })
+    }
+
+    /// The same from `__main__`, whose names these are. It has a class of its own, which is slower to ask.
+    pub fn attribute_of_main<'py>(
+        &self,
+        main: Bound<'py, PyAny>,
+        names: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = names.py();
+        match self.parts.split_first() {
+            Some((first, rest)) if !self.special => match Self::defined(names, first.bind(py)) {
+                Some(found) => {
+                    Self::follow(found, rest, |object, part| self.in_module(object, part))
+                }
+                None => self.attribute(main),
+            },
+            _ => self.attribute(main),
+        }
+    }
+
+    fn follow<'py>(
+        object: Bound<'py, PyAny>,
+        parts: &[Py<PyString>],
+        defined: impl Fn(&Bound<'py, PyAny>, &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-        self.parts.iter().try_fold(object, |object, part| {
-            match self.in_module(&object, part.bind(py)) {
+        parts.iter().try_fold(object, |object, part| {
+            match defined(&object, part.bind(py)) {
                 Some(found) => Ok(found),
                 None => object.getattr(part.bind(py)),
             }
@@ -225,12 +246,22 @@ impl Name {
         if self.special || !object.is_exact_instance_of::<PyModule>() {
             return None;
         }
-        // SAFETY: the GIL is held; a module, whose dict is a borrowed reference, as is what is found in
-        // it, which is made a strong one at once.
+        // SAFETY: the GIL is held; a module, whose dict is a borrowed reference, made a strong one at once.
+        let names = unsafe {
+            Bound::from_borrowed_ptr(object.py(), ffi::PyModule_GetDict(object.as_ptr()))
+        };
+        Self::defined(names.cast().ok()?, part)
+    }
+
+    fn defined<'py>(
+        names: &Bound<'py, PyDict>,
+        part: &Bound<'py, PyString>,
+    ) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: the GIL is held; a dict, in which what is found is a borrowed reference, made a strong
+        // one at once.
         unsafe {
-            let names = ffi::PyModule_GetDict(object.as_ptr());
-            let found = ffi::PyDict_GetItemWithError(names, part.as_ptr());
-            let found = Bound::from_borrowed_ptr_or_opt(object.py(), found);
+            let found = ffi::PyDict_GetItemWithError(names.as_ptr(), part.as_ptr());
+            let found = Bound::from_borrowed_ptr_or_opt(names.py(), found);
             if found.is_none() && !ffi::PyErr_Occurred().is_null() {
                 ffi::PyErr_Clear();
             }

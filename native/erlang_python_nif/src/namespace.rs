@@ -1,5 +1,6 @@
 //! A context's own `__main__`.
 
+use crate::interpreter::python::Helpers;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use std::sync::{Mutex, PoisonError};
@@ -10,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 pub struct Namespace(Mutex<Option<Py<PyModule>>>);
 
 impl Namespace {
-    pub fn make(&self, py: Python<'_>) -> PyResult<()> {
-        let module = PyModule::new(py, "__main__")?;
-        module.setattr("__builtins__", py.import("builtins")?)?;
-        self.set(Some(module.unbind()));
+    /// For the current thread, which from then on finds it where others find `__main__`.
+    pub fn make(&self, py: Python<'_>, helpers: &Helpers) -> PyResult<()> {
+        let module = helpers.make_main.bind(py).call0()?;
+        self.set(Some(module.cast_into::<PyModule>()?.unbind()));
         Ok(())
     }
 

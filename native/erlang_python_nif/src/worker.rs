@@ -362,7 +362,10 @@ pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
             };
             if let Some(namespace) = &pool.namespace {
                 // Should it fail (for want of memory), the interpreter's `__main__` serves.
-                let _ = interpreter::enter(|py, _| namespace.make(py));
+                let _ = interpreter::enter(|py, _| {
+                    let helpers = interpreter::python::helpers()?;
+                    namespace.make(py, helpers).ok()
+                });
             }
             while let Drained::Idle = drain(&pool, &worker, sender) {
                 worker.wait();

@@ -1,5 +1,6 @@
 """Prepares the interpreter for its life inside the BEAM. Called once, by its main thread."""
 
+import builtins
 import functools
 import operator
 import os
@@ -7,7 +8,7 @@ import sys
 import threading
 
 import erlang
-from erlang import _imports, _locks, _logging, _stdio
+from erlang import _imports, _locks, _logging, _main, _stdio
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
 #: whose key function sorts, takes two thirds of it.
@@ -27,9 +28,12 @@ def prepare(stack_size, stdio, logging, notebook):
     # `random.py` does not take the standard library's place.
     if "" not in sys.path and not os.environ.get("PYTHONSAFEPATH"):
         sys.path.append("")
+    # A name wherever code runs, without an import.
+    builtins.erlang = erlang
     sys.setswitchinterval(SWITCH_INTERVAL)
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
+    _main.install()
     _follow_threads()
     _limit_recursion(stack_size // LEVEL)
     _forbid_the_end_of_the_vm()
@@ -49,22 +53,43 @@ def prepare(stack_size, stdio, logging, notebook):
 
 
 def _follow_threads():
-    """A thread works for the call that started it: what it prints goes where that call's output goes."""
+    """A thread works for the call that started it: what it prints goes where that call's output goes, and
+    its ``__main__`` is that of the context which started it."""
     start = threading.Thread.start
     bootstrap = threading.Thread._bootstrap_inner
 
     @functools.wraps(start)
     def start_for_a_call(self):
         self._erlang_origin = erlang._origin()
+        self._erlang_main = _main.current()
         return start(self)
 
     @functools.wraps(bootstrap)
     def bootstrap_for_a_call(self):
         erlang._adopt(self.__dict__.pop("_erlang_origin", None))
+        _main.adopt(self.__dict__.pop("_erlang_main", None))
         return bootstrap(self)
 
     threading.Thread.start = start_for_a_call
     threading.Thread._bootstrap_inner = bootstrap_for_a_call
+
+    import _thread
+
+    start_bare = _thread.start_new_thread
+
+    def start_new_thread(function, args, kwargs={}, /):
+        origin, main = erlang._origin(), _main.current()
+        if not callable(function):
+            return start_bare(function, args, kwargs)
+
+        def run(*args, **kwargs):
+            erlang._adopt(origin)
+            _main.adopt(main)
+            return function(*args, **kwargs)
+
+        return start_bare(run, args, kwargs)
+
+    _take_the_place_of(_thread, "start_new_thread", start_new_thread)
 
 
 def _limit_recursion(most):

@@ -5,6 +5,8 @@ import itertools
 from _ast import PyCF_ONLY_AST
 from collections import OrderedDict
 
+from erlang import _main
+
 #: Sources of the code compiled last, by the file name they were given.
 sources = OrderedDict()
 
@@ -50,9 +52,7 @@ def compile_eval(source, names):
     for node in ast.walk(parameters):
         ast.copy_location(node, tree.body)
     code = compile(ast.Expression(body=function), filename, "eval", dont_inherit=True)
-    import __main__
-
-    made = eval(code, __main__.__dict__)
+    made = eval(code, _main.NAMES)
     made.__code__ = made.__code__.replace(co_name="<module>")
     return made
 

@@ -8,8 +8,11 @@ use std::sync::OnceLock;
 
 /// Python objects that live as long as the interpreter.
 pub struct Helpers {
-    /// The namespace of `__main__`.
-    pub main: Py<PyDict>,
+    /// `__main__`, which `sys.modules` may lose to another, and its namespace.
+    pub main: Py<PyModule>,
+    pub main_names: Py<PyDict>,
+    /// A module that takes the place of `__main__` on the current thread
+    pub make_main: Py<PyAny>,
     /// `sys.modules`
     pub modules: Py<PyDict>,
     /// `builtins.compile`, with sources remembered for tracebacks
@@ -85,12 +88,11 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let locks = py.import("erlang._locks")?;
     let gap = Gap::new(&locks)?;
     let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
+    let main = py.import("erlang._main")?;
     Ok(Helpers {
-        main: py
-            .import("__main__")?
-            .getattr("__dict__")?
-            .cast_into::<PyDict>()?
-            .unbind(),
+        main: main.getattr("MAIN")?.cast_into::<PyModule>()?.unbind(),
+        main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),
+        make_main: main.getattr("make")?.unbind(),
         modules: modules.unbind(),
         compile_exec: code.getattr("compile_exec")?.unbind(),
         compile_eval: code.getattr("compile_eval")?.unbind(),
