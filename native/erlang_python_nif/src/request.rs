@@ -279,21 +279,20 @@ impl Request {
         }
     }
 
-    /// Tells the caller, who gave up, where Python was. Says whether it still listened.
+    /// Tells the caller, who gave up, where Python was. Says whether it still listened. `body`: the
+    /// request's, from when it was interrupted; it may have ended since.
     pub fn tell_location(
         &self,
+        body: &Body,
         sender: Sender,
         env: &mut TermEnv,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
     ) -> bool {
-        let Some(body) = self.body() else {
-            return false;
-        };
         let told = self.change(CANCELLED, CLOSED);
         if told {
             match &self.sink {
                 Sink::Caller(pid, reference) => {
-                    send(&body, *reference, pid, sender, env, build);
+                    send(body, *reference, pid, sender, env, build);
                 }
                 Sink::Stream(stream) => stream.tell(sender, env, build),
                 // It has no timeout, so its caller never asks.

@@ -8,9 +8,10 @@
 //! for good: threads are not interrupted in their code, or elsewhere where `delicate.rs` says so.
 
 use super::delicate::is_delicate;
-use super::{enter, python};
+use super::python::{self, Helpers};
+use super::thread::Detached;
 use crate::atoms;
-use crate::request::{Place, Request};
+use crate::request::{Body, Place, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::prelude::*;
@@ -36,6 +37,7 @@ pub fn start() -> std::io::Result<()> {
             let Some(sender) = Sender::own_thread() else {
                 return;
             };
+            let own = Detached::new();
             let mut message = TermEnv::new();
             let mut aims: Vec<Aim> = Vec::new();
             loop {
@@ -45,14 +47,16 @@ pub fn start() -> std::io::Result<()> {
                 }
                 let now = Instant::now();
                 aims.retain(|aim| aim.request.place().is_some());
-                if aims.iter().any(|aim| aim.due <= now) {
-                    // All at once: where many threads compete for the GIL, it takes long to get.
-                    enter(|py, _| {
-                        aims.retain_mut(|aim| {
-                            aim.due > now || !aim.strike(py, sender, &mut message)
-                        });
-                    });
+                if aims.iter().all(|aim| aim.due > now) {
+                    continue;
                 }
+                // All at once: where many threads compete for the GIL, it takes long to get.
+                own.attach(|py| {
+                    for aim in aims.iter_mut().filter(|aim| aim.due <= now) {
+                        aim.strike(py);
+                    }
+                });
+                aims.retain_mut(|aim| aim.due > now || !aim.follow(sender, &mut message));
             }
         })
         .map(drop)
@@ -90,7 +94,22 @@ struct Aim {
     request: Arc<Request>,
     due: Instant,
     delay: Duration,
+    /// What came of the last try.
+    seen: Seen,
 }
+
+#[derive(Default)]
+struct Seen {
+    /// There is nothing more to do.
+    done: bool,
+    /// Where Python was, and the request's terms: it may end at once.
+    location: Option<Location>,
+    body: Option<Arc<Body>>,
+    /// Requests of its callbacks, which are at work in its place.
+    nested: Vec<Arc<Request>>,
+}
+
+type Location = (String, i64, String, String);
 
 impl Aim {
     fn new(request: Arc<Request>) -> Self {
@@ -98,66 +117,76 @@ impl Aim {
             request,
             due: Instant::now(),
             delay: SOON,
+            seen: Seen::default(),
         }
     }
 
-    /// Interrupts the request. False if it is to be tried again.
-    fn strike(&mut self, py: Python<'_>, sender: Sender, message: &mut TermEnv) -> bool {
-        let first = self.delay == SOON;
-        let Some(place) = self.request.place() else {
-            return true;
+    fn is_first(&self) -> bool {
+        self.delay == SOON
+    }
+
+    /// Interrupts the request, unless its thread is where it should not be interrupted. With the GIL, so
+    /// nothing is done here that others could hold up: neither is a lock of a stream's or a pool's taken, nor
+    /// code run that is not ours.
+    fn strike(&mut self, py: Python<'_>) {
+        let (Some(place), Some(helpers)) = (self.request.place(), python::helpers()) else {
+            self.seen.done = true;
+            return;
         };
-        let struck = interrupt(py, &self.request, place, first, sender, message);
-        if first {
-            watchdog::tried(Arc::clone(&self.request));
+        // The place first: once interrupted, Python is elsewhere.
+        if self.is_first() {
+            self.seen.body = self.request.body();
+            self.seen.location = location(py, helpers, place);
         }
-        if !struck {
-            self.due = Instant::now() + self.delay;
-            self.delay = LATER.min(self.delay * 2);
+        // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
+        // where it is.
+        if is_delicate(py, helpers, &place.thread) {
+            return;
         }
-        struck
+        if !place
+            .thread
+            .interrupt(&self.request, helpers.interrupt.bind(py))
+        {
+            self.seen.nested = place.thread.nested_in(py, &self.request);
+        }
+        self.seen.done = true;
     }
-}
 
-/// False if its thread is where it should not be interrupted.
-fn interrupt(
-    py: Python<'_>,
-    request: &Arc<Request>,
-    place: &Place,
-    first: bool,
-    sender: Sender,
-    message: &mut TermEnv,
-) -> bool {
-    let Some(helpers) = python::helpers() else {
-        return true;
-    };
-    // The place first: once interrupted, Python is elsewhere.
-    if first {
-        let location = helpers
-            .location
-            .bind(py)
-            .call1((place.thread.ident(),))
-            .and_then(|found| found.extract::<(String, i64, String, String)>());
-        request.tell_location(sender, message, |env| match location {
-            Ok(location) => (atoms::location(), location).encode(env),
-            // In no Python code, but in a C function that was called directly.
-            Err(_) => (atoms::location(), atoms::none()).encode(env),
-        });
-    }
-    // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
-    // where it is.
-    if is_delicate(py, helpers, &place.thread) {
-        return false;
-    }
-    if !place.thread.interrupt(request, helpers.interrupt.bind(py)) {
+    /// Tells those who want to know, without the GIL. False if it is to be tried again.
+    fn follow(&mut self, sender: Sender, message: &mut TermEnv) -> bool {
+        let seen = std::mem::take(&mut self.seen);
+        if let Some(body) = &seen.body {
+            self.request
+                .tell_location(body, sender, message, |env| match &seen.location {
+                    Some(location) => (atoms::location(), location).encode(env),
+                    // In no Python code, but in a C function that was called directly.
+                    None => (atoms::location(), atoms::none()).encode(env),
+                });
+        }
         // What its callbacks have asked for in turn is asked for by nobody any more.
-        for nested in place.thread.nested_in(py, request) {
+        for nested in seen.nested {
             if nested.answer(sender, message, |env| {
                 (atoms::error(), atoms::outer_ended()).encode(env)
             }) {
                 watchdog::watch(nested);
             }
         }
+        if self.is_first() {
+            watchdog::tried(Arc::clone(&self.request));
+        }
+        if !seen.done {
+            self.due = Instant::now() + self.delay;
+            self.delay = LATER.min(self.delay * 2);
+        }
+        seen.done
     }
-    true
+}
+
+fn location(py: Python<'_>, helpers: &Helpers, place: &Place) -> Option<Location> {
+    helpers
+        .location
+        .bind(py)
+        .call1((place.thread.ident(),))
+        .and_then(|found| found.extract())
+        .ok()
 }

@@ -9,6 +9,7 @@ mod blocks;
 mod delicate;
 mod gil_cell;
 pub mod interrupt;
+pub mod mark;
 #[cfg(unix)]
 mod memory;
 pub mod python;
@@ -17,6 +18,7 @@ mod stack;
 mod start;
 mod symbol;
 mod thread;
+mod tracing;
 
 pub use gil_cell::GilCell;
 pub use stack::stack_size;

@@ -42,6 +42,10 @@ pub struct Helpers {
     pub gap: Option<Gap>,
     /// None where a block takes its lock in one step
     pub ahead: Option<Ahead>,
+    /// Code for an interrupt to strike in that comes too late
+    pub absorb: Py<PyAny>,
+    /// See `mark.rs`
+    pub one_mark: bool,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -86,6 +90,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let errors = py.import("erlang._errors")?;
     let streams = py.import("erlang._stream")?;
     let locks = py.import("erlang._locks")?;
+    let interrupts = py.import("erlang._interrupts")?;
     let gap = Gap::new(&locks)?;
     let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
     let main = py.import("erlang._main")?;
@@ -108,6 +113,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         delicate: locks.getattr("DELICATE")?.cast_into::<PyDict>()?.unbind(),
         gap,
         ahead,
+        absorb: interrupts.getattr("absorb")?.unbind(),
+        one_mark: interrupts.getattr("ONE_MARK")?.extract()?,
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }

@@ -2,11 +2,13 @@
 
 use super::GilCell;
 use super::stack::{self, Bounds};
+use super::tracing::Untraced;
 use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::OnceCell;
 use std::ffi::{c_long, c_ulong};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 unsafe extern "C" {
@@ -111,7 +113,7 @@ impl PythonThread {
     }
 
     /// The end of a request: from here on no interrupt can be aimed at it, and one that was and
-    /// has not struck yet is taken back, so that it never hits the next.
+    /// has not struck yet strikes in code of ours, so that it never hits the next.
     pub fn end(&self, py: Python<'_>, request: &Arc<Request>) {
         self.running.with(py, |running| {
             if let Some(at) = running.iter().rposition(|r| Arc::ptr_eq(r, request)) {
@@ -161,15 +163,76 @@ impl PythonThread {
         });
         if innermost && !request.interrupt_is_skipped() {
             request.mark_interrupted();
-            // SAFETY: the GIL is held (`exception` is bound to it), and the exception is a class.
-            unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, exception.as_ptr()) };
+            raise_in(self.ident, exception);
         }
         innermost
     }
 
-    /// Takes an interrupt back that has not struck yet.
-    fn take_back(&self, _py: Python<'_>) {
-        // SAFETY: `_py` proves that the GIL is held. A null exception takes a pending one back.
-        unsafe { ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut()) };
+    /// Lets an interrupt strike that has not yet, where it does no harm. On the thread itself.
+    fn take_back(&self, py: Python<'_>) {
+        absorb(py, self.ident);
+    }
+}
+
+/// Raises an exception in a thread, given by its `threading.get_ident()`, at its next bytecode that looks
+/// for such.
+pub fn raise_in(ident: c_ulong, exception: &Bound<'_, PyAny>) {
+    // SAFETY: the GIL is held (`exception` is bound to it), and the exception is a class.
+    unsafe { ffi::PyThreadState_SetAsyncExc(ident as c_long, exception.as_ptr()) };
+}
+
+/// Lets an interrupt strike that is pending in the current thread (`ident`), and is not wanted any more, in
+/// code of ours. Nothing is left of it in the interpreter. See `priv/python/erlang/_interrupts.py`.
+pub fn absorb(py: Python<'_>, ident: c_ulong) {
+    let Some(helpers) = super::python::helpers() else {
+        return;
+    };
+    let struck = {
+        let _untraced = Untraced::new(py);
+        helpers.absorb.bind(py).call0()
+    };
+    let Err(error) = struck else { return };
+    if !error.is_instance(py, helpers.interrupt.bind(py)) {
+        // No stack was left, or no memory. It must not hit what runs next, all the same.
+        // SAFETY: `py` proves that the GIL is held. A null exception takes a pending one back.
+        unsafe { ffi::PyThreadState_SetAsyncExc(ident as c_long, std::ptr::null_mut()) };
+    }
+}
+
+/// The thread state of a thread that has nothing to do with anybody's code, and is to be held up by none.
+/// Attached, it gives up no references that were dropped elsewhere, and is never traced.
+pub struct Detached {
+    state: *mut ffi::PyThreadState,
+    ident: c_ulong,
+}
+
+impl Detached {
+    /// For the current thread, which has not entered Python before and lives as long as the VM.
+    pub fn new() -> Self {
+        // SAFETY: the interpreter is started. The state is never released, so `state` stays valid; `Ensure`
+        // has attached the thread, as `Untraced` wants it.
+        unsafe {
+            ffi::PyGILState_Ensure();
+            std::mem::forget(Untraced::new(Python::assume_attached()));
+            Detached {
+                state: ffi::PyEval_SaveThread(),
+                ident: PyThread_get_thread_ident(),
+            }
+        }
+    }
+
+    pub fn ident(&self) -> c_ulong {
+        self.ident
+    }
+
+    /// Runs `work` with the GIL. A panic in it is caught: None.
+    pub fn attach<R>(&self, work: impl FnOnce(Python<'_>) -> R) -> Option<R> {
+        // SAFETY: the state is the current thread's (a raw pointer keeps `Detached` there) and not attached.
+        unsafe {
+            ffi::PyEval_RestoreThread(self.state);
+            let done = catch_unwind(AssertUnwindSafe(|| work(Python::assume_attached())));
+            ffi::PyEval_SaveThread();
+            done.ok()
+        }
     }
 }

@@ -44,31 +44,35 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
             let next = ffi::PyIter_Next(iterator.as_ptr());
             Bound::from_owned_ptr_or_opt(work.py, next)
         };
-        let mut state = stream.lock();
-        let added = next.as_ref().is_some_and(|object| {
-            stream.add_simple(work.py, state.filled.get_or_insert_default(), object)
-        });
-        if !added {
-            // Gone if the consumer has taken it: a new one begins.
-            let mut chunk = state.filled.take().unwrap_or_default();
-            drop(state);
-            let object = match next {
-                Some(object) => object,
-                None => match PyErr::take(work.py) {
-                    Some(error) => return Ok(stream.failed(work.py, chunk, error.into())),
-                    None => return Ok(stream.ended(work.py, chunk)),
-                },
-            };
-            if let Err(failure) = stream.add(work.py, &mut chunk, &object) {
-                let at = stream.count.load(Ordering::Relaxed);
-                let error = Error::decode(failure.inside(|| Step::Index(at)));
-                return Ok(stream.failed(work.py, chunk, error));
+        let finished = {
+            let mut state = stream.lock();
+            let added = next.as_ref().is_some_and(|object| {
+                stream.add_simple(work.py, state.filled.get_or_insert_default(), object)
+            });
+            if !added {
+                // Gone if the consumer has taken it: a new one begins.
+                let mut chunk = state.filled.take().unwrap_or_default();
+                drop(state);
+                let object = match &next {
+                    Some(object) => object,
+                    None => match PyErr::take(work.py) {
+                        Some(error) => return Ok(stream.failed(work.py, chunk, error.into())),
+                        None => return Ok(stream.ended(work.py, chunk)),
+                    },
+                };
+                if let Err(failure) = stream.add(work.py, &mut chunk, object) {
+                    let at = stream.count.load(Ordering::Relaxed);
+                    let error = Error::decode(failure.inside(|| Step::Index(at)));
+                    return Ok(stream.failed(work.py, chunk, error));
+                }
+                state = stream.lock();
+                state.filled = Some(chunk);
             }
-            state = stream.lock();
-            state.filled = Some(chunk);
-        }
-        if let Some(chunk) = stream.finished(&mut state, &mut clock) {
-            drop(state);
+            stream.finished(&mut state, &mut clock)
+        };
+        // Not under the lock: an item may have a `__del__` method of any length.
+        drop(next);
+        if let Some(chunk) = finished {
             let (env, answer) = chunk.answer();
             return Ok(Answer::Elsewhere(env, answer));
         }

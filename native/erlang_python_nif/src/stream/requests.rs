@@ -124,7 +124,15 @@ impl Stream {
         env: &mut TermEnv,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
     ) {
-        let waiter = self.lock().waiter.take();
+        let waiter = {
+            let mut state = self.lock();
+            // Who waits now may be waiting for the end.
+            if state.closing {
+                None
+            } else {
+                state.waiter.take()
+            }
+        };
         if let Some(waiter) = waiter {
             waiter.send(sender, env, build);
         }
