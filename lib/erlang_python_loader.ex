@@ -11,12 +11,34 @@ defmodule :erlang_python_loader do
   @doc "The file that `load/0` loads, without its extension, which `:erlang.load_nif/2` adds."
   @spec path() :: {:ok, Path.t()} | failure
   def path do
-    case :code.priv_dir(:erlang_python) do
-      {:error, :bad_name} ->
+    case {:code.priv_dir(:erlang_python), archive()} do
+      {{:error, :bad_name}, nil} ->
         {:error, {:bad_name, "the application erlang_python is not on the code path"}}
 
-      priv ->
-        {:ok, Path.join([List.to_string(priv), "native", "liberlang_python_loader"])}
+      {{:error, :bad_name}, archive} ->
+        {:error, {:escript, archive}}
+
+      {priv, archive} ->
+        # An escript that rebar3 made has folders of applications in it, which are none to the system.
+        if archive && List.starts_with?(priv, String.to_charlist(archive)),
+          do: {:error, {:escript, archive}},
+          else: {:ok, Path.join([List.to_string(priv), "native", "liberlang_python_loader"])}
+    end
+  end
+
+  # The escript that this module was loaded from, or nil: a file where a folder would be.
+  defp archive do
+    case :code.which(__MODULE__) do
+      [_ | _] = beam -> beam |> List.to_string() |> Path.dirname() |> file_above()
+      _ -> nil
+    end
+  end
+
+  defp file_above(path) do
+    cond do
+      File.regular?(path) -> path
+      Path.dirname(path) == path -> nil
+      true -> path |> Path.dirname() |> file_above()
     end
   end
 

@@ -146,10 +146,14 @@ defmodule Python.DocsTest do
       implementation: "PyPy"
     }
 
+    escript = Map.put(details, :cause, "the escript /x/y holds no files of priv")
+
+    reasons =
+      ~w(not_found no_shared_library not_a_virtual_environment too_old probe_timeout not_loaded
+         free_threaded_unsupported wrong_architecture not_started disabled)a
+
     sentences =
-      for reason <-
-            ~w(not_found no_shared_library not_a_virtual_environment too_old probe_timeout not_loaded
-               free_threaded_unsupported wrong_architecture not_started disabled)a do
+      for {reason, details} <- [{:not_loaded, escript} | Enum.map(reasons, &{&1, details})] do
         Python.NotStartedError.new(reason, details).message
       end
 

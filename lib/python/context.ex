@@ -71,12 +71,13 @@ defmodule Python.Context do
   def start_link(options \\ []) do
     case start_process(options) do
       {:ok, pid} -> {:ok, GenServer.call(pid, :context)}
+      {:error, {error, [_ | _]}} when is_exception(error) -> {:error, error}
       {:error, reason} -> {:error, reason}
     end
   end
 
   @doc false
-  # As supervisors want it: the result is a pid.
+  # As supervisors want it: the result is a pid, or a reason that they show as the exception that it is.
   def start_process(options) do
     options = Options.context(options, Settings.read!())
     registered = if options.name, do: [name: options.name], else: []
@@ -89,7 +90,7 @@ defmodule Python.Context do
         {:ok, pid}
 
       {:error, {:shutdown, error}} ->
-        {:error, error}
+        {:error, Python.Error.exit_reason(error)}
 
       {:error, reason} ->
         {:error, reason}

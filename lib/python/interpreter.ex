@@ -137,8 +137,15 @@ defmodule Python.Interpreter do
 
   defp load_native do
     case :erlang_python_loader.load() do
-      :ok -> :ok
-      {:error, {_tag, text}} -> {:error, NotStartedError.new(:not_loaded, %{cause: text})}
+      :ok ->
+        :ok
+
+      {:error, {:escript, file}} ->
+        details = %{cause: "the escript #{file} holds no files of priv", escript: file}
+        {:error, NotStartedError.new(:not_loaded, details)}
+
+      {:error, {_tag, text}} ->
+        {:error, NotStartedError.new(:not_loaded, %{cause: text})}
     end
   end
 

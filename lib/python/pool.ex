@@ -81,6 +81,14 @@ defmodule Python.Pool do
   """
   @spec start_link(keyword) :: GenServer.on_start()
   def start_link(options) do
+    with {:error, {error, [_ | _]}} when is_exception(error) <- start_process(options) do
+      {:error, error}
+    end
+  end
+
+  @doc false
+  # As supervisors want it, which show the reason.
+  def start_process(options) do
     options = Options.pool(options, Settings.read!())
     GenServer.start_link(__MODULE__, options, name: options.name)
   end
@@ -88,7 +96,7 @@ defmodule Python.Pool do
   @doc false
   def child_spec(options) do
     Arguments.keyword!(options, "a pool")
-    %{id: Keyword.get(options, :name, __MODULE__), start: {__MODULE__, :start_link, [options]}}
+    %{id: Keyword.get(options, :name, __MODULE__), start: {__MODULE__, :start_process, [options]}}
   end
 
   @doc """
@@ -199,7 +207,7 @@ defmodule Python.Pool do
 
       {:error, error} ->
         terminate(:shutdown, state)
-        {:stop, error}
+        {:stop, Python.Error.exit_reason(error)}
     end
   end
 

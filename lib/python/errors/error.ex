@@ -23,6 +23,8 @@ defmodule Python.Error do
       or `nil`;
     * `:traceback` - what Python prints for this exception without its causes;
     * `:builtin` - whether the class is one of Python's own;
+    * `:hint` - what to do about it, for a module that is not there: in which interpreter it was looked for and
+      how it is installed. It is in `Exception.message/1` too. Otherwise `nil`;
     * `:value` - the exception itself, a `Python.Object`.
   """
 
@@ -45,6 +47,7 @@ defmodule Python.Error do
           link: :cause | :context | nil,
           traceback: String.t() | nil,
           builtin: boolean,
+          hint: String.t() | nil,
           value: Object.t() | nil
         }
 
@@ -55,6 +58,7 @@ defmodule Python.Error do
     :cause,
     :link,
     :traceback,
+    :hint,
     :value,
     frames: [],
     notes: [],
@@ -88,10 +92,13 @@ defmodule Python.Error do
   defp cause(%__MODULE__{} = error), do: paragraphs(error)
   defp cause(other), do: [Exception.format_banner(:error, other)]
 
-  defp text(%{traceback: traceback}) when is_binary(traceback),
+  defp text(%{hint: hint} = error) when is_binary(hint), do: raised_text(error) <> "\n\n" <> hint
+  defp text(error), do: raised_text(error)
+
+  defp raised_text(%{traceback: traceback}) when is_binary(traceback),
     do: String.trim_trailing(traceback)
 
-  defp text(error), do: "#{error.type}: #{error.message}"
+  defp raised_text(error), do: "#{error.type}: #{error.message}"
 
   @doc false
   def add_note(error, note) do
@@ -119,6 +126,7 @@ defmodule Python.Error do
       link: link(data["link"]),
       traceback: data["traceback"],
       builtin: Map.get(data, "builtin", false),
+      hint: data["hint"],
       value: value
     }
   end
@@ -146,10 +154,19 @@ defmodule Python.Error do
   @doc false
   @spec raise!(Exception.t()) :: no_return
   def raise!(error) do
-    {:current_stacktrace, [_info, _raise | stacktrace]} =
+    :erlang.raise(:error, error, stacktrace(error))
+  end
+
+  @doc false
+  # What shows the exception as one, with its traceback, where a process ends with it.
+  @spec exit_reason(Exception.t()) :: {Exception.t(), Exception.stacktrace()}
+  def exit_reason(error), do: {error, stacktrace(error)}
+
+  defp stacktrace(error) do
+    {:current_stacktrace, [_info, _stacktrace, _raise | stacktrace]} =
       Process.info(self(), :current_stacktrace)
 
-    :erlang.raise(:error, error, entries(error) ++ stacktrace)
+    entries(error) ++ stacktrace
   end
 
   defp entries(%__MODULE__{frames: frames}) do

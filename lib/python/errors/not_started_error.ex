@@ -243,6 +243,12 @@ defmodule Python.NotStartedError do
 
   defp remedy(:no_shared_library, d), do: "#{install(d)} #{or_another(d)}"
 
+  defp remedy(:not_loaded, %{escript: file}) do
+    "A native library cannot be loaded out of an escript. Build a release with `mix release`, or take the " <>
+      "compiled applications along and name their folder: " <>
+      "`ERL_LIBS=_build/prod/lib #{Path.basename(file)}`."
+  end
+
   defp remedy(:not_loaded, _) do
     "In a project, run `mix deps.compile erlang_python --force` (in a checkout of erlang_python " <>
       "`mix compile --force`); a release has to be built on the kind of system that it runs on."

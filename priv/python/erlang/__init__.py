@@ -40,6 +40,10 @@ def __getattr__(name):
     # Only for names that the package does not have itself.
     if not name.startswith("_") and _is_registered(name):  # noqa: F821
         return functools.partial(call, name)  # noqa: F821
-    raise AttributeError(
-        "erlang has no function %r; register one with Python.register(%r, fun)" % (name, name)
-    )
+    text = "erlang has no function %r; register one with Python.register(%r, fun)" % (name, name)
+    if not name.startswith("_"):
+        from erlang import _hints
+
+        other = _hints.other_erlang()
+        text = "%s. %s" % (text, other) if other else text
+    raise AttributeError(text)

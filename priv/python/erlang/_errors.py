@@ -54,6 +54,9 @@ def describe(exception):
 def _data(exception):
     cls = type(exception)
     trace = _theirs(_trace(exception))
+    if issubclass(cls, ImportError) and _of_importlib(trace):
+        # As where an import statement fails: Python shows none of these then.
+        trace = None
     return {
         "type": _name(cls),
         "module": _module(cls),
@@ -63,6 +66,7 @@ def _data(exception):
         "notes": _notes(exception),
         "traceback": _traceback(exception, trace),
         "link": None,
+        "hint": _hint(exception) if issubclass(cls, ImportError) else None,
     }
 
 
@@ -86,6 +90,31 @@ def _theirs(trace):
     while start is not None and os.path.dirname(start.tb_frame.f_code.co_filename) == HERE:
         start = start.tb_next
     return start
+
+
+def _of_importlib(trace):
+    """Whether a traceback shows the machinery of imports and nothing else."""
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if not (filename.startswith("<frozen importlib") or filename == _imported_by()):
+            return False
+        trace = trace.tb_next
+    return True
+
+
+def _imported_by():
+    """The file of ``importlib.import_module``."""
+    module = sys.modules.get("importlib")
+    return getattr(module, "__file__", None)
+
+
+def _hint(exception):
+    try:
+        from erlang import _hints
+
+        return _text(_hints.of_import(exception) or "") or None
+    except BaseException:
+        return None
 
 
 def _message(exception):

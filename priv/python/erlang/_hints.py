@@ -1,0 +1,135 @@
+"""What to do about an import that failed: for the message on the other side, which Python's own text leaves open.
+
+Imported when there is something to say, and never in the way: what fails here is no hint.
+"""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import sysconfig
+
+#: Packages that are not called as the module that they install. To advise `pip install cv2` would be to advise
+#: whatever somebody has put there under that name.
+PACKAGES = {
+    "Crypto": "pycryptodome",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyopenssl",
+    "PIL": "pillow",
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "faiss": "faiss-cpu",
+    "fitz": "pymupdf",
+    "git": "gitpython",
+    "jose": "python-jose",
+    "jwt": "pyjwt",
+    "magic": "python-magic",
+    "nacl": "pynacl",
+    "pkg_resources": "setuptools",
+    "pptx": "python-pptx",
+    "psycopg2": "psycopg2-binary",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "slugify": "python-slugify",
+    "usb": "pyusb",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+}
+
+#: What was a part of the standard library, and the last version of Python 3 that had it.
+REMOVED = dict.fromkeys("asynchat asyncore distutils imp smtpd".split(), 11)
+REMOVED.update(
+    dict.fromkeys(
+        "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap msilib nis nntplib ossaudiodev pipes "
+        "sndhdr spwd sunau telnetlib uu xdrlib".split(),
+        12,
+    )
+)
+
+
+#: Parts of the standard library that a distribution leaves out or that were not built; Python 3.10 and newer
+#: know all of its names.
+STANDARD = getattr(
+    sys,
+    "stdlib_module_names",
+    frozenset("curses dbm ensurepip idlelib lib2to3 readline sqlite3 tkinter turtle venv".split()),
+)
+
+
+def of_import(exception):
+    """What to do about an ``ImportError``, or ``None``."""
+    name = exception.name
+    if type(name) is not str:
+        return None
+    if name == "erlang":
+        return other_erlang()
+    if not isinstance(exception, ModuleNotFoundError):
+        return None
+    # A part of a package that is there, or a mistake that pip would make no better.
+    if not name.isidentifier() or not name.isascii():
+        return None
+    return _missing(name)
+
+
+def _missing(name):
+    if sys.version_info[1] > REMOVED.get(name, 99):
+        return "The standard library of Python has had no %s since 3.%d.%s" % (
+            name,
+            REMOVED[name] + 1,
+            " The package setuptools brings one along." if name == "distutils" else "",
+        )
+    if name in STANDARD:
+        return (
+            "%s is a part of Python's standard library that %s was built or installed without."
+            % (name, _interpreter())
+        )
+    if name.startswith("_"):
+        return None
+    return (
+        "%s has no such module. A package is installed there with\n\n    %s\n\n"
+        "The folder of a file of your own is to be on sys.path: "
+        'Python.call!(:sys, "path.append", ["/path/to/folder"])'
+        % (_interpreter(), _command(PACKAGES.get(name, name)))
+    )
+
+
+def _interpreter():
+    if sys.prefix != sys.base_prefix:
+        environment = "the virtual environment %s" % sys.prefix
+    else:
+        environment = "no virtual environment"
+    version = "%d.%d.%d" % sys.version_info[:3]
+    return "Python %s (%s, %s)" % (version, sys.executable or "python3", environment)
+
+
+def _command(package):
+    python = sys.executable or "python3"
+    if sys.prefix == sys.base_prefix and _managed():
+        # The system's package manager does not let pip in. Its `python_path` is to name the new one.
+        return (
+            "%s -m venv .venv && .venv/bin/python -m pip install %s\n\n"
+            'and the setting python_path: ".venv"' % (python, package)
+        )
+    if importlib.util.find_spec("pip") is None:
+        return "uv pip install --python %s %s" % (python, package)
+    return "%s -m pip install %s" % (python, package)
+
+
+def _managed():
+    return os.path.exists(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
+
+
+def other_erlang():
+    """What to know of another module that is called ``erlang``, if one is installed."""
+    spec = importlib.machinery.PathFinder.find_spec("erlang")
+    if spec is None or spec.origin is None:
+        return None
+    return (
+        "Inside the VM, erlang is the module of erlang_python. Another one, %s (the package erlang_py installs "
+        "one), has to be loaded under another name; the guide to troubleshooting shows how." % spec.origin
+    )
