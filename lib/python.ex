@@ -718,19 +718,36 @@ defmodule Python do
   Wraps a binary that Python is to see as a read-only `memoryview`, without a copy of its bytes. Returns a
   `Python.Buffer`.
 
-  That is to be passed as an argument. The binary lives as long as Python uses it. Raises `ArgumentError` for
-  anything but a binary.
+  Pass it as an argument. The binary lives as long as Python uses it. Raises `ArgumentError` for
+  anything but a binary and for an option that makes no sense.
+
+  > #### Some libraries write to what is read-only {: .warning}
+  >
+  > A binary never changes, and other processes, literals and sub-binaries may share its bytes. Most libraries
+  > respect that the `memoryview` is read-only. Some do not: a tensor of `torch.frombuffer` writes into
+  > the binary. Give such a library a copy, with `copy: true`.
+
+  ## Options
+
+    * `:copy` - whether Python gets a copy of its own, which may be written to. Defaults to `false`. A copy is
+      made for each argument.
 
   ## Examples
 
       iex> data = :binary.copy("abc", 1_000_000)
       iex> Python.call(:zlib, :crc32, [Python.buffer(data)]) == {:ok, :erlang.crc32(data)}
       true
-  """
-  @spec buffer(binary) :: Python.Buffer.t()
-  def buffer(binary) when is_binary(binary), do: %Python.Buffer{data: binary}
 
-  def buffer(other) do
+      iex> Python.eval!("x.readonly", %{x: Python.buffer("abc", copy: true)})
+      false
+  """
+  @spec buffer(binary, copy: boolean) :: Python.Buffer.t()
+  def buffer(binary, opts \\ [])
+
+  def buffer(binary, opts) when is_binary(binary),
+    do: %Python.Buffer{data: binary, copy: Options.buffer(opts)}
+
+  def buffer(other, _opts) do
     raise ArgumentError, "only a binary can be a buffer, not #{Arguments.short(other)}"
   end
 

@@ -1,15 +1,15 @@
 defmodule Python.Buffer do
   @moduledoc """
-  A binary that Python is to see as a read-only buffer, without a copy. See `Python.buffer/1`.
+  A binary that Python is to see as a buffer. See `Python.buffer/2`.
 
       iex> Python.buffer("abc")
       #Python.Buffer<3 bytes>
   """
 
   @enforce_keys [:data]
-  defstruct [:data]
+  defstruct [:data, copy: false]
 
-  @type t :: %__MODULE__{data: binary}
+  @type t :: %__MODULE__{data: binary, copy: boolean}
 
   defimpl Inspect do
     def inspect(buffer, _options), do: "#Python.Buffer<#{byte_size(buffer.data)} bytes>"

@@ -31,8 +31,14 @@ defmodule Python.Callback do
   @spec register(String.t(), fun | {module, atom}, boolean) :: :ok
   def register(name, function, list) do
     if :ets.whereis(@table) == :undefined, do: raise(NotStartedError.new(:not_started))
+
+    if interpreter?() and not :erlang_python.callback_register(name) do
+      raise ArgumentError,
+            "the Python module erlang has a name #{inspect(name)} already, and erlang.#{name} " <>
+              "would not be this function; register it under another name"
+    end
+
     :ets.insert(@table, {name, function, list})
-    if interpreter?(), do: :erlang_python.callback_register(name)
     :ok
   end
 

@@ -8,6 +8,9 @@ defmodule Python.Operation do
 
   alias Python.Arguments
 
+  # What is put into a handle besides its fields would be lost.
+  @object_size map_size(Python.Object.__struct__())
+
   @type target :: atom | String.t() | Python.Object.t()
   @type name :: atom | String.t()
 
@@ -71,7 +74,19 @@ defmodule Python.Operation do
   @spec describe(Python.Object.t(), pos_integer) :: tuple
   def describe(%Python.Object{ref: object}, limit), do: {:describe, object, limit}
 
-  defp target(%Python.Object{ref: ref}) when is_reference(ref), do: ref
+  defp target(%Python.Object{ref: ref} = object)
+       when is_reference(ref) and map_size(object) == @object_size,
+       do: ref
+
+  defp target(%Python.Object{ref: ref} = object) when is_reference(ref) do
+    [key | _] = Map.keys(object) -- Map.keys(%Python.Object{ref: nil})
+
+    raise ArgumentError,
+          "the target of the call is a %Python.Object{} that has the key #{inspect(key)}, which is " <>
+            "none of the struct's and would be lost; to change the Python object use " <>
+            "Python.setitem/3 or Python.setattr/3"
+  end
+
   defp target(module) when is_binary(module), do: module
   defp target(module) when is_alias(module), do: Arguments.alias_as_module!(module)
   defp target(module) when is_atom(module) and module not in [nil, true, false], do: module

@@ -166,6 +166,16 @@ defmodule Python.Options do
             "not #{inspect(timeout)}"
   end
 
+  @doc "Whether a buffer is to be a copy."
+  @spec buffer(term) :: boolean
+  def buffer([]), do: false
+  def buffer(copy: copy) when is_boolean(copy), do: copy
+
+  def buffer(other) do
+    raise ArgumentError,
+          "the option of a buffer is copy: true or copy: false, not #{inspect(other, limit: 10)}"
+  end
+
   @doc "Keyword arguments: a map or a list of pairs, named by atoms or strings."
   @spec kwargs(term) :: map | list
   def kwargs(kwargs) when is_map(kwargs) and not is_struct(kwargs) do

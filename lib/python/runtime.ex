@@ -66,6 +66,19 @@ defmodule Python.Runtime do
     end
   end
 
+  # What is put into one of these besides its fields would be lost in Python.
+  @structs [
+    Date,
+    DateTime,
+    NaiveDateTime,
+    Python.Buffer,
+    Python.Bytes,
+    Python.Iterator,
+    Python.Object,
+    Range,
+    Time
+  ]
+
   defp initialize(interpreter, settings) do
     config = %{
       program: interpreter.executable,
@@ -76,7 +89,8 @@ defmodule Python.Runtime do
       notebook: Code.ensure_loaded?(Kino.Render),
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
-      decimal: Code.ensure_loaded?(Decimal)
+      decimal: Code.ensure_loaded?(Decimal),
+      fields: for(module <- @structs, do: {module, Map.keys(module.__struct__())})
     }
 
     case :erlang_python.runtime_start(config, self()) do

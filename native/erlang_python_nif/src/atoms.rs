@@ -103,6 +103,7 @@ rustler::atoms! {
     inf,
     nan_decimal = "NaN",
     buffer = "Elixir.Python.Buffer",
+    copy,
     next,
     iterator = "Elixir.Python.Iterator",
     // Statistics

@@ -25,9 +25,42 @@ pub fn set_registered(registered: Vec<String>) {
     *names = Some(registered.into_iter().collect());
 }
 
-pub fn register(name: &str) {
+/// The names that the package has itself, whoever has put them there.
+static TAKEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+/// False if the package has something else by this name.
+pub fn register(name: &str) -> bool {
+    // Both locks are held for a look-up, by nobody who waits for anything.
     let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    if taken(|taken| taken.contains(name)) {
+        return false;
+    }
     names.get_or_insert_default().insert(name.into());
+    true
+}
+
+fn taken<T>(with: impl FnOnce(&mut HashSet<String>) -> T) -> T {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    with(taken.get_or_insert_default())
+}
+
+/// Takes a name for something else than a function of the other side. False if such a function has
+/// it.
+#[pyfunction]
+#[pyo3(name = "_take")]
+fn take(name: &str) -> bool {
+    let names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    if names.as_ref().is_some_and(|names| names.contains(name)) {
+        return false;
+    }
+    taken(|taken| taken.insert(name.into()));
+    true
+}
+
+#[pyfunction]
+#[pyo3(name = "_give_back")]
+fn give_back(name: &str) {
+    taken(|taken| taken.remove(name));
 }
 
 pub fn unregister(name: &str) {
@@ -40,6 +73,8 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     convert::add_to(package)?;
     package.add_function(wrap_pyfunction!(call, package)?)?;
     package.add_function(wrap_pyfunction!(is_registered, package)?)?;
+    package.add_function(wrap_pyfunction!(take, package)?)?;
+    package.add_function(wrap_pyfunction!(give_back, package)?)?;
     package.add_function(wrap_pyfunction!(send, package)?)?;
     package.add_function(wrap_pyfunction!(whereis, package)?)?;
     package.add_function(wrap_pyfunction!(caller, package)?)?;
@@ -85,11 +120,7 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
         let message = decoder
             .value(message)
             .map_err(|failure| failure.into_python("cannot be sent"))?;
-        let name = match convert::atom_name(to) {
-            Some(name) => Some(name),
-            None => to.extract::<String>().ok(),
-        };
-        let to = if let Some(name) = name {
+        let to = if let Some(name) = process_name(to) {
             find(env, &name)
                 .ok_or_else(|| {
                     PyValueError::new_err(format!("no process is registered as {name:?}"))
@@ -122,10 +153,12 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
 
 /// The pid of the process that is registered by a name, or None.
 #[pyfunction]
-fn whereis<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn whereis<'py>(py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let own = TermEnv::new();
     let env = own.env();
-    match find(env, name) {
+    let name = process_name(name)
+        .ok_or_else(|| PyTypeError::new_err("the name of a process is a str or an erlang.Atom"))?;
+    match find(env, &name) {
         Some(pid) => convert::Encoder::new(py)
             .value(pid.encode(env))
             .map(Some)
@@ -134,9 +167,14 @@ fn whereis<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny
     }
 }
 
+/// The name in an `erlang.Atom` or a `str`.
+fn process_name(name: &Bound<'_, PyAny>) -> Option<String> {
+    convert::atom_name(name).or_else(|| name.extract().ok())
+}
+
 fn find(env: Env<'_>, name: &str) -> Option<LocalPid> {
     // Python's text never becomes an atom: a name that is none yet is nobody's.
-    let atom = rustler::Atom::existing_from_utf8_bytes(env, name.as_bytes()).ok()?;
+    let atom = convert::existing_atom(env, name)?;
     let mut pid = std::mem::MaybeUninit::uninit();
     let sender = sender().ok()?;
     // SAFETY: the environment of the running NIF, or null on threads of our own, as it is wanted;

@@ -5,7 +5,7 @@
 ``erlang.name(...)`` and ``from erlang import name``.
 """
 
-import functools
+import functools as _functools
 
 
 class Interrupt(BaseException):
@@ -39,7 +39,7 @@ class Error(Exception):
 def __getattr__(name):
     # Only for names that the package does not have itself.
     if not name.startswith("_") and _is_registered(name):  # noqa: F821
-        return functools.partial(call, name)  # noqa: F821
+        return _functools.partial(call, name)  # noqa: F821
     text = "erlang has no function %r; register one with Python.register(%r, fun)" % (name, name)
     if not name.startswith("_"):
         from erlang import _hints

@@ -126,11 +126,39 @@ async def _hand_over(iterable, hand):
             hand.item = await following(iterator)
         except StopAsyncIteration:
             return
+        except (RuntimeError, AttributeError, TypeError, LookupError) as exception:
+            runner = _foreign(exception)
+            if runner is None:
+                raise
+            raise RuntimeError(
+                "a stream runs asynchronous iterators with asyncio, and this one waits for something "
+                "that asyncio does not know. Call a function that runs it with %s and returns "
+                "the items, or write it with asyncio or anyio" % runner
+            ) from exception
         hand.demand = loop.create_future()
         hand.full = True
         loop.stop()
     if hasattr(iterator, "aclose"):
         await iterator.aclose()
+
+
+#: Libraries with event loops of their own, in which nothing of asyncio runs.
+FOREIGN = ("trio", "curio")
+
+
+def _foreign(exception):
+    """What should have run it, if that is what went wrong."""
+    trace = exception.__traceback__
+    innermost = None
+    while trace is not None:
+        innermost = trace.tb_frame
+        trace = trace.tb_next
+    library = str(innermost.f_globals.get("__name__")).partition(".")[0]
+    if library in FOREIGN:
+        return "%s.run" % library
+    if str(exception).startswith("Task got bad yield"):
+        return "the event loop that it was written for"
+    return None
 
 
 def _run(loop):

@@ -139,6 +139,36 @@ defmodule Python.Callbacks.MessagesTest do
       assert Python.call(erlang, :whereis, ["no such atom #{unique()}"]) == {:ok, nil}
       assert Python.call(erlang, :whereis, [""]) == {:ok, nil}
     end
+
+    test "takes an erlang.Atom, as erlang.send does", %{erlang: erlang} do
+      Process.register(self(), :größte_名)
+
+      for name <- ["kernel_sup", "größte_名"] do
+        atom = Python.call!(erlang, :Atom, [name], return: :object)
+
+        assert Python.call(erlang, :whereis, [atom]) ==
+                 {:ok, Process.whereis(String.to_atom(name))}
+
+        assert Python.call(erlang, :whereis, [name]) ==
+                 {:ok, Process.whereis(String.to_atom(name))}
+      end
+
+      atom = Python.call!(erlang, :Atom, ["größte_名"], return: :object)
+      assert Python.call(erlang, :send, [atom, 5]) == {:ok, nil}
+      assert_receive 5
+
+      assert Python.call(erlang, :whereis, [Python.call!(erlang, :Atom, ["nil"], return: :object)]) ==
+               {:ok, nil}
+    end
+
+    test "says what a name is", %{erlang: erlang} do
+      for wrong <- [5, nil, [], self()] do
+        assert {:error, %Python.Error{type: "TypeError", message: message}} =
+                 Python.call(erlang, :whereis, [wrong])
+
+        assert message =~ "a str or an erlang.Atom"
+      end
+    end
   end
 
   describe "pids, references and ports" do

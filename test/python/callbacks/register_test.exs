@@ -127,6 +127,41 @@ defmodule Python.Callbacks.RegisterTest do
       assert Python.eval(code, %{name: name}) == {:ok, ["date", "set", "range"]}
     end
 
+    test "cannot have a name that the module erlang has itself" do
+      names = Python.eval!("list(vars(erlang))", %{erlang: Python.import!(:erlang)})
+      assert "log" in names and "Pid" in names and "__name__" in names
+
+      for name <- names do
+        assert_raise ArgumentError, ~r/has a name "#{name}" already/, fn ->
+          Python.register(name, fn -> 1 end)
+        end
+      end
+
+      assert_raise ArgumentError, fn -> Python.register(:log, {Shop, :add}) end
+      assert {:badarg, text} = catch_error(:py.register_function(:log, fn _, _ -> 1 end))
+      assert text =~ ~s("log")
+      assert {:badarg, _} = catch_error(:py.register_function(~c"send", Shop, :add))
+      assert Python.call(:erlang, :log, ["debug", "still the built-in"]) == {:ok, nil}
+    end
+
+    test "cannot have a name that somebody has given the module erlang, and does not lose its own to it" do
+      erlang = Python.import!(:erlang)
+      name = unique()
+      Python.setattr!(erlang, name, 5)
+      assert_raise ArgumentError, ~r/"#{name}"/, fn -> Python.register(name, fn -> 1 end) end
+      Python.call!(:builtins, :delattr, [erlang, name])
+      assert Python.register(name, fn -> 1 end) == :ok
+
+      assert {:error, %Python.Error{type: "AttributeError", message: message}} =
+               Python.setattr(erlang, name, 5)
+
+      assert message =~ "was registered"
+      assert Python.call(:erlang, name) == {:ok, 1}
+      Python.unregister(name)
+      assert Python.setattr(erlang, name, 5) == :ok
+      Python.call!(:builtins, :delattr, [erlang, name])
+    end
+
     test "is replaced when its name is registered again" do
       name = register(fn -> "old" end)
       Python.exec!("from erlang import #{name} as kept_#{name}")
@@ -163,13 +198,12 @@ defmodule Python.Callbacks.RegisterTest do
     end
 
     test "does not hide what the module has itself" do
-      assert Python.register("send", fn -> "mine" end) == :ok
-      on_exit(fn -> Python.unregister("send") end)
+      assert_raise ArgumentError, fn -> Python.register("send", fn -> "mine" end) end
 
       assert Python.eval("type(__import__('erlang').send).__name__") ==
                {:ok, "builtin_function_or_method"}
 
-      assert Python.call(:erlang, :call, ["send"]) == {:ok, "mine"}
+      assert {:error, _} = Python.call(:erlang, :call, ["send"])
     end
   end
 

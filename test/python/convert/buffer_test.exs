@@ -116,6 +116,146 @@ defmodule Python.Convert.BufferTest do
     end
   end
 
+  describe "Python.buffer with copy: true" do
+    test "is a memoryview of Python's own, which may be written to" do
+      for size <- [0, 1, 64, 1_000, 3_000_000] do
+        data = data(size)
+        view = Python.to_object!(Python.buffer(data, copy: true))
+
+        assert Python.eval!("(type(x).__name__, x.readonly, x.nbytes, x.format)", %{x: view}) ==
+                 {"memoryview", false, size, "B"}
+
+        assert Python.to_term!(view) == data
+
+        if size > 0 do
+          Python.setitem!(view, 0, 255)
+          assert :binary.at(Python.to_term!(view), 0) == 255
+        end
+
+        assert data == data(size)
+      end
+    end
+
+    test "is another one for each argument" do
+      buffer = Python.buffer("abc", copy: true)
+
+      assert Python.eval!("(x.__setitem__(0, 0), x[0], y[0])", %{x: buffer, y: buffer}) ==
+               {nil, 0, ?a}
+    end
+
+    test "can be written to by what writes to the read-only" do
+      data = data(1_000)
+      buffer = Python.buffer(data, copy: true)
+      # ctypes is as deaf as torch.frombuffer, but needs a writable buffer to begin with.
+      Python.eval!("c.memset(c.addressof(c.c_char.from_buffer(x)), 0, 1000)", %{
+        c: Python.import!(:ctypes),
+        x: buffer
+      })
+
+      assert data == data(1_000)
+    end
+
+    test "false is the default, and all else is refused" do
+      assert Python.eval!("x.readonly", %{x: Python.buffer("abc", copy: false)})
+
+      for options <- [
+            [copy: 1],
+            [copy: nil],
+            [other: true],
+            %{copy: true},
+            :copy,
+            [copy: true, copy: true]
+          ] do
+        assert_raise ArgumentError, ~r/copy: true or copy: false/, fn ->
+          Python.buffer("abc", options)
+        end
+      end
+    end
+  end
+
+  describe "while large data is copied" do
+    # A thread of Python notes when it gets its turn. If it had none while the data is copied, its longest
+    # pause would be as long as that takes. Others may hold it up; so it has some attempts.
+    setup :ticks
+
+    defp ticks(_) do
+      ticks =
+        define("""
+        import threading, time
+        class NAME:
+            def __init__(self):
+                self.longest, self.on = 0, True
+                self.thread = threading.Thread(target=self.run, daemon=True)
+                self.thread.start()
+            def run(self):
+                last = time.perf_counter()
+                while self.on:
+                    now = time.perf_counter()
+                    self.longest, last = max(self.longest, now - last), now
+            def end(self):
+                self.on = False
+                self.thread.join()
+                return self.longest * 1000
+        """)
+
+      %{ticks: ticks}
+    end
+
+    defp others_go_on(ticks, work) do
+      eventually("others go on", fn ->
+        ticking = Python.call!(:__main__, ticks, [], return: :object)
+        {took, _} = timed(work)
+        Python.call!(ticking, :end) < took / 4
+      end)
+    end
+
+    test "out of a bytearray, or a memoryview with gaps, others go on", %{ticks: ticks} do
+      for code <- ["bytearray(200_000_000)", "memoryview(bytearray(200_000_000))[::2]"] do
+        object = object(code)
+        others_go_on(ticks, fn -> Python.to_term!(object) end)
+      end
+    end
+
+    test "into a bytes or a str, others go on", %{ticks: ticks} do
+      for data <- [
+            %Bytes{data: :binary.copy("a", 100_000_000)},
+            :binary.copy("a", 100_000_000),
+            :binary.copy("ä€", 20_000_000)
+          ] do
+        others_go_on(ticks, fn -> Python.call!(:builtins, :len, [data]) end)
+      end
+    end
+
+    test "it is the same, whatever it is" do
+      for text <- ["a", "ä", "€", "🐍", "aä€🐍"] do
+        data = :binary.copy(text, 400_000)
+        n = div(1_048_576, byte_size(text))
+
+        for data <- [
+              data,
+              data <> "a",
+              :binary.copy(text, n - 1),
+              :binary.copy(text, n),
+              :binary.copy(text, n + 1)
+            ] do
+          assert Python.eval!("(type(x).__name__, x == y.decode())", %{
+                   x: data,
+                   y: %Bytes{data: data}
+                 }) == {"str", true}
+        end
+
+        broken = data <> <<255>>
+
+        assert Python.eval!("(type(x).__name__, x == bytes(y))", %{
+                 x: broken,
+                 y: Python.buffer(broken)
+               }) == {"bytes", true}
+
+        assert Python.eval!("{x: 1}", %{x: data}) == %{data => 1}
+      end
+    end
+  end
+
   describe "a binary" do
     test "of a large str or bytes is the whole of it, at any size" do
       for size <- [@shared - 1, @shared, @shared + 1, 1_000_000] do

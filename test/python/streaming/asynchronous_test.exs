@@ -292,4 +292,84 @@ defmodule Python.Streaming.AsynchronousTest do
     assert Enum.to_list(stream(:calls_back, [name, 3], pool: pool)) == [[], [0], [0, 1]]
     Python.unregister(name)
   end
+
+  describe "one that was written for another event loop" do
+    # What trio does: it asks for the loop that runs it, and there is none.
+    defp library(name, source) do
+      Python.exec!(
+        """
+        import sys, types
+        if "#{name}" not in sys.modules:
+            sys.modules["#{name}"] = types.ModuleType("#{name}")
+            exec(source, sys.modules["#{name}"].__dict__)
+        """
+        |> String.replace("source", inspect(source))
+      )
+    end
+
+    defp error_of_stream(source) do
+      name = define(source)
+      error = catch_error(Enum.to_list(Python.stream(:__main__, name)))
+      assert %Python.Error{type: "RuntimeError", cause: %Python.Error{} = cause} = error
+      assert error.message =~ "runs asynchronous iterators with asyncio"
+      {error, cause}
+    end
+
+    test "trio's, is told so" do
+      library(
+        "trio",
+        "async def sleep(t):\n    raise RuntimeError('must be called from async context')"
+      )
+
+      {error, cause} =
+        error_of_stream("""
+        async def NAME():
+            yield 1
+            await __import__('trio').sleep(1)
+        """)
+
+      assert error.message =~ "trio.run"
+      assert cause.message =~ "must be called from async context"
+    end
+
+    test "curio's, is told so" do
+      library("curio", """
+      import types
+      @types.coroutine
+      def sleep(t):
+          yield ('_trap_sleep', t)
+      """)
+
+      {error, cause} =
+        error_of_stream("""
+        async def NAME():
+            yield 1
+            await __import__('curio').sleep(1)
+        """)
+
+      assert error.message =~ "curio.run"
+      assert cause.message =~ "bad yield"
+    end
+
+    test "of its own, is told so" do
+      {error, _} =
+        error_of_stream("""
+        class Own:
+            def __await__(self):
+                yield self
+        async def NAME():
+            await Own()
+            yield 1
+        """)
+
+      assert error.message =~ "the event loop that it was written for"
+    end
+
+    test "and one that just fails says what it said before" do
+      name = define("async def NAME():\n    yield 1\n    raise RuntimeError('mine')")
+
+      assert %Python.Error{message: "mine", cause: nil} =
+               catch_error(Enum.to_list(Python.stream(:__main__, name)))
+    end
+  end
 end

@@ -1,10 +1,8 @@
 //! Big binaries without copies, both ways: a Python buffer over a binary of the VM, and a binary
 //! over the bytes of a Python object.
 
-use super::{Failure, Unconvertible};
 use crate::interpreter::reaper;
 use crate::term_env::TermEnv;
-use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Env, Resource, ResourceArc, Term};
@@ -58,77 +56,24 @@ pub unsafe fn shared_binary<'a>(
         .to_term(env)
 }
 
-/// The one copy of a buffer (a `memoryview`, a `bytearray`) that becomes a binary: `write` is given
-/// the size and gives memory of that size back.
-pub fn copy_out(
-    py: Python<'_>,
-    object: &Bound<'_, PyAny>,
-    write: impl FnOnce(usize) -> Result<*mut u8, Failure>,
-) -> Result<(), Failure> {
-    let mut view = PyBuffer::empty();
-    // SAFETY: the GIL is held; the structure is written on success and released below.
-    if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut view, FULL_RO) } != 0 {
-        return Err(unreadable(py));
-    }
-    let copied = write(view.len as usize).and_then(|target| {
-        // SAFETY: `target` has room for the bytes of the view, which PyBuffer_ToContiguous lays
-        // out in C order whatever the view's strides are.
-        match unsafe { PyBuffer_ToContiguous(target.cast(), &view, view.len, b'C' as c_char) } {
-            0 => Ok(()),
-            _ => Err(unreadable(py)),
-        }
-    });
-    // SAFETY: got above, released once.
-    unsafe { PyBuffer_Release(&mut view) };
-    copied
-}
-
-/// Why a buffer was refused: it is a `memoryview` that was released, for instance.
-fn unreadable(py: Python<'_>) -> Failure {
-    let error = PyErr::fetch(py);
-    if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyBufferError>(py) {
-        Unconvertible::new(format!("this buffer cannot be read: {}", error.value(py))).into()
-    } else {
-        error.into()
-    }
-}
-
 /// `Py_buffer`: the same in every version, in the limited API since 3.11.
 #[repr(C)]
-struct PyBuffer {
-    buf: *mut c_void,
-    obj: *mut ffi::PyObject,
-    len: ffi::Py_ssize_t,
-    itemsize: ffi::Py_ssize_t,
-    readonly: c_int,
-    ndim: c_int,
-    format: *mut c_char,
-    shape: *mut ffi::Py_ssize_t,
-    strides: *mut ffi::Py_ssize_t,
-    suboffsets: *mut ffi::Py_ssize_t,
-    internal: *mut c_void,
+pub(super) struct PyBuffer {
+    pub buf: *mut c_void,
+    pub obj: *mut ffi::PyObject,
+    pub len: ffi::Py_ssize_t,
+    pub itemsize: ffi::Py_ssize_t,
+    pub readonly: c_int,
+    pub ndim: c_int,
+    pub format: *mut c_char,
+    pub shape: *mut ffi::Py_ssize_t,
+    pub strides: *mut ffi::Py_ssize_t,
+    pub suboffsets: *mut ffi::Py_ssize_t,
+    pub internal: *mut c_void,
 }
-
-impl PyBuffer {
-    fn empty() -> Self {
-        // SAFETY: pointers and numbers only.
-        unsafe { std::mem::zeroed() }
-    }
-}
-
-/// `PyBUF_FULL_RO`
-const FULL_RO: c_int = 0x0100 | 0x0018 | 0x0004;
 
 // In the limited API since 3.11, exported by every supported libpython.
 unsafe extern "C" {
-    fn PyObject_GetBuffer(object: *mut ffi::PyObject, view: *mut PyBuffer, flags: c_int) -> c_int;
-    fn PyBuffer_Release(view: *mut PyBuffer);
-    fn PyBuffer_ToContiguous(
-        target: *mut c_void,
-        view: *const PyBuffer,
-        len: ffi::Py_ssize_t,
-        order: c_char,
-    ) -> c_int;
     fn PyBuffer_FillInfo(
         view: *mut PyBuffer,
         object: *mut ffi::PyObject,
@@ -187,6 +132,13 @@ pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny
         let view = ffi::PyMemoryView_FromObject(object.as_ptr());
         Bound::from_owned_ptr_or_err(py, view)
     }
+}
+
+/// A `memoryview` of a copy of its own, which may be written to.
+pub fn writable<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let copy = super::copy::into_bytearray(py, bytes)?;
+    // SAFETY: the GIL is held; a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromObject(copy.as_ptr())) }
 }
 
 unsafe extern "C" fn get_buffer(

@@ -91,21 +91,39 @@ fn look_at_strings(py: Python<'_>) {
 pub unsafe fn new_ascii(bytes: &[u8]) -> *mut ffi::PyObject {
     let length = bytes.len() as ffi::Py_ssize_t;
     // Python has the shortest ones already.
-    let Some((new, characters)) = NEW_STR.get().filter(|_| length > 1) else {
+    let room = if length > 1 {
+        // SAFETY: as this function demands.
+        unsafe { ascii_room(bytes.len()) }
+    } else {
+        None
+    };
+    let Some((text, characters)) = room else {
         // SAFETY: the GIL is held; Python copies the bytes.
         return unsafe {
             ffi::PyUnicode_FromStringAndSize(bytes.as_ptr().cast::<c_char>(), length)
         };
     };
-    // SAFETY: the GIL is held. The new str is not shared yet, and has room for so many characters of
-    // ASCII where `look_at_strings` has found them.
+    if !text.is_null() {
+        // SAFETY: the new str is not shared yet, and has room for so many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), characters, bytes.len()) };
+    }
+    text
+}
+
+/// A new `str` for so many characters of ASCII, or null with an exception set, and where they are to
+/// be written. None if that is unknown.
+///
+/// # Safety
+///
+/// The GIL is held, and there is more than one character.
+#[inline]
+pub unsafe fn ascii_room(length: usize) -> Option<(*mut ffi::PyObject, *mut u8)> {
+    let (new, characters) = NEW_STR.get()?;
+    // SAFETY: the GIL is held. Where there is a str, its characters begin where `look_at_strings` has
+    // found them; otherwise the place is not used.
     unsafe {
-        let text = new(length, 127);
-        if !text.is_null() {
-            let place = text.cast::<u8>().add(*characters);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
-        }
-        text
+        let text = new(length as ffi::Py_ssize_t, 127);
+        Some((text, text.cast::<u8>().wrapping_add(*characters)))
     }
 }
 

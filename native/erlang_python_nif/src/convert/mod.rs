@@ -4,6 +4,7 @@
 //! cross is an [`Unconvertible`] with the path to the element.
 
 mod buffer;
+mod copy;
 mod integer;
 mod keys;
 mod layout;
@@ -19,7 +20,7 @@ mod words;
 
 pub use buffer::Shown;
 pub use layout::look as look_at_python;
-pub use opaque::{add_to, atom_name, keep, kept};
+pub use opaque::{add_to, atom_name, existing_atom, keep, kept};
 pub use structs::{Elixir, set_elixir};
 pub use terms::{name_text, text};
 pub use to_python::Encoder;

@@ -3,7 +3,9 @@
 use super::keys::Keys;
 use super::level::Level;
 use super::terms::{Cells, Pairs, bytes, key_step, name_text, no_counterpart, small_integer};
-use super::{Failure, MAX_DEPTH, Step, Unconvertible, integer, layout, opaque, structs, words};
+use super::{
+    Failure, MAX_DEPTH, Step, Unconvertible, copy, integer, layout, opaque, structs, words,
+};
 use crate::arguments::{Arguments, FEW};
 use crate::atoms;
 use crate::names;
@@ -238,6 +240,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     fn binary(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        if bytes.len() >= copy::LARGE {
+            return Ok(copy::into_python(self.py, bytes)?);
+        }
         if bytes.is_ascii() {
             return self.ascii(bytes);
         }
@@ -261,6 +266,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     fn bytes(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        if bytes.len() >= copy::LARGE {
+            return Ok(copy::into_bytes(self.py, bytes)?);
+        }
         let data = bytes.as_ptr().cast::<c_char>();
         // SAFETY: the GIL is held; Python copies the bytes.
         unsafe {
@@ -351,6 +359,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
     fn structure(&mut self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
         self.plain = false;
         let name: Option<Atom> = name.decode().ok();
+        if let Some(name) = name {
+            structs::own_keys_only(name, term)?;
+        }
         if name == Some(atoms::object()) {
             let handle: ResourceArc<Handle> = term
                 .map_get(atoms::reference())

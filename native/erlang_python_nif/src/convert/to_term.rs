@@ -5,8 +5,8 @@ mod collections;
 use super::level::Level;
 use super::to_python::MUCH;
 use super::{
-    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Unconvertible, buffer, integer, layout, opaque,
-    structs, words,
+    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Unconvertible, buffer, copy, integer, layout,
+    opaque, structs, words,
 };
 use crate::atoms;
 use crate::interpreter::GilCell;
@@ -377,12 +377,12 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
     /// The bytes of an object that may change, copied once.
     fn buffer(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {
         let mut term = MaybeUninit::uninit();
-        buffer::copy_out(self.py, object, |size| {
+        copy::out(self.py, object, |size| {
             self.count_bytes(size)?;
             // SAFETY: gives `size` writable bytes and writes the term.
             Ok(unsafe { sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr()) })
         })?;
-        // SAFETY: written above: copy_out calls the closure whenever it returns Ok.
+        // SAFETY: written above: it calls the closure whenever it returns Ok.
         Ok(unsafe { Term::new(self.env, term.assume_init()) })
     }
 

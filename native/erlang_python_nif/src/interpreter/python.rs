@@ -94,6 +94,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let gap = Gap::new(&locks)?;
     let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
     let main = py.import("erlang._main")?;
+    // All that it has is there.
+    py.import("erlang._names")?.call_method0("watch")?;
     Ok(Helpers {
         main: main.getattr("MAIN")?.cast_into::<PyModule>()?.unbind(),
         main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),

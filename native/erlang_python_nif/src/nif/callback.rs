@@ -18,10 +18,10 @@ fn callback_serve(env: Env<'_>, names: Vec<String>) -> Atom {
     atoms::ok()
 }
 
+/// False if the Python package has something else by this name.
 #[rustler::nif]
-fn callback_register(name: &str) -> Atom {
-    package::register(name);
-    atoms::ok()
+fn callback_register(name: &str) -> bool {
+    package::register(name)
 }
 
 #[rustler::nif]

@@ -16,6 +16,7 @@ struct Config {
     notebook: bool,
     set_version: Option<i64>,
     decimal: bool,
+    fields: Vec<(Atom, Vec<Atom>)>,
 }
 
 /// Begins to start the interpreter; `:started` or `{:failed, text}` follows as a message. `:started`
@@ -28,6 +29,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
     set_elixir(Elixir {
         set_version: config.set_version,
         decimal: config.decimal,
+        fields: config.fields,
     });
     let start = Start {
         program: config.program,

@@ -4,6 +4,7 @@ mod datetime;
 mod decimal;
 mod numpy;
 
+use super::terms::{key_step, name_text};
 use super::{Decoder, Encoder, Failure, Step, Unconvertible};
 use crate::atoms;
 use crate::interpreter::python;
@@ -21,6 +22,8 @@ pub struct Elixir {
     pub set_version: Option<i64>,
     /// Whether the package `decimal` is loaded.
     pub decimal: bool,
+    /// The structs that are read here, and their fields.
+    pub fields: Vec<(Atom, Vec<Atom>)>,
 }
 
 static ELIXIR: OnceLock<Elixir> = OnceLock::new();
@@ -34,7 +37,38 @@ fn elixir() -> &'static Elixir {
     ELIXIR.get_or_init(|| Elixir {
         set_version: None,
         decimal: false,
+        fields: Vec::new(),
     })
+}
+
+/// Refuses a struct that somebody has put a key into which it does not have: that would be lost.
+pub fn own_keys_only(name: Atom, term: Term<'_>) -> Result<()> {
+    let Some((_, fields)) = elixir().fields.iter().find(|(known, _)| *known == name) else {
+        return Ok(());
+    };
+    let as_many = term.map_size().is_ok_and(|size| size == fields.len());
+    if as_many && fields.iter().all(|field| term.map_get(field).is_ok()) {
+        return Ok(());
+    }
+    let keys: rustler::MapIterator<'_> = term.decode().map_err(|_| unreadable())?;
+    let is_foreign = |key: &Term| !fields.iter().any(|field| *field == *key);
+    let Some((key, _)) = keys.into_iter().find(|(key, _)| is_foreign(key)) else {
+        return Ok(());
+    };
+    let Step::Key(key) = key_step(key) else {
+        return Err(unreadable());
+    };
+    let text = name_text(name.to_term(term.get_env())).unwrap_or_default();
+    let text = text.strip_prefix("Elixir.").unwrap_or(&text);
+    Err(Unconvertible::new(format!(
+        "this %{text}{{}} has the key {key}, which is none of the struct's and would be lost{}",
+        if name == atoms::object() {
+            "; to change the Python object use Python.setitem/3 or Python.setattr/3"
+        } else {
+            ""
+        }
+    ))
+    .into())
 }
 
 /// The object for a struct that is called `name`. None if there is no counterpart.
@@ -65,7 +99,11 @@ pub fn to_python<'py, 'a>(
         if !data.is_binary() {
             return Err(unreadable());
         }
-        super::buffer::view(py, data)?
+        if field(term, atoms::copy())? {
+            super::buffer::writable(py, super::terms::bytes(data)?)?
+        } else {
+            super::buffer::view(py, data)?
+        }
     } else {
         return Ok(None);
     };
