@@ -39,6 +39,9 @@ defmodule Python do
       gives a `Python.Object`. Not for `exec/2`.
     * `:pool` - the name of the `Python.Pool` to run on. Defaults to the application's.
     * `:context` - the `Python.Context` to run in instead, or its pid or name.
+    * `:file` and `:line` - where the code stands: a file's name, and the number of the line at which the code
+      begins (defaults to 1). For tracebacks, warnings and `inspect.getsource`. Only for code: `eval/3`, `exec/2`,
+      `stream_eval/3`.
 
   A call with an option that makes no sense raises `ArgumentError`.
 
@@ -72,6 +75,8 @@ defmodule Python do
           | {:return, :value | :object}
           | {:pool, atom}
           | {:context, Python.Context.t() | pid | atom}
+          | {:file, String.t()}
+          | {:line, pos_integer}
   @type options :: [option]
   @type stream_options :: [
           option
@@ -128,7 +133,7 @@ defmodule Python do
 
   `vars` are names for the expression. They are seen everywhere in it and nowhere else. A keyword
   list in their place is taken as `opts`. The [options](#module-options) are those of `call/4` without
-  `:kwargs`. Raises `ArgumentError` for options that make no sense and for code that is no string.
+  `:kwargs`, and `:file` and `:line`. Raises `ArgumentError` for options that make no sense and for code that is no string.
 
   ## Examples
 
@@ -139,13 +144,18 @@ defmodule Python do
       {:ok, [0, 10, 20]}
 
       iex> {:error, %Python.TimeoutError{}} = Python.eval("[i for i in iter(int, 1)]", timeout: 50)
+
+      iex> {:error, error} = Python.eval("1 / 0", file: "lib/rates.ex", line: 12)
+      iex> hd(error.frames)
+      %{file: "lib/rates.ex", line: 12, function: "<module>", code: "1 / 0"}
   """
   @spec eval(code, vars | options, options) :: result
   def eval(code, vars \\ %{}, opts \\ [])
   def eval(code, opts, []) when is_list(opts), do: eval(code, %{}, opts)
 
   def eval(code, vars, opts) do
-    Request.run(Operation.eval(code, vars), Options.call(opts, :code))
+    options = Options.call(opts, :code)
+    Request.run(Operation.eval(code, vars, Options.place(options)), options)
   end
 
   @doc group: "Calling"
@@ -164,7 +174,7 @@ defmodule Python do
   @doc """
   Executes statements in `__main__`. Returns `:ok` or `{:error, exception}`.
 
-  The [options](#module-options) are `:timeout`, `:pool` and `:context`; in a context the statements run in
+  The [options](#module-options) are `:timeout`, `:pool`, `:context`, `:file` and `:line`; in a context the statements run in
   its own `__main__`. Raises `ArgumentError` for options that make no sense and for code that is no string.
 
   ## Examples
@@ -180,7 +190,8 @@ defmodule Python do
   """
   @spec exec(code, options) :: :ok | {:error, Exception.t()}
   def exec(code, opts \\ []) do
-    Request.run(Operation.exec(code), Options.call(opts, :exec))
+    options = Options.call(opts, :exec)
+    Request.run(Operation.exec(code, Options.place(options)), options)
   end
 
   @doc group: "Calling"
@@ -380,7 +391,8 @@ defmodule Python do
   def stream_eval(code, opts, []) when is_list(opts), do: stream_eval(code, %{}, opts)
 
   def stream_eval(code, vars, opts) do
-    Python.Stream.new(Operation.eval(code, vars), Options.call(opts, :stream_code))
+    options = Options.call(opts, :stream_code)
+    Python.Stream.new(Operation.eval(code, vars, Options.place(options)), options)
   end
 
   ## Objects

@@ -13,6 +13,7 @@ defmodule Python.Operation do
 
   @type target :: atom | String.t() | Python.Object.t()
   @type name :: atom | String.t()
+  @type place :: {file :: String.t() | nil, line :: pos_integer} | nil
 
   @spec call(target, name, [term], map | list) :: tuple
   def call(target, name, args, kwargs),
@@ -59,11 +60,12 @@ defmodule Python.Operation do
     {:map, target(target), name(name), list, kwargs}
   end
 
-  @spec eval(String.t(), map) :: tuple
-  def eval(code, vars), do: {:eval, code(code), vars(vars)}
+  @doc "`place`: where the code stands, `{file, line}`."
+  @spec eval(String.t(), map, place) :: tuple
+  def eval(code, vars, place \\ nil), do: {:eval, code(code), vars(vars), place}
 
-  @spec exec(String.t()) :: tuple
-  def exec(code), do: {:exec, code(code)}
+  @spec exec(String.t(), place) :: tuple
+  def exec(code, place \\ nil), do: {:exec, code(code), place}
 
   @doc "A stream of what a `call` or an `eval` gives."
   @spec stream(tuple, pos_integer, non_neg_integer, non_neg_integer) :: tuple

@@ -7,6 +7,7 @@ defmodule Python.Options do
   alias Python.Arguments
 
   @max_timeout 4_294_967_295
+  @max_line 1_000_000
 
   defstruct kwargs: %{},
             timeout: nil,
@@ -16,6 +17,8 @@ defmodule Python.Options do
             max_chunk: 4_096,
             max_wait: 1,
             prefetch: 1,
+            file: nil,
+            line: nil,
             erlang: false
 
   @type t :: %__MODULE__{
@@ -27,13 +30,16 @@ defmodule Python.Options do
           max_chunk: pos_integer,
           max_wait: non_neg_integer,
           prefetch: non_neg_integer,
+          # Where code stands.
+          file: String.t() | nil,
+          line: pos_integer | nil,
           # The caller speaks Erlang: None is `none`.
           erlang: boolean
         }
 
   @call [:kwargs, :timeout, :return, :pool, :context]
-  @code [:timeout, :return, :pool, :context]
-  @exec [:timeout, :pool, :context]
+  @code [:timeout, :return, :pool, :context, :file, :line]
+  @exec [:timeout, :pool, :context, :file, :line]
   @stream [:max_chunk, :max_wait, :prefetch]
   @pool [:name, :size, :max_queue, :timeout, :engine, :init]
   @context [:name, :max_queue, :timeout, :init]
@@ -152,6 +158,31 @@ defmodule Python.Options do
     raise ArgumentError,
           "the option :prefetch is a number of chunks from 0 to 1000, not #{inspect(chunks)}"
   end
+
+  defp check(:file, file) when is_binary(file) and file != "" do
+    if String.valid?(file) and not String.contains?(file, <<0>>), do: file, else: bad_file(file)
+  end
+
+  defp check(:file, file), do: bad_file(file)
+
+  defp check(:line, line) when is_integer(line) and line in 1..@max_line, do: line
+
+  defp check(:line, line) do
+    raise ArgumentError,
+          "the option :line is the number of the line at which the code begins, " <>
+            "from 1 to #{@max_line}, not #{inspect(line)}"
+  end
+
+  defp bad_file(file) do
+    raise ArgumentError,
+          "the option :file is the name of the file in which the code stands, a string such as " <>
+            "__ENV__.file, not #{inspect(file)}"
+  end
+
+  @doc "Where code stands, as operations have it."
+  @spec place(t) :: Python.Operation.place()
+  def place(%__MODULE__{file: nil, line: nil}), do: nil
+  def place(%__MODULE__{file: file, line: line}), do: {file, line || 1}
 
   @doc "A timeout in ms."
   @spec timeout(term) :: timeout

@@ -2,7 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::atoms;
-use crate::code::{self, Kind};
+use crate::code::{self, Kind, Place};
 use crate::convert::{Decoder, Encoder, Failure, Unconvertible};
 use crate::exception;
 use crate::interpreter::python::{self, Helpers};
@@ -402,12 +402,13 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         Ok((atoms::ok(), results).encode(self.env))
     }
 
-    /// `{:eval, source, variables}`
+    /// `{:eval, source, variables, place}`
     fn eval(&self) -> Result<Bound<'py, PyAny>, Error> {
-        let &[source, variables] = self.operands else {
-            return Err(Error::BadRequest("an eval has two operands"));
+        let &[source, variables, place] = self.operands else {
+            return Err(Error::BadRequest("an eval has three operands"));
         };
         let source = self.source(source)?;
+        let place = self.place(place)?;
         let mut names = Vec::new();
         let mut values = Vec::new();
         let variables: rustler::MapIterator = variables
@@ -424,7 +425,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             names.push(name);
             values.push(value);
         }
-        let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names)?;
+        let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names, place)?;
         if names.is_empty() {
             self.run(&code)
         } else {
@@ -437,13 +438,14 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         }
     }
 
-    /// `{:exec, source}`
+    /// `{:exec, source, place}`
     fn exec(&self) -> Result<(), Error> {
-        let &[source] = self.operands else {
-            return Err(Error::BadRequest("an exec has one operand"));
+        let &[source, place] = self.operands else {
+            return Err(Error::BadRequest("an exec has two operands"));
         };
         let source = self.source(source)?;
-        let code = code::compiled(self.py, self.helpers, Kind::Exec, source, &[])?;
+        let place = self.place(place)?;
+        let code = code::compiled(self.py, self.helpers, Kind::Exec, source, &[], place)?;
         self.run(&code).map(drop)
     }
 
@@ -569,6 +571,17 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             Bound::from_owned_ptr_or_err(self.py, result)
         };
         Ok(result?)
+    }
+
+    /// `nil` or `{file, line}`, where code stands.
+    fn place(&self, place: Term<'r>) -> Result<Place<'r>, Error> {
+        if place.is_atom() {
+            return Ok(Place::default());
+        }
+        let (file, line): (Option<&'r str>, u32) = place
+            .decode()
+            .map_err(|_| Error::BadRequest("a place is a file and a line"))?;
+        Ok(Place { file, line })
     }
 
     fn source(&self, source: Term<'r>) -> Result<&'r str, Error> {

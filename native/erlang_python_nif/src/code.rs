@@ -17,6 +17,22 @@ pub enum Kind {
     Eval,
 }
 
+/// Where code stands, as its author says: the file's name, if there is one, and the first line.
+#[derive(Clone, Copy)]
+pub struct Place<'p> {
+    pub file: Option<&'p str>,
+    pub line: u32,
+}
+
+impl Default for Place<'_> {
+    fn default() -> Self {
+        Place {
+            file: None,
+            line: 1,
+        }
+    }
+}
+
 struct Kept {
     code: Py<PyAny>,
     used: u64,
@@ -37,17 +53,21 @@ pub fn compiled<'py>(
     kind: Kind,
     source: &str,
     names: &[String],
+    place: Place<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let key = key(kind, source, names);
+    let key = key(kind, source, names, place);
     if let Some(code) = find(py, &key) {
         return Ok(code);
     }
     let code = match kind {
-        Kind::Exec => helpers.compile_exec.bind(py).call1((source,))?,
-        Kind::Eval => helpers
-            .compile_eval
-            .bind(py)
-            .call1((source, names.to_vec()))?,
+        Kind::Exec => {
+            let arguments = (source, place.file, place.line);
+            helpers.compile_exec.bind(py).call1(arguments)?
+        }
+        Kind::Eval => {
+            let arguments = (source, names.to_vec(), place.file, place.line);
+            helpers.compile_eval.bind(py).call1(arguments)?
+        }
     };
     if source.len() <= LONGEST {
         let evicted = keep(key, code.clone().unbind());
@@ -57,11 +77,15 @@ pub fn compiled<'py>(
     Ok(code)
 }
 
-fn key(kind: Kind, source: &str, names: &[String]) -> Vec<u8> {
-    // Unambiguous: names have no NUL in them (they would not be identifiers), and the source
-    // follows the first empty name.
-    let mut key = Vec::with_capacity(source.len() + 2 + names.len() * 8);
+fn key(kind: Kind, source: &str, names: &[String], place: Place<'_>) -> Vec<u8> {
+    // Unambiguous: names have no NUL in them (they would not be identifiers), and neither have files;
+    // the source follows the first empty name.
+    let file = place.file.unwrap_or_default();
+    let mut key = Vec::with_capacity(source.len() + file.len() + 7 + names.len() * 8);
     key.push(kind as u8);
+    key.extend_from_slice(&place.line.to_ne_bytes());
+    key.extend_from_slice(file.as_bytes());
+    key.push(0);
     for name in names {
         key.extend_from_slice(name.as_bytes());
         key.push(0);
@@ -106,19 +130,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_differ_when_kind_names_or_source_do() {
+    fn keys_differ_when_kind_names_place_or_source_do() {
         let names = |names: &[&str]| {
             names
                 .iter()
                 .map(|name| name.to_string())
                 .collect::<Vec<_>>()
         };
+        let at = |file, line| Place { file, line };
         let keys = [
-            key(Kind::Eval, "ab", &[]),
-            key(Kind::Exec, "ab", &[]),
-            key(Kind::Eval, "b", &names(&["a"])),
-            key(Kind::Eval, "", &names(&["ab"])),
-            key(Kind::Eval, "", &names(&["a", "b"])),
+            key(Kind::Eval, "ab", &[], Place::default()),
+            key(Kind::Exec, "ab", &[], Place::default()),
+            key(Kind::Exec, "ab", &[], at(Some("a"), 1)),
+            key(Kind::Exec, "ab", &[], at(Some("a"), 2)),
+            key(Kind::Exec, "ab", &[], at(None, 2)),
+            key(Kind::Eval, "b", &names(&["a"]), Place::default()),
+            key(Kind::Eval, "b", &[], at(Some("a"), 1)),
+            key(Kind::Eval, "", &names(&["ab"]), Place::default()),
+            key(Kind::Eval, "", &names(&["a", "b"]), Place::default()),
         ];
         for (at, one) in keys.iter().enumerate() {
             for other in &keys[at + 1..] {

@@ -8,7 +8,7 @@ import sys
 import threading
 
 import erlang
-from erlang import _imports, _locks, _logging, _main, _stdio
+from erlang import _imports, _lines, _locks, _logging, _main, _stdio
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
 #: whose key function sorts, takes two thirds of it.
@@ -34,6 +34,7 @@ def prepare(stack_size, stdio, logging, notebook):
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
     _main.install()
+    _lines.install()
     _follow_threads()
     _limit_recursion(stack_size // LEVEL)
     _forbid_the_end_of_the_vm()

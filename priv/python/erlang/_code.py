@@ -1,48 +1,45 @@
 """Compiling what comes from Elixir as text, so that tracebacks can show its lines."""
 
-import io
 import itertools
 from _ast import PyCF_ONLY_AST
-from collections import OrderedDict
 
-from erlang import _main
-
-#: Sources of the code compiled last, by the file name they were given.
-sources = OrderedDict()
-
-#: How many of them are kept for tracebacks.
-KEPT = 2_048
+from erlang import _lines, _main
 
 _numbers = itertools.count(1)
 
-
-def compile_exec(source):
-    """Statements: a code object for ``__main__``."""
-    filename = _remember("exec", source)
-    try:
-        return compile(source, filename, "exec", dont_inherit=True)
-    except SyntaxError as error:
-        # The frames of the compiler say nothing to who wrote the code.
-        raise error.with_traceback(None)
+lines_of = _lines.lines_of
 
 
-def compile_eval(source, names):
+def compile_exec(source, file, line):
+    """Statements: a code object for ``__main__``. ``line``: where in the file they begin."""
+    filename = file or "<exec %d>" % next(_numbers)
+    code = _compile(_from_line(line, source), filename, "exec")
+    _lines.remember(filename, line, source, code, file is not None)
+    return code
+
+
+def compile_eval(source, names, file, line):
     """One expression: a code object, or a function of ``names`` when there are any.
 
     As parameters the names are visible in lambdas and generator expressions too, which the
     ``locals`` of ``eval`` are not, and they leave ``__main__`` alone.
     """
     # As the builtin eval does.
-    source = source.lstrip(" \t\r\n") if not source[:1].strip() else source
+    stripped = source.lstrip(" \t\r\n") if not source[:1].strip() else source
+    line += source[: len(source) - len(stripped)].count("\n")
     for name in names:
         _check(name)
-    filename = _remember("eval", source)
-    try:
-        tree = compile(source, filename, "eval", PyCF_ONLY_AST, dont_inherit=True)
-    except SyntaxError as error:
-        raise error.with_traceback(None)
+    filename = file or "<eval %d>" % next(_numbers)
+    code, value = _compile_expression(_from_line(line, stripped), names, filename)
+    _lines.remember(filename, line, stripped, code, file is not None)
+    return value
+
+
+def _compile_expression(source, names, filename):
+    tree = _compile(source, filename, "eval", PyCF_ONLY_AST)
     if not names:
-        return compile(tree, filename, "eval", dont_inherit=True)
+        code = _compile(tree, filename, "eval", source=source)
+        return code, code
     # Only here: it takes ms, which a start should not pay.
     import ast
 
@@ -51,10 +48,31 @@ def compile_eval(source, names):
     ast.copy_location(function, tree.body)
     for node in ast.walk(parameters):
         ast.copy_location(node, tree.body)
-    code = compile(ast.Expression(body=function), filename, "eval", dont_inherit=True)
+    code = _compile(ast.Expression(body=function), filename, "eval", source=source)
     made = eval(code, _main.NAMES)
     made.__code__ = made.__code__.replace(co_name="<module>")
-    return made
+    return made.__code__, made
+
+
+def _from_line(line, source):
+    """Lines before it move all that Python says of lines: in errors and warnings of the compiler too."""
+    if line == 1:
+        return source
+    return "\n" * (line - 1) + (source[1:] if source.startswith("\ufeff") else source)
+
+
+def _compile(code, filename, mode, flags=0, source=None):
+    try:
+        return compile(code, filename, mode, flags, dont_inherit=True)
+    except SyntaxError as error:
+        source = code if source is None else source
+        if error.text is None and error.lineno and error.filename == filename:
+            # Found after parsing, when Python looks for the line in a file.
+            lines = source.splitlines(True)
+            if error.lineno <= len(lines):
+                error.text = lines[error.lineno - 1]
+        # The frames of the compiler say nothing to who wrote the code.
+        raise error.with_traceback(None)
 
 
 def _check(name):
@@ -62,21 +80,3 @@ def _check(name):
 
     if not name.isidentifier() or keyword.iskeyword(name):
         raise NameError("a variable cannot be called %r: it is not a Python identifier" % (name,))
-
-
-def _remember(kind, source):
-    filename = "<%s %d>" % (kind, next(_numbers))
-    sources[filename] = source
-    while len(sources) > KEPT:
-        try:
-            sources.popitem(last=False)
-        except KeyError:
-            break
-    return filename
-
-
-def lines_of(filename):
-    """The lines of code that came as text, or None."""
-    source = sources.get(filename)
-    # As Python splits it. `splitlines` knows other line ends too, such as form feeds.
-    return None if source is None else io.StringIO(source, None).readlines()

@@ -168,27 +168,16 @@ def _line(filename, number):
 def _traceback(exception, trace):
     """What Python prints for this exception alone, without its causes."""
     try:
-        import linecache
         import traceback
 
-        filenames = _filenames(trace)
-        for filename in filenames:
-            lines = _code.lines_of(filename)
-            if lines is not None:
-                linecache.cache[filename] = (None, None, lines, filename)
+        limit = None if _length(trace) <= FORMATTED else -LAST
         try:
-            limit = None if _length(trace) <= FORMATTED else -LAST
-            try:
-                return _text("".join(_formatted(exception, trace, limit)))
-            except BaseException:
-                lines = traceback.format_tb(trace, limit)
-                if lines:
-                    lines.insert(0, "Traceback (most recent call last):\n")
-                return _text("".join(lines)) + _in_a_line(exception)
-        finally:
-            for filename in filenames:
-                if _code.lines_of(filename) is not None:
-                    linecache.cache.pop(filename, None)
+            return _text("".join(_formatted(exception, trace, limit)))
+        except BaseException:
+            lines = traceback.format_tb(trace, limit)
+            if lines:
+                lines.insert(0, "Traceback (most recent call last):\n")
+            return _text("".join(lines)) + _in_a_line(exception)
     except BaseException:
         return _in_a_line(exception)
 
@@ -221,14 +210,6 @@ def _length(trace):
         length += 1
         trace = trace.tb_next
     return length
-
-
-def _filenames(trace):
-    names = set()
-    while trace is not None:
-        names.add(trace.tb_frame.f_code.co_filename)
-        trace = trace.tb_next
-    return names
 
 
 def _text(value):
