@@ -19,7 +19,8 @@ defmodule Python.Options do
             prefetch: 1,
             file: nil,
             line: nil,
-            erlang: false
+            erlang: false,
+            init: false
 
   @type t :: %__MODULE__{
           kwargs: map | list,
@@ -34,7 +35,9 @@ defmodule Python.Options do
           file: String.t() | nil,
           line: pos_integer | nil,
           # The caller speaks Erlang: None is `none`.
-          erlang: boolean
+          erlang: boolean,
+          # It is the :init of a pool.
+          init: boolean
         }
 
   @call [:kwargs, :timeout, :return, :pool, :context]

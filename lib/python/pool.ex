@@ -201,7 +201,7 @@ defmodule Python.Pool do
   defp run_init(%{init: nil}, state), do: {:ok, state}
 
   defp run_init(%{init: code, name: name}, state) do
-    case Request.run(Operation.exec(code), %Options{pool: name}) do
+    case Request.run(Operation.exec(code), %Options{pool: name, init: true}) do
       :ok ->
         {:ok, state}
 

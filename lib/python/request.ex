@@ -13,6 +13,7 @@ defmodule Python.Request do
   @return_object 1
   @erlang 2
   @cancel_on_drop 4
+  @init 32
 
   # How long the caller waits to be told at which line Python was, in ms. Python has to be between
   # two bytecodes to be asked.
@@ -290,6 +291,7 @@ defmodule Python.Request do
   def refused(:overloaded, options), do: OverloadedError.new(options.context || options.pool)
   def refused(:closed, _options), do: StoppedError.new(:closed)
 
+  defp flags(%{init: true}), do: @init
   defp flags(%{return: :value, erlang: false}), do: 0
   defp flags(%{return: :object, erlang: false}), do: @return_object
   defp flags(%{return: :value, erlang: true}), do: @erlang

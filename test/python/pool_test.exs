@@ -176,6 +176,21 @@ defmodule Python.PoolTest do
       assert error.message =~ "there is no pool NoSuchPool"
       assert error.message =~ inspect(pool) and error.message =~ inspect(Python.Pool)
     end
+
+    test "have counted what the caller has seen answered" do
+      pool = start_pool(size: 2)
+
+      for n <- 1..300 do
+        case rem(n, 3) do
+          0 -> {:ok, _} = Python.call(:math, :sqrt, [16], pool: pool)
+          1 -> {:error, _} = Python.call(:math, :sqrt, [-1], pool: pool)
+          2 -> {:ok, _} = Python.await(Python.call_async(:math, :sqrt, [4], pool: pool))
+        end
+
+        assert %{busy: 0, queued: 0, done: done, failed: failed} = Pool.stats(pool)
+        assert {done + failed, failed} == {n, div(n + 2, 3)}
+      end
+    end
   end
 
   describe "a full queue" do

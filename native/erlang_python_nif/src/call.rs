@@ -6,6 +6,7 @@ use crate::code::{self, Kind, Place};
 use crate::convert::{Decoder, Encoder, Failure, Unconvertible};
 use crate::exception;
 use crate::interpreter::python::{self, Helpers};
+use crate::isolation::Isolated;
 use crate::names;
 use crate::namespace;
 use crate::object::Handle;
@@ -168,19 +169,20 @@ pub struct Work<'py, 's, 'r, 'a> {
     pub env: Env<'a>,
     /// The operation's arguments.
     pub operands: &'s [Term<'r>],
+    pub isolated: &'s Isolated<'py>,
     leftovers: &'s Leftovers,
 }
 
 /// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
 /// panics of ours are answers.
 pub fn perform(
-    py: Python<'_>,
     request: &Arc<Request>,
     operation: Term<'_>,
     reply: &mut TermEnv,
+    isolated: &Isolated<'_>,
 ) -> Outcome {
     let leftovers = Leftovers::default();
-    let (built, failed) = answer(py, request, operation, reply.env(), &leftovers);
+    let (built, failed) = answer(isolated, request, operation, reply.env(), &leftovers);
     let answer = match built {
         Built::InReply(answer) => answer,
         Built::Elsewhere(env, answer) => {
@@ -197,12 +199,12 @@ pub fn perform(
 
 /// The same, with the answer in `env`, and whether it is a failure.
 pub fn perform_here<'a>(
-    py: Python<'_>,
     request: &Arc<Request>,
     operation: Term<'_>,
     env: Env<'a>,
+    isolated: &Isolated<'_>,
 ) -> (Term<'a>, bool) {
-    match answer(py, request, operation, env, &Leftovers::default()) {
+    match answer(isolated, request, operation, env, &Leftovers::default()) {
         (Built::InReply(answer), failed) => (answer.load(env), failed),
         (Built::Elsewhere(own, answer), failed) => (own.term(answer).in_env(env), failed),
     }
@@ -221,12 +223,13 @@ enum Built {
 }
 
 fn answer(
-    py: Python<'_>,
+    isolated: &Isolated<'_>,
     request: &Arc<Request>,
     operation: Term<'_>,
     env: Env<'_>,
     leftovers: &Leftovers,
 ) -> (Built, bool) {
+    let py = isolated.py();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
             Operands::of(operation).ok_or(Error::BadRequest("an operation is a tuple"))?;
@@ -244,6 +247,7 @@ fn answer(
             request,
             env,
             operands,
+            isolated,
             leftovers,
         };
         work.dispatch(tag)

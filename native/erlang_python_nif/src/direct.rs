@@ -46,11 +46,11 @@ pub fn run<'a>(
             sender,
         };
         let _entered = seat.enter();
-        seat.attend(py, &request, || {
+        seat.attend(py, &request, |isolated| {
             if pool.is_closed() {
                 return ((atoms::error(), atoms::closed()).encode(env), true);
             }
-            call::perform_here(py, &request, operation, env)
+            call::perform_here(&request, operation, env, isolated)
         })
     });
     drop(busy);

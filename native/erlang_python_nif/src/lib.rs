@@ -22,6 +22,7 @@ mod convert;
 mod direct;
 mod exception;
 mod interpreter;
+mod isolation;
 mod lookout;
 mod made;
 mod mailbox;

@@ -3,6 +3,7 @@
 //! Every lock in this file is held for a few instructions and never while the GIL is waited for,
 //! so schedulers may take them.
 
+use crate::isolation::Base;
 use crate::lookout::{Lookout, Mark};
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
@@ -13,7 +14,7 @@ use crate::watchdog;
 use crate::worker::Worker;
 use rustler::LocalPid;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A pool's queue with its workers, as native code sees them.
 pub struct Pool {
@@ -30,6 +31,8 @@ pub struct Pool {
     pub mailbox: Mailbox,
     /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
     pub namespace: Option<Namespace>,
+    /// What its `:init` has left, if it has one: the context variables that calls begin with.
+    pub base: OnceLock<Base>,
     pub stats: Stats,
     pub lookout: Lookout,
 }
@@ -90,6 +93,7 @@ impl Pool {
             owner,
             mailbox: Mailbox::default(),
             namespace,
+            base: OnceLock::new(),
             stats: Stats::default(),
             lookout: Lookout::default(),
         }

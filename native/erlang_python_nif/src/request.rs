@@ -104,6 +104,11 @@ impl Flags {
         self.0 & 2 != 0
     }
 
+    /// It is the pool's `:init`: the context variables that it sets are those that calls begin with.
+    pub fn init(self) -> bool {
+        self.0 & 32 != 0
+    }
+
     /// The request is cancelled when its ticket is no longer held.
     fn cancel_on_drop(self) -> bool {
         self.0 & 4 != 0

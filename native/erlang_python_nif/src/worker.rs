@@ -3,6 +3,7 @@
 use crate::atoms;
 use crate::call;
 use crate::interpreter::{self, PythonThread};
+use crate::isolation::{self, Isolated, Nesting};
 use crate::output;
 use crate::pool::{Closed, Counted, Next, Pool};
 use crate::queue::{Announce, Start};
@@ -267,18 +268,18 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
 fn run(py: Python<'_>, seat: &Seat<'_>, request: &Arc<Request>, reply: &mut TermEnv) {
     let Some(body) = request.body() else { return };
     let (pool, sender) = (seat.pool, seat.sender);
-    let _busy = Counted::new(&pool.stats.busy);
-    let outcome = seat.attend(py, request, || {
+    let busy = Counted::new(&pool.stats.busy);
+    let outcome = seat.attend(py, request, |isolated| {
         // Whoever closed it before the request could be found could not interrupt it.
         if pool.is_closed() {
             request.answer(sender, reply, |env| {
                 (atoms::error(), atoms::closed()).encode(env)
             });
         }
-        (!request.is_cancelled()).then(|| call::perform(py, request, body.operation(), reply))
+        (!request.is_cancelled()).then(|| call::perform(request, body.operation(), reply, isolated))
     });
     if let Some(outcome) = outcome {
-        answer(pool, request, outcome, reply, sender);
+        answer(request, outcome, busy, reply, sender);
     }
     drop(body);
     request.forget_body();
@@ -290,16 +291,28 @@ fn run(py: Python<'_>, seat: &Seat<'_>, request: &Arc<Request>, reply: &mut Term
 
 impl Seat<'_> {
     /// Does a request's work as one that can be found, and interrupted, while it is done.
-    pub fn attend<R>(&self, py: Python<'_>, request: &Arc<Request>, work: impl FnOnce() -> R) -> R {
+    pub fn attend<'py, R>(
+        &self,
+        py: Python<'py>,
+        request: &Arc<Request>,
+        work: impl FnOnce(&Isolated<'py>) -> R,
+    ) -> R {
+        let nesting = if request.is_nested() || self.thread.is_busy(py) {
+            Nesting::Nested
+        } else {
+            Nesting::Outermost
+        };
         self.worker.begin(request);
         request.enter(Place {
             thread: Arc::clone(self.thread),
             worker: Arc::clone(self.worker),
         });
         self.thread.begin(py, request);
-        let done = work();
+        let isolated = Isolated::enter(py, request, nesting);
+        let done = work(&isolated);
         // Still a part of the request: writing can wait, and be given up.
         output::finish(py);
+        isolated.leave(request);
         self.thread.end(py, request);
         request.leave();
         self.worker.end();
@@ -307,19 +320,25 @@ impl Seat<'_> {
     }
 }
 
+/// `busy`: the worker counts as busy. Who has the answer finds that counted, and the worker not.
 fn answer(
-    pool: &Pool,
     request: &Request,
     mut outcome: call::Outcome,
+    busy: Counted<'_>,
     reply: &mut TermEnv,
     sender: Sender,
 ) {
     let failed = outcome.failed();
     let _leftovers = std::mem::take(&mut outcome.leftovers);
-    if !request.answer(sender, reply, |env| outcome.into_term(env)) {
+    let answered = request.answer(sender, reply, |env| {
+        if request.stream().is_none() {
+            count(&request.pool, failed);
+        }
+        drop(busy);
+        outcome.into_term(env)
+    });
+    if !answered {
         reply.clear();
-    } else if request.stream().is_none() {
-        count(pool, failed);
     }
 }
 
@@ -364,6 +383,7 @@ pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
                 // Should it fail (for want of memory), the interpreter's `__main__` serves.
                 let _ = interpreter::enter(|py, _| {
                     let helpers = interpreter::python::helpers()?;
+                    isolation::settle(py);
                     namespace.make(py, helpers).ok()
                 });
             }

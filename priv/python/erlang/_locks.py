@@ -20,7 +20,7 @@ DELICATE = {}
 GAP = {"POP_BLOCK"} if sys.version_info < (3, 10) else set()
 IN_GAP = {"BEGIN_FINALLY", "ROT_TWO", "LOAD_CONST", "DUP_TOP"} if GAP else set()
 
-_ANYWHERE = (-1, sys.maxsize)
+ANYWHERE = (-1, sys.maxsize)
 
 
 class _OfTheLock:
@@ -46,8 +46,8 @@ def install():
         setattr(condition, name, _OfTheLock(getattr(condition, name)))
     # Who waits gives the lock back and takes it again, in the middle of a block that ends in giving it
     # back: what is not ours by then may be somebody else's.
-    DELICATE[condition._release_save.__code__] = [_ANYWHERE]
-    DELICATE[condition._acquire_restore.__code__] = [_ANYWHERE]
+    DELICATE[condition._release_save.__code__] = [ANYWHERE]
+    DELICATE[condition._acquire_restore.__code__] = [ANYWHERE]
     DELICATE[condition.wait.__code__] = list(_without_the_lock(condition.wait))
     _imports.when_imported("logging", _handle_within_a_block)
 

@@ -2,6 +2,7 @@
 
 use super::Start;
 use super::delicate::{Ahead, Gap};
+use crate::isolation::Base;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use std::sync::OnceLock;
@@ -46,6 +47,12 @@ pub struct Helpers {
     pub absorb: Py<PyAny>,
     /// See `mark.rs`
     pub one_mark: bool,
+    /// The context variables that calls begin with
+    pub base: Base,
+    /// What copies of a context share, and the running event loop of an outer call
+    pub renewal: Py<PyAny>,
+    pub set_aside: Py<PyAny>,
+    pub take_back: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -91,6 +98,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let streams = py.import("erlang._stream")?;
     let locks = py.import("erlang._locks")?;
     let interrupts = py.import("erlang._interrupts")?;
+    let isolation = py.import("erlang._isolation")?;
+    let renewal = isolation.getattr("renewal")?;
     let gap = Gap::new(&locks)?;
     let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
     let main = py.import("erlang._main")?;
@@ -117,6 +126,10 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         ahead,
         absorb: interrupts.getattr("absorb")?.unbind(),
         one_mark: interrupts.getattr("ONE_MARK")?.extract()?,
+        base: Base::of_current(py, &renewal)?,
+        renewal: renewal.unbind(),
+        set_aside: isolation.getattr("set_aside")?.unbind(),
+        take_back: isolation.getattr("take_back")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }

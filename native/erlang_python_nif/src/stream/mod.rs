@@ -20,6 +20,7 @@ pub use state::Waiter;
 
 use crate::atoms;
 use crate::call::{Error, Work};
+use crate::isolation::Kept;
 use crate::object::Handle;
 use crate::pool::Pool;
 use crate::request::{Flags, Request};
@@ -37,6 +38,8 @@ pub struct Stream {
     /// file, a connection) need not wait for the BEAM's garbage collector.
     iterator: Mutex<Option<Handle>>,
     pool: Arc<Pool>,
+    /// The context variables of all its chunks.
+    context: Option<Kept>,
     flags: Flags,
     consumer: Option<LocalPid>,
     leader: OwnedTerm,
@@ -64,6 +67,7 @@ impl Consumer {
         Consumer(Arc::new(Stream {
             iterator: Mutex::new(None),
             pool: Arc::clone(&request.pool),
+            context: None,
             flags: request.flags,
             consumer: None,
             leader: request.leader(),
@@ -98,6 +102,7 @@ pub fn open<'a>(
     let stream = Stream {
         iterator: Mutex::new(Some(Handle::new(iterator.unbind()))),
         pool: Arc::clone(&work.request.pool),
+        context: work.isolated.keep(),
         flags: work.request.flags,
         consumer: work.request.caller(),
         leader: work.request.leader(),
@@ -118,6 +123,10 @@ impl Stream {
     /// The process that opened it.
     pub fn consumer(&self) -> Option<LocalPid> {
         self.consumer
+    }
+
+    pub fn context(&self) -> Option<&Kept> {
+        self.context.as_ref()
     }
 
     /// The group leader of that process.

@@ -162,7 +162,10 @@ impl Stream {
                 Ok(()) => return,
                 // There is no other worker any more.
                 Err((_, waiter)) => {
-                    Python::attach(|py| self.close_iterator(py));
+                    Python::attach(|py| match &self.context {
+                        Some(context) => context.within(py, || self.close_iterator(py)),
+                        None => self.close_iterator(py),
+                    });
                     state = self.lock();
                     state.waiter = waiter;
                 }
