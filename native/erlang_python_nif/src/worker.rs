@@ -312,8 +312,9 @@ impl Seat<'_> {
         let done = work(&isolated);
         // Still a part of the request: writing can wait, and be given up.
         output::finish(py);
-        isolated.leave(request);
+        // Whatever interrupt was aimed at it has struck by now: none is to hit what follows.
         self.thread.end(py, request);
+        isolated.leave(request);
         request.leave();
         self.worker.end();
         done

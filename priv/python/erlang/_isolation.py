@@ -23,10 +23,15 @@ def set_aside():
         # It is being imported.
         return None
     hooks = sys.get_asyncgen_hooks()
-    if task is not None:
-        asyncio.tasks._leave_task(loop, task)
-    asyncio._set_running_loop(None)
-    sys.set_asyncgen_hooks(None, None)
+    try:
+        if task is not None:
+            asyncio.tasks._leave_task(loop, task)
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(None, None)
+    except BaseException:
+        # An interrupt that was meant for the outer call.
+        take_back(loop, task, hooks)
+        raise
     return loop, task, hooks
 
 
@@ -34,7 +39,7 @@ def take_back(loop, task, hooks):
     asyncio = sys.modules["asyncio"]
     sys.set_asyncgen_hooks(*hooks)
     asyncio._set_running_loop(loop)
-    if task is not None:
+    if task is not None and asyncio.current_task(loop) is None:
         asyncio.tasks._enter_task(loop, task)
 
 
