@@ -5,7 +5,8 @@ defmodule Python.Arguments do
   # options: what was given, what is allowed, what to do.
 
   @doc "Whether an atom is an alias of Elixir's, such as `Sentiment`: between the two, as atoms are ordered by their text."
-  defguard is_alias(atom) when is_atom(atom) and atom > :"Elixir." and atom < :"Elixir/"
+  # Most names in Python begin with a small letter, so the second comparison is hardly ever made.
+  defguard is_alias(atom) when is_atom(atom) and atom < :"Elixir/" and atom > :"Elixir."
 
   @doc "A term as it is shown in a message."
   @spec short(term) :: String.t()

@@ -110,12 +110,4 @@ defmodule Stress.Churn do
 
   defp stopped({:error, %Python.StoppedError{}}), do: :stopped
   defp stopped(other), do: wrong("a StoppedError", other)
-
-  defp forget_answers do
-    receive do
-      {_reference, {:error, _}} -> forget_answers()
-    after
-      0 -> :ok
-    end
-  end
 end

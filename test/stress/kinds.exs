@@ -37,9 +37,13 @@ defmodule Stress.Kinds do
     context: {0, 3, 5},
     context_killed: {0, 2, 4},
     pool_stopped: {0, 1, 2},
-    worker_killed: {0, 1, 3}
+    worker_killed: {0, 1, 3},
+    stream_finalizers: {10, 10, 10},
+    traced: {0, 2, 5},
+    reload: {5, 5, 5}
   ]
 
+  @state [:stream_finalizers, :traced, :reload]
   @churn [:context, :context_killed, :pool_stopped, :worker_killed]
 
   def names, do: Keyword.keys(@kinds)
@@ -58,5 +62,6 @@ defmodule Stress.Kinds do
   defp weight(weights, _at, _only), do: weights |> Tuple.to_list() |> Enum.max()
 
   def run(kind, number) when kind in @churn, do: Stress.Churn.run(kind, number)
+  def run(kind, number) when kind in @state, do: Stress.State.run(kind, number)
   def run(kind, number), do: Stress.Operations.run(kind, number)
 end

@@ -18,7 +18,8 @@ defmodule Stress.Load do
     IO.puts("#{seconds} s, seed #{seed}, Python #{Python.info().python_version}")
     Book.open()
     Python.call!(:sys, "path.append", [__DIR__])
-    Python.import!(:stress_work)
+    Python.register(:stress_echo, &Function.identity/1)
+    for module <- [:stress_work, :stress_state, :stress_reloaded], do: Python.import!(module)
     Python.eval!("__import__('gc').freeze()")
     before = Gauge.read()
     supervisor = start_pools()
@@ -162,7 +163,10 @@ defmodule Stress.Load do
 
     wait("objects and generators are gone", fn ->
       left = Python.call!(:stress_work, :leftovers)
-      {left["objects"] == 0 and left["generators"] == 0 and left["left"] >= left["entered"], left}
+      left = Map.merge(left, Python.call!(:stress_state, :leftovers))
+
+      {left["objects"] == 0 and left["generators"] == 0 and left["left"] >= left["entered"] and
+         left["finalized"] == left["made"], left}
     end)
   end
 

@@ -145,6 +145,11 @@ defmodule Stress.Operations do
   def run(:async, n) do
     asyncs = for i <- 1..random(10), do: {n * 100 + i, async(:echo, [n * 100 + i])}
     is(for({_, async} <- asyncs, do: Python.await(async)), for({i, _} <- asyncs, do: {:ok, i}))
+
+    place = any() ++ forever()
+    name = "made_#{n}"
+    is(Python.await(Python.exec_async("#{name} = #{n}", place)), :ok)
+    is(Python.await(Python.eval_async("globals().pop(name)", %{name: name}, place)), {:ok, n})
   end
 
   def run(:async_cancelled, n) do

@@ -7,7 +7,7 @@
 # objects or workers are left over. Further arguments are the seed of an
 # earlier run, and the kinds of operations to do, if not all of them are.
 
-for file <- ~w(book check operations churn kinds gauge load) do
+for file <- ~w(book check operations churn state kinds gauge load) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 

@@ -1,0 +1,128 @@
+defmodule Stress.State do
+  # What one call leaves behind, and what the next must not find.
+
+  import Stress.Check
+
+  @python :stress_state
+
+  def run(:stream_finalizers, n) do
+    count = random(100)
+    kind = Enum.random(["plain", "slow", "asking"])
+    stream = Python.stream(@python, :items, [n, count, kind], any() ++ limits())
+    expected = for i <- 0..(count - 1), do: "#{n} #{i}"
+
+    case random(4) do
+      1 ->
+        timeout = random(5)
+        stream = Python.stream(@python, :items, [n, 1_000, kind], any() ++ [timeout: timeout])
+
+        in_time(timeout, fn ->
+          try do
+            {:ok, Enum.to_list(stream)}
+          rescue
+            error -> {:error, error}
+          end
+        end)
+
+      2 ->
+        taken = random(count)
+        is(Enum.take(stream, taken), Enum.take(expected, taken), :halted)
+
+      3 ->
+        killed(fn -> Stream.run(Python.stream(@python, :items, [n, 10_000, kind], any())) end)
+
+      4 ->
+        is(Enum.to_list(stream), expected)
+    end
+  end
+
+  # In a context, both are on the same thread.
+  def run(:traced, n) do
+    {:ok, context} = ok(Python.Context.start_link())
+    place = Enum.random([any(), [context: context]])
+    options = [timeout: 3] ++ place
+
+    case Python.call(:time, :sleep, [0.02], options) do
+      {:error, %Python.TimeoutError{}} -> :timeout
+      {:ok, nil} -> :ok
+      other -> wrong("a timeout", other)
+    end
+
+    for name <- [:traced, :profiled] do
+      is(Python.call(@python, name, [n], forever() ++ place), {:ok, n})
+    end
+
+    Python.Context.stop(context)
+    :ok
+  end
+
+  def run(:reload, n) do
+    if random(4) == 1 do
+      is(Python.call(@python, :reload, [n], any() ++ forever()), {:ok, n}, :reloaded)
+    else
+      is(Python.call(:stress_reloaded, :echo, [n], any() ++ forever()), {:ok, n})
+    end
+  end
+
+  def run(:variables, n) do
+    place = any() ++ forever()
+    is(Python.call(@python, :leave, [n], place), {:ok, n})
+    is(Python.call(@python, :seen, [], place), {:ok, {nil, 28}})
+
+    # A call that Python makes, by way of Elixir, starts clean too.
+    nested = fn _ -> Python.call!(@python, :seen, [], place) end
+
+    is(
+      Python.eval("(state.leave(n), f(n))", %{state: module(), n: n, f: nested}, place),
+      {:ok, {n, {nil, 28}}}
+    )
+  end
+
+  def run(:with, n) do
+    manager = Python.call!(@python, :managed, [n], [return: :object] ++ any() ++ forever())
+
+    outcome =
+      case random(3) do
+        1 ->
+          seen =
+            Python.with(manager, fn ^n ->
+              for _ <- 1..3, do: Python.call!(@python, :seen, [], home(manager))
+            end)
+
+          is(seen, List.duplicate({n, 28}, 3))
+
+        2 ->
+          try do
+            Python.with(manager, fn ^n -> raise "#{n}" end)
+            wrong("the error #{n}", :nothing)
+          rescue
+            error in RuntimeError -> is(error.message, "#{n}", :error)
+          end
+
+        3 ->
+          killed(fn -> Python.with(manager, fn _ -> Process.sleep(:infinity) end) end)
+      end
+
+    is(Python.call(@python, :seen, [], any() ++ forever()), {:ok, {nil, 28}}, outcome)
+  end
+
+  def run(:context_objects, n) do
+    {:ok, context} = ok(Python.Context.start_link())
+    code = Python.getattr!(module(), :IN_A_CONTEXT)
+    is(Python.exec(code, [context: context] ++ forever()), :ok)
+    is(Python.call(:__main__, :helper, [], [context: context] ++ forever()), {:ok, "Temporary"})
+    if random(2) == 1, do: Python.call_async(:stress_work, :wait, [n], context: context)
+    :ok = Python.Context.stop(context)
+    forget_answers()
+    :stopped
+  end
+
+  defp module, do: Python.import!(@python)
+
+  # Where a call finds what the body of a `with` has entered.
+  defp home(_manager), do: forever()
+
+  defp limits do
+    forever() ++ [max_chunk: 20 + random(100), max_wait: random(3), prefetch: random(3) - 1]
+  end
+end

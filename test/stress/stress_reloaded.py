@@ -1,0 +1,5 @@
+"""A module that is loaded again and again while it is used."""
+
+
+def echo(n):
+    return n
