@@ -7,6 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use libloading::Library;
 
+// Here, since this file is tested as a crate of its own.
+#[cfg(target_os = "linux")]
+#[path = "gil.rs"]
+mod gil;
+
 /// Why a library could not be opened, with a text for people.
 #[derive(Debug, PartialEq)]
 pub enum OpenError {
@@ -50,6 +55,9 @@ pub fn open(path: &Path) -> Result<(), OpenError> {
             library.path.display()
         ))),
         None => {
+            // libpython comes second: symbols are bound to the first library that has them.
+            #[cfg(target_os = "linux")]
+            gil::become_global();
             let library = open_globally(&path).map_err(|error| explain(&path, &error))?;
             let version = read_version(&library)
                 .map_err(|error| OpenError::NotPython(describe(&path, &error)))?;
@@ -57,6 +65,9 @@ pub fn open(path: &Path) -> Result<(), OpenError> {
                 let text = format!("{} has no {STACK_PROTECTION}", path.display());
                 return Err(OpenError::NoStackProtection(text));
             }
+            #[cfg(target_os = "linux")]
+            gil::forward_to(&library)
+                .map_err(|error| OpenError::NotPython(describe(&path, &error)))?;
             *opened = Some(OpenLibrary {
                 path,
                 version,

@@ -299,7 +299,7 @@ fn wait<'py>(
     running: Option<&Running>,
     sender: Sender,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let patience = request.map(Request::patience);
+    let patience = request.map(|request| request.patience(py));
     loop {
         // What is nested runs: only the wait itself counts as one.
         let blocked = match running {

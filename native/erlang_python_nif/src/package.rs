@@ -3,6 +3,7 @@
 use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
+use crate::interpreter::Guarded;
 use crate::mailbox::Received;
 use crate::origin::{Origin, OriginObject};
 use crate::output;
@@ -86,6 +87,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(read, package)?)?;
     package.add_function(wrap_pyfunction!(origin, package)?)?;
     package.add_function(wrap_pyfunction!(adopt, package)?)?;
+    package.add_class::<Guarded>()?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 
@@ -238,7 +240,7 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
         Some(_) => &running.pool.mailbox,
         None => &request.mailbox,
     };
-    let patience = request.patience();
+    let patience = request.patience(py);
     let received = py.detach(|| mailbox.take(deadline, || patience.is_over()));
     drop(blocked);
     match received {

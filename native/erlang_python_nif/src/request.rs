@@ -12,6 +12,7 @@ use crate::stream::Stream;
 use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::Worker;
+use pyo3::Python;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -41,6 +42,8 @@ pub struct Request {
     left: AtomicBool,
     /// An interrupt was aimed at it, and may still be pending in its thread.
     interrupted: AtomicBool,
+    /// An interrupt waits for the end of a C library's call.
+    put_off: AtomicBool,
     /// The next interrupt is not needed: its work is done already.
     skip: AtomicBool,
     /// Its code was told that nobody waits any more.
@@ -122,15 +125,19 @@ const LEAVE: Duration = Duration::from_secs(1);
 /// How long code may wait for something.
 ///
 /// A wait ends when nobody waits for the request any more. But once its code knows that, it is
-/// leaving, and what it waits for on its way out is part of that.
+/// leaving, and what it waits for on its way out is part of that. A C library that has called the code
+/// is not to be left by an exception, so such code waits for the answer.
 pub struct Patience {
     request: Arc<Request>,
     until: Option<Instant>,
+    endless: bool,
 }
 
 impl Patience {
     pub fn is_over(&self) -> bool {
-        self.request.is_given_up() && self.until.is_none_or(|until| Instant::now() >= until)
+        !self.endless
+            && self.request.is_given_up()
+            && self.until.is_none_or(|until| Instant::now() >= until)
     }
 }
 
@@ -210,6 +217,7 @@ impl Request {
             place: OnceLock::new(),
             left: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            put_off: AtomicBool::new(false),
             skip: AtomicBool::new(false),
             told: AtomicBool::new(false),
             threads_waiting: AtomicUsize::new(0),
@@ -379,6 +387,20 @@ impl Request {
         self.interrupted.store(true, Ordering::Release);
     }
 
+    pub fn put_interrupt_off(&self) {
+        self.put_off.store(true, Ordering::Release);
+    }
+
+    /// True once after `put_interrupt_off`.
+    pub fn interrupt_was_put_off(&self) -> bool {
+        self.put_off.swap(false, Ordering::AcqRel)
+    }
+
+    /// An interrupt was aimed at it, or is to be.
+    pub fn was_aimed_at(&self) -> bool {
+        self.was_interrupted() || self.put_off.load(Ordering::Acquire)
+    }
+
     pub fn skip_interrupt(&self) {
         self.skip.store(true, Ordering::Release);
     }
@@ -399,10 +421,13 @@ impl Request {
     }
 
     /// For a wait of its code that begins now: how long nobody need be waiting for it.
-    pub fn patience(self: &Arc<Self>) -> Patience {
+    pub fn patience(self: &Arc<Self>, py: Python<'_>) -> Patience {
         let told = self.told.load(Ordering::Acquire) || self.was_interrupted();
         Patience {
             request: Arc::clone(self),
+            endless: self
+                .place()
+                .is_some_and(|place| place.thread.is_in_callback(py)),
             until: told.then(|| Instant::now() + LEAVE),
         }
     }

@@ -193,6 +193,14 @@ pub fn running() -> Option<Running> {
     })
 }
 
+/// Whether an interrupt is aimed at what the current thread runs. A quick look: threads that know nothing of
+/// us come here as well.
+pub fn is_aimed_at() -> bool {
+    // SAFETY: as in `running`.
+    SEAT.get()
+        .is_some_and(|seat| unsafe { seat.as_ref() }.thread.is_aimed_at())
+}
+
 /// The same, of those who are at work this moment.
 pub struct Seat<'r> {
     pub pool: &'r Arc<Pool>,

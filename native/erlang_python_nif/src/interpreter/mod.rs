@@ -7,6 +7,7 @@
 #[cfg(unix)]
 mod blocks;
 mod delicate;
+mod foreign;
 mod gil_cell;
 pub mod interrupt;
 pub mod mark;
@@ -20,6 +21,7 @@ mod symbol;
 mod thread;
 mod tracing;
 
+pub use foreign::Guarded;
 pub use gil_cell::GilCell;
 pub use stack::stack_size;
 pub use start::{Start, is_started, start};

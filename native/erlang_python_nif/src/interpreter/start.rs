@@ -1,6 +1,6 @@
 //! Starting the interpreter: once per VM, on a thread of its own, never ended.
 
-use super::{interrupt, mark, python, reaper, stack, thread};
+use super::{foreign, interrupt, mark, python, reaper, stack, thread};
 use crate::term_env::{Sender, TermEnv};
 use crate::{atoms, watchdog};
 use pyo3::ffi;
@@ -76,6 +76,7 @@ fn initialize(start: &Start) -> Result<(), String> {
     thread::enter(|py, _| {
         #[cfg(unix)]
         super::memory::install(py);
+        foreign::install(py);
         python::install(py, start)
     })?;
     watchdog::start()

@@ -1,15 +1,18 @@
 //! Entering Python from a thread.
 
 use super::GilCell;
+use super::foreign::State;
+use super::python;
 use super::stack::{self, Bounds};
 use super::tracing::Untraced;
 use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::OnceCell;
-use std::ffi::{c_long, c_ulong};
+use std::ffi::{c_int, c_long, c_ulong};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 unsafe extern "C" {
     // In the limited API since 3.2, but not declared by pyo3-ffi.
@@ -21,7 +24,16 @@ unsafe extern "C" {
 pub struct PythonThread {
     /// `threading.get_ident()`.
     ident: c_ulong,
-    running: GilCell<Vec<Arc<Request>>>,
+    state: State,
+    running: GilCell<Vec<Running>>,
+    /// An interrupt is aimed at one of its requests, or was.
+    aimed_at: AtomicBool,
+}
+
+struct Running {
+    request: Arc<Request>,
+    /// How often the thread had come into Python when it began.
+    entries: c_int,
 }
 
 thread_local! {
@@ -55,7 +67,7 @@ pub fn leave_for_good() {
         return;
     };
     Python::attach(|py| {
-        if let Some(helpers) = super::python::helpers() {
+        if let Some(helpers) = python::helpers() {
             // What it leaves behind is small; there is nobody to tell.
             let _ = helpers.forget_thread.bind(py).call1((thread.ident,));
         }
@@ -80,27 +92,31 @@ impl PythonThread {
         // SAFETY: the interpreter is started (nobody gets here before). The state made by Ensure
         // is left attached once for all, so that the matching Release never comes: creating and
         // destroying it per call would cost 760 ns and lose `threading.local`.
-        unsafe {
+        let state = unsafe {
             ffi::PyGILState_Ensure();
             if let Some(stack) = stack {
                 stack::protect(stack);
             }
+            let state = State::current(Python::assume_attached());
             ffi::PyEval_SaveThread();
-        }
-        Arc::new(PythonThread {
-            // SAFETY: no preconditions.
-            ident: unsafe { PyThread_get_thread_ident() },
-            running: GilCell::new(Vec::new()),
-        })
+            state
+        };
+        Arc::new(Self::with(state))
     }
 
-    /// The current thread, which Python started and which has a thread state of its own.
-    pub fn of_foreign_thread(_py: Python<'_>) -> Self {
+    fn with(state: State) -> Self {
         PythonThread {
             // SAFETY: no preconditions.
             ident: unsafe { PyThread_get_thread_ident() },
+            state,
             running: GilCell::new(Vec::new()),
+            aimed_at: AtomicBool::new(false),
         }
+    }
+
+    /// The current thread, which Python started and which has a thread state of its own.
+    pub fn of_foreign_thread(py: Python<'_>) -> Self {
+        Self::with(State::current(py))
     }
 
     pub fn ident(&self) -> c_ulong {
@@ -108,26 +124,57 @@ impl PythonThread {
     }
 
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
-        self.running
-            .with(py, |running| running.push(Arc::clone(request)));
+        let begun = Running {
+            request: Arc::clone(request),
+            entries: self.state.entries(py),
+        };
+        self.running.with(py, |running| running.push(begun));
     }
 
     /// The end of a request: from here on no interrupt can be aimed at it, and one that was and
     /// has not struck yet strikes in code of ours, so that it never hits the next.
     pub fn end(&self, py: Python<'_>, request: &Arc<Request>) {
-        self.running.with(py, |running| {
-            if let Some(at) = running.iter().rposition(|r| Arc::ptr_eq(r, request)) {
-                running.remove(at);
-            }
+        // What is taken out is dropped outside.
+        let _ended = self.running.with(py, |running| {
+            let at = running
+                .iter()
+                .rposition(|r| Arc::ptr_eq(&r.request, request));
+            at.map(|at| running.remove(at))
         });
+        if self.is_aimed_at() {
+            let aimed_at = self.running.with(py, |running| {
+                let below = running.iter();
+                below.clone().any(|r| r.request.was_aimed_at())
+            });
+            self.aimed_at.store(aimed_at, Ordering::Relaxed);
+        }
         if request.was_interrupted() {
             self.take_back(py);
         }
     }
 
+    /// Whether an interrupt is aimed at one of its requests, or was.
+    pub fn is_aimed_at(&self) -> bool {
+        self.aimed_at.load(Ordering::Relaxed)
+    }
+
     /// The request whose code the thread is in.
     pub fn innermost(&self, py: Python<'_>) -> Option<Arc<Request>> {
-        self.running.with(py, |running| running.last().cloned())
+        self.running
+            .with(py, |running| Some(Arc::clone(&running.last()?.request)))
+    }
+
+    /// How many callbacks of C libraries are on the thread's stack, in the request that it is at.
+    fn callbacks(&self, py: Python<'_>) -> c_int {
+        let begun = self
+            .running
+            .with(py, |running| running.last().map(|r| r.entries));
+        begun.map_or(0, |begun| self.state.entries(py) - begun)
+    }
+
+    /// Whether a C library has called the code that the thread is in. See `foreign`.
+    pub fn is_in_callback(&self, py: Python<'_>) -> bool {
+        self.callbacks(py) > 0
     }
 
     /// Whether it is in the middle of a request.
@@ -138,7 +185,8 @@ impl PythonThread {
     /// The requests that run above this one because its own callbacks made them.
     pub fn nested_in(&self, py: Python<'_>, request: &Arc<Request>) -> Vec<Arc<Request>> {
         self.running.with(py, |running| {
-            let above = running.iter().skip_while(|r| !Arc::ptr_eq(r, request));
+            let running = running.iter().map(|r| &r.request);
+            let above = running.skip_while(|r| !Arc::ptr_eq(r, request));
             above
                 .skip(1)
                 .take_while(|r| r.is_nested())
@@ -157,20 +205,61 @@ impl PythonThread {
     }
 
     /// Raises `exception` in the thread if it is at `request`, and nowhere deeper. Whoever ends the
-    /// request holds the GIL, so that it cannot end meanwhile.
+    /// request holds the GIL, so that it cannot end meanwhile. In a callback of a C library it is left to
+    /// the end of that.
     pub fn interrupt(
         &self,
         request: &Arc<Request>,
         exception: &pyo3::Bound<'_, pyo3::PyAny>,
     ) -> bool {
-        let innermost = self.running.with(exception.py(), |running| {
-            running.last().is_some_and(|r| Arc::ptr_eq(r, request))
+        let py = exception.py();
+        let innermost = self.running.with(py, |running| {
+            let last = running.last();
+            last.is_some_and(|r| Arc::ptr_eq(&r.request, request))
         });
         if innermost && !request.interrupt_is_skipped() {
-            request.mark_interrupted();
-            raise_in(self.ident, exception);
+            self.aimed_at.store(true, Ordering::Relaxed);
+            if self.is_in_callback(py) {
+                request.put_interrupt_off();
+            } else {
+                self.aim(request, exception);
+            }
         }
         innermost
+    }
+
+    fn aim(&self, request: &Request, exception: &pyo3::Bound<'_, pyo3::PyAny>) {
+        request.mark_interrupted();
+        self.state.aim(self.ident, exception);
+    }
+
+    /// For the thread itself, when it has come in: an interrupt that has not struck yet does not strike
+    /// what a C library has called. `uncounted`: how many callbacks have begun that are not counted yet.
+    pub fn put_off(&self, py: Python<'_>, uncounted: c_int) {
+        let (Some(helpers), Some(request)) = (python::helpers(), self.innermost(py)) else {
+            return;
+        };
+        let pending = self.state.pending(py) == helpers.interrupt.as_ptr();
+        if pending && self.callbacks(py) + uncounted > 0 {
+            request.put_interrupt_off();
+            // Code that the thread is in the middle of may have an exception set.
+            let error = PyErr::take(py);
+            self.take_back(py);
+            if let Some(error) = error {
+                error.restore(py);
+            }
+        }
+    }
+
+    /// For the thread itself, when it is about to go back into a C library: what was put off is aimed at
+    /// it again if that was its last callback. `counted`: how many are over and still counted.
+    pub fn aim_again(&self, py: Python<'_>, counted: c_int) {
+        let (Some(helpers), Some(request)) = (python::helpers(), self.innermost(py)) else {
+            return;
+        };
+        if self.callbacks(py) == counted && request.interrupt_was_put_off() {
+            self.aim(&request, helpers.interrupt.bind(py));
+        }
     }
 
     /// Lets an interrupt strike that has not yet, where it does no harm. On the thread itself.
@@ -189,7 +278,7 @@ pub fn raise_in(ident: c_ulong, exception: &Bound<'_, PyAny>) {
 /// Lets an interrupt strike that is pending in the current thread (`ident`), and is not wanted any more, in
 /// code of ours. Nothing is left of it in the interpreter. See `priv/python/erlang/_interrupts.py`.
 pub fn absorb(py: Python<'_>, ident: c_ulong) {
-    let Some(helpers) = super::python::helpers() else {
+    let Some(helpers) = python::helpers() else {
         return;
     };
     let struck = {
