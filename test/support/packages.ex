@@ -8,23 +8,23 @@ defmodule Python.Packages do
   @packages ~w(numpy pandas matplotlib pillow polars)
 
   @doc "The folder of the one for the Python of the suite, or why there is none."
-  @spec venv() :: {:ok, Path.t()} | {:error, String.t()}
-  def venv do
+  @spec venv([String.t()]) :: {:ok, Path.t()} | {:error, String.t()}
+  def venv(packages \\ @packages) do
     %{executable: python, python_version: version} = Python.info()
-    key = :erlang.phash2({python, version, @packages})
+    key = :erlang.phash2({python, version, packages})
     folder = Path.join(@folder, "#{version}-#{key}")
 
     # Test files are loaded at the same time.
     :global.trans({{__MODULE__, folder}, self()}, fn ->
       if File.exists?(Path.join(folder, "complete")),
         do: {:ok, folder},
-        else: make(folder)
+        else: make(folder, packages)
     end)
   end
 
-  defp make(folder) do
+  defp make(folder, packages) do
     %{executable: python} = Python.info()
-    IO.puts("Installing #{Enum.join(@packages, ", ")} in #{Path.relative_to_cwd(folder)}")
+    IO.puts("Installing #{Enum.join(packages, ", ")} in #{Path.relative_to_cwd(folder)}")
     File.rm_rf!(folder)
     File.mkdir_p!(folder)
 
@@ -32,7 +32,7 @@ defmodule Python.Packages do
          --timeout 20 --retries 2)
 
     with :ok <- execute(python, ["-m", "venv", folder]),
-         :ok <- execute(Path.join(folder, "bin/python"), pip ++ @packages) do
+         :ok <- execute(Path.join(folder, "bin/python"), pip ++ packages) do
       File.write!(Path.join(folder, "complete"), "")
       {:ok, folder}
     end
@@ -49,8 +49,8 @@ defmodule Python.Packages do
   def folder, do: @folder
 
   @doc "The reason to skip the tests that need them, if there is one; it is told."
-  def skip(env) do
-    case venv() do
+  def skip(env, packages \\ @packages) do
+    case venv(packages) do
       {:ok, _folder} ->
         false
 

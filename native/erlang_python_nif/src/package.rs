@@ -3,7 +3,7 @@
 use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
-use crate::interpreter::Guarded;
+use crate::interpreter::foreign;
 use crate::mailbox::Received;
 use crate::origin::{Origin, OriginObject};
 use crate::output;
@@ -87,7 +87,8 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(read, package)?)?;
     package.add_function(wrap_pyfunction!(origin, package)?)?;
     package.add_function(wrap_pyfunction!(adopt, package)?)?;
-    package.add_class::<Guarded>()?;
+    package.add_class::<foreign::Guarded>()?;
+    package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 

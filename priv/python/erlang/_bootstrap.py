@@ -8,7 +8,7 @@ import sys
 import threading
 
 import erlang
-from erlang import _imports, _lines, _locks, _logging, _main, _stdio
+from erlang import _foreign, _imports, _lines, _locks, _logging, _main, _stdio
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
 #: whose key function sorts, takes two thirds of it.
@@ -39,6 +39,7 @@ def prepare(stack_size, stdio, logging, notebook):
     _limit_recursion(stack_size // LEVEL)
     _forbid_the_end_of_the_vm()
     _locks.install()
+    _foreign.install()
     _imports.when_imported("multiprocessing.context", _spawn_by_default)
     if stdio:
         _stdio.install()

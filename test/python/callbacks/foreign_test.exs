@@ -2,7 +2,7 @@ defmodule Python.Callbacks.ForeignTest do
   # Alone: it interrupts at all moments, and looks at what Python tells of exceptions that are lost.
   use Python.TestCase
 
-  alias Python.{Pool, TimeoutError}
+  alias Python.{FreshVM, Pool, TimeoutError}
 
   @source Path.expand("../../support/foreign.c", __DIR__)
 
@@ -205,6 +205,42 @@ defmodule Python.Callbacks.ForeignTest do
     assert Pool.stats(pool).busy >= 1
     Python.call!(:foreign, :"seen.setdefault", [name, []])
     eventually_idle(pool)
+  end
+
+  # Here libpython comes first, and has what extension modules look for.
+  test "callbacks of ctypes are guarded where nobody sees threads come in", %{library: library} do
+    vm = FreshVM.start(env: [{"LD_PRELOAD", Python.info().libpython}])
+    on_exit(fn -> FreshVM.stop(vm) end)
+    support = Path.expand("../../support/python", __DIR__)
+    FreshVM.call(vm, Python, :call!, [:sys, "path.insert", [0, support]])
+    refute FreshVM.call(vm, Python, :eval!, ["__import__('erlang')._entries_are_seen()"])
+
+    call = fn function, args, options ->
+      FreshVM.call(vm, Python, :call, [:foreign, function, args, options])
+    end
+
+    for function <- [:work, :held, :nested] do
+      args = if function == :work, do: [library, 150, 0], else: [library, 30]
+      for n <- 1..times(50, 500), do: call.(function, args, timeout: 1 + rem(n, 15))
+    end
+
+    for _ <- 1..50, do: call.(:sort, ["guarded", 200, 20], timeout: 5)
+
+    eventually("all work is done", fn ->
+      {:ok, counts} = call.(:counts, [library], [])
+      counts["begun"] > 10 and counts["begun"] == counts["ended"]
+    end)
+
+    assert {:ok, %{"wrong" => 0}} = call.(:counts, [library], [])
+    assert {:ok, seen} = call.(:"seen.get", ["guarded", []], [])
+    assert Enum.all?(seen)
+    code = "while True: foreign.sort('guarded', 50, 20)"
+    exec = ["import foreign\n" <> code, [timeout: 30]]
+    assert {:error, %TimeoutError{}} = FreshVM.call(vm, Python, :exec, exec)
+
+    eventually("it has ended", fn ->
+      FreshVM.call(vm, Python.Pool, :stats, [Python.Pool]).busy == 0
+    end)
   end
 
   test "code without callbacks is interrupted as ever, beside such libraries" do

@@ -1,6 +1,9 @@
 """C libraries that call Python back."""
 
 import ctypes
+import os
+import subprocess
+import sys
 import threading
 
 libc = ctypes.CDLL(None)
@@ -111,6 +114,83 @@ def through_cffi(path, steps, pause_us):
     ffi.cdef("int work(int steps, int pause_us, int (*step)(int));")
     step = ffi.callback("int(int)", lambda number: spin(200) or number + 1, error=-1)
     return ffi.dlopen(path).work(steps, pause_us, step)
+
+
+def build_extension(path, folder):
+    """Builds an extension module around the library, as packages with cffi are."""
+    import cffi
+
+    ffi = cffi.FFI()
+    ffi.cdef(
+        "int work(int steps, int pause_us, int (*step)(int));"
+        'extern "Python" int step_in_python(int);'
+    )
+    ffi.set_source("_foreign_extension", "int work(int, int, int (*)(int));", extra_objects=[path])
+    ffi.compile(tmpdir=folder)
+
+
+def cffi_extension(path, folder):
+    # In a process of its own: before 3.12 a compiler is run by os.fork().
+    build = "import sys, foreign; foreign.build_extension(*sys.argv[1:])"
+    environment = dict(os.environ, PYTHONPATH=os.path.dirname(__file__))
+    subprocess.run([sys.executable, "-c", build, path, folder], env=environment, check=True)
+    sys.path.insert(0, folder)
+    import _foreign_extension
+
+    @_foreign_extension.ffi.def_extern(error=-1)
+    def step_in_python(number):
+        spin(200)
+        return number + 1
+
+
+def through_cffi_extension(_path, steps, pause_us):
+    import _foreign_extension
+
+    lib = _foreign_extension.lib
+    return lib.work(steps, pause_us, lib.step_in_python)
+
+
+def train(rows):
+    """xgboost's own callbacks, and an objective of ours."""
+    import numpy
+    import xgboost
+
+    values = numpy.random.rand(rows, 8)
+
+    def objective(prediction, _data):
+        spin(2_000)
+        return prediction - values[:, 0], numpy.ones(len(prediction))
+
+    data = xgboost.DMatrix(values, label=values[:, 0])
+    options = {"max_depth": 4, "nthread": 2, "verbosity": 0}
+    return xgboost.train(options, data, num_boost_round=2_000, obj=objective).num_boosted_rounds()
+
+
+def feed(batches):
+    """xgboost fetches its data by a callback, a batch at a time."""
+    import numpy
+    import xgboost
+
+    class Batches(xgboost.DataIter):
+        def __init__(self):
+            super().__init__()
+            self.left = batches
+
+        def next(self, input_data):
+            spin(3_000)
+            if not self.left:
+                return False
+            self.left -= 1
+            rows = numpy.random.rand(300, 6)
+            input_data(data=rows, label=rows[:, 0])
+            return True
+
+        def reset(self):
+            self.left = batches
+
+    data = xgboost.QuantileDMatrix(Batches())
+    options = {"max_depth": 3, "nthread": 2, "verbosity": 0}
+    return xgboost.train(options, data, num_boost_round=20).num_boosted_rounds()
 
 
 def counts(path):

@@ -20,6 +20,7 @@
 use super::symbol;
 use crate::worker;
 use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::ffi::{c_int, c_long, c_ulong};
@@ -100,23 +101,9 @@ impl State {
         }
     }
 
-    /// Takes back what has not struck yet.
-    pub fn take_back(self, py: Python<'_>, ident: c_ulong) {
-        match self.fields() {
-            // By ident it could be another thread's, see above.
-            Some(fields) if !self.pending(py).is_null() => {
-                // SAFETY: the GIL is held; the field's reference is taken out of it, and given up.
-                unsafe {
-                    let before = (&raw mut (*fields).async_exc).replace(std::ptr::null_mut());
-                    ffi::Py_XDECREF(before);
-                }
-            }
-            Some(_) => {}
-            // SAFETY: `py` proves that the GIL is held. A null exception takes a pending one back.
-            None => unsafe {
-                ffi::PyThreadState_SetAsyncExc(ident as c_long, std::ptr::null_mut());
-            },
-        }
+    /// Whether it is known that no exception is about to strike the thread.
+    pub fn is_spared(self, py: Python<'_>) -> bool {
+        self.fields().is_some() && self.pending(py).is_null()
     }
 
     /// The exception that is about to strike the thread.
@@ -142,6 +129,23 @@ pub fn install(py: Python<'_>) {
         // SAFETY: `watch` can be called by any thread that holds the GIL; this library is never unloaded.
         unsafe { set(watch) };
     }
+}
+
+/// Whether extension modules are bound to the loader's functions.
+#[pyfunction]
+#[pyo3(name = "_entries_are_seen")]
+pub fn entries_are_seen() -> bool {
+    let library = |name| {
+        // SAFETY: the type is that of any address; it is not called.
+        let function = unsafe { symbol::<*const std::ffi::c_void>(name) }?;
+        // SAFETY: all zeroes is a valid Dl_info, which is filled for the address of a function.
+        unsafe {
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            (libc::dladdr(function, &mut info) != 0).then_some(info.dli_fbase)
+        }
+    };
+    let loader = library(c"erlang_python_set_gil_watcher");
+    loader.is_some() && loader == library(c"PyGILState_Ensure")
 }
 
 /// The three fields in a row, of which the second is empty, the third is known and the first counts.
@@ -225,6 +229,11 @@ impl Guarded {
     #[new]
     fn new(callable: Py<PyAny>) -> Self {
         Guarded(callable)
+    }
+
+    // Cycles through it are broken elsewhere, as those through tuples are.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
     }
 
     #[pyo3(signature = (*args, **kwargs))]

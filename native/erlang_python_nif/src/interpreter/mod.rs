@@ -7,7 +7,7 @@
 #[cfg(unix)]
 mod blocks;
 mod delicate;
-mod foreign;
+pub mod foreign;
 mod gil_cell;
 pub mod interrupt;
 pub mod mark;
@@ -21,7 +21,6 @@ mod symbol;
 mod thread;
 mod tracing;
 
-pub use foreign::Guarded;
 pub use gil_cell::GilCell;
 pub use stack::stack_size;
 pub use start::{Start, is_started, start};

@@ -264,7 +264,9 @@ impl PythonThread {
 
     /// Lets an interrupt strike that has not yet, where it does no harm. On the thread itself.
     fn take_back(&self, py: Python<'_>) {
-        absorb(py, self.ident);
+        if !self.state.is_spared(py) {
+            absorb(py, self.ident);
+        }
     }
 }
 
