@@ -175,7 +175,7 @@ version() ->
 info() ->
     'Elixir.Python.Erlang':info().
 
-?DOC("Starts a call whose result nobody wants. Returns `ok`.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>, true]).\n\nUnlike a call it does not end with the calling process. Its errors are lost.").
+?DOC("Starts a call whose result nobody wants. Returns `ok`.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>, true]).\n\nUnlike a call it does not end with the calling process. Its errors are lost; only a missing interpreter is an\nerror exception, `{not_started, Text}`.").
 -spec cast(Module :: text(), Function :: text(), Args :: [term()]) -> ok.
 cast(Module, Function, Args) ->
     'Elixir.Python.Erlang':cast(Module, Function, Args).

@@ -235,13 +235,15 @@ defmodule Python.Erlang do
 
       ok = py:cast(shutil, rmtree, [<<"/tmp/scratch">>, true]).
 
-  Unlike a call it does not end with the calling process. Its errors are lost.
+  Unlike a call it does not end with the calling process. Its errors are lost; only a missing interpreter is an
+  error exception, `{not_started, Text}`.
   """
   @spec cast(module :: text, function :: text, args :: [term], kwargs :: named) :: :ok
   def cast(module, function, args, kwargs \\ %{}) do
     operation =
       checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
 
+    with {:error, error} <- Runtime.status(), do: :erlang.error(reason(error))
     spawn(fn -> Request.run(operation, %Options{erlang: true}) end)
     :ok
   end

@@ -57,7 +57,7 @@ defmodule Python.Options do
   def call(options, kind) when is_list(options) do
     known = known(kind)
     if List.improper?(options), do: no_options(options, known)
-    result = Enum.reduce(options, %__MODULE__{}, &put(&1, &2, kind, known))
+    result = Enum.reduce(options, %__MODULE__{}, &put(&1, &2, options, kind, known))
 
     if result.context && List.keymember?(options, :pool, 0) do
       raise ArgumentError,
@@ -81,39 +81,43 @@ defmodule Python.Options do
   defp known(:stream), do: @call ++ @stream
   defp known(:stream_code), do: @code ++ @stream
 
-  defp put({key, value}, options, kind, known) do
+  defp put({key, value}, result, options, kind, known) do
     if key in known do
-      %{options | key => check(key, value)}
+      %{result | key => check(key, value)}
     else
       raise ArgumentError,
             "unknown option #{Arguments.short(key)}#{Arguments.did_you_mean(key, known)}; " <>
-              "the options are #{Arguments.list(known)}#{elsewhere(kind, key, value)}"
+              "the options are #{Arguments.list(known)}#{elsewhere(kind, options)}"
     end
   end
 
-  defp put(other, _options, _kind, known) do
+  defp put(other, _result, _options, _kind, known) do
     raise ArgumentError,
           "#{Arguments.short(other)} is no option; options are a keyword list of #{Arguments.list(known)}"
   end
 
   # Where what was given belongs, if it is no option that is misspelt.
-  defp elsewhere(kind, key, value) when is_atom(key) or is_binary(key) do
-    pair = "%{#{pair(key, value)}}"
+  defp elsewhere(kind, options) do
+    strange =
+      for {key, value} <- options,
+          (is_atom(key) or is_binary(key)) and key not in (@call ++ @stream),
+          into: %{},
+          do: {key, value}
 
     cond do
-      key in (@call ++ @stream) -> ""
-      kind in [:call, :stream] -> ". Python's keyword arguments go in :kwargs: kwargs: #{pair}"
-      kind in [:code, :stream_code] -> ". Variables go in a map, before the options: #{pair}"
-      kind == :exec -> ". exec takes no variables: use eval, or call a function with arguments"
+      strange == %{} ->
+        ""
+
+      kind == :exec ->
+        ". exec takes no variables: use eval, or call a function with arguments"
+
+      kind in [:code, :stream_code] ->
+        ". Variables go in a map, before the options: #{Arguments.short(strange)}"
+
+      true ->
+        ". Python's keyword arguments go in :kwargs: kwargs: #{Arguments.short(strange)}"
     end
   end
-
-  defp elsewhere(_kind, _key, _value), do: ""
-
-  defp pair(key, value) when is_atom(key),
-    do: String.trim_leading(Arguments.short([{key, value}]), "[") |> String.trim_trailing("]")
-
-  defp pair(key, value), do: "#{Arguments.short(key)} => #{Arguments.short(value)}"
 
   defp check(:kwargs, kwargs), do: kwargs(kwargs)
   defp check(:timeout, timeout), do: timeout(timeout)

@@ -70,7 +70,8 @@ defmodule Python.Pool do
   Starts a pool, linked to the caller. Returns `{:ok, pid}` or `{:error, reason}`.
 
   The options are [the module's](#module-options). If the code of `:init` raises, the reason is the exception.
-  A pool starts even if there is no interpreter; calls then return `Python.NotStartedError`.
+  A pool starts even if there is no interpreter; calls then return `Python.NotStartedError`. Before the application
+  is started, that is the reason.
   Raises `ArgumentError` for an option that makes no sense.
 
   ## Examples
@@ -192,6 +193,10 @@ defmodule Python.Pool do
         state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
         :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})
         run_init(options, state)
+
+      # It would never know of a start that comes later.
+      {:error, %NotStartedError{reason: :not_started} = error} ->
+        {:stop, Python.Error.exit_reason(error)}
 
       {:error, _} ->
         {:ok, %__MODULE__{name: options.name}}

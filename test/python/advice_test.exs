@@ -55,6 +55,7 @@ defmodule Python.AdviceTest do
         assert message =~ "Variables go in a map, before the options: %{x: 1}"
       end
 
+      assert message(fn -> Python.eval("x * y", x: 2, timeout: 9, y: 3) end) =~ "%{x: 2, y: 3}"
       assert message(fn -> Python.eval("x", text: "a") end) =~ ~s(%{text: "a"})
       assert message(fn -> Python.exec("print(x)", x: 1) end) =~ "exec takes no variables"
     end

@@ -8,6 +8,7 @@ defmodule Python.BeforeStartTest do
   @there (defmodule There do
             # Each function, and what it gives: a value, what it raised, or what it exited with.
             def outcomes do
+              Process.flag(:trap_exit, true)
               for {name, fun} <- functions(), into: %{}, do: {name, outcome(fun)}
             end
 
@@ -55,6 +56,7 @@ defmodule Python.BeforeStartTest do
                 send: fn -> Python.send(NoSuchContext, 1) end,
                 info: fn -> Python.info() end,
                 context: fn -> Python.Context.start_link() end,
+                pool: fn -> Python.Pool.start_link(name: SomePool, size: 1) end,
                 stop: fn -> Python.Context.stop(NoSuchContext) end,
                 py_call: fn -> :py.call(:math, :sqrt, [4]) end,
                 py_eval: fn -> :py.eval("1") end,
@@ -82,7 +84,7 @@ defmodule Python.BeforeStartTest do
           end)
 
   # What needs no interpreter.
-  @always [:buffer, :inspect, :unregister, :stop, :py_stream_cancel, :py_cast, :py_unregister]
+  @always [:buffer, :inspect, :unregister, :stop, :py_stream_cancel, :py_unregister]
 
   defp outcomes(vm) do
     FreshVM.load(vm, @there)
@@ -119,16 +121,17 @@ defmodule Python.BeforeStartTest do
     outcomes = outcomes(vm)
 
     # What is registered waits for a Python.
-    kept = [:register, :py_register]
+    kept = [:register, :py_register, :pool]
     assert_refused(outcomes, Map.keys(outcomes) -- (@always ++ kept), :not_found)
-    for name <- kept, do: assert(Map.fetch!(outcomes, name) == :ok)
+    assert outcomes.register == :ok and outcomes.py_register == :ok
+    assert {:ok, _} = outcomes.pool
   end
 
   test "without the default pool" do
     vm = FreshVM.start(settings: [start_pool: false])
     outcomes = outcomes(vm)
 
-    served = ~w(iterator register py_register info py_info py_version context send)a
+    served = ~w(iterator register py_register info py_info py_version context send pool py_cast)a
 
     # Nothing was asked of the handle, which is none, where there is no pool to ask.
     assert_refused(outcomes, Map.keys(outcomes) -- (@always ++ served), :disabled)

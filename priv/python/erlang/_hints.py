@@ -10,12 +10,14 @@ import sys
 import sysconfig
 
 #: Packages that are not called as the module that they install. To advise `pip install cv2` would be to advise
-#: whatever somebody has put there under that name.
+#: whatever somebody has put there under that name. ``None`` is one that several packages have a part of.
 PACKAGES = {
     "Crypto": "pycryptodome",
     "MySQLdb": "mysqlclient",
     "OpenSSL": "pyopenssl",
     "PIL": "pillow",
+    "Bio": "biopython",
+    "OpenGL": "pyopengl",
     "attr": "attrs",
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python",
@@ -24,19 +26,30 @@ PACKAGES = {
     "dotenv": "python-dotenv",
     "faiss": "faiss-cpu",
     "fitz": "pymupdf",
+    "gi": "pygobject",
     "git": "gitpython",
+    "google": None,
     "jose": "python-jose",
     "jwt": "pyjwt",
+    "kafka": "kafka-python",
+    "ldap": "python-ldap",
     "magic": "python-magic",
+    "mpl_toolkits": "matplotlib",
     "nacl": "pynacl",
     "pkg_resources": "setuptools",
+    "pylab": "matplotlib",
     "pptx": "python-pptx",
     "psycopg2": "psycopg2-binary",
+    "ruamel": "ruamel.yaml",
     "serial": "pyserial",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "slugify": "python-slugify",
+    "telegram": "python-telegram-bot",
+    "umap": "umap-learn",
     "usb": "pyusb",
+    "websocket": "websocket-client",
+    "wx": "wxpython",
     "yaml": "pyyaml",
     "zmq": "pyzmq",
 }
@@ -90,11 +103,17 @@ def _missing(name):
         )
     if name.startswith("_"):
         return None
+    package = PACKAGES.get(name, name)
+    if package is None:
+        return (
+            "%s has no such module, which several packages have a part of. Install the one that has %s.…"
+            % (_interpreter(), name)
+        )
     return (
         "%s has no such module. A package is installed there with\n\n    %s\n\n"
         "The folder of a file of your own is to be on sys.path: "
         'Python.call!(:sys, "path.append", ["/path/to/folder"])'
-        % (_interpreter(), _command(PACKAGES.get(name, name)))
+        % (_interpreter(), _command(package))
     )
 
 
