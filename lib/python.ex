@@ -243,7 +243,8 @@ defmodule Python do
   def eval_async(code, opts, []) when is_list(opts), do: eval_async(code, %{}, opts)
 
   def eval_async(code, vars, opts) do
-    submit(Operation.eval(code, vars), Options.call(opts, :code))
+    options = Options.call(opts, :code)
+    submit(Operation.eval(code, vars, Options.place(options)), options)
   end
 
   @doc group: "Calls that run meanwhile"
@@ -263,7 +264,8 @@ defmodule Python do
   """
   @spec exec_async(code, options) :: Async.t()
   def exec_async(code, opts \\ []) do
-    submit(Operation.exec(code), Options.call(opts, :exec))
+    options = Options.call(opts, :exec)
+    submit(Operation.exec(code, Options.place(options)), options)
   end
 
   defp submit(operation, options) do

@@ -97,6 +97,14 @@ defmodule Python.AsyncTest do
       assert Python.await(Python.eval_async("x", %{x: ~D[2024-02-29]})) == {:ok, ~D[2024-02-29]}
     end
 
+    test "and exec_async say where the code stands" do
+      place = [file: "tea.exs", line: 7]
+
+      for async <- [Python.eval_async("1 / 0", place), Python.exec_async("1 / 0", place)] do
+        assert {:error, %Error{frames: [%{file: "tea.exs", line: 7}]}} = Python.await(async)
+      end
+    end
+
     test "runs in a context" do
       {:ok, context} = Python.Context.start_link(init: "x = 5")
       assert Python.await(Python.eval_async("x + 1", context: context)) == {:ok, 6}

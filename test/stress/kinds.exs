@@ -40,10 +40,11 @@ defmodule Stress.Kinds do
     worker_killed: {0, 1, 3},
     stream_finalizers: {10, 10, 10},
     traced: {0, 2, 5},
-    reload: {5, 5, 5}
+    reload: {5, 5, 5},
+    variables: {10, 10, 10}
   ]
 
-  @state [:stream_finalizers, :traced, :reload]
+  @state [:stream_finalizers, :traced, :reload, :variables]
   @churn [:context, :context_killed, :pool_stopped, :worker_killed]
 
   def names, do: Keyword.keys(@kinds)
