@@ -100,7 +100,7 @@ defmodule Python.Doctor do
       {:ok, settings} ->
         lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
         python_path = known.options[:python] || settings.python_path
-        {ok("Settings", lines), Map.put(known, :python_path, python_path)}
+        {ok("Settings", lines), Map.merge(known, %{python_path: python_path, env: settings.env})}
 
       {:error, error} ->
         remedy = "Correct the configuration of :erlang_python, in config.exs or sys.config."
@@ -136,7 +136,7 @@ defmodule Python.Doctor do
   end
 
   defp interpreter(%{stop: nil} = known) do
-    case Interpreter.find(known.python_path) do
+    case Interpreter.find(known.python_path, changes: known.env) do
       {:ok, interpreter} ->
         lines = [
           row("executable", interpreter.executable),

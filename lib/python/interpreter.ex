@@ -23,6 +23,7 @@ defmodule Python.Interpreter do
   # Decides what to run (Search), runs it (Probe), judges the report. It may call the loader's NIFs,
   # and knows nothing of pools, workers and the other native library.
 
+  alias Python.Environment
   alias Python.Interpreter.{Probe, Search}
   alias Python.NotStartedError
 
@@ -102,12 +103,14 @@ defmodule Python.Interpreter do
   """
   @spec find(String.t() | charlist | nil, keyword) :: {:ok, t} | {:error, NotStartedError.t()}
   def find(python_path, options \\ []) do
-    # `meanwhile`: what to do while the interpreter answers, for Python.Runtime.
-    options =
-      Keyword.validate!(options, timeout: @probe_timeout, env: nil, meanwhile: fn -> :ok end)
+    # `meanwhile`: what to do while the interpreter answers, and `changes`: to the environment, for
+    # Python.Runtime.
+    defaults = [timeout: @probe_timeout, env: nil, changes: %{}, meanwhile: fn -> :ok end]
+    options = Keyword.validate!(options, defaults)
+    env = Environment.change(options[:env] || System.get_env(), options[:changes])
 
     with :ok <- load_native(),
-         {:ok, candidate} <- locate(python_path, options[:env] || System.get_env()),
+         {:ok, candidate} <- locate(python_path, env),
          {:ok, report} <- probe(candidate, options) do
       judge(candidate, report)
     end
@@ -206,7 +209,12 @@ defmodule Python.Interpreter do
   end
 
   defp probe(candidate, options) do
-    case Probe.run(candidate.executable, options[:timeout], options[:meanwhile]) do
+    case Probe.run(
+           candidate.executable,
+           options[:timeout],
+           options[:changes],
+           options[:meanwhile]
+         ) do
       {:ok, report} -> {:ok, report}
       {:error, failure} -> {:error, probe_error(failure, candidate, options[:timeout])}
     end

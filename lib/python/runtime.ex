@@ -7,7 +7,7 @@ defmodule Python.Runtime do
 
   use GenServer
 
-  alias Python.{Interpreter, NotStartedError}
+  alias Python.{Environment, Interpreter, NotStartedError}
 
   @start_timeout 60_000
 
@@ -51,7 +51,9 @@ defmodule Python.Runtime do
   defp start(settings) do
     load_modules = fn -> :code.ensure_modules_loaded(@needed) end
 
-    with {:ok, interpreter} <- Interpreter.find(settings.python_path, meanwhile: load_modules),
+    options = [meanwhile: load_modules, changes: settings.env]
+
+    with {:ok, interpreter} <- Interpreter.find(settings.python_path, options),
          :ok <- Interpreter.load(interpreter),
          :ok <- load_native(),
          :ok <- initialize(interpreter, settings) do
@@ -83,6 +85,7 @@ defmodule Python.Runtime do
     config = %{
       program: interpreter.executable,
       package: Application.app_dir(:erlang_python, "priv/python/erlang"),
+      environment: Map.to_list(Environment.with_changes(settings.env)),
       stack_size: settings.thread_stack_size,
       stdio: settings.stdio,
       logging: settings.logging,

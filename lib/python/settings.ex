@@ -57,6 +57,13 @@ defmodule Python.Settings do
       type: :boolean,
       default: true,
       doc: "Whether Python's `logging` goes to `Logger`."
+    },
+    env: %{
+      type: :env,
+      default: %{},
+      doc:
+        "Environment variables for Python and its children, beside those of `System.get_env/0` at the start. " <>
+          "`nil` removes one."
     }
   ]
 
@@ -68,6 +75,9 @@ defmodule Python.Settings do
 
     %{type: :path} ->
       "a non-empty string or charlist, or `nil`"
+
+    %{type: :env} ->
+      ~s(a map of names and values, strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` for one to be removed)
 
     %{type: {:integer, min, max}} = setting ->
       Enum.join(["an integer from #{min} to #{max}" | List.wrap(setting[:unit])], " ")
@@ -118,7 +128,8 @@ defmodule Python.Settings do
           thread_stack_size: pos_integer,
           start_pool: boolean,
           stdio: boolean,
-          logging: boolean
+          logging: boolean,
+          env: %{optional(String.t()) => String.t() | nil}
         }
 
   @enforce_keys @keys
@@ -177,7 +188,7 @@ defmodule Python.Settings do
       iex> error.message
       ":erlang_python has no setting :num_worker (did you mean :num_workers?); its settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":start_pool, :stdio and :logging"
+        ":start_pool, :stdio, :logging and :env"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
   def validate(given) do
@@ -258,7 +269,33 @@ defmodule Python.Settings do
     end
   end
 
+  defp cast(:env, %{} = env) when not is_struct(env), do: cast(:env, Map.to_list(env))
+
+  defp cast(:env, env) when is_list(env) do
+    if not List.improper?(env) and Enum.all?(env, &match?({_, _}, &1)),
+      do: cast_env(env),
+      else: :error
+  end
+
   defp cast(_type, _value), do: :error
+
+  defp cast_env(env) do
+    Enum.reduce_while(env, {:ok, %{}}, fn {name, value}, {:ok, all} ->
+      with {:ok, name} when is_binary(name) <- cast(:path, name),
+           false <- String.contains?(name, "="),
+           {:ok, value} <- cast_variable(value),
+           true <- String.valid?(name) and (value == nil or String.valid?(value)) do
+        {:cont, {:ok, Map.put(all, name, value)}}
+      else
+        _ -> {:halt, :error}
+      end
+    end)
+  end
+
+  # `false` as in the options of ports.
+  defp cast_variable(value) when value in [nil, :undefined, false], do: {:ok, nil}
+  defp cast_variable(value) when value in ["", []], do: {:ok, ""}
+  defp cast_variable(value), do: cast(:path, value)
 
   defp refusal(key, value) do
     "the setting #{inspect(key)} of :erlang_python is #{inspect(value)}; " <>

@@ -9,6 +9,7 @@ defmodule Python.SettingsTest do
     assert {:ok, settings} = Settings.validate([])
 
     assert settings == %Settings{
+             env: %{},
              num_workers: Settings.default_num_workers(),
              python_path: nil,
              worker_timeout: 30_000,

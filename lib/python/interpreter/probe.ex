@@ -7,6 +7,8 @@ defmodule Python.Interpreter.Probe do
   # It runs through a port, never in a NIF: erts ignores SIGCHLD, so a child that native code waits
   # for is lost. A port also ends with its owner, and its program can be killed in time.
 
+  alias Python.Environment
+
   @mark ~s({"erlang_python_probe":)
   @max_output 65_536
   @tail_lines 30
@@ -18,14 +20,16 @@ defmodule Python.Interpreter.Probe do
           | {:no_report, text :: String.t(), output :: String.t()}
 
   @doc """
-  The report of the interpreter at `executable`, as a map with string keys. `meanwhile` is called while
-  the interpreter works.
+  The report of the interpreter at `executable`, as a map with string keys. `changes` are made to its
+  environment, `meanwhile` is called while it works.
   """
-  @spec run(Path.t(), timeout_ms :: pos_integer, meanwhile :: (() -> term)) ::
+  @spec run(Path.t(), timeout_ms :: pos_integer, Environment.changes(), meanwhile :: (() -> term)) ::
           {:ok, map} | {:error, failure}
-  def run(executable, timeout, meanwhile \\ fn -> :ok end) do
+  def run(executable, timeout, changes \\ %{}, meanwhile \\ fn -> :ok end) do
     # A process of its own: the port's messages, and its exit signal, reach no process that calls.
-    {pid, ref} = spawn_monitor(fn -> exit({:shutdown, {:probed, probe(executable, timeout)}}) end)
+    {pid, ref} =
+      spawn_monitor(fn -> exit({:shutdown, {:probed, probe(executable, timeout, changes)}}) end)
+
     meanwhile.()
 
     receive do
@@ -34,10 +38,10 @@ defmodule Python.Interpreter.Probe do
     end
   end
 
-  defp probe(executable, timeout) do
+  defp probe(executable, timeout, changes) do
     deadline = now() + timeout
 
-    case open(executable) do
+    case open(executable, changes) do
       {:ok, port} ->
         # Asked now: a program that has ended has no number any more.
         os_pid = Port.info(port, :os_pid)
@@ -50,10 +54,11 @@ defmodule Python.Interpreter.Probe do
     end
   end
 
-  defp open(executable) do
+  defp open(executable, changes) do
     script = Path.join([to_string(:code.priv_dir(:erlang_python)), "python", "probe.py"])
 
-    options = [:binary, :exit_status, :stderr_to_stdout, :hide, args: [script]]
+    env = Environment.for_port(changes)
+    options = [:binary, :exit_status, :stderr_to_stdout, :hide, args: [script], env: env]
     {:ok, Port.open({:spawn_executable, executable}, options)}
   rescue
     error in ErlangError -> {:error, posix_text(error.original)}

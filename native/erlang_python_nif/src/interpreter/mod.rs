@@ -7,6 +7,7 @@
 #[cfg(unix)]
 mod blocks;
 mod delicate;
+mod environ;
 pub mod foreign;
 mod gil_cell;
 pub mod interrupt;

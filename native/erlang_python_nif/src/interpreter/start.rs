@@ -1,6 +1,6 @@
 //! Starting the interpreter: once per VM, on a thread of its own, never ended.
 
-use super::{foreign, interrupt, mark, python, reaper, stack, thread};
+use super::{environ, foreign, interrupt, mark, python, reaper, stack, thread};
 use crate::term_env::{Sender, TermEnv};
 use crate::{atoms, watchdog};
 use pyo3::ffi;
@@ -14,6 +14,8 @@ pub struct Start {
     pub program: String,
     /// The folder of the package that Python code knows as `erlang`.
     pub package: String,
+    /// The environment of the VM, which is to be that of Python and of C.
+    pub environment: Vec<(String, String)>,
     /// Whether what Python prints, and reads, goes to the group leader of the caller.
     pub stdio: bool,
     /// Whether Python's `logging` goes to the log of the VM.
@@ -69,6 +71,7 @@ fn initialize(start: &Start) -> Result<(), String> {
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
+    environ::set(&start.environment);
     config::initialize(&start.program)?;
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
     // lets it go here. Every later entry, this thread's too, goes through `thread::enter`.

@@ -10,6 +10,7 @@ use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
 struct Config {
     program: String,
     package: String,
+    environment: Vec<(String, String)>,
     stack_size: usize,
     stdio: bool,
     logging: bool,
@@ -34,6 +35,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
     let start = Start {
         program: config.program,
         package: config.package,
+        environment: config.environment,
         stdio: config.stdio,
         logging: config.logging,
         notebook: config.notebook,
