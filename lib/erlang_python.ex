@@ -27,6 +27,7 @@ defmodule :erlang_python do
 
   # nif/pool.rs
   def pool_new(_max_queue, _own_namespace), do: not_loaded()
+  def pool_decode(_pool, _settings), do: not_loaded()
   def pool_close(_pool), do: not_loaded()
   def pool_send(_pool, _message), do: not_loaded()
   def pool_stats(_pool), do: not_loaded()

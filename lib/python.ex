@@ -36,7 +36,17 @@ defmodule Python do
       timeout, which defaults to the setting `worker_timeout` (30000). Then the work is cancelled
       and the result is a `Python.TimeoutError`.
     * `:return` - `:value` (the default) converts the result; `:object` leaves it in Python and
-      gives a `Python.Object`. Not for `exec/2`.
+      gives a `Python.Object`; `:bytes` converts it and marks what was `bytes`, a `bytearray` or a `memoryview` as
+      a `Python.Bytes`, at any depth. Not for `exec/2`.
+    * `:decode` - what objects become that are a `Python.Object` otherwise, at any depth; a keyword list. Defaults
+      to the pool's. Not for `exec/2`. The keys, and their values (`:object` for each leaves the object in Python):
+        * `:uuid` - `:string` or `:bytes` for `uuid.UUID`;
+        * `:path` - `:string` for paths of `pathlib`;
+        * `:timedelta` - `:microseconds`, `:milliseconds` or `:seconds`: an integer, rounded down;
+        * `:enum` - `:value` or `:name` for members of `enum.Enum`;
+        * `:dataclass` - `:map` for instances of dataclasses;
+        * `:pydantic` - `:map` for pydantic's models, without the fields that they exclude;
+        * `:row` - `:map`, `:tuple` or `:list` for rows of SQLAlchemy, `sqlite3` and asyncpg.
     * `:pool` - the name of the `Python.Pool` to run on. Defaults to the application's.
     * `:context` - the `Python.Context` to run in instead, or its pid or name.
     * `:file` and `:line` - where the code stands: a file's name, and the number of the line at which the code
@@ -72,7 +82,8 @@ defmodule Python do
   @type option ::
           {:kwargs, map | keyword}
           | {:timeout, timeout}
-          | {:return, :value | :object}
+          | {:return, :value | :object | :bytes}
+          | {:decode, keyword(atom)}
           | {:pool, atom}
           | {:context, Python.Context.t() | pid | atom}
           | {:file, String.t()}

@@ -9,6 +9,8 @@ defmodule Python.Bytes do
       ...> |> inspect()
       "#Python.Object<<class 'type'> <class 'bytes'>>"
 
+  With the option `return: :bytes` the bytes in a result are marked in the same way.
+
   In Erlang, and wherever it is handier, `{:bytes, data}` says the same.
   """
 

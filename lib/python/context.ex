@@ -57,6 +57,8 @@ defmodule Python.Context do
     * `:max_queue` - how many calls may wait, or `:infinity`. Defaults to the setting `max_queue`.
     * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
       Defaults to the setting `worker_timeout`.
+    * `:decode` - as for [calls](`m:Python#module-options`): holds for calls in the context, which override
+      it key by key. Defaults to `[]`.
     * `:init` - code that is executed in it first. An exception there is the result.
 
   Raises `ArgumentError` for an option that makes no sense.
@@ -169,6 +171,7 @@ defmodule Python.Context do
 
     with {:ok, _} <- Runtime.status(),
          native = :erlang_python.pool_new(Options.native_queue(options.max_queue), true),
+         :ok <- :erlang_python.pool_decode(native, options.decode),
          context = %__MODULE__{pid: self(), native: native, timeout: options.timeout},
          :ok <- :erlang_python.worker_spawn(native, 1),
          :ok <- run_init(options.init, context) do

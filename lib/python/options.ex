@@ -20,12 +20,13 @@ defmodule Python.Options do
             file: nil,
             line: nil,
             erlang: false,
-            init: false
+            init: false,
+            decode: 0
 
   @type t :: %__MODULE__{
           kwargs: map | list,
           timeout: timeout | nil,
-          return: :value | :object,
+          return: :value | :object | :bytes,
           pool: atom,
           context: Python.Context.t() | pid | atom,
           max_chunk: pos_integer,
@@ -37,15 +38,16 @@ defmodule Python.Options do
           # The caller speaks Erlang: None is `none`.
           erlang: boolean,
           # It is the :init of a pool.
-          init: boolean
+          init: boolean,
+          decode: Python.Decode.settings()
         }
 
-  @call [:kwargs, :timeout, :return, :pool, :context]
-  @code [:timeout, :return, :pool, :context, :file, :line]
+  @call [:kwargs, :timeout, :return, :decode, :pool, :context]
+  @code [:timeout, :return, :decode, :pool, :context, :file, :line]
   @exec [:timeout, :pool, :context, :file, :line]
   @stream [:max_chunk, :max_wait, :prefetch]
-  @pool [:name, :size, :max_queue, :timeout, :engine, :init]
-  @context [:name, :max_queue, :timeout, :init]
+  @pool [:name, :size, :max_queue, :timeout, :decode, :engine, :init]
+  @context [:name, :max_queue, :timeout, :decode, :init]
 
   @doc "The options of a call; `kind` says which there are."
   @spec call(keyword, :call | :code | :exec | :stream | :stream_code) :: t
@@ -121,11 +123,13 @@ defmodule Python.Options do
 
   defp check(:kwargs, kwargs), do: kwargs(kwargs)
   defp check(:timeout, timeout), do: timeout(timeout)
-  defp check(:return, return) when return in [:value, :object], do: return
+  defp check(:return, return) when return in [:value, :object, :bytes], do: return
 
   defp check(:return, return) do
-    raise ArgumentError, "the option :return is :value or :object, not #{inspect(return)}"
+    raise ArgumentError, "the option :return is :value, :object or :bytes, not #{inspect(return)}"
   end
+
+  defp check(:decode, decode), do: Python.Decode.settings(decode)
 
   defp check(:pool, pool) when is_atom(pool) and pool not in [nil, true, false], do: pool
 
@@ -253,6 +257,7 @@ defmodule Python.Options do
       size: settings.num_workers,
       max_queue: settings.max_queue,
       timeout: settings.worker_timeout,
+      decode: [],
       engine: :main,
       init: nil
     }
@@ -273,6 +278,7 @@ defmodule Python.Options do
       name: nil,
       max_queue: settings.max_queue,
       timeout: settings.worker_timeout,
+      decode: [],
       init: nil
     }
 
@@ -310,7 +316,7 @@ defmodule Python.Options do
       end
     end)
 
-    options
+    Map.update!(options, :decode, &Python.Decode.settings/1)
   end
 
   defp valid?(:name, name), do: is_atom(name) and name not in [true, false]
@@ -319,6 +325,8 @@ defmodule Python.Options do
   defp valid?(:max_queue, limit), do: is_integer(limit) and limit in 1..1_000_000_000
   defp valid?(:timeout, :infinity), do: true
   defp valid?(:timeout, timeout), do: is_integer(timeout) and timeout in 1..@max_timeout
+  # Judged by its own module.
+  defp valid?(:decode, _decode), do: true
   defp valid?(:engine, engine), do: engine == :main
   defp valid?(:init, code), do: is_nil(code) or is_binary(code)
 

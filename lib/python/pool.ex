@@ -22,6 +22,8 @@ defmodule Python.Pool do
       or `:infinity`. Defaults to the setting `max_queue`.
     * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
       Defaults to the setting `worker_timeout`.
+    * `:decode` - as for [calls](`m:Python#module-options`): holds for calls of the pool, which override it
+      key by key. Defaults to `[]`.
     * `:init` - code that is executed in `__main__` when the pool starts. If it raises, the pool does
       not start.
     * `:engine` - `:main`, the one interpreter. There are no others yet.
@@ -189,6 +191,7 @@ defmodule Python.Pool do
     case Runtime.status() do
       {:ok, _} ->
         native = :erlang_python.pool_new(Options.native_queue(options.max_queue), false)
+        :erlang_python.pool_decode(native, options.decode)
         state = %__MODULE__{name: options.name, native: native, slots: slots()}
         state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
         :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})

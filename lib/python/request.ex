@@ -14,6 +14,9 @@ defmodule Python.Request do
   @erlang 2
   @cancel_on_drop 4
   @init 32
+  @return_bytes 8
+  # What the option :decode says is above these.
+  @decode 0x10000
 
   # How long the caller waits to be told at which line Python was, in ms. Python has to be between
   # two bytecodes to be asked.
@@ -292,8 +295,13 @@ defmodule Python.Request do
   def refused(:closed, _options), do: StoppedError.new(:closed)
 
   defp flags(%{init: true}), do: @init
-  defp flags(%{return: :value, erlang: false}), do: 0
-  defp flags(%{return: :object, erlang: false}), do: @return_object
-  defp flags(%{return: :value, erlang: true}), do: @erlang
-  defp flags(%{return: :object, erlang: true}), do: @return_object + @erlang
+  defp flags(%{return: :value, erlang: false, decode: 0}), do: 0
+
+  defp flags(%{return: return, erlang: erlang, decode: decode}) do
+    returns(return) + if(erlang, do: @erlang, else: 0) + decode * @decode
+  end
+
+  defp returns(:value), do: 0
+  defp returns(:object), do: @return_object
+  defp returns(:bytes), do: @return_bytes
 end

@@ -84,14 +84,14 @@ impl Error {
                 place: place(),
                 what: *what,
             },
-            Failure::Python(error) => Error::Exception(*error),
+            Failure::Python(raised) => Error::Exception(raised.into_error(&place())),
         }
     }
 
     pub fn decode(failure: Failure) -> Self {
         match failure {
             Failure::Value(what) => Error::Decode(*what),
-            Failure::Python(error) => Error::Exception(*error),
+            Failure::Python(raised) => Error::Exception(raised.into_error("the result")),
         }
     }
 
@@ -346,7 +346,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     pub fn decoder(&self) -> Decoder<'py, 'a, 's> {
-        Decoder::new(self.py, self.env, self.request.flags.erlang()).answering(self.request)
+        Decoder::with_flags(self.py, self.env, self.request.flags).answering(self.request)
     }
 
     /// `{:call, target, name, arguments, keywords}`

@@ -58,6 +58,13 @@ fn take(name: &str) -> bool {
     true
 }
 
+/// A decoder was registered.
+#[pyfunction]
+#[pyo3(name = "_decoders_exist")]
+fn decoders_exist() {
+    convert::mark_decoders();
+}
+
 #[pyfunction]
 #[pyo3(name = "_give_back")]
 fn give_back(name: &str) {
@@ -74,6 +81,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     convert::add_to(package)?;
     package.add_function(wrap_pyfunction!(call, package)?)?;
     package.add_function(wrap_pyfunction!(is_registered, package)?)?;
+    package.add_function(wrap_pyfunction!(decoders_exist, package)?)?;
     package.add_function(wrap_pyfunction!(take, package)?)?;
     package.add_function(wrap_pyfunction!(give_back, package)?)?;
     package.add_function(wrap_pyfunction!(send, package)?)?;

@@ -13,7 +13,7 @@ use crate::term_env::Sender;
 use crate::watchdog;
 use crate::worker::Worker;
 use rustler::LocalPid;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A pool's queue with its workers, as native code sees them.
@@ -27,6 +27,8 @@ pub struct Pool {
     closed: AtomicBool,
     /// The `Python.Pool` process. It is told of workers that no longer count.
     pub owner: LocalPid,
+    /// The option `:decode` of its calls, where they have none.
+    settings: AtomicU16,
     /// What was sent to a context with `Python.send`.
     pub mailbox: Mailbox,
     /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
@@ -74,6 +76,15 @@ pub fn all() -> Vec<Arc<Pool>> {
 }
 
 impl Pool {
+    pub fn settings(&self) -> u16 {
+        self.settings.load(Ordering::Relaxed)
+    }
+
+    /// Before its first call.
+    pub fn set_settings(&self, settings: u16) {
+        self.settings.store(settings, Ordering::Relaxed);
+    }
+
     pub fn create(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Arc<Self> {
         let pool = Arc::new(Pool::new(owner, max_queue, namespace));
         if pool.namespace.is_none() {
@@ -90,6 +101,7 @@ impl Pool {
             workers: Mutex::default(),
             blocked: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            settings: AtomicU16::new(0),
             owner,
             mailbox: Mailbox::default(),
             namespace,

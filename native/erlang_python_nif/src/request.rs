@@ -112,6 +112,31 @@ impl Flags {
         self.0 & 32 != 0
     }
 
+    /// What was `bytes` is a `%Python.Bytes{}`.
+    pub fn return_bytes(self) -> bool {
+        self.0 & 8 != 0
+    }
+
+    /// The option `:decode`, as `lib/python/decode.ex` writes it. 0 for none.
+    pub fn settings(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// With the settings of the pool where it has none of its own.
+    fn over(self, pool: u16) -> Self {
+        if pool == 0 {
+            return self;
+        }
+        // The bits of each setting. All of them at 0: it was not given.
+        const SETTINGS: [u16; 7] = [3, 3 << 2, 7 << 4, 3 << 7, 3 << 9, 3 << 11, 7 << 13];
+        let own = self.settings();
+        let pool = SETTINGS
+            .into_iter()
+            .filter(|bits| own & bits == 0)
+            .fold(0, |settings, bits| settings | pool & bits);
+        Flags(self.0 | u32::from(pool) << 16)
+    }
+
     /// The request is cancelled when its ticket is no longer held.
     fn cancel_on_drop(self) -> bool {
         self.0 & 4 != 0
@@ -210,7 +235,7 @@ impl Request {
             state: AtomicU8::new(QUEUED),
             sink,
             leader,
-            flags,
+            flags: flags.over(pool.settings()),
             pool,
             mailbox: Mailbox::default(),
             body: Mutex::new(body.map(Arc::new)),

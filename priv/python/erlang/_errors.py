@@ -172,7 +172,10 @@ def _traceback(exception, trace):
 
         limit = None if _length(trace) <= FORMATTED else -LAST
         try:
-            return _text("".join(_formatted(exception, trace, limit)))
+            text = _text("".join(_formatted(exception, trace, limit)))
+            if sys.version_info < (3, 11):
+                text += "".join("%s\n" % note for note in _notes(exception))
+            return text
         except BaseException:
             lines = traceback.format_tb(trace, limit)
             if lines:

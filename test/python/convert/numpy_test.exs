@@ -189,10 +189,10 @@ defmodule Python.Convert.NumpyTest do
              ]
 
       assert Python.call!(frame["a"], :sum) == 3
-      assert %Object{} = Python.call!(pandas, :Timestamp, ["2024-01-01"])
-      assert %Object{} = Python.getattr!(pandas, :NaT)
-      moment = Python.call!(Python.call!(pandas, :Timestamp, ["2024-01-01"]), :to_pydatetime)
-      assert moment == ~N[2024-01-01 00:00:00]
+      assert Python.call!(pandas, :Timestamp, ["2024-01-01"]) == ~N[2024-01-01 00:00:00]
+      assert Python.getattr!(pandas, :NaT) == nil
+      stamp = Python.call!(pandas, :Timestamp, ["2024-01-01"], return: :object)
+      assert Python.call!(stamp, :to_pydatetime) == ~N[2024-01-01 00:00:00]
       assert frame["nope"] == nil
     end
   end

@@ -224,17 +224,10 @@ defmodule Python.Convert.StructsTest do
       assert Python.eval("1") == {:ok, 1}
     end
 
-    test "of a subclass, a time with a zone, a timedelta: stay in Python" do
-      name =
-        define("""
-        import datetime
-        class NAME(datetime.datetime): pass
-        class NAMEDate(datetime.date): pass
-        """)
+    test "a time with a zone, a timedelta, a zone: stay in Python" do
+      Python.exec!("import datetime")
 
       for code <- [
-            "#{name}(2024, 1, 1)",
-            "#{name}Date(2024, 1, 1)",
             "datetime.time(1, tzinfo=datetime.timezone.utc)",
             "datetime.timedelta(1)",
             "datetime.timezone.utc"

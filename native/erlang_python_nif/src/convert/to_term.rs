@@ -6,12 +6,12 @@ use super::level::Level;
 use super::to_python::MUCH;
 use super::{
     Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Unconvertible, buffer, copy, integer, layout,
-    opaque, structs, words,
+    opaque, replaced, structs, words,
 };
 use crate::atoms;
 use crate::interpreter::GilCell;
 use crate::object::Handle;
-use crate::request::Request;
+use crate::request::{Flags, Request};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
@@ -36,6 +36,10 @@ pub struct Decoder<'py, 'a, 's> {
     env: Env<'a>,
     /// The receiver speaks Erlang: `none`, lists for sets, tuples for dates.
     erlang: bool,
+    /// What was `bytes` is a `%Python.Bytes{}`.
+    bytes: bool,
+    /// The option `:decode`.
+    settings: u16,
     /// The containers that the current element is in, outermost first.
     path: Vec<*mut ffi::PyObject>,
     /// The elements, or values, of these that are terms already, and the keys: of each container what
@@ -89,6 +93,8 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             py,
             env,
             erlang,
+            bytes: false,
+            settings: 0,
             path: Vec::new(),
             terms: Vec::new(),
             keys: Vec::new(),
@@ -98,6 +104,14 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             entered: 0,
             plain: true,
         }
+    }
+
+    /// As a request wants its answer.
+    pub fn with_flags(py: Python<'py>, env: Env<'a>, flags: Flags) -> Self {
+        let mut decoder = Self::new(py, env, flags.erlang());
+        decoder.bytes = flags.return_bytes();
+        decoder.settings = flags.settings();
+        decoder
     }
 
     /// Whether what was converted takes long to free, and nothing is run by that but Python's own
@@ -128,11 +142,15 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             }
             let flags = ffi::PyType_GetFlags(class);
             let is = |kind| flags & kind != 0;
-            self.plain &= class == &raw mut ffi::PyList_Type
+            let plain = class == &raw mut ffi::PyList_Type
                 || class == &raw mut ffi::PyDict_Type
                 || class == &raw mut ffi::PyTuple_Type
                 || class == &raw mut ffi::PyBytes_Type
                 || class == &raw mut ffi::PyLong_Type;
+            self.plain &= plain;
+            if !plain && let Some(term) = self.replaced(object)? {
+                return Ok(term);
+            }
             if is(ffi::Py_TPFLAGS_LIST_SUBCLASS) {
                 self.nested(object, Self::list)
             } else if is(ffi::Py_TPFLAGS_DICT_SUBCLASS) {
@@ -150,11 +168,13 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
                 if ffi::PyBytes_AsStringAndSize(pointer, &mut data, &mut size) != 0 {
                     return Err(PyErr::fetch(self.py).into());
                 }
-                self.unchanging(object, data.cast(), size as usize)
+                let data = self.unchanging(object, data.cast(), size as usize)?;
+                Ok(self.marked(data))
             } else if ffi::PyByteArray_Check(pointer) != 0
                 || class == &raw mut ffi::PyMemoryView_Type
             {
-                self.buffer(object)
+                let data = self.buffer(object)?;
+                Ok(self.marked(data))
             } else if collections::is_set(object) {
                 self.nested(object, Self::set)
             } else if let Some(term) = opaque::to_term(self.env, object) {
@@ -164,6 +184,27 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             } else {
                 Ok(self.object(object))
             }
+        }
+    }
+
+    /// The term for what stands for an object: by a decoder of the user's, or on request.
+    fn replaced(&mut self, object: &Bound<'py, PyAny>) -> Result<Option<Term<'a>>> {
+        if self.settings == 0 && !replaced::decoders_exist() {
+            return Ok(None);
+        }
+        let Some(replaced) = replaced::ask(object, self.settings)? else {
+            return Ok(None);
+        };
+        self.nested(object, |decoder, _| decoder.value(&replaced))
+            .map(Some)
+    }
+
+    /// Data that was `bytes`, as the request wants it.
+    fn marked(&self, data: Term<'a>) -> Term<'a> {
+        if self.bytes {
+            structs::bytes_to_term(self.env, data)
+        } else {
+            data
         }
     }
 
@@ -223,7 +264,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         self.erlang
     }
 
-    fn none(&self) -> Atom {
+    pub fn none(&self) -> Atom {
         if self.erlang {
             atoms::none()
         } else {

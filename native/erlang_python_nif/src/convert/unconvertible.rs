@@ -1,7 +1,8 @@
 //! Values that cannot cross, and where in the whole they are.
 
-use pyo3::PyErr;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyBaseException, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
 use std::fmt::Write;
 
 /// Why a conversion ended early. Small, since every element's result has room for it.
@@ -9,7 +10,36 @@ pub enum Failure {
     /// A value that cannot cross.
     Value(Box<Unconvertible>),
     /// Python raised an exception on the way.
-    Python(Box<PyErr>),
+    Python(Box<Raised>),
+}
+
+/// An exception, and where it was raised.
+pub struct Raised {
+    error: PyErr,
+    path: Path,
+}
+
+impl Raised {
+    /// The exception, with a note that says where: "while the result was converted, at [1]".
+    pub fn into_error(self, what: &str) -> PyErr {
+        if !self.path.is_empty() {
+            let note = format!("while {what} was converted, at {}", self.path.text());
+            Python::attach(|py| {
+                // An exception that takes no note is raised without it.
+                drop(add_note(self.error.value(py), note));
+            });
+        }
+        self.error
+    }
+}
+
+/// `add_note`, which is there since 3.11.
+fn add_note(exception: &Bound<'_, PyBaseException>, note: String) -> PyResult<()> {
+    const NOTES: &str = "__notes__";
+    if !exception.hasattr(NOTES)? {
+        exception.setattr(NOTES, PyList::empty(exception.py()))?;
+    }
+    exception.getattr(NOTES)?.cast::<PyList>()?.append(note)
 }
 
 impl From<Unconvertible> for Failure {
@@ -20,7 +50,10 @@ impl From<Unconvertible> for Failure {
 
 impl From<PyErr> for Failure {
     fn from(error: PyErr) -> Self {
-        Failure::Python(Box::new(error))
+        Failure::Python(Box::new(Raised {
+            error,
+            path: Path::default(),
+        }))
     }
 }
 
@@ -28,7 +61,7 @@ impl Failure {
     /// The exception that tells Python of it.
     pub fn into_python(self, what: &str) -> PyErr {
         match self {
-            Failure::Python(error) => *error,
+            Failure::Python(raised) => raised.into_error(&format!("what {what}")),
             Failure::Value(value) => {
                 let path = value.path();
                 let at = if path.is_empty() { "" } else { ", at " };
@@ -39,9 +72,11 @@ impl Failure {
 
     /// The same failure, seen from one level further out.
     pub fn inside(mut self, step: impl FnOnce() -> Step) -> Self {
-        if let Failure::Value(value) = &mut self {
-            value.path.push(step());
-        }
+        let path = match &mut self {
+            Failure::Value(value) => &mut value.path,
+            Failure::Python(raised) => &mut raised.path,
+        };
+        path.push(step());
         self
     }
 }
@@ -52,9 +87,12 @@ pub struct Unconvertible {
     pub reason: String,
     /// It is a struct, which the protocol `Python.Encoder` may know.
     pub is_struct: bool,
-    /// The way to it, innermost step first.
-    path: Vec<Step>,
+    path: Path,
 }
+
+/// The way to an element, innermost step first.
+#[derive(Default)]
+struct Path(Vec<Step>);
 
 /// One step from a container to its element.
 pub enum Step {
@@ -80,7 +118,7 @@ impl Unconvertible {
         Unconvertible {
             reason: reason.into(),
             is_struct: false,
-            path: Vec::new(),
+            path: Path::default(),
         }
     }
 
@@ -93,14 +131,28 @@ impl Unconvertible {
 
     /// Such as `[3]["rows"][0]`; empty if the value itself is meant.
     pub fn path(&self) -> String {
+        self.path.text()
+    }
+}
+
+impl Path {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn push(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    fn text(&self) -> String {
         // The two ends of a long path say more than its middle.
         const ENDS: usize = 16;
         let mut text = String::new();
-        for (at, step) in self.path.iter().rev().enumerate() {
-            if at == ENDS && self.path.len() > 2 * ENDS {
+        for (at, step) in self.0.iter().rev().enumerate() {
+            if at == ENDS && self.0.len() > 2 * ENDS {
                 text.push('…');
             }
-            if at >= ENDS && at + ENDS < self.path.len() {
+            if at >= ENDS && at + ENDS < self.0.len() {
                 continue;
             }
             // Writing to a String cannot fail.

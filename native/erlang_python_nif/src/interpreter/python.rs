@@ -33,6 +33,8 @@ pub struct Helpers {
     pub pulled: Py<PyAny>,
     /// Ends a generator early
     pub close_iterator: Py<PyAny>,
+    /// What stands for an object that has no counterpart
+    pub replaced: Py<PyAny>,
     /// `erlang.Error`
     pub error: Py<PyAny>,
     /// `sys._current_frames`
@@ -103,6 +105,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let gap = Gap::new(&locks)?;
     let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
     let main = py.import("erlang._main")?;
+    let decode = py.import("erlang._decode")?;
+    package.setattr("register_decoder", decode.getattr("register_decoder")?)?;
     // All that it has is there.
     py.import("erlang._names")?.call_method0("watch")?;
     Ok(Helpers {
@@ -119,6 +123,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         pulled: streams.getattr("Pulled")?.unbind(),
         close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
+        replaced: decode.getattr("replaced")?.unbind(),
         error: package.getattr("Error")?.unbind(),
         current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
         delicate: locks.getattr("DELICATE")?.cast_into::<PyDict>()?.unbind(),

@@ -20,6 +20,13 @@ fn pool_new<'a>(env: Env<'a>, max_queue: usize, own_namespace: bool) -> Term<'a>
     handle.encode(env)
 }
 
+/// The option `:decode` of its calls, where they have none of their own.
+#[rustler::nif]
+fn pool_decode(pool: ResourceArc<PoolHandle>, settings: u16) -> Atom {
+    pool.0.set_settings(settings);
+    atoms::ok()
+}
+
 /// Refuses further requests, answers those that wait with `{:error, :closed}`, and ends those that
 /// run, answered with `{:error, :stopped}`.
 #[rustler::nif]

@@ -126,7 +126,7 @@ impl Stream {
         if self.flags.return_object() {
             return false;
         }
-        let decoder = Decoder::new(py, chunk.env.env(), self.flags.erlang());
+        let decoder = Decoder::with_flags(py, chunk.env.env(), self.flags);
         let Some(term) = decoder.simple(object).map(SavedTerm::save) else {
             return false;
         };
@@ -141,7 +141,7 @@ impl Stream {
         chunk: &mut Chunk,
         object: &Bound<'py, PyAny>,
     ) -> Result<(), Failure> {
-        let mut decoder = Decoder::new(py, chunk.env.env(), self.flags.erlang());
+        let mut decoder = Decoder::with_flags(py, chunk.env.env(), self.flags);
         let term = if self.flags.return_object() {
             decoder.object(object)
         } else {

@@ -3,6 +3,7 @@
 use super::{Result, field, map, unreadable};
 use crate::atoms;
 use crate::convert::{Decoder, Failure, Unconvertible};
+use crate::interpreter::python;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDelta, PyModule, PyType};
@@ -11,6 +12,59 @@ use rustler::{Encoder as _, Env, Term};
 use std::sync::OnceLock;
 
 static MODULE: OnceLock<Py<PyModule>> = OnceLock::new();
+
+/// What a class is, or the class that it is a subclass of.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    DateTime,
+    Date,
+    Time,
+}
+
+/// `date`, `datetime` and `time`.
+static CLASSES: OnceLock<[Py<PyType>; 3]> = OnceLock::new();
+
+/// None for a class that has nothing to do with dates and times.
+pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Option<Kind>> {
+    let py = class.py();
+    let classes = match CLASSES.get() {
+        Some(classes) => classes,
+        None => {
+            // Until it is imported nothing is of these classes.
+            let imported = python::helpers().is_some_and(|helpers| {
+                helpers
+                    .modules
+                    .bind(py)
+                    .contains("datetime")
+                    .is_ok_and(|is| is)
+            });
+            if !imported {
+                return Ok(None);
+            }
+            let get = |name: &str| -> PyResult<Py<PyType>> {
+                Ok(datetime(py, name)?.cast_into::<PyType>()?.unbind())
+            };
+            let classes = [get("date")?, get("datetime")?, get("time")?];
+            CLASSES.get_or_init(|| classes)
+        }
+    };
+    // SAFETY: classes, and the GIL is held. This looks at the order of bases and runs no code.
+    let is_a = |base: &Py<PyType>| unsafe {
+        pyo3::ffi::PyType_IsSubtype(class.as_type_ptr(), base.as_ptr().cast()) != 0
+    };
+    let [date, datetime, time] = classes;
+    Ok(if is_a(date) {
+        Some(if is_a(datetime) {
+            Kind::DateTime
+        } else {
+            Kind::Date
+        })
+    } else if is_a(time) {
+        Some(Kind::Time)
+    } else {
+        None
+    })
+}
 
 /// What `datetime` has by a name. It is imported when the first value asks for it.
 fn datetime<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -112,14 +166,14 @@ fn moment<'py>(
         .map_err(out_of_range)
 }
 
-/// The term for an object of a class of `datetime`. None if it has no counterpart.
+/// The term for a date or a time. None if it has no counterpart: a time of a zone, and a year that only
+/// a subclass knows.
 pub fn to_term<'py, 'a>(
     decoder: &Decoder<'py, 'a, '_>,
     object: &Bound<'py, PyAny>,
-    class: &Bound<'py, PyType>,
+    kind: Kind,
 ) -> Result<Option<Term<'a>>> {
     let py = object.py();
-    let get = |name: &str| -> PyResult<i64> { object.getattr(name)?.extract() };
     let date = |object: &Bound<'py, PyAny>| -> PyResult<(i64, i64, i64)> {
         let get = |name: &str| -> PyResult<i64> { object.getattr(name)?.extract() };
         Ok((get("year")?, get("month")?, get("day")?))
@@ -133,40 +187,42 @@ pub fn to_term<'py, 'a>(
             get("microsecond")?,
         ))
     };
-    if class.is(&datetime(py, "datetime")?) {
-        let aware = !object.call_method0("utcoffset")?.is_none();
-        let object = if aware {
-            let utc = datetime(py, "timezone")?.getattr("utc")?;
-            &object
-                .call_method1("astimezone", (utc,))
-                .map_err(out_of_range)?
-        } else {
-            object
-        };
-        let term = Moment {
+    let moment = match kind {
+        Kind::DateTime => {
+            let aware = !object.call_method0("utcoffset")?.is_none();
+            let object = if aware {
+                let utc = datetime(py, "timezone")?.getattr("utc")?;
+                &object
+                    .call_method1("astimezone", (utc,))
+                    .map_err(out_of_range)?
+            } else {
+                object
+            };
+            Moment {
+                date: Some(date(object)?),
+                time: Some(time(object)?),
+                utc: aware,
+            }
+        }
+        Kind::Date => Moment {
             date: Some(date(object)?),
-            time: Some(time(object)?),
-            utc: aware,
-        };
-        Ok(Some(term.into_term(decoder.env(), decoder.is_erlang())))
-    } else if class.is(&datetime(py, "date")?) {
-        let term = Moment {
-            date: Some((get("year")?, get("month")?, get("day")?)),
             time: None,
             utc: false,
-        };
-        Ok(Some(term.into_term(decoder.env(), decoder.is_erlang())))
-    } else if class.is(&datetime(py, "time")?) && object.getattr("tzinfo")?.is_none() {
-        let term = Moment {
+        },
+        Kind::Time if object.getattr("tzinfo")?.is_none() => Moment {
             date: None,
             time: Some(time(object)?),
             utc: false,
-        };
-        Ok(Some(term.into_term(decoder.env(), decoder.is_erlang())))
-    } else {
-        // A timedelta, a zone, a time of a zone: nothing in Elixir is quite that.
-        Ok(None)
+        },
+        Kind::Time => return Ok(None),
+    };
+    if moment
+        .date
+        .is_some_and(|(year, ..)| !(1..=9999).contains(&year))
+    {
+        return Ok(None);
     }
+    Ok(Some(moment.into_term(decoder.env(), decoder.is_erlang())))
 }
 
 struct Moment {

@@ -2,6 +2,7 @@
 
 mod datetime;
 mod decimal;
+mod missing;
 mod numpy;
 
 use super::terms::{key_step, name_text};
@@ -191,6 +192,12 @@ pub fn to_term<'py, 'a>(
     object: &Bound<'py, PyAny>,
 ) -> Result<Option<Term<'a>>> {
     let class = object.get_type();
+    if let Some(kind) = datetime::kind(&class)? {
+        if missing::is_missing(object, &class)? {
+            return Ok(Some(decoder.none().to_term(decoder.env())));
+        }
+        return datetime::to_term(decoder, object, kind);
+    }
     let Ok(module) = class.module() else {
         return Ok(None);
     };
@@ -199,9 +206,11 @@ pub fn to_term<'py, 'a>(
     };
     // Anybody can write these names into a class: the classes themselves decide.
     match &*module {
-        "datetime" => datetime::to_term(decoder, object, &class),
         "decimal" if elixir().decimal => decimal::to_term(decoder, object, &class),
         _ if module == "numpy" || module.starts_with("numpy.") => numpy::to_term(decoder, object),
+        _ if missing::is_missing(object, &class)? => {
+            Ok(Some(decoder.none().to_term(decoder.env())))
+        }
         _ => Ok(None),
     }
 }
@@ -210,6 +219,17 @@ fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
     let keys: Vec<Term> = fields.iter().map(|(key, _)| key.to_term(env)).collect();
     let values: Vec<Term> = fields.iter().map(|(_, value)| *value).collect();
     Term::map_from_term_arrays(env, &keys, &values).expect("the keys of a struct differ")
+}
+
+/// A `%Python.Bytes{}` of a binary.
+pub fn bytes_to_term<'a>(env: Env<'a>, data: Term<'a>) -> Term<'a> {
+    map(
+        env,
+        &[
+            (atoms::__struct__(), atoms::bytes_struct().to_term(env)),
+            (atoms::data(), data),
+        ],
+    )
 }
 
 /// A set whose elements are the keys of `map`.

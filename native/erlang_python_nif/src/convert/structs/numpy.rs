@@ -13,6 +13,9 @@ struct Numpy {
     numbers: [Py<PyType>; 2],
     /// A kind of integer to numpy, but a number of what depends on its unit.
     timedelta: Py<PyType>,
+    datetime: Py<PyType>,
+    /// Whether a date or a span of time is missing
+    isnat: Py<PyAny>,
     /// `numpy.generic.item`: a subclass may have another.
     item: Py<PyAny>,
 }
@@ -31,12 +34,14 @@ fn numpy(py: Python<'_>) -> PyResult<&'static Numpy> {
     let numpy = Numpy {
         numbers: [class("number")?, class("bool_")?],
         timedelta: class("timedelta64")?,
+        datetime: class("datetime64")?,
+        isnat: numpy.getattr("isnat")?.unbind(),
         item: numpy.getattr("generic")?.getattr("item")?.unbind(),
     };
     Ok(NUMPY.get_or_init(|| numpy))
 }
 
-/// The term for a scalar that is a number. None for others.
+/// The term for a scalar that is a number, or a missing date or span of time. None for others.
 pub fn to_term<'py, 'a>(
     decoder: &mut Decoder<'py, 'a, '_>,
     object: &Bound<'py, PyAny>,
@@ -48,7 +53,11 @@ pub fn to_term<'py, 'a>(
     };
     let class = object.get_type();
     let is_a = |base: &Py<PyType>| class.is_subclass(base.bind(py));
-    if !(is_a(&numpy.numbers[0])? || is_a(&numpy.numbers[1])?) || is_a(&numpy.timedelta)? {
+    if is_a(&numpy.timedelta)? || is_a(&numpy.datetime)? {
+        let missing = numpy.isnat.bind(py).call1((object,))?.is_truthy()?;
+        return Ok(missing.then(|| decoder.none().to_term(decoder.env())));
+    }
+    if !(is_a(&numpy.numbers[0])? || is_a(&numpy.numbers[1])?) {
         return Ok(None);
     }
     let item = numpy.item.bind(py).call1((object,))?;
