@@ -67,6 +67,9 @@ defmodule :erlang_python do
   def stream_stop_listening(_stream), do: not_loaded()
   def stream_close(_stream, _reference), do: not_loaded()
 
+  # nif/source.rs
+  def source_line(_file, _number), do: not_loaded()
+
   # nif/floor.rs
   def floor_nif, do: not_loaded()
   def floor_dirty, do: not_loaded()

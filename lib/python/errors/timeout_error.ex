@@ -47,9 +47,10 @@ defmodule Python.TimeoutError do
     }
   end
 
-  def new(timeout, {file, line, function, code}) do
-    location = %{file: file, line: line, function: function, code: if(code != "", do: code)}
-    shown = if location.code, do: ": #{location.code}", else: ""
+  def new(timeout, {file, line, function}) do
+    code = Python.Source.line(file, line)
+    location = %{file: file, line: line, function: function, code: code}
+    shown = if code, do: ": #{code}", else: ""
 
     %__MODULE__{
       timeout: timeout,

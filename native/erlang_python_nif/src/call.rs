@@ -255,6 +255,8 @@ fn answer(
     let reason = match done {
         Ok(Ok(Answer::Here(term))) => return (Built::InReply(SavedTerm::save(term)), false),
         Ok(Ok(Answer::Elsewhere(env, term))) => return (Built::Elsewhere(env, term), false),
+        // To describe it may take long, and nobody wants to know.
+        Ok(Err(_)) if request.is_cancelled() => atoms::cancelled().to_term(env),
         Ok(Err(error)) => {
             let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env)));
             reason.unwrap_or_else(|_| panicked(env))

@@ -1,6 +1,8 @@
 //! Compiled code, kept by its source: compiling `1+1` costs 70 times what running it does.
 
 use crate::interpreter::python::Helpers;
+use crate::source;
+use pyo3::intern;
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -69,12 +71,24 @@ pub fn compiled<'py>(
             helpers.compile_eval.bind(py).call1(arguments)?
         }
     };
+    remember(&code, place, source);
     if source.len() <= LONGEST {
         let evicted = keep(key, code.clone().unbind());
         // Dropped here, with the GIL and without the lock.
         drop(evicted);
     }
     Ok(code)
+}
+
+/// Keeps the source for those who show a line of it.
+fn remember(compiled: &Bound<'_, PyAny>, place: Place<'_>, source: &str) {
+    // Of variables it is a function.
+    let own = compiled.getattr(intern!(compiled.py(), "__code__"));
+    let code = own.as_ref().unwrap_or(compiled);
+    let file = code.getattr(intern!(code.py(), "co_filename"));
+    if let Ok(file) = file.and_then(|file| file.extract::<String>()) {
+        source::remember(&file, place.line, source);
+    }
 }
 
 fn key(kind: Kind, source: &str, names: &[String], place: Place<'_>) -> Vec<u8> {

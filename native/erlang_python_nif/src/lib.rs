@@ -6,7 +6,7 @@
 //! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up.
 //! - `call`, `arguments`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
 //!   `mailbox`: what Python asks of us.
-//! - `names`, `code`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
+//! - `names`, `code`, `source`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
 //! - `made`: what the objects of our classes hold.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
@@ -37,6 +37,7 @@ mod pool;
 mod queue;
 mod request;
 mod resources;
+mod source;
 mod stream;
 mod term_env;
 mod watchdog;

@@ -9,7 +9,7 @@
 
 use crate::atoms;
 use crate::direct;
-use crate::interpreter::{interrupt, mark};
+use crate::interpreter::{assistant, interrupt};
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::stream::Stream;
@@ -325,7 +325,7 @@ impl Check {
 /// Gives up the worker that is still at a cancelled request.
 fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
     let Some(place) = request.place() else { return };
-    mark::remove();
+    assistant::remove_mark();
     // A context is its thread: it can only be waited for.
     if request.pool.namespace.is_some() {
         return;

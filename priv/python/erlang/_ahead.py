@@ -25,28 +25,13 @@ LOCKED_AFTER_CALL = 2
 #: - leave the frame before it looks for an interrupt.
 LEAVES = 4
 
-#: code -> a byte for each two bytes of bytecode. The interrupter reads it.
-FLAGS = {}
-
-_MOST = 10_000
-
 _LEAVE = {"RETURN_VALUE", "YIELD_VALUE"}
 _NEVER_GO_ON = _LEAVE | {"RAISE_VARARGS", "RERAISE", "RETURN_GENERATOR"}
 _JUMPS = {"JUMP_FORWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_BACKWARD"}
 
 
 def examine(code):
-    """Writes down what is ahead of each bytecode of ``code``."""
-    if len(FLAGS) >= _MOST:
-        FLAGS.clear()
-    try:
-        FLAGS[code] = _flags(code)
-    except Exception:
-        # Nothing is known of it, as before 3.14 is of any.
-        FLAGS[code] = b""
-
-
-def _flags(code):
+    """What is ahead of each bytecode of ``code``: a byte for each two of its bytes."""
     # Not before it is needed: it would delay every start.
     import dis
 

@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import stat
 import sys
 
 from erlang import _code
@@ -57,6 +58,10 @@ def _data(exception):
     if issubclass(cls, ImportError) and _of_importlib(trace):
         # As where an import statement fails: Python shows none of these then.
         trace = None
+    try:
+        _keep_from_devices(trace)
+    except BaseException:
+        pass
     return {
         "type": _name(cls),
         "module": _module(cls),
@@ -149,6 +154,26 @@ def _frames(trace):
     ]
 
 
+def _keep_from_devices(trace):
+    """Keeps ``linecache`` from reading pipes and devices that a traceback names, which may block or not end."""
+    import linecache
+
+    seen = set()
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        trace = trace.tb_next
+        if filename in seen or filename in linecache.cache:
+            continue
+        seen.add(filename)
+        try:
+            regular = stat.S_ISREG(os.stat(filename).st_mode)
+        except (OSError, ValueError):
+            continue
+        if not regular:
+            # Without a time, so that it is not looked for again.
+            linecache.cache[filename] = (0, None, [], filename)
+
+
 def _line(filename, number):
     if not number:
         return None
@@ -238,29 +263,3 @@ def represent(value, limit):
 
 def _cut(text, limit):
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _last_line(code, offset):
-    """The last line that begins at or before an instruction."""
-    import dis
-
-    line = code.co_firstlineno
-    for start, number in dis.findlinestarts(code):
-        if start > offset:
-            break
-        line = number or line
-    return line
-
-
-def location(ident):
-    """Where a thread is: ``(file, line, function, code)``. Fails if it is nowhere in Python."""
-    frame = sys._current_frames()[ident]
-    code = frame.f_code
-    # 3.10 and 3.11 know no line at the jump back to the head of a loop.
-    line = frame.f_lineno or _last_line(code, frame.f_lasti)
-    return (
-        _text(code.co_filename),
-        line,
-        _text(code.co_name),
-        _line(code.co_filename, line) or "",
-    )

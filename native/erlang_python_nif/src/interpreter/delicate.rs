@@ -1,71 +1,76 @@
 //! Whether a thread is where locks are taken or given back that others need.
 //!
 //! The answer holds as long as the GIL is held without a break: no Python code may run from the look to what
-//! is made of it. What has to be worked out in Python is worked out before, and then looked at once more.
+//! is made of it. What has to be worked out in Python is worked out elsewhere (`assistant`), and then looked at
+//! once more.
 
-use super::PythonThread;
-use super::python::Helpers;
+use super::GilCell;
+use super::frame::{Code, Frame};
+use crate::interpreter::python::Helpers;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use std::collections::HashMap;
 
-/// A thread that is never twice in the same code is not looked at for ever, but later again.
-const MOST_LOOKS: usize = 1_000;
-
-pub fn is_delicate(py: Python<'_>, helpers: &Helpers, thread: &PythonThread) -> bool {
-    // An error is that of a thread which is in no Python code: in a C function.
-    for _ in 0..MOST_LOOKS {
-        match look(py, helpers, thread) {
-            Ok(Look::Unknown(code)) => {
-                if let Some(ahead) = &helpers.ahead
-                    && ahead.examine.bind(py).call1((code,)).is_err()
-                {
-                    return false;
-                }
-            }
-            Ok(Look::Delicate) => return true,
-            Ok(Look::Safe) | Err(_) => return false,
-        }
-    }
-    true
-}
-
-enum Look<'py> {
+pub enum Look {
     Safe,
     Delicate,
     /// Nothing is known yet of what is ahead in this code.
-    Unknown(Bound<'py, PyAny>),
+    Unknown(Py<PyAny>),
 }
 
-fn look<'py>(py: Python<'py>, helpers: &Helpers, thread: &PythonThread) -> PyResult<Look<'py>> {
-    let frames = helpers.current_frames.bind(py).call0()?;
-    let frame = frames.get_item(thread.ident())?;
-    let code = frame.getattr("f_code")?;
-    let file = code.getattr("co_filename")?.extract::<String>()?;
+pub fn look(py: Python<'_>, helpers: &Helpers, frame: Option<Frame<'_>>) -> Look {
+    // A thread that is in no Python code is in a C function.
+    frame
+        .and_then(|frame| look_at(py, helpers, frame))
+        .unwrap_or(Look::Safe)
+}
+
+fn look_at(py: Python<'_>, helpers: &Helpers, frame: Frame<'_>) -> Option<Look> {
+    let code = frame.code()?;
+    let file = code.file()?;
     if file == "<frozen importlib._bootstrap>"
         || file.ends_with("/logging/__init__.py")
         || file.ends_with("\\logging\\__init__.py")
     {
-        return Ok(Look::Delicate);
+        return Some(Look::Delicate);
     }
-    let at = frame.getattr("f_lasti")?.extract::<i64>()?;
-    if let Some(places) = helpers.delicate.bind(py).get_item(&code)? {
-        let places = places.extract::<Vec<(i64, i64)>>()?;
-        if places
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&at))
-        {
-            return Ok(Look::Delicate);
-        }
+    let at = frame.at()?;
+    if helpers.delicate.contains(&code, at) {
+        return Some(Look::Delicate);
     }
-    if let Some(gap) = &helpers.gap {
-        let code = code.getattr("co_code")?;
-        if gap.contains(code.extract::<&[u8]>()?, at) {
-            return Ok(Look::Delicate);
-        }
+    if let Some(gap) = &helpers.gap
+        && gap.contains(code.bytecode()?.as_bytes(), at)
+    {
+        return Some(Look::Delicate);
     }
     match &helpers.ahead {
         Some(ahead) => ahead.look(py, frame),
-        None => Ok(Look::Safe),
+        None => Some(Look::Safe),
+    }
+}
+
+/// Functions of the standard library in which no thread is to be interrupted, and where in these.
+pub struct Places(Vec<(Py<PyAny>, Offsets)>);
+
+/// The first and the last of each place.
+type Offsets = Vec<(i64, i64)>;
+
+impl Places {
+    /// Of `DELICATE` in `priv/python/erlang/_locks.py`.
+    pub fn new(places: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let places = places
+            .iter()
+            .map(|(code, offsets)| Ok((code.unbind(), offsets.extract()?)));
+        Ok(Places(places.collect::<PyResult<_>>()?))
+    }
+
+    fn contains(&self, code: &Code<'_>, at: i64) -> bool {
+        let offsets = self.0.iter().find(|(known, _)| code.is(known));
+        offsets.is_some_and(|(_, offsets)| {
+            offsets
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&at))
+        })
     }
 }
 
@@ -104,14 +109,20 @@ impl Gap {
     }
 }
 
-/// What `priv/python/erlang/_ahead.py` writes down: for Python 3.14.
+/// What `priv/python/erlang/_ahead.py` finds out: for Python 3.14.
 pub struct Ahead {
-    flags: Py<PyDict>,
     examine: Py<PyAny>,
+    /// By the address of code, which is kept for that.
+    known: GilCell<Known>,
     locked_from_here: u8,
     locked_after_call: u8,
     leaves: u8,
 }
+
+type Known = HashMap<usize, (Py<PyAny>, Vec<u8>)>;
+
+/// So much code is known, at most.
+const MOST: usize = 10_000;
 
 impl Ahead {
     /// None for a Python that does not need it.
@@ -120,36 +131,60 @@ impl Ahead {
             return Ok(None);
         }
         Ok(Some(Ahead {
-            flags: module.getattr("FLAGS")?.cast_into::<PyDict>()?.unbind(),
             examine: module.getattr("examine")?.unbind(),
+            known: GilCell::new(HashMap::new()),
             locked_from_here: module.getattr("LOCKED_FROM_HERE")?.extract()?,
             locked_after_call: module.getattr("LOCKED_AFTER_CALL")?.extract()?,
             leaves: module.getattr("LEAVES")?.extract()?,
         }))
     }
 
+    /// Runs Python code. Not for the interrupter.
+    pub fn examine(&self, py: Python<'_>, code: Py<PyAny>) {
+        let flags = self
+            .examine
+            .bind(py)
+            .call1((&code,))
+            .ok()
+            .and_then(|flags| Some(flags.cast::<PyBytes>().ok()?.as_bytes().to_vec()))
+            // Nothing is known of it, as before 3.14 is of any.
+            .unwrap_or_default();
+        let address = code.as_ptr() as usize;
+        // What has to go is dropped outside.
+        let _gone = self.known.with(py, |known| {
+            let all = (known.len() >= MOST).then(|| std::mem::take(known));
+            (all, known.insert(address, (code, flags)))
+        });
+    }
+
+    /// What is known of the bytecode at this offset.
+    fn flags(&self, py: Python<'_>, code: &Code<'_>, at: usize) -> Option<u8> {
+        self.known.with(py, |known| {
+            let (_, flags) = known.get(&(code.as_object().as_ptr() as usize))?;
+            Some(flags.get(at / 2).copied().unwrap_or(0))
+        })
+    }
+
     /// From the frame that the thread is in to the one in which it looks for interrupts next.
-    fn look<'py>(&self, py: Python<'py>, frame: Bound<'py, PyAny>) -> PyResult<Look<'py>> {
+    fn look(&self, py: Python<'_>, frame: Frame<'_>) -> Option<Look> {
         let mut locked = self.locked_from_here;
-        let mut frame = frame;
-        while !frame.is_none() {
-            let code = frame.getattr("f_code")?;
-            let Some(flags) = self.flags.bind(py).get_item(&code)? else {
-                return Ok(Look::Unknown(code));
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            let code = frame.code()?;
+            let at = usize::try_from(frame.at()?).ok()?;
+            let Some(flags) = self.flags(py, &code, at) else {
+                return Some(Look::Unknown(code.as_object().clone().unbind()));
             };
-            let at = frame.getattr("f_lasti")?.extract::<usize>()?;
-            let flags = flags.cast::<PyBytes>()?.as_bytes();
-            let flags = flags.get(at / 2).copied().unwrap_or(0);
             if flags & locked != 0 {
-                return Ok(Look::Delicate);
+                return Some(Look::Delicate);
             }
             if flags & self.leaves == 0 {
                 break;
             }
             locked = self.locked_after_call;
-            frame = frame.getattr("f_back")?;
+            next = frame.back();
         }
-        Ok(Look::Safe)
+        Some(Look::Safe)
     }
 }
 

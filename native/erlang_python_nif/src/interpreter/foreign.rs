@@ -61,6 +61,10 @@ impl State {
         State(unsafe { ffi::PyThreadState_Get() })
     }
 
+    pub fn as_ptr(self) -> *mut ffi::PyThreadState {
+        self.0
+    }
+
     fn fields(self) -> Option<*mut Fields> {
         let offset = (*FIELDS.get()?)?;
         // SAFETY: within the thread state, which lives as long as its thread runs a request.

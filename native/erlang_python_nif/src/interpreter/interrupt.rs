@@ -1,17 +1,19 @@
 //! The thread that raises `erlang.Interrupt` in requests that nobody waits for any more.
 //!
-//! It may wait for the GIL as long as it takes; nothing else waits for it.
+//! It may wait for the GIL as long as it takes; nothing else waits for it. It runs no Python code and opens no
+//! file, as either can be anybody's and block: then no call of the VM would be interrupted any more.
 //!
 //! An exception out of the blue leaves a lock locked if it strikes after the lock was taken and
 //! before the `try` that gives it back is reached. For a lock of a script's own that is the script's
 //! loss. For those of imports, of `logging` and of conditions (so of `queue`) it would be everybody's,
 //! for good: threads are not interrupted in their code, or elsewhere where `delicate.rs` says so.
 
-use super::delicate::is_delicate;
-use super::python::{self, Helpers};
+use super::delicate::{self, Look};
+use super::frame::{Frame, Uncollected};
 use super::thread::Detached;
+use super::{assistant, python};
 use crate::atoms;
-use crate::request::{Body, Place, Request};
+use crate::request::{Body, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::prelude::*;
@@ -24,6 +26,9 @@ use std::time::{Duration, Instant};
 /// twice as long to come as the one before, up to the second.
 const SOON: Duration = Duration::from_millis(1);
 const LATER: Duration = Duration::from_millis(8);
+
+/// How long it may take to find out what is ahead of a thread.
+const UNKNOWN: Duration = Duration::from_secs(1);
 
 static POSTED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
@@ -52,6 +57,7 @@ pub fn start() -> std::io::Result<()> {
                 }
                 // All at once: where many threads compete for the GIL, it takes long to get.
                 own.attach(|py| {
+                    let _uncollected = Uncollected::new(py);
                     for aim in aims.iter_mut().filter(|aim| aim.due <= now) {
                         aim.strike(py);
                     }
@@ -92,6 +98,7 @@ fn posted(until: Option<Instant>) -> Vec<Arc<Request>> {
 /// A request that is to be interrupted, and when.
 struct Aim {
     request: Arc<Request>,
+    begun: Instant,
     due: Instant,
     delay: Duration,
     /// What came of the last try.
@@ -109,13 +116,16 @@ struct Seen {
     nested: Vec<Arc<Request>>,
 }
 
-type Location = (String, i64, String, String);
+/// File, line and function.
+type Location = (String, i64, String);
 
 impl Aim {
     fn new(request: Arc<Request>) -> Self {
+        let now = Instant::now();
         Aim {
             request,
-            due: Instant::now(),
+            begun: now,
+            due: now,
             delay: SOON,
             seen: Seen::default(),
         }
@@ -136,12 +146,22 @@ impl Aim {
         // The place first: once interrupted, Python is elsewhere.
         if self.is_first() {
             self.seen.body = self.request.body();
-            self.seen.location = location(py, helpers, place);
+            let frame = place.thread.frame(py, &self.request);
+            self.seen.location = frame.and_then(|frame| location(&frame));
         }
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
-        if is_delicate(py, helpers, &place.thread) {
-            return;
+        let frame = place.thread.frame(py, &self.request);
+        match delicate::look(py, helpers, frame) {
+            Look::Safe => {}
+            Look::Delicate => return,
+            Look::Unknown(code) => {
+                assistant::examine(code);
+                // Should that be held up, an interrupt matters more.
+                if self.begun.elapsed() < UNKNOWN {
+                    return;
+                }
+            }
         }
         if !place
             .thread
@@ -182,11 +202,7 @@ impl Aim {
     }
 }
 
-fn location(py: Python<'_>, helpers: &Helpers, place: &Place) -> Option<Location> {
-    helpers
-        .location
-        .bind(py)
-        .call1((place.thread.ident(),))
-        .and_then(|found| found.extract())
-        .ok()
+fn location(frame: &Frame<'_>) -> Option<Location> {
+    let code = frame.code()?;
+    Some((code.file()?, frame.line(&code), code.name()?))
 }

@@ -4,14 +4,15 @@
 //! Python keeps its thread state for good, so that `threading.local` and context variables last;
 //! nothing here is called with a lock held.
 
+pub mod assistant;
 #[cfg(unix)]
 mod blocks;
 mod delicate;
 mod environ;
 pub mod foreign;
+mod frame;
 mod gil_cell;
 pub mod interrupt;
-pub mod mark;
 #[cfg(unix)]
 mod memory;
 pub mod python;

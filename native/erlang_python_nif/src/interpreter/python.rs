@@ -1,7 +1,7 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
 use super::Start;
-use super::delicate::{Ahead, Gap};
+use super::delicate::{Ahead, Gap, Places};
 use crate::isolation::Base;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
@@ -23,8 +23,6 @@ pub struct Helpers {
     pub describe: Py<PyAny>,
     /// The class and the text of an object, for `Inspect`
     pub represent: Py<PyAny>,
-    /// The line that a thread is at
-    pub location: Py<PyAny>,
     /// Drops what `threading` keeps of a thread that ends
     pub forget_thread: Py<PyAny>,
     /// `iter`, of asynchronous iterables too
@@ -37,17 +35,15 @@ pub struct Helpers {
     pub replaced: Py<PyAny>,
     /// `erlang.Error`
     pub error: Py<PyAny>,
-    /// `sys._current_frames`
-    pub current_frames: Py<PyAny>,
-    /// Where no thread is to be interrupted: code -> offsets of its bytecode, from and to
-    pub delicate: Py<PyDict>,
+    /// Where no thread is to be interrupted
+    pub delicate: Places,
     /// None where a block gives its lock back in one step
     pub gap: Option<Gap>,
     /// None where a block takes its lock in one step
     pub ahead: Option<Ahead>,
     /// Code for an interrupt to strike in that comes too late
     pub absorb: Py<PyAny>,
-    /// See `mark.rs`
+    /// See `assistant.rs`
     pub one_mark: bool,
     /// The context variables that calls begin with
     pub base: Base,
@@ -118,15 +114,13 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         compile_eval: code.getattr("compile_eval")?.unbind(),
         describe: errors.getattr("describe")?.unbind(),
         represent: errors.getattr("represent")?.unbind(),
-        location: errors.getattr("location")?.unbind(),
         iterate: streams.getattr("iterate")?.unbind(),
         pulled: streams.getattr("Pulled")?.unbind(),
         close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
         replaced: decode.getattr("replaced")?.unbind(),
         error: package.getattr("Error")?.unbind(),
-        current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
-        delicate: locks.getattr("DELICATE")?.cast_into::<PyDict>()?.unbind(),
+        delicate: Places::new(locks.getattr("DELICATE")?.cast::<PyDict>()?)?,
         gap,
         ahead,
         absorb: interrupts.getattr("absorb")?.unbind(),

@@ -1,6 +1,6 @@
 //! Starting the interpreter: once per VM, on a thread of its own, never ended.
 
-use super::{environ, foreign, interrupt, mark, python, reaper, stack, thread};
+use super::{assistant, environ, foreign, interrupt, python, reaper, stack, thread};
 use crate::term_env::{Sender, TermEnv};
 use crate::{atoms, watchdog};
 use pyo3::ffi;
@@ -84,7 +84,7 @@ fn initialize(start: &Start) -> Result<(), String> {
     })?;
     watchdog::start()
         .and_then(|()| interrupt::start())
-        .and_then(|()| mark::start())
+        .and_then(|()| assistant::start())
         .map_err(|error| format!("cannot start a thread: {error}"))
 }
 

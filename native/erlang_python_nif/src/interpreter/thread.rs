@@ -2,6 +2,7 @@
 
 use super::GilCell;
 use super::foreign::State;
+use super::frame::Frame;
 use super::python;
 use super::stack::{self, Bounds};
 use super::tracing::Untraced;
@@ -119,8 +120,17 @@ impl PythonThread {
         Self::with(State::current(py))
     }
 
-    pub fn ident(&self) -> c_ulong {
-        self.ident
+    /// The Python code that it is in, if it runs this request, or others on top of it.
+    pub fn frame<'py>(&self, py: Python<'py>, request: &Arc<Request>) -> Option<Frame<'py>> {
+        let runs = self.running.with(py, |running| {
+            running.iter().any(|r| Arc::ptr_eq(&r.request, request))
+        });
+        if !runs {
+            return None;
+        }
+        // SAFETY: the end of the request would take it out of the list, with the GIL, and comes before the
+        // end of the thread.
+        unsafe { Frame::innermost(py, self.state.as_ptr()) }
     }
 
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {

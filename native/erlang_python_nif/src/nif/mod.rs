@@ -8,5 +8,6 @@ mod floor;
 mod pool;
 mod request;
 mod runtime;
+mod source;
 mod stream;
 mod worker;

@@ -90,7 +90,7 @@ fn request_claim(ticket: ResourceArc<Ticket>) -> bool {
 
 /// Gives the request up. Says how far it was: `:queued`, `:running` or `:answered`, in which case
 /// the answer is in the mailbox or about to be. With `listens` and `:running`, the message
-/// `{reference, {:location, {file, line, function, code} | :none}}` follows, unless `request_close` is
+/// `{reference, {:location, {file, line, function} | :none}}` follows, unless `request_close` is
 /// called before.
 #[rustler::nif]
 fn request_cancel(ticket: ResourceArc<Ticket>, listens: bool) -> Atom {

@@ -56,7 +56,11 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
                 let object = match &next {
                     Some(object) => object,
                     None => match PyErr::take(work.py) {
-                        Some(error) => return Ok(stream.failed(work.py, chunk, error.into())),
+                        Some(error) => {
+                            // To describe it may take long.
+                            work.go_on()?;
+                            return Ok(stream.failed(work.py, chunk, error.into()));
+                        }
                         None => return Ok(stream.ended(work.py, chunk)),
                     },
                 };
