@@ -26,8 +26,10 @@ defmodule :erlang_python do
   def runtime_nif_version, do: not_loaded()
 
   # nif/pool.rs
-  def pool_new(_max_queue, _own_namespace), do: not_loaded()
   def pool_decode(_pool, _settings), do: not_loaded()
+  def pool_new(_name, _max_queue, _timeout, _held), do: not_loaded()
+  def pool_open(_pool), do: not_loaded()
+  def pool_of_context(_pid), do: not_loaded()
   def pool_close(_pool), do: not_loaded()
   def pool_send(_pool, _message), do: not_loaded()
   def pool_stats(_pool), do: not_loaded()

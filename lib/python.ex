@@ -47,11 +47,16 @@ defmodule Python do
         * `:dataclass` - `:map` for instances of dataclasses;
         * `:pydantic` - `:map` for pydantic's models, without the fields that they exclude;
         * `:row` - `:map`, `:tuple` or `:list` for rows of SQLAlchemy, `sqlite3` and asyncpg.
-    * `:pool` - the name of the `Python.Pool` to run on. Defaults to the application's.
+    * `:pool` - the name of the `Python.Pool` to run on. Defaults to that of the object that is called, see
+      `Python.Object`, else to the application's.
     * `:context` - the `Python.Context` to run in instead, or its pid or name.
     * `:file` and `:line` - where the code stands: a file's name, and the number of the line at which the code
       begins (defaults to 1). For tracebacks, warnings and `inspect.getsource`. Only for code: `eval/3`, `exec/2`,
       `stream_eval/3`.
+
+  The functions on objects, such as `getattr/3` and `len/2`, take `:timeout`, `:pool` and `:context`, and
+  those that give a value of an object `:return`. They run where the object is at home if no option says
+  otherwise.
 
   A call with an option that makes no sense raises `ArgumentError`.
 
@@ -67,7 +72,7 @@ defmodule Python do
 
   import Kernel, except: [apply: 3, send: 2]
 
-  alias Python.{Arguments, Async, Object, Operation, Options, Request, Runtime}
+  alias Python.{Arguments, Async, Home, Object, Operation, Options, Request, Runtime}
 
   @typedoc "A module's name or an object."
   @type target :: atom | String.t() | Object.t()
@@ -89,6 +94,16 @@ defmodule Python do
           | {:file, String.t()}
           | {:line, pos_integer}
   @type options :: [option]
+  @typedoc "Options of the functions on objects."
+  @type object_options :: [
+          {:timeout, timeout} | {:pool, atom} | {:context, Python.Context.t() | pid | atom}
+        ]
+  @type value_options :: [
+          {:timeout, timeout}
+          | {:return, :value | :object}
+          | {:pool, atom}
+          | {:context, Python.Context.t() | pid | atom}
+        ]
   @type stream_options :: [
           option
           | {:max_chunk, pos_integer}
@@ -120,7 +135,7 @@ defmodule Python do
   """
   @spec call(target, name, [term], options) :: result
   def call(target, name, args \\ [], opts \\ []) do
-    options = Options.call(opts)
+    options = opts |> Options.call() |> Home.options(target)
     Request.run(Operation.call(target, name, args, options.kwargs), options)
   end
 
@@ -233,7 +248,7 @@ defmodule Python do
   """
   @spec call_async(target, name, [term], options) :: Async.t()
   def call_async(target, name, args \\ [], opts \\ []) do
-    options = Options.call(opts)
+    options = opts |> Options.call() |> Home.options(target)
     submit(Operation.call(target, name, args, options.kwargs), options)
   end
 
@@ -353,7 +368,7 @@ defmodule Python do
   """
   @spec map(target, name, [[term]], options) :: {:ok, [term]} | {:error, Exception.t()}
   def map(target, name, list_of_args, opts \\ []) do
-    options = Options.call(opts)
+    options = opts |> Options.call() |> Home.options(target)
     Request.run(Operation.map(target, name, list_of_args, options.kwargs), options)
   end
 
@@ -386,7 +401,7 @@ defmodule Python do
   """
   @spec stream(target, name, [term], stream_options) :: Enumerable.t()
   def stream(target, name, args \\ [], opts \\ []) do
-    options = Options.call(opts, :stream)
+    options = opts |> Options.call(:stream) |> Home.options(target)
     Python.Stream.new(Operation.call(target, name, args, options.kwargs), options)
   end
 
@@ -422,9 +437,14 @@ defmodule Python do
       iex> Python.call(json, :dumps, [[1, 2]])
       {:ok, "[1, 2]"}
   """
-  @spec import(atom | String.t()) :: {:ok, Object.t()} | {:error, Exception.t()}
-  def import(name) do
-    call(:importlib, :import_module, [Operation.module(name)], return: :object)
+  @spec import(atom | String.t(), object_options) :: {:ok, Object.t()} | {:error, Exception.t()}
+  def import(name, opts \\ []) do
+    options = %{Options.call(opts, :object) | return: :object}
+
+    Request.run(
+      Operation.call(:importlib, :import_module, [Operation.module(name)], %{}),
+      options
+    )
   end
 
   @doc group: "Objects"
@@ -436,8 +456,8 @@ defmodule Python do
       iex> Python.getattr!(Python.import!(:math), :pi)
       3.141592653589793
   """
-  @spec import!(atom | String.t()) :: Object.t()
-  def import!(name), do: bang(__MODULE__.import(name))
+  @spec import!(atom | String.t(), object_options) :: Object.t()
+  def import!(name, opts \\ []), do: bang(__MODULE__.import(name, opts))
 
   @doc group: "Objects"
   @doc """
@@ -449,8 +469,8 @@ defmodule Python do
       iex> Python.getattr(complex, :imag)
       {:ok, 4.0}
   """
-  @spec getattr(Object.t(), name) :: result
-  defdelegate getattr(object, name), to: Object
+  @spec getattr(Object.t(), name, value_options) :: result
+  defdelegate getattr(object, name, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -461,8 +481,8 @@ defmodule Python do
       iex> Python.getattr!(Python.eval!("3 + 4j"), :real)
       3.0
   """
-  @spec getattr!(Object.t(), name) :: term
-  def getattr!(object, name), do: bang(getattr(object, name))
+  @spec getattr!(Object.t(), name, value_options) :: term
+  def getattr!(object, name, opts \\ []), do: bang(getattr(object, name, opts))
 
   @doc group: "Objects"
   @doc """
@@ -476,8 +496,8 @@ defmodule Python do
       iex> Python.getattr(object, :colour)
       {:ok, "red"}
   """
-  @spec setattr(Object.t(), name, term) :: :ok | {:error, Exception.t()}
-  defdelegate setattr(object, name, value), to: Object
+  @spec setattr(Object.t(), name, term, object_options) :: :ok | {:error, Exception.t()}
+  defdelegate setattr(object, name, value, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -489,8 +509,8 @@ defmodule Python do
       iex> Python.setattr!(object, :colour, "red")
       :ok
   """
-  @spec setattr!(Object.t(), name, term) :: :ok
-  def setattr!(object, name, value), do: bang(setattr(object, name, value))
+  @spec setattr!(Object.t(), name, term, object_options) :: :ok
+  def setattr!(object, name, value, opts \\ []), do: bang(setattr(object, name, value, opts))
 
   @doc group: "Objects"
   @doc """
@@ -505,8 +525,8 @@ defmodule Python do
       iex> error.type
       "IndexError"
   """
-  @spec getitem(Object.t(), term) :: result
-  defdelegate getitem(object, key), to: Object
+  @spec getitem(Object.t(), term, value_options) :: result
+  defdelegate getitem(object, key, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -517,8 +537,8 @@ defmodule Python do
       iex> Python.getitem!(Python.to_object!(["a", "b"]), -1)
       "b"
   """
-  @spec getitem!(Object.t(), term) :: term
-  def getitem!(object, key), do: bang(getitem(object, key))
+  @spec getitem!(Object.t(), term, value_options) :: term
+  def getitem!(object, key, opts \\ []), do: bang(getitem(object, key, opts))
 
   @doc group: "Objects"
   @doc """
@@ -532,8 +552,8 @@ defmodule Python do
       iex> Python.to_term(dict)
       {:ok, %{"a" => 1}}
   """
-  @spec setitem(Object.t(), term, term) :: :ok | {:error, Exception.t()}
-  defdelegate setitem(object, key, value), to: Object
+  @spec setitem(Object.t(), term, term, object_options) :: :ok | {:error, Exception.t()}
+  defdelegate setitem(object, key, value, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -547,8 +567,8 @@ defmodule Python do
       iex> Python.to_term!(list)
       ["c", "b"]
   """
-  @spec setitem!(Object.t(), term, term) :: :ok
-  def setitem!(object, key, value), do: bang(setitem(object, key, value))
+  @spec setitem!(Object.t(), term, term, object_options) :: :ok
+  def setitem!(object, key, value, opts \\ []), do: bang(setitem(object, key, value, opts))
 
   @doc group: "Objects"
   @doc """
@@ -560,8 +580,8 @@ defmodule Python do
       iex> Python.len(range)
       {:ok, 10}
   """
-  @spec len(Object.t()) :: {:ok, non_neg_integer} | {:error, Exception.t()}
-  defdelegate len(object), to: Object
+  @spec len(Object.t(), object_options) :: {:ok, non_neg_integer} | {:error, Exception.t()}
+  defdelegate len(object, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -572,8 +592,8 @@ defmodule Python do
       iex> Python.len!(Python.to_object!(%{"a" => 1}))
       1
   """
-  @spec len!(Object.t()) :: non_neg_integer
-  def len!(object), do: bang(len(object))
+  @spec len!(Object.t(), object_options) :: non_neg_integer
+  def len!(object, opts \\ []), do: bang(len(object, opts))
 
   @doc group: "Objects"
   @doc """
@@ -585,8 +605,8 @@ defmodule Python do
       iex> Python.str(path)
       {:ok, "a/b"}
   """
-  @spec str(Object.t()) :: {:ok, String.t()} | {:error, Exception.t()}
-  defdelegate str(object), to: Object
+  @spec str(Object.t(), object_options) :: {:ok, String.t()} | {:error, Exception.t()}
+  defdelegate str(object, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -597,8 +617,8 @@ defmodule Python do
       iex> Python.str!(Python.eval!("3 + 4j"))
       "(3+4j)"
   """
-  @spec str!(Object.t()) :: String.t()
-  def str!(object), do: bang(str(object))
+  @spec str!(Object.t(), object_options) :: String.t()
+  def str!(object, opts \\ []), do: bang(str(object, opts))
 
   @doc group: "Objects"
   @doc """
@@ -610,8 +630,8 @@ defmodule Python do
       iex> Python.repr(object)
       {:ok, ~s("it's")}
   """
-  @spec repr(Object.t()) :: {:ok, String.t()} | {:error, Exception.t()}
-  defdelegate repr(object), to: Object
+  @spec repr(Object.t(), object_options) :: {:ok, String.t()} | {:error, Exception.t()}
+  defdelegate repr(object, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -622,8 +642,8 @@ defmodule Python do
       iex> Python.repr!(Python.to_object!(["a", nil]))
       "['a', None]"
   """
-  @spec repr!(Object.t()) :: String.t()
-  def repr!(object), do: bang(repr(object))
+  @spec repr!(Object.t(), object_options) :: String.t()
+  def repr!(object, opts \\ []), do: bang(repr(object, opts))
 
   @doc group: "Objects"
   @doc """
@@ -638,8 +658,8 @@ defmodule Python do
       iex> Python.type(Python.to_object!([1]))
       "list"
   """
-  @spec type(Object.t()) :: String.t()
-  defdelegate type(object), to: Object
+  @spec type(Object.t(), object_options) :: String.t()
+  defdelegate type(object, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -650,8 +670,8 @@ defmodule Python do
       iex> Python.callable?(Python.getattr!(Python.import!(:math), :sqrt))
       true
   """
-  @spec callable?(Object.t()) :: boolean
-  defdelegate callable?(object), to: Object
+  @spec callable?(Object.t(), object_options) :: boolean
+  defdelegate callable?(object, opts \\ []), to: Object
 
   @doc group: "Objects"
   @doc """
@@ -665,7 +685,7 @@ defmodule Python do
   """
   @spec apply(Object.t(), [term], options) :: result
   def apply(callable, args, opts \\ []) do
-    options = Options.call(opts)
+    options = opts |> Options.call() |> Home.options(callable)
     Request.run(Operation.apply(callable, args, options.kwargs), options)
   end
 
@@ -693,10 +713,11 @@ defmodule Python do
       iex> Python.to_term(counter)
       {:ok, %{"a" => 2, "b" => 1}}
   """
-  @spec to_term(Object.t()) :: result
-  def to_term(object) do
+  @spec to_term(Object.t(), object_options) :: result
+  def to_term(object, opts \\ []) do
     Arguments.handle!(object)
-    Request.run(Operation.convert(object), %Options{})
+    options = opts |> Options.call(:object) |> Home.options(object)
+    Request.run(Operation.convert(object), options)
   end
 
   @doc group: "Objects"
@@ -708,8 +729,8 @@ defmodule Python do
       iex> Python.to_term!(Python.eval!("[1, 2]", return: :object))
       [1, 2]
   """
-  @spec to_term!(Object.t()) :: term
-  def to_term!(object), do: bang(to_term(object))
+  @spec to_term!(Object.t(), object_options) :: term
+  def to_term!(object, opts \\ []), do: bang(to_term(object, opts))
 
   @doc group: "Objects"
   @doc """
@@ -723,8 +744,10 @@ defmodule Python do
       iex> {Python.call(:builtins, :sum, [numbers]), Python.call(:builtins, :max, [numbers])}
       {{:ok, 500500}, {:ok, 1000}}
   """
-  @spec to_object(term) :: {:ok, Object.t()} | {:error, Exception.t()}
-  def to_object(term), do: Request.run(Operation.convert(term), %Options{return: :object})
+  @spec to_object(term, object_options) :: {:ok, Object.t()} | {:error, Exception.t()}
+  def to_object(term, opts \\ []) do
+    Request.run(Operation.convert(term), %{Options.call(opts, :object) | return: :object})
+  end
 
   @doc group: "Objects"
   @doc """
@@ -735,8 +758,8 @@ defmodule Python do
       iex> Python.to_object!(%{"a" => [1, nil]})
       #Python.Object<<class 'dict'> {'a': [1, None]}>
   """
-  @spec to_object!(term) :: Object.t()
-  def to_object!(term), do: bang(to_object(term))
+  @spec to_object!(term, object_options) :: Object.t()
+  def to_object!(term, opts \\ []), do: bang(to_object(term, opts))
 
   @doc group: "Objects"
   @doc """

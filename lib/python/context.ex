@@ -33,13 +33,12 @@ defmodule Python.Context do
 
   alias Python.{
     Arguments,
-    NotStartedError,
+    Home,
     Operation,
     Options,
     Request,
     Runtime,
-    Settings,
-    TimeoutError
+    Settings
   }
 
   @enforce_keys [:pid, :native, :timeout]
@@ -120,6 +119,7 @@ defmodule Python.Context do
 
   def stop(pid_or_name) do
     Arguments.context!(pid_or_name)
+    Home.context!(pid_or_name)
     GenServer.stop(pid_or_name)
   catch
     :exit, {reason, {GenServer, :stop, _}} when reason in [:noproc, :normal, :shutdown] -> :ok
@@ -132,33 +132,9 @@ defmodule Python.Context do
   def send(pid_or_name, message) do
     Arguments.context!(pid_or_name, "a %Python.Async{}, ")
 
-    case lookup(pid_or_name, :infinity) do
+    case Home.lookup(%Options{context: pid_or_name}) do
       {:error, error} -> raise error
       {native, _timeout} -> :erlang_python.pool_send(native, message)
-    end
-  end
-
-  @doc false
-  # A context that still executes its :init answers when that is done.
-  @spec lookup(pid | atom, timeout) :: Python.Pool.lookup() | {:error, Exception.t()}
-  def lookup(pid_or_name, wait) do
-    %{native: native, timeout: timeout} = GenServer.call(pid_or_name, :context, wait)
-    {native, timeout}
-  catch
-    :exit, {:timeout, _} ->
-      {:error, TimeoutError.new(wait, :queued)}
-
-    :exit, {_gone, _} ->
-      {:error, missing(pid_or_name)}
-  end
-
-  defp missing(pid_or_name) do
-    with {:ok, _} <- Runtime.status() do
-      remedy = "Start one with Python.Context.start_link/1."
-      message = "there is no context #{inspect(pid_or_name)}."
-      NotStartedError.missing(:context, pid_or_name, message, remedy)
-    else
-      {:error, error} -> error
     end
   end
 
@@ -170,21 +146,28 @@ defmodule Python.Context do
     Process.monitor(owner)
 
     with {:ok, _} <- Runtime.status(),
-         native = :erlang_python.pool_new(Options.native_queue(options.max_queue), true),
+         native = new(options),
          :ok <- :erlang_python.pool_decode(native, options.decode),
          context = %__MODULE__{pid: self(), native: native, timeout: options.timeout},
          :ok <- :erlang_python.worker_spawn(native, 1),
          :ok <- run_init(options.init, context) do
+      :erlang_python.pool_open(native)
       {:ok, context}
     else
       {:error, error} -> {:stop, {:shutdown, error}}
     end
   end
 
+  # Calls wait until its :init is done.
+  defp new(options) do
+    queue = Options.native_queue(options.max_queue)
+    :erlang_python.pool_new(nil, queue, options.timeout, options.init != nil)
+  end
+
   defp run_init(nil, _context), do: :ok
 
   defp run_init(code, context) do
-    Request.run(Operation.exec(code), %Options{context: context})
+    Request.run(Operation.exec(code), %Options{context: context, init: true})
   end
 
   @impl true

@@ -28,6 +28,7 @@ defmodule Python.Erlang do
     DecodeError,
     EncodeError,
     Feeder,
+    Home,
     NotStartedError,
     Operation,
     Options,
@@ -68,7 +69,7 @@ defmodule Python.Erlang do
   @spec call(module :: text, function :: text, args :: [term], kwargs :: named, timeout :: limit) ::
           result
   def call(module, function, args, kwargs \\ %{}, timeout \\ :default) do
-    run(timeout, fn ->
+    run(timeout, module, fn ->
       Operation.call(text(module), text(function), args, named(kwargs))
     end)
   end
@@ -87,7 +88,7 @@ defmodule Python.Erlang do
     operation =
       checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
 
-    case Request.submit(operation, %Options{erlang: true}) do
+    case Request.submit(operation, options(:default, module)) do
       {:ok, async} -> async
       {:error, error} -> :erlang.error(reason(error))
     end
@@ -114,7 +115,7 @@ defmodule Python.Erlang do
   """
   @spec eval(code :: text, vars :: named, timeout :: limit) :: result
   def eval(code, vars \\ %{}, timeout \\ :default) do
-    run(timeout, fn -> Operation.eval(code(code), vars(vars)) end)
+    run(timeout, nil, fn -> Operation.eval(code(code), vars(vars)) end)
   end
 
   @doc """
@@ -125,7 +126,7 @@ defmodule Python.Erlang do
   """
   @spec exec(code :: text, timeout :: limit) :: :ok | {:error, reason}
   def exec(code, timeout \\ :default) do
-    run(timeout, fn -> Operation.exec(code(code)) end)
+    run(timeout, nil, fn -> Operation.exec(code(code)) end)
   end
 
   @doc """
@@ -136,7 +137,7 @@ defmodule Python.Erlang do
   @spec stream(module :: text, function :: text, args :: [term], kwargs :: named) ::
           {:ok, [term]} | {:error, reason}
   def stream(module, function, args, kwargs \\ %{}) do
-    stream_to_list(fn ->
+    stream_to_list(module, fn ->
       Operation.call(text(module), text(function), args, named(kwargs))
     end)
   end
@@ -148,7 +149,7 @@ defmodule Python.Erlang do
   """
   @spec stream_eval(code :: text, vars :: named) :: {:ok, [term]} | {:error, reason}
   def stream_eval(code, vars \\ %{}) do
-    stream_to_list(fn -> Operation.eval(code(code), vars(vars)) end)
+    stream_to_list(nil, fn -> Operation.eval(code(code), vars(vars)) end)
   end
 
   @doc """
@@ -175,7 +176,7 @@ defmodule Python.Erlang do
     operation =
       checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
 
-    result(Feeder.start(operation, %Options{erlang: true}, &reason/1))
+    result(Feeder.start(operation, options(:default, module), &reason/1))
   end
 
   @doc """
@@ -244,7 +245,8 @@ defmodule Python.Erlang do
       checked(fn -> Operation.call(text(module), text(function), args, named(kwargs)) end)
 
     with {:error, error} <- Runtime.status(), do: :erlang.error(reason(error))
-    spawn(fn -> Request.run(operation, %Options{erlang: true}) end)
+    options = options(:default, module)
+    spawn(fn -> Request.run(operation, options) end)
     :ok
   end
 
@@ -299,7 +301,7 @@ defmodule Python.Erlang do
   """
   @spec getattr(object :: Python.Object.t(), name :: text) :: result
   def getattr(object, name) do
-    run(:default, fn ->
+    run(:default, object, fn ->
       Arguments.handle!(object)
       Operation.call(:builtins, :getattr, [object, Operation.attribute(text(name))], %{})
     end)
@@ -313,7 +315,7 @@ defmodule Python.Erlang do
   """
   @spec call_method(object :: Python.Object.t(), method :: text, args :: [term]) :: result
   def call_method(object, method, args) do
-    run(:default, fn ->
+    run(:default, object, fn ->
       Arguments.handle!(object)
       Operation.call(object, text(method), args, %{})
     end)
@@ -329,7 +331,7 @@ defmodule Python.Erlang do
   """
   @spec to_term(object :: Python.Object.t()) :: result
   def to_term(object) do
-    run(:default, fn ->
+    run(:default, object, fn ->
       Arguments.handle!(object)
       Operation.convert(object)
     end)
@@ -347,7 +349,7 @@ defmodule Python.Erlang do
   @spec memory_stats() :: {:ok, map} | {:error, reason}
   def memory_stats do
     with {:ok, stats} <-
-           run(:default, fn -> Operation.call("erlang._object", "memory", [], %{}) end) do
+           run(:default, nil, fn -> Operation.call("erlang._object", "memory", [], %{}) end) do
       [blocks, counts] = stats
 
       {:ok,
@@ -365,7 +367,7 @@ defmodule Python.Erlang do
       {ok, _} = py:gc().
   """
   @spec gc() :: {:ok, non_neg_integer} | {:error, reason}
-  def gc, do: run(:default, fn -> Operation.call(:gc, :collect, [], %{}) end)
+  def gc, do: run(:default, nil, fn -> Operation.call(:gc, :collect, [], %{}) end)
 
   defp register(name, function, check) do
     checked(fn ->
@@ -403,17 +405,20 @@ defmodule Python.Erlang do
     end
   end
 
-  defp run(timeout, operation) do
-    {operation, options} = checked(fn -> {operation.(), options(timeout)} end)
+  # `target`: what the operation is about, which has a home if it is an object.
+  defp run(timeout, target, operation) do
+    {operation, options} = checked(fn -> {operation.(), options(timeout, target)} end)
     result(Request.run(operation, options))
   end
 
-  defp stream_to_list(operation) do
-    result(Python.Stream.to_list(checked(operation), %Options{erlang: true}))
+  defp stream_to_list(target, operation) do
+    result(Python.Stream.to_list(checked(operation), options(:default, target)))
   end
 
-  defp options(:default), do: %Options{erlang: true}
-  defp options(timeout), do: %Options{erlang: true, timeout: Options.timeout(timeout)}
+  defp options(:default, target), do: Home.options(%Options{erlang: true}, target)
+
+  defp options(timeout, target),
+    do: Home.options(%Options{erlang: true, timeout: Options.timeout(timeout)}, target)
 
   defp checked(function) do
     function.()

@@ -30,7 +30,7 @@ defmodule Python.Livebook do
   # The only module that calls Kino, with Python.Livebook.Table. By name: the package is the user's to
   # add.
 
-  alias Python.{Object, Operation, Options, Request}
+  alias Python.{Home, Object, Operation, Options, Request}
 
   @display "erlang._display"
   @table "erlang._table"
@@ -108,6 +108,8 @@ defmodule Python.Livebook do
   end
 
   defp run(module, function, arguments, options \\ %Options{}) do
+    # Where the object is at home: one of the arguments is it.
+    options = Enum.reduce(arguments, options, &Home.options(&2, &1))
     Request.run(Operation.call(module, function, arguments, %{}), options)
   end
 end

@@ -11,6 +11,21 @@ defmodule Python.Object do
   be sent to other processes and be stored. Python's reference is given up when the BEAM's garbage
   collector finds that nobody has the handle any more.
 
+  ## Home
+
+  A handle knows the pool or the context that made it, and whatever is asked of it runs there: methods,
+  the functions of `Python` on objects, and the protocols below. So the cursor of a database that a
+  `Python.Context` has opened is read on the thread that opened it:
+
+      iex> {:ok, context} = Python.Context.start_link(init: "import sqlite3; db = sqlite3.connect(':memory:')")
+      iex> {:ok, cursor} = Python.eval("db.execute('values (1), (2)')", context: context)
+      iex> Enum.to_list(cursor)
+      [{1}, {2}]
+
+  The options `:pool` and `:context` name another place. Where the home has stopped there is a
+  `Python.StoppedError`; a pool that was started again under the name is the home again. As an argument a
+  handle does not say where a call runs, as its target does.
+
   ## Protocols
 
   `object[key]` is Python's `object[key]`, or `nil` if there is no such key or index:
@@ -38,46 +53,48 @@ defmodule Python.Object do
   These raise if Python raises.
   """
 
-  alias Python.{Arguments, Operation, Options, Request}
+  alias Python.{Arguments, Home, Operation, Options, Request}
 
   @behaviour Access
 
   @enforce_keys [:ref]
-  defstruct [:ref]
+  defstruct [:ref, :home]
 
-  @typedoc "The field is private."
-  @type t :: %__MODULE__{ref: reference}
+  @typedoc "The fields are private."
+  @type t :: %__MODULE__{ref: reference, home: Python.Home.home()}
 
   @helpers "erlang._object"
 
   @doc false
-  def getattr(object, name), do: run(:builtins, :getattr, [object, Operation.attribute(name)])
+  def getattr(object, name, opts \\ []),
+    do: run(:builtins, :getattr, [object, Operation.attribute(name)], opts, :value)
 
   @doc false
-  def setattr(object, name, value) do
-    done(run(:builtins, :setattr, [object, Operation.attribute(name), value]))
+  def setattr(object, name, value, opts \\ []) do
+    done(run(:builtins, :setattr, [object, Operation.attribute(name), value], opts))
   end
 
   @doc false
-  def getitem(object, key), do: run(:operator, :getitem, [object, key])
+  def getitem(object, key, opts \\ []), do: run(:operator, :getitem, [object, key], opts, :value)
 
   @doc false
-  def setitem(object, key, value), do: done(run(:operator, :setitem, [object, key, value]))
+  def setitem(object, key, value, opts \\ []),
+    do: done(run(:operator, :setitem, [object, key, value], opts))
 
   @doc false
-  def len(object), do: run(:builtins, :len, [object])
+  def len(object, opts \\ []), do: run(:builtins, :len, [object], opts)
 
   @doc false
-  def str(object), do: run(:builtins, :str, [object])
+  def str(object, opts \\ []), do: run(:builtins, :str, [object], opts)
 
   @doc false
-  def repr(object), do: run(:builtins, :repr, [object])
+  def repr(object, opts \\ []), do: run(:builtins, :repr, [object], opts)
 
   @doc false
-  def type(object), do: value!(run(@helpers, :type_name, [object]))
+  def type(object, opts \\ []), do: value!(run(@helpers, :type_name, [object], opts))
 
   @doc false
-  def callable?(object), do: value!(run(:builtins, :callable, [object]))
+  def callable?(object, opts \\ []), do: value!(run(:builtins, :callable, [object], opts))
 
   @doc false
   def with(object, fun) do
@@ -93,7 +110,10 @@ defmodule Python.Object do
     # left like any other error.
     entered =
       value!(
-        Request.run(Operation.call(@helpers, :enter, [object], %{}), %Options{return: :object})
+        Request.run(
+          Operation.call(@helpers, :enter, [object], %{}),
+          Home.options(%Options{return: :object}, object)
+        )
       )
 
     try do
@@ -116,9 +136,11 @@ defmodule Python.Object do
     end
   end
 
-  defp run(target, name, [object | _] = args) do
+  # At the object's home, if the options name no other place.
+  defp run(target, name, [object | _] = args, opts \\ [], kind \\ :object) do
     Arguments.handle!(object)
-    Request.run(Operation.call(target, name, args, %{}), %Options{})
+    options = opts |> Options.call(kind) |> Home.options(object)
+    Request.run(Operation.call(target, name, args, %{}), options)
   end
 
   defp done({:ok, _none}), do: :ok
@@ -177,14 +199,16 @@ defmodule Python.Object do
   end
 
   defimpl Inspect do
-    alias Python.{Operation, Options, Request}
+    alias Python.{Home, Operation, Options, Request}
 
     # An inspected value must not hold up whoever inspects it.
     @timeout 1_000
     @limit 200
 
     def inspect(object, _options) do
-      case Request.run(Operation.describe(object, @limit), %Options{timeout: @timeout}) do
+      options = Home.options(%Options{timeout: @timeout}, object)
+
+      case Request.run(Operation.describe(object, @limit), options) do
         {:ok, {class, text}} -> "#Python.Object<#{class} #{text}>"
         {:error, _} -> "#Python.Object<#{Kernel.inspect(object.ref)}>"
       end
@@ -192,11 +216,11 @@ defmodule Python.Object do
   end
 
   defimpl Enumerable do
-    alias Python.{Operation, Options}
+    alias Python.{Home, Operation, Options}
 
     def reduce(object, acc, fun) do
       source = Operation.call(:builtins, :iter, [object], %{})
-      Enumerable.reduce(Python.Stream.new(source, %Options{}), acc, fun)
+      Enumerable.reduce(Python.Stream.new(source, Home.options(%Options{}, object)), acc, fun)
     end
 
     # Counting, finding and slicing go through the items: an iterator knows no better.

@@ -12,7 +12,7 @@ defmodule Python.Options do
   defstruct kwargs: %{},
             timeout: nil,
             return: :value,
-            pool: Python.Pool,
+            pool: nil,
             context: nil,
             max_chunk: 4_096,
             max_wait: 1,
@@ -21,13 +21,15 @@ defmodule Python.Options do
             line: nil,
             erlang: false,
             init: false,
-            decode: 0
+            decode: 0,
+            at_home: false
 
   @type t :: %__MODULE__{
           kwargs: map | list,
           timeout: timeout | nil,
           return: :value | :object | :bytes,
-          pool: atom,
+          # A name, or `{:away, node}` for what is asked of a handle of another node.
+          pool: atom | {:away, node},
           context: Python.Context.t() | pid | atom,
           max_chunk: pos_integer,
           max_wait: non_neg_integer,
@@ -39,18 +41,22 @@ defmodule Python.Options do
           erlang: boolean,
           # It is the :init of a pool.
           init: boolean,
-          decode: Python.Decode.settings()
+          decode: Python.Decode.settings(),
+          # The pool or context is the home of the handle that the call is about.
+          at_home: boolean
         }
 
   @call [:kwargs, :timeout, :return, :decode, :pool, :context]
   @code [:timeout, :return, :decode, :pool, :context, :file, :line]
   @exec [:timeout, :pool, :context, :file, :line]
+  @object [:timeout, :pool, :context]
+  @value [:timeout, :return, :decode, :pool, :context]
   @stream [:max_chunk, :max_wait, :prefetch]
   @pool [:name, :size, :max_queue, :timeout, :decode, :engine, :init]
   @context [:name, :max_queue, :timeout, :decode, :init]
 
   @doc "The options of a call; `kind` says which there are."
-  @spec call(keyword, :call | :code | :exec | :stream | :stream_code) :: t
+  @spec call(keyword, :call | :code | :exec | :object | :value | :stream | :stream_code) :: t
   def call(options, kind \\ :call)
   def call([], _kind), do: %__MODULE__{}
   # What many calls have, and all kinds allow.
@@ -80,6 +86,8 @@ defmodule Python.Options do
   defp known(:call), do: @call
   defp known(:code), do: @code
   defp known(:exec), do: @exec
+  defp known(:object), do: @object
+  defp known(:value), do: @value
   defp known(:stream), do: @call ++ @stream
   defp known(:stream_code), do: @code ++ @stream
 
@@ -107,7 +115,7 @@ defmodule Python.Options do
           do: {key, value}
 
     cond do
-      strange == %{} ->
+      strange == %{} or kind in [:object, :value] ->
         ""
 
       kind == :exec ->

@@ -36,6 +36,7 @@ defmodule Python.Pool do
 
   alias Python.{
     Arguments,
+    Home,
     NotStartedError,
     Operation,
     Options,
@@ -124,6 +125,7 @@ defmodule Python.Pool do
   end
 
   defp ask(name) when is_atom(name) and name not in [nil, true, false] do
+    Home.pool!(name)
     GenServer.call(name, :stats)
   catch
     # It is not there, or it has ended meanwhile.
@@ -142,15 +144,13 @@ defmodule Python.Pool do
   end
 
   @doc false
-  @spec lookup(atom) :: lookup | {:error, NotStartedError.t()}
-  def lookup(name) do
-    case :persistent_term.get({__MODULE__, name}, nil) do
-      nil -> {:error, why_not(name)}
-      lookup -> lookup
-    end
-  end
+  @spec lookup(atom) :: lookup | nil
+  def lookup(name), do: :persistent_term.get({__MODULE__, name}, nil)
 
-  defp why_not(name) do
+  @doc false
+  # Why there is no such pool.
+  @spec why_not(atom) :: NotStartedError.t()
+  def why_not(name) do
     case Runtime.status() do
       {:error, error} ->
         error
@@ -190,7 +190,9 @@ defmodule Python.Pool do
 
     case Runtime.status() do
       {:ok, _} ->
-        native = :erlang_python.pool_new(Options.native_queue(options.max_queue), false)
+        queue = Options.native_queue(options.max_queue)
+        held = options.init != nil
+        native = :erlang_python.pool_new(options.name, queue, options.timeout, held)
         :erlang_python.pool_decode(native, options.decode)
         state = %__MODULE__{name: options.name, native: native, slots: slots()}
         state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
@@ -211,6 +213,7 @@ defmodule Python.Pool do
   defp run_init(%{init: code, name: name}, state) do
     case Request.run(Operation.exec(code), %Options{pool: name, init: true}) do
       :ok ->
+        :erlang_python.pool_open(state.native)
         {:ok, state}
 
       {:error, error} ->

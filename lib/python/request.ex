@@ -7,7 +7,7 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Callback, Context, Options, OverloadedError, Pool, Settings, StoppedError}
+  alias Python.{Async, Callback, Home, Options, OverloadedError, Pool, StoppedError}
   alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
@@ -56,7 +56,7 @@ defmodule Python.Request do
   end
 
   defp run_once(operation, options) do
-    case lookup(options) do
+    case Home.lookup(options) do
       {:error, error} ->
         {:error, error}
 
@@ -115,7 +115,7 @@ defmodule Python.Request do
   @doc "Hands an operation in, for the caller to wait for later."
   @spec submit(tuple, Options.t()) :: {:ok, Async.t()} | {:error, Exception.t()}
   def submit(operation, options) do
-    case lookup(options) do
+    case Home.lookup(options) do
       {:error, error} ->
         {:error, error}
 
@@ -186,7 +186,7 @@ defmodule Python.Request do
   @doc "The timeout of what these options are for."
   @spec timeout(Options.t()) :: timeout
   def timeout(%{timeout: nil} = options) do
-    case lookup(options) do
+    case Home.lookup(options) do
       # The demand will be refused, and say why.
       {:error, _} -> 0
       {_native, timeout} -> timeout
@@ -194,30 +194,6 @@ defmodule Python.Request do
   end
 
   def timeout(%{timeout: timeout}), do: timeout
-
-  # The native queue, and how long to wait for the answer.
-  defp lookup(%{context: nil, pool: pool, timeout: timeout}) do
-    with {native, default} when is_reference(native) <- Pool.lookup(pool) do
-      if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
-      {native, timeout || default}
-    end
-  end
-
-  defp lookup(%{context: %Context{native: native, timeout: default}, timeout: timeout}),
-    do: {native, timeout || default}
-
-  # By pid or name, the context's process is asked; what that takes counts.
-  defp lookup(%{context: context, timeout: timeout}) do
-    wait = timeout || Settings.read!().worker_timeout
-    started = System.monotonic_time(:millisecond)
-
-    with {native, default} when is_reference(native) <- Context.lookup(context, wait) do
-      {native, left(timeout || default, System.monotonic_time(:millisecond) - started)}
-    end
-  end
-
-  defp left(:infinity, _spent), do: :infinity
-  defp left(timeout, spent), do: max(timeout - spent, 0)
 
   ## Giving up
 
@@ -291,7 +267,9 @@ defmodule Python.Request do
   end
 
   @doc false
-  def refused(:overloaded, options), do: OverloadedError.new(options.context || options.pool)
+  def refused(:overloaded, options),
+    do: OverloadedError.new(options.context || options.pool || Pool.default())
+
   def refused(:closed, _options), do: StoppedError.new(:closed)
 
   defp flags(%{init: true}), do: @init

@@ -16,8 +16,11 @@ defmodule Python.Stream do
   @doc "The items of what `source` (a `call` or an `eval`) gives."
   @spec new(tuple, Options.t()) :: Enumerable.t()
   def new(source, options) do
+    # A node may get its name, or another, meanwhile; that of a reference follows.
+    made = make_ref()
+
     Stream.resource(
-      fn -> {:more, open!(source, options)} end,
+      fn -> {:more, open!(source, options, node(made))} end,
       &next(&1, options),
       &close/1
     )
@@ -41,7 +44,14 @@ defmodule Python.Stream do
     |> Request.run(options)
   end
 
-  defp open!(source, options) do
+  # Sent to another node, it would run that one's Python.
+  defp open!(_source, _options, node) when node != node() do
+    raise ArgumentError,
+          "the stream was made on the node #{node} and can only be enumerated there, where its Python " <>
+            "is; send the items, or what becomes of them"
+  end
+
+  defp open!(source, options, _node) do
     case open(source, options) do
       {:ok, stream} -> stream
       {:error, error} -> Python.Error.raise!(error)

@@ -124,7 +124,7 @@ defmodule Python.Telemetry do
       operation: elem(operation, 0),
       module: module,
       function: function,
-      pool: unless(options.context, do: options.pool),
+      pool: unless(options.context, do: options.pool || Python.Pool.default()),
       context: options.context
     }
   end

@@ -27,6 +27,17 @@ defmodule Python.StoppedError do
   @doc false
   def new(reason), do: %__MODULE__{reason: reason, message: text(reason)}
 
+  @doc false
+  # Of what a handle is asked whose home is gone.
+  def home(home) do
+    %__MODULE__{
+      reason: :closed,
+      message:
+        "the #{home}, which made the object, has stopped; name another with :pool or :context, if the " <>
+          "object can be used there"
+    }
+  end
+
   defp text(:cancelled), do: "another process cancelled the call"
   defp text(:closed), do: "the pool or context was stopped before the call began"
   defp text(:stopped), do: "the pool or context was stopped while the call ran"

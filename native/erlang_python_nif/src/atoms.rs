@@ -71,6 +71,7 @@ rustler::atoms! {
     // Struct names and their fields
     object = "Elixir.Python.Object",
     bytes_struct = "Elixir.Python.Bytes",
+    home,
     reference = "ref",
     data,
     map_set = "Elixir.MapSet",

@@ -162,6 +162,7 @@ impl<'py> Isolated<'py> {
 
     pub fn leave(self, request: &Arc<Request>) {
         if request.flags.init()
+            && request.pool.namespace.is_none()
             && let Some(helpers) = python::helpers()
             && let Ok(base) = Base::of_current(self.py, helpers.renewal.bind(self.py))
         {

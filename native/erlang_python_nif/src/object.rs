@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::interpreter::reaper;
+use crate::origin;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
@@ -34,18 +35,47 @@ impl Handle {
         unsafe { Bound::from_borrowed_ptr(py, self.0.as_ptr()) }
     }
 
-    /// The struct that Elixir knows.
+    /// The struct that Elixir knows. Its home is where the current thread works.
     pub fn into_term(self, env: Env<'_>) -> Term<'_> {
         let keys = [
             atoms::__struct__().to_term(env),
+            atoms::home().to_term(env),
             atoms::reference().to_term(env),
         ];
         let values = [
             atoms::object().to_term(env),
+            origin::home(env),
             ResourceArc::new(self).encode(env),
         ];
-        Term::map_from_term_arrays(env, &keys, &values).expect("two different keys")
+        Term::map_from_term_arrays(env, &keys, &values).expect("three different keys")
     }
+}
+
+/// Why a `%Python.Object{}` has no handle here.
+pub fn nothing(object: Term<'_>) -> String {
+    let reference = object.map_get(atoms::reference()).ok();
+    let own = object.get_env().make_ref();
+    match (reference.and_then(node), node(*own)) {
+        (Some(node), Some(own)) if node != own => format!(
+            "this %Python.Object{{}} belongs to the node {node}: call Python there, with \
+             :erpc.call/4, or have it converted there, with Python.to_term/2"
+        ),
+        _ => "this %Python.Object{} holds no object".into(),
+    }
+}
+
+/// The name of the node that a reference is of, from its external form.
+fn node(reference: Term<'_>) -> Option<String> {
+    let external = reference.is_ref().then(|| reference.to_binary())?;
+    let [_version, 90 | 114, _, _, atom @ ..] = external.as_slice() else {
+        return None;
+    };
+    let (length, name) = match atom {
+        [118 | 100, high, low, name @ ..] => (usize::from(*high) << 8 | usize::from(*low), name),
+        [119 | 115, length, name @ ..] => (usize::from(*length), name),
+        _ => return None,
+    };
+    Some(String::from_utf8_lossy(name.get(..length)?).into_owned())
 }
 
 impl Drop for Handle {

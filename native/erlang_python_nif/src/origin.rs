@@ -3,6 +3,7 @@
 //! What it prints goes where that call's output goes. And while it waits for Elixir, the call may be
 //! waiting for the thread, which Python alone knows: its worker then counts as one that waits.
 
+use crate::atoms;
 use crate::made::Made;
 use crate::pool::Blocked;
 use crate::request::Request;
@@ -60,6 +61,19 @@ pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'
     match request {
         Some(request) => Some(request.leader().in_env(env)),
         None => ORIGIN.with_borrow(|origin| Some(origin.as_ref()?.leader.in_env(env))),
+    }
+}
+
+/// What the objects are to bear that the current thread hands out: the name of the pool that it works for,
+/// or the process of the context. Nil if it works for none.
+pub fn home(env: Env<'_>) -> Term<'_> {
+    let home = worker::home().or_else(|| {
+        let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
+        Some(request.pool.home)
+    });
+    match home {
+        Some(home) => home.load(env),
+        None => atoms::nil().to_term(env),
     }
 }
 

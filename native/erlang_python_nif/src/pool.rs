@@ -9,10 +9,11 @@ use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
 use crate::queue::{Popped, Queue, Refused, Then};
 use crate::request::Request;
-use crate::term_env::Sender;
+use crate::term_env::{SavedTerm, Sender};
 use crate::watchdog;
 use crate::worker::Worker;
 use rustler::LocalPid;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -29,6 +30,11 @@ pub struct Pool {
     pub owner: LocalPid,
     /// The option `:decode` of its calls, where they have none.
     settings: AtomicU16,
+    /// What handles to its objects bear: its name, or the process of a context. An atom or a local pid,
+    /// which needs no environment.
+    pub home: SavedTerm,
+    /// How long a call may take that does not say so itself, in ms. None: for ever.
+    pub timeout: Option<u64>,
     /// What was sent to a context with `Python.send`.
     pub mailbox: Mailbox,
     /// For a context: its own `__main__`. A pool has none and uses the interpreter's.
@@ -66,8 +72,27 @@ pub enum Next {
     Stop,
 }
 
+/// What a pool is made with.
+pub struct Settings {
+    pub max_queue: usize,
+    pub namespace: Option<Namespace>,
+    pub home: SavedTerm,
+    pub timeout: Option<u64>,
+    /// Its `:init` comes before all else.
+    pub held: bool,
+}
+
 /// Those that are no contexts.
 static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
+
+/// The contexts, by their processes.
+static CONTEXTS: Mutex<BTreeMap<SavedTerm, Weak<Pool>>> = Mutex::new(BTreeMap::new());
+
+/// The context of this process.
+pub fn context_of(owner: SavedTerm) -> Option<Arc<Pool>> {
+    let contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    contexts.get(&owner)?.upgrade()
+}
 
 /// All pools whose requests callers may run themselves.
 pub fn all() -> Vec<Arc<Pool>> {
@@ -85,19 +110,32 @@ impl Pool {
         self.settings.store(settings, Ordering::Relaxed);
     }
 
-    pub fn create(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Arc<Self> {
-        let pool = Arc::new(Pool::new(owner, max_queue, namespace));
+    pub fn create(owner: LocalPid, settings: Settings) -> Arc<Self> {
+        let pool = Arc::new(Pool::new(owner, settings));
         if pool.namespace.is_none() {
             let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
             pools.retain(|pool| pool.strong_count() > 0);
             pools.push(Arc::downgrade(&pool));
+        } else {
+            let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+            contexts.retain(|_, pool| pool.strong_count() > 0);
+            contexts.insert(pool.home, Arc::downgrade(&pool));
         }
         pool
     }
 
-    pub fn new(owner: LocalPid, max_queue: usize, namespace: Option<Namespace>) -> Self {
+    pub fn new(owner: LocalPid, settings: Settings) -> Self {
+        let Settings {
+            max_queue,
+            namespace,
+            home,
+            timeout,
+            held,
+        } = settings;
         Pool {
-            queue: Mutex::new(Queue::new(max_queue)),
+            queue: Mutex::new(Queue::new(max_queue, held)),
+            home,
+            timeout,
             workers: Mutex::default(),
             blocked: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -114,6 +152,21 @@ impl Pool {
     pub fn submit(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
         let pushed = self.lock().push(request);
         self.pushed(pushed, sender)
+    }
+
+    /// The pool's `:init`, which comes before all else.
+    pub fn submit_first(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
+        let pushed = self.lock().push_first(request);
+        self.pushed(pushed, sender)
+    }
+
+    /// Lets what waits run: its `:init` is done.
+    pub fn open(self: &Arc<Self>, sender: Sender) {
+        let wake = self.lock().open();
+        self.lookout.tell();
+        if let Some(worker) = wake {
+            self.wake(worker, sender);
+        }
     }
 
     fn pushed(
@@ -181,7 +234,11 @@ impl Pool {
         let able = |worker: &Weak<Worker>| worker.upgrade().is_some_and(|w| !w.is_stopped());
         let workers = self.workers().iter().filter(|worker| able(worker)).count();
         let queue = self.lock();
-        blocked >= workers && queue.live > 0 && queue.coming == 0 && queue.idle.is_empty()
+        blocked >= workers
+            && queue.live > 0
+            && !queue.held
+            && queue.coming == 0
+            && queue.idle.is_empty()
     }
 
     /// The next request that waits, claimed, for a thread that is going to run it on top of what it

@@ -76,10 +76,14 @@ pub struct Queue<R, W> {
     pub live: usize,
     limit: usize,
     closed: bool,
+    /// The pool's `:init` is not done yet: nothing else runs.
+    pub held: bool,
+    /// That one, until it is taken. It takes no place.
+    first: Option<R>,
 }
 
 impl<R: Start, W: Announce> Queue<R, W> {
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, held: bool) -> Self {
         Queue {
             waiting: VecDeque::new(),
             idle: Vec::new(),
@@ -87,6 +91,8 @@ impl<R: Start, W: Announce> Queue<R, W> {
             live: 0,
             limit,
             closed: false,
+            held,
+            first: None,
         }
     }
 
@@ -110,6 +116,21 @@ impl<R: Start, W: Announce> Queue<R, W> {
             self.live += 1;
         }
         Ok(self.whom_to_wake())
+    }
+
+    /// What comes before all that waits.
+    pub fn push_first(&mut self, request: R) -> Result<Option<W>, Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        self.first = Some(request);
+        Ok(self.whom_to_wake())
+    }
+
+    /// Hands back one that is to be woken, for what came meanwhile.
+    pub fn open(&mut self) -> Option<W> {
+        self.held = false;
+        self.whom_to_wake()
     }
 
     pub fn pop(&mut self, worker: &W, then: Then) -> Popped<R, W>
@@ -136,7 +157,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
 
     /// An idle worker, if there is nothing to do for the others.
     pub fn borrow(&mut self, able: impl FnOnce(&W) -> bool) -> Option<W> {
-        if self.closed || self.live > 0 || !able(self.idle.last()?) {
+        if self.closed || self.held || self.live > 0 || !able(self.idle.last()?) {
             return None;
         }
         self.idle.pop()
@@ -153,6 +174,12 @@ impl<R: Start, W: Announce> Queue<R, W> {
 
     /// The first request that was not cancelled, claimed.
     pub fn take(&mut self) -> Option<R> {
+        if let Some(first) = self.first.take_if(|first| first.start()) {
+            return Some(first);
+        }
+        if self.held {
+            return None;
+        }
         while let Some(request) = self.waiting.pop_front() {
             if request.take_place(false) {
                 self.live -= 1;
@@ -165,7 +192,8 @@ impl<R: Start, W: Announce> Queue<R, W> {
     }
 
     pub fn whom_to_wake(&mut self) -> Option<W> {
-        if self.live == 0 || self.coming > 0 {
+        let waits = self.live > 0 && !self.held || self.first.is_some();
+        if !waits || self.coming > 0 {
             return None;
         }
         let worker = self.idle.pop()?;
@@ -197,7 +225,11 @@ impl<R: Start, W: Announce> Queue<R, W> {
         }
         self.live = 0;
         (
-            self.waiting.drain(..).collect(),
+            self.first
+                .take()
+                .into_iter()
+                .chain(self.waiting.drain(..))
+                .collect(),
             self.idle.drain(..).collect(),
         )
     }
@@ -259,7 +291,7 @@ mod tests {
 
     #[test]
     fn nobody_is_woken_while_a_worker_looks_out() {
-        let mut queue = Queue::new(10);
+        let mut queue = Queue::new(10, false);
         let (one, other) = (hand(), hand());
         assert!(matches!(queue.pop(&other, Then::Idle), Popped::Nothing(_)));
         assert!(matches!(queue.pop(&one, Then::LookOut), Popped::Nothing(_)));
@@ -273,7 +305,7 @@ mod tests {
 
     #[test]
     fn requests_leave_in_the_order_in_which_they_came() {
-        let mut queue = Queue::new(10);
+        let mut queue = Queue::new(10, false);
         let worker = hand();
         for number in 1..=3 {
             assert!(matches!(queue.push(job(number)), Ok(None)));
@@ -286,7 +318,7 @@ mod tests {
 
     #[test]
     fn one_idle_worker_is_woken_for_the_first_request_and_one_more_when_it_pops() {
-        let mut queue = Queue::new(10);
+        let mut queue = Queue::new(10, false);
         let (first, second) = (hand(), hand());
         assert_eq!(popped(&mut queue, &first), None);
         assert_eq!(popped(&mut queue, &second), None);
@@ -303,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_request_is_passed_over_and_takes_no_place() {
-        let mut queue = Queue::new(2);
+        let mut queue = Queue::new(2, false);
         let worker = hand();
         let (first, second) = (job(1), job(2));
         assert!(queue.push(first.clone()).is_ok());
@@ -320,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_cancelled_before_it_comes_or_twice_counts_for_nothing() {
-        let mut queue = Queue::new(2);
+        let mut queue = Queue::new(2, false);
         let worker = hand();
         let (early, other) = (job(1), job(2));
         early.cancelled.set(true);
@@ -340,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_queue_of_cancelled_requests_is_emptied_without_a_pop() {
-        let mut queue = Queue::<_, Hand>::new(100);
+        let mut queue = Queue::<_, Hand>::new(100, false);
         for _ in 0..4 {
             let jobs: Vec<_> = (0..100).map(job).collect();
             for job in &jobs {
@@ -356,7 +388,7 @@ mod tests {
 
     #[test]
     fn cancelled_requests_do_not_pile_up_behind_one_that_waits() {
-        let mut queue = Queue::<_, Hand>::new(100);
+        let mut queue = Queue::<_, Hand>::new(100, false);
         assert!(queue.push(job(0)).is_ok());
         for number in 1..10_000 {
             let job = job(number);
@@ -370,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_closed_queue_refuses_and_hands_back_what_waited() {
-        let mut queue = Queue::new(10);
+        let mut queue = Queue::new(10, false);
         let worker = hand();
         assert!(queue.push(job(1)).is_ok());
         let (waiting, idle) = queue.close();

@@ -107,7 +107,8 @@ impl Flags {
         self.0 & 2 != 0
     }
 
-    /// It is the pool's `:init`: the context variables that it sets are those that calls begin with.
+    /// It is the `:init` of a pool or context. The context variables that a pool's sets are
+    /// those that calls begin with.
     pub fn init(self) -> bool {
         self.0 & 32 != 0
     }

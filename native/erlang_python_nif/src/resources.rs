@@ -11,9 +11,10 @@ use crate::atoms;
 use crate::callback::{CallbackHandle, Guard};
 use crate::convert::{self, Shown};
 use crate::object::Handle;
-use crate::pool::Pool;
+use crate::pool::{Pool, Settings};
 use crate::request::{Flags, Request, Ticket};
 use crate::stream::Consumer;
+use crate::term_env::SavedTerm;
 use crate::worker::{PoolHandle, Slot, WorkerHandle};
 use rustler::{Env, Resource, ResourceArc, Term};
 use std::sync::Arc;
@@ -23,7 +24,14 @@ use std::sync::Arc;
 pub fn register<'a>(env: Env<'a>, _info: Term<'a>) -> bool {
     convert::look_at_vm(env);
     let nothing = atoms::nil().to_term(env);
-    let pool = Arc::new(Pool::new(env.pid(), 0, None));
+    let settings = Settings {
+        max_queue: 0,
+        namespace: None,
+        home: SavedTerm::save(nothing),
+        timeout: None,
+        held: false,
+    };
+    let pool = Arc::new(Pool::new(env.pid(), settings));
     let request = Request::new(
         env.pid(),
         Flags::new(0),

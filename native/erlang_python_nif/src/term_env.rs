@@ -122,8 +122,8 @@ impl OwnedTerm {
     }
 }
 
-/// A term kept in a `TermEnv`.
-#[derive(Clone, Copy)]
+/// A term kept in a `TermEnv`, or one that needs none: such are the same if their words are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SavedTerm(ErlNifTerm);
 
 impl SavedTerm {

@@ -8,7 +8,7 @@ use crate::output;
 use crate::pool::{Closed, Counted, Next, Pool};
 use crate::queue::{Announce, Start};
 use crate::request::{Place, Request};
-use crate::term_env::{Sender, TermEnv};
+use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use pyo3::Python;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
@@ -199,6 +199,13 @@ pub fn is_aimed_at() -> bool {
     // SAFETY: as in `running`.
     SEAT.get()
         .is_some_and(|seat| unsafe { seat.as_ref() }.thread.is_aimed_at())
+}
+
+/// The home of what the current thread makes. None where no worker is at work.
+pub fn home() -> Option<SavedTerm> {
+    // SAFETY: as in `running`.
+    let seat = unsafe { SEAT.get()?.as_ref() };
+    Some(seat.pool.home)
 }
 
 /// The same, of those who are at work this moment.

@@ -84,8 +84,13 @@ defmodule Python.Production.ContextTest do
                {:ok, {210}}
 
       connection = Python.eval!("db", context: context)
-      assert {:error, %Python.Error{type: "ProgrammingError"}} = Python.call(connection, :commit)
+
+      assert {:error, %Python.Error{type: "ProgrammingError"}} =
+               Python.call(connection, :commit, [], pool: Python.Pool)
+
       assert Python.call(connection, :commit, [], context: context) == {:ok, nil}
+      # It knows where it belongs.
+      assert Python.call(connection, :commit) == {:ok, nil}
     end
 
     test "is where threading.local and context variables keep their values" do

@@ -9,7 +9,7 @@ use super::{
 use crate::arguments::{Arguments, FEW};
 use crate::atoms;
 use crate::names;
-use crate::object::Handle;
+use crate::object::{self, Handle};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
@@ -366,7 +366,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             let handle: ResourceArc<Handle> = term
                 .map_get(atoms::reference())
                 .and_then(|reference| reference.decode())
-                .map_err(|_| Unconvertible::new("this %Python.Object{} holds no object"))?;
+                .map_err(|_| Unconvertible::new(object::nothing(term)))?;
             return Ok(handle.get(self.py));
         }
         if name == Some(atoms::bytes_struct()) {

@@ -2,19 +2,38 @@
 
 use crate::atoms;
 use crate::namespace::Namespace;
-use crate::pool::Pool;
-use crate::term_env::Sender;
+use crate::pool::{self, Pool, Settings};
+use crate::term_env::{SavedTerm, Sender};
 use crate::worker::{self, PoolHandle};
-use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
-/// A new queue, owned by the calling process. It closes when that dies. `own_namespace`: whether
-/// it is a context's, with a `__main__` of its own and one thread for life.
+/// A new queue, owned by the calling process. It closes when that dies. `name`: nil for a context's, with a
+/// `__main__` of its own and one thread for life. `timeout`: of calls that have none, in ms or
+/// `:infinity`. `held`: nothing but the `:init` runs until `pool_open`.
 #[rustler::nif]
-fn pool_new<'a>(env: Env<'a>, max_queue: usize, own_namespace: bool) -> Term<'a> {
+fn pool_new<'a>(
+    env: Env<'a>,
+    name: Atom,
+    max_queue: usize,
+    timeout: Term<'a>,
+    held: bool,
+) -> Term<'a> {
     let owner = env.pid();
-    let namespace = own_namespace.then(Namespace::default);
-    let handle = ResourceArc::new(PoolHandle(Pool::create(owner, max_queue, namespace)));
+    let is_context = name == atoms::nil();
+    let home = if is_context {
+        owner.encode(env)
+    } else {
+        name.to_term(env)
+    };
+    let settings = Settings {
+        max_queue,
+        namespace: is_context.then(Namespace::default),
+        home: SavedTerm::save(home),
+        timeout: timeout.decode().ok(),
+        held,
+    };
+    let handle = ResourceArc::new(PoolHandle(Pool::create(owner, settings)));
     // The calling process is alive, so it can be watched.
     let _ = env.monitor(&handle, &owner);
     handle.encode(env)
@@ -25,6 +44,27 @@ fn pool_new<'a>(env: Env<'a>, max_queue: usize, own_namespace: bool) -> Term<'a>
 fn pool_decode(pool: ResourceArc<PoolHandle>, settings: u16) -> Atom {
     pool.0.set_settings(settings);
     atoms::ok()
+}
+
+/// Lets what waits run: the `:init` is done.
+#[rustler::nif]
+fn pool_open(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
+    pool.0.open(Sender::scheduler(env));
+    atoms::ok()
+}
+
+/// The context of a process, `{pool, timeout}`, or nil if that is no context or has ended.
+#[rustler::nif]
+fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
+    let owner = SavedTerm::save(owner.encode(env));
+    let Some(pool) = pool::context_of(owner).filter(|pool| !pool.is_closed()) else {
+        return atoms::nil().to_term(env);
+    };
+    let timeout = match pool.timeout {
+        Some(timeout) => timeout.encode(env),
+        None => atoms::infinity().to_term(env),
+    };
+    (ResourceArc::new(PoolHandle(pool)), timeout).encode(env)
 }
 
 /// Refuses further requests, answers those that wait with `{:error, :closed}`, and ends those that

@@ -30,7 +30,12 @@ fn request_submit<'a>(
         operation,
         leader,
     );
-    let submitted = pool.0.submit(Arc::clone(&request), Sender::scheduler(env));
+    let sender = Sender::scheduler(env);
+    let submitted = if request.flags.init() {
+        pool.0.submit_first(Arc::clone(&request), sender)
+    } else {
+        pool.0.submit(Arc::clone(&request), sender)
+    };
     ticket(env, request, submitted)
 }
 

@@ -1,0 +1,189 @@
+defmodule Python.Home do
+  @moduledoc false
+
+  # Where a call runs: the pool or context that it names, else that of the handle it is about, else the
+  # default pool. All look-ups of pools and contexts pass through here.
+  #
+  # A handle's home is an atom, the name of a pool, or a pid, the process of a context; its node is
+  # that of its reference.
+
+  alias Python.{Arguments, Context, NotStartedError, Object, Options, Pool, Runtime}
+  alias Python.{Settings, StoppedError, Telemetry, TimeoutError}
+
+  @type home :: atom | pid
+
+  @doc "The options with the home of what the call is about, if they name no place themselves."
+  @spec options(Options.t(), term) :: Options.t()
+  def options(options, %Object{ref: ref}) when is_reference(ref) and node(ref) != node(),
+    do: %{options | pool: {:away, node(ref)}, context: nil}
+
+  def options(%{pool: nil, context: nil} = options, %Object{home: home}) when home != nil do
+    if is_pid(home),
+      do: %{options | context: home, at_home: true},
+      else: %{options | pool: home, at_home: true}
+  end
+
+  def options(options, _target), do: options
+
+  @doc "The native queue, and how long to wait for the answer."
+  @spec lookup(Options.t()) :: {reference, timeout} | {:error, Exception.t()}
+  def lookup(%{context: nil, pool: {:away, node}}) do
+    {:error,
+     Python.EncodeError.new(
+       "it belongs to the node #{node}: call Python there, with :erpc.call/4, or have it converted " <>
+         "there, with Python.to_term/2",
+       "the object",
+       ""
+     )}
+  end
+
+  def lookup(%{context: nil, pool: pool, timeout: timeout} = options) do
+    pool = pool || Pool.default()
+
+    case Pool.lookup(pool) do
+      {native, default} when is_reference(native) ->
+        if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
+        {native, timeout || default}
+
+      nil ->
+        {:error, no_pool(pool, options)}
+    end
+  end
+
+  def lookup(%{context: %Context{pid: pid, native: native, timeout: default}, timeout: timeout}) do
+    here!(pid)
+    {native, timeout || default}
+  end
+
+  def lookup(%{context: context, timeout: timeout} = options) do
+    with {native, default} when is_reference(native) <- context(context, timeout) do
+      {native, timeout || default}
+    else
+      :none -> {:error, no_context(context, options)}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  @doc """
+  The native queue of a context that is given by its pid or name, and its timeout; `:none` if it is not
+  there. Raises for the pid or the name of anything else: no process gets a message that it does not know.
+  """
+  @spec context(pid | atom, timeout | nil) ::
+          {reference, timeout} | :none | {:error, Exception.t()}
+  def context(context, timeout) do
+    with {:ok, _} <- Runtime.status() do
+      pid = if is_pid(context), do: context, else: Process.whereis(context)
+
+      if is_pid(pid) do
+        here!(pid)
+        :erlang_python.pool_of_context(pid) || starting(pid, context, timeout)
+      else
+        :none
+      end
+    end
+  end
+
+  # It has its name before it has a queue.
+  defp starting(pid, context, timeout) do
+    case kind(pid) do
+      :context ->
+        wait = timeout || Settings.read!().worker_timeout
+
+        try do
+          %{native: native, timeout: timeout} = GenServer.call(pid, :context, wait)
+          {native, timeout}
+        catch
+          :exit, {:timeout, _} -> {:error, TimeoutError.new(wait, :queued)}
+          :exit, {_gone, _} -> :none
+        end
+
+      :gone ->
+        :none
+
+      other ->
+        raise ArgumentError, not_a(context, other, :context)
+    end
+  end
+
+  @doc "Raises if a name is that of a process which is no pool."
+  @spec pool!(atom) :: :ok
+  def pool!(name) do
+    with pid when is_pid(pid) <- Process.whereis(name),
+         other when other not in [:pool, :gone] <- kind(pid) do
+      raise ArgumentError, not_a(name, other, :pool)
+    else
+      _ -> :ok
+    end
+  end
+
+  @doc "Raises if a process is no context. It may be gone."
+  @spec context!(pid | atom) :: :ok
+  def context!(context) do
+    with pid when is_pid(pid) and node(pid) == node() <-
+           if(is_pid(context), do: context, else: Process.whereis(context)),
+         other when other not in [:context, :gone] <- kind(pid) do
+      raise ArgumentError, not_a(context, other, :context)
+    else
+      _ -> :ok
+    end
+  end
+
+  # What a process is, without a message to it.
+  defp kind(pid) do
+    cond do
+      not Process.alive?(pid) ->
+        :gone
+
+      true ->
+        case :proc_lib.translate_initial_call(pid) do
+          {Context, :init, 1} -> :context
+          {Pool, :init, 1} -> :pool
+          _ -> if Process.alive?(pid), do: :process, else: :gone
+        end
+    end
+  end
+
+  defp not_a(given, :pool, :context),
+    do: "#{short(given)} is a pool and no context: give it as :pool"
+
+  defp not_a(given, :context, :pool),
+    do: "#{short(given)} is a context and no pool: give it as :context"
+
+  defp not_a(given, :process, wanted),
+    do:
+      "#{short(given)} is no #{wanted} but another process; a #{wanted} is started with " <>
+        if(wanted == :pool, do: "Python.Pool.start_link/1", else: "Python.Context.start_link/1")
+
+  defp here!(pid) when node(pid) == node(), do: :ok
+
+  defp here!(pid) do
+    raise ArgumentError,
+          "the context #{inspect(pid)} belongs to the node #{node(pid)}: call Python there, with " <>
+            ":erpc.call/4"
+  end
+
+  defp no_pool(pool, %{at_home: true}) when pool != Python.Pool do
+    case Runtime.status() do
+      {:error, error} -> error
+      {:ok, _} -> StoppedError.home("pool #{short(pool)}")
+    end
+  end
+
+  defp no_pool(pool, _options) do
+    pool!(pool)
+    Pool.why_not(pool)
+  end
+
+  defp no_context(context, %{at_home: true}), do: StoppedError.home("context #{short(context)}")
+
+  defp no_context(context, _options) do
+    NotStartedError.missing(
+      :context,
+      context,
+      "there is no context #{short(context)}.",
+      "Start one with Python.Context.start_link/1."
+    )
+  end
+
+  defp short(term), do: Arguments.short(term)
+end
