@@ -10,6 +10,9 @@ defmodule Python.Callback do
 
   @table __MODULE__
 
+  # How long a device is waited for that should say how wide it is, in ms.
+  @geometry 1_000
+
   # After so many ms without work, garbage is collected.
   @idle 500
 
@@ -126,6 +129,8 @@ defmodule Python.Callback do
   defp function({:device, :stdin}, [], _), do: {fn -> read(IO.gets("")) end, []}
   defp function({:device, :stdin}, [count], _), do: {fn -> read(IO.getn("", count)) end, []}
 
+  defp function({:device, :terminal}, [device], _), do: {&terminal/1, [device]}
+
   defp function({:device, :log}, [level, text, meta], _),
     do: {&:logger.log/3, [String.to_existing_atom(level), text, metadata(meta)]}
 
@@ -138,6 +143,32 @@ defmodule Python.Callback do
   end
 
   defp function(function, args, kwargs), do: {function, with_kwargs(args, kwargs)}
+
+  # A group leader that is none, such as a file or a test's, answers that it does not know.
+  defp terminal("stderr"), do: terminal(Process.whereis(:standard_error))
+  defp terminal("stdout"), do: terminal(Process.group_leader())
+
+  defp terminal(device) when is_pid(device) do
+    with columns when is_integer(columns) <- geometry(device, :columns),
+         rows when is_integer(rows) <- geometry(device, :rows),
+         do: {columns, rows}
+  end
+
+  defp terminal(_device), do: nil
+
+  # As `:io.columns/1`, which waits for a device that does not answer for as long as it lives.
+  defp geometry(device, what) do
+    monitor = Process.monitor(device)
+    send(device, {:io_request, self(), monitor, {:get_geometry, what}})
+
+    receive do
+      {:io_reply, ^monitor, size} when is_integer(size) and size > 0 -> size
+      {:io_reply, ^monitor, _} -> nil
+      {:DOWN, ^monitor, _, _, _} -> nil
+    after
+      @geometry -> nil
+    end
+  end
 
   defp read(text) when is_binary(text), do: text
   defp read(text) when is_list(text), do: List.to_string(text)

@@ -52,6 +52,7 @@ rustler::atoms! {
     device,
     dropped,
     stdin,
+    terminal,
     stdout,
     stderr,
     // Streams

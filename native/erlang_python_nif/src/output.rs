@@ -7,6 +7,7 @@
 
 use crate::atoms;
 use crate::callback::{self, Target};
+use crate::term_env::{OwnedTerm, TermEnv};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::cell::RefCell;
@@ -23,6 +24,8 @@ const LARGE: usize = 16 << 10;
 struct Pending {
     text: String,
     written: Option<Instant>,
+    /// The group leader that was written to last, and whether it is a terminal.
+    leader: Option<(OwnedTerm, bool)>,
 }
 
 thread_local! {
@@ -31,14 +34,48 @@ thread_local! {
 
 /// Adds text to what the current thread has printed.
 pub fn write(py: Python<'_>, text: &str) -> PyResult<()> {
-    let due = PENDING.with_borrow_mut(|pending| {
+    let (due, line) = PENDING.with_borrow_mut(|pending| {
         pending.text.push_str(text);
-        let line = text.ends_with('\n')
+        let line = text.contains(['\n', '\r']);
+        let now = line
             && (crate::worker::running().is_none()
                 || pending.written.is_none_or(|at| at.elapsed() >= PAUSE));
-        line || pending.text.len() >= LARGE
+        (now || pending.text.len() >= LARGE, line)
     });
-    if due { flush(py) } else { Ok(()) }
+    // In front of a terminal somebody sits who wants to see each line, and each step of a bar.
+    if due || line && goes_to_terminal(py)? {
+        flush(py)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the group leader is a terminal. It is asked once for each leader, not for each line.
+fn goes_to_terminal(py: Python<'_>) -> PyResult<bool> {
+    let Some(request) = crate::worker::running().and_then(|running| running.request(py)) else {
+        return Ok(false);
+    };
+    let leader = request.leader();
+    let known = PENDING.with_borrow(|pending| {
+        let (known, terminal) = pending.leader.as_ref()?;
+        let env = TermEnv::new();
+        (known.in_env(env.env()) == leader.in_env(env.env())).then_some(*terminal)
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let found = !terminal(py, "stdout")?.is_none();
+    PENDING.with_borrow_mut(|pending| pending.leader = Some((leader, found)));
+    Ok(found)
+}
+
+/// The columns and rows of the terminal that a stream goes to, or None.
+pub fn terminal<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyAny>> {
+    if callback::server().is_err() {
+        return Ok(py.None().into_bound(py));
+    }
+    let args = PyTuple::new(py, [device])?;
+    callback::call(py, Target::Device(atoms::terminal()), &args, None)
 }
 
 /// Writes what the current thread has printed.
@@ -93,5 +130,8 @@ pub fn finish(py: Python<'_>) {
     }
     // There is nobody left to tell if the group leader is gone.
     let _ = flush(py);
-    PENDING.with_borrow_mut(|pending| *pending = Pending::default());
+    PENDING.with_borrow_mut(|pending| {
+        pending.text.clear();
+        pending.written = None;
+    });
 }

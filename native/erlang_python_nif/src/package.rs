@@ -93,6 +93,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(flush, package)?)?;
     package.add_function(wrap_pyfunction!(read_line, package)?)?;
     package.add_function(wrap_pyfunction!(read, package)?)?;
+    package.add_function(wrap_pyfunction!(terminal, package)?)?;
     package.add_function(wrap_pyfunction!(origin, package)?)?;
     package.add_function(wrap_pyfunction!(adopt, package)?)?;
     package.add_class::<foreign::Guarded>()?;
@@ -289,6 +290,13 @@ fn read_line(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[pyo3(name = "_read")]
 fn read(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyAny>> {
     output::read(py, count)
+}
+
+/// The columns and rows of the terminal that a stream goes to, or None if it goes to none.
+#[pyfunction]
+#[pyo3(name = "_terminal")]
+fn terminal<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyAny>> {
+    output::terminal(py, device)
 }
 
 /// Whose work the thread does, for a thread that it starts.

@@ -1,5 +1,7 @@
 """Python's ``logging`` and ``warnings`` on their way to the log of the VM."""
 
+import functools
+
 import erlang
 from erlang import _imports
 
@@ -48,7 +50,43 @@ def _attach(logging):
     root = logging.getLogger()
     # The log of the VM decides what is shown. Debugging is asked for by logger, as elsewhere.
     root.setLevel(logging.INFO)
-    root.addHandler(Handler())
+    handler = Handler()
+    root.addHandler(handler)
+    _let_basic_config_be_asked(logging, root, handler)
+
+
+#: What of ``basicConfig`` asks for handlers of one's own.
+HANDLERS = ("filename", "stream", "handlers")
+
+#: The text alone, in each style: the log of the VM has the rest.
+TEXT = {"%": "%(message)s", "{": "{message}", "$": "${message}"}
+
+
+def _let_basic_config_be_asked(logging, root, handler):
+    """``basicConfig`` does nothing where there is a handler, and there is one from the start here: it stands for
+    the one to the standard error that ``basicConfig`` would make."""
+    original = logging.basicConfig
+    done = False
+
+    @functools.wraps(original)
+    def basicConfig(**options):
+        nonlocal done
+        if done or root.handlers != [handler] or options.get("force"):
+            return original(**options)
+        own = any(options.get(name) is not None for name in HANDLERS)
+        if not own:
+            options["handlers"] = [handler]
+            if options.get("format") is None:
+                options["format"] = TEXT.get(options.get("style", "%"), TEXT["%"])
+        root.removeHandler(handler)
+        try:
+            original(**options)
+            done = True
+        finally:
+            if not done and not root.handlers:
+                root.addHandler(handler)
+
+    logging.basicConfig = basicConfig
 
 
 def _redirect_warnings():
