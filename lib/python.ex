@@ -319,6 +319,8 @@ defmodule Python do
   def await(async, timeout \\ 30_000)
 
   def await(%Async{owner: owner} = async, timeout) when owner == self() do
+    Arguments.async!(async, "be waited for")
+
     case Request.await(async, Options.timeout(timeout)) do
       :claimed ->
         raise ArgumentError, "#{inspect(async)} was waited for before, or cancelled"
@@ -333,7 +335,7 @@ defmodule Python do
           "#{inspect(async)} can only be waited for by its owner, not by #{inspect(self())}"
   end
 
-  def await(other, _timeout), do: Arguments.not_async!(other, "be waited for")
+  def await(other, _timeout), do: Arguments.async!(other, "be waited for")
 
   @doc group: "Calls that run meanwhile"
   @doc """
@@ -349,8 +351,10 @@ defmodule Python do
       :ok
   """
   @spec cancel(Async.t()) :: :ok
-  def cancel(%Async{} = async), do: Request.cancel(async)
-  def cancel(other), do: Arguments.not_async!(other, "be cancelled")
+  def cancel(async) do
+    Arguments.async!(async, "be cancelled")
+    Request.cancel(async)
+  end
 
   @doc group: "Calling"
   @doc """
@@ -919,7 +923,11 @@ defmodule Python do
       {:ok, %{"n" => 1}}
   """
   @spec send(Python.Context.t() | pid | atom | Async.t(), term) :: :ok
-  def send(%Async{} = async, message), do: Request.send(async, Python.Struct.encode(message))
+  def send(%Async{} = async, message) do
+    Arguments.async!(async, "be sent to")
+    Request.send(async, Python.Struct.encode(message))
+  end
+
   def send(context, message), do: Python.Context.send(context, Python.Struct.encode(message))
 
   @doc group: "Information"

@@ -89,17 +89,24 @@ defmodule Python.Arguments do
     :ok
   end
 
-  @doc "Raises for what is not what `call_async` gives."
-  @spec not_async!(term, String.t()) :: no_return
-  def not_async!(%Task{} = task, what) do
-    raise ArgumentError,
-          "only a %Python.Async{}, from Python.call_async, eval_async or exec_async, can #{what}, not " <>
-            "the task #{short(task)}; use the functions of Task"
+  @doc "Raises for what is not what `call_async` gave on this node."
+  @spec async!(term, String.t()) :: :ok
+  def async!(%Python.Async{ticket: ticket}, _what)
+      when is_reference(ticket) and node(ticket) == node(),
+      do: :ok
+
+  def async!(%Python.Async{ticket: ticket} = async, what) when is_reference(ticket) do
+    raise ArgumentError, "#{inspect(async)} can only #{what} on its node, #{node(ticket)}"
   end
 
-  def not_async!(other, what) do
+  def async!(other, what) do
+    hint = if is_struct(other, Task), do: "; a task has the functions of Task", else: ""
+
     raise ArgumentError,
           "only a %Python.Async{}, from Python.call_async, eval_async or exec_async, can #{what}, " <>
-            "not #{short(other)}"
+            "not #{shown(other)}#{hint}"
   end
+
+  defp shown(%{__struct__: _} = other), do: inspect(other, limit: 10, structs: false)
+  defp shown(other), do: short(other)
 end

@@ -104,7 +104,12 @@ defmodule Python.Erlang do
   """
   @spec await(Async.t(), timeout :: timeout) :: result
   def await(async, timeout \\ 30_000) do
-    result(checked(fn -> Python.await(async, timeout) end))
+    result(
+      checked(fn ->
+        is_struct(async, Async) or bad("only what call_async gave can be waited for", async)
+        Python.await(async, timeout)
+      end)
+    )
   end
 
   @doc """
@@ -302,7 +307,7 @@ defmodule Python.Erlang do
   @spec getattr(object :: Python.Object.t(), name :: text) :: result
   def getattr(object, name) do
     run(:default, object, fn ->
-      Arguments.handle!(object)
+      handle(object)
       Operation.call(:builtins, :getattr, [object, Operation.attribute(text(name))], %{})
     end)
   end
@@ -316,7 +321,7 @@ defmodule Python.Erlang do
   @spec call_method(object :: Python.Object.t(), method :: text, args :: [term]) :: result
   def call_method(object, method, args) do
     run(:default, object, fn ->
-      Arguments.handle!(object)
+      handle(object)
       Operation.call(object, text(method), args, %{})
     end)
   end
@@ -332,7 +337,7 @@ defmodule Python.Erlang do
   @spec to_term(object :: Python.Object.t()) :: result
   def to_term(object) do
     run(:default, object, fn ->
-      Arguments.handle!(object)
+      handle(object)
       Operation.convert(object)
     end)
   end
@@ -378,6 +383,9 @@ defmodule Python.Erlang do
   rescue
     error in NotStartedError -> :erlang.error(reason(error))
   end
+
+  defp handle(%Python.Object{ref: ref}) when is_reference(ref), do: :ok
+  defp handle(other), do: bad("an object that Python gave was expected", other)
 
   @spec bad(String.t(), term) :: no_return
   defp bad(allowed, given), do: raise(ArgumentError, "#{allowed}, not #{Arguments.short(given)}")

@@ -35,18 +35,25 @@ defmodule Python.Operation do
   @spec attribute(name) :: String.t()
   def attribute(name) do
     name = name(name)
-    if is_atom(name), do: Atom.to_string(name), else: name
+
+    cond do
+      is_atom(name) -> Atom.to_string(name)
+      String.valid?(name) -> name
+      true -> raise ArgumentError, "a name is text in UTF-8, which #{short(name)} is not"
+    end
   end
 
   @doc "The name of a module."
   @spec module(atom | String.t()) :: atom | String.t()
-  def module(%Python.Object{} = other), do: no_module(other)
-  def module(name) when is_atom(name) or is_binary(name), do: target(name)
-  def module(other), do: no_module(other)
+  def module(name) when is_alias(name), do: Arguments.alias_as_module!(name)
+  def module(name) when is_atom(name) and name not in [nil, true, false], do: name
 
-  @spec no_module(term) :: no_return
-  defp no_module(other) do
-    raise ArgumentError, "the name of a module is an atom or a string, not #{short(other)}"
+  def module(name) do
+    if is_binary(name) and String.valid?(name) do
+      name
+    else
+      raise ArgumentError, "the name of a module is an atom or a string, not #{short(name)}"
+    end
   end
 
   @spec map(target, name, [[term]], map | list) :: tuple

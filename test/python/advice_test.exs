@@ -132,7 +132,7 @@ defmodule Python.AdviceTest do
   describe "what is no call that was started" do
     test "cannot be waited for or cancelled" do
       task = Task.async(fn -> :done end)
-      assert message(fn -> Python.await(task) end) =~ "use the functions of Task"
+      assert message(fn -> Python.await(task) end) =~ "the functions of Task"
       assert Task.await(task) == :done
       assert message(fn -> Python.cancel(make_ref()) end) =~ "only a %Python.Async{}"
 

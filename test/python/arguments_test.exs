@@ -3,7 +3,7 @@ defmodule Python.ArgumentsTest do
   # what was given. A function that is added has to be added to the tables here.
   use Python.TestCase, async: true
 
-  alias Python.{Context, Object, Pool}
+  alias Python.{Async, Context, Object, Pool}
 
   # Examples of what makes no sense, by the kind of argument.
   @no_options [
@@ -22,7 +22,7 @@ defmodule Python.ArgumentsTest do
     %{
       target: [nil, true, 1, 1.5, [], ~c"math", {:math}, %{}, Sentiment, %Object{ref: nil}],
       name: [nil, false, 1, 1.5, [], ~c"sqrt", {:sqrt}, %{}, Sqrt],
-      module: [nil, true, 1, [], ~c"math", {:math}, %{}, Sentiment, My.Sentiment],
+      module: [nil, true, 1, [], ~c"math", {:math}, %{}, Sentiment, My.Sentiment, <<255>>],
       args: [nil, 1, "x", :x, %{}, {1}, [1 | 2]],
       calls: [nil, 1, "x", %{}, [1], [[1] | [2]], [[1 | 2]], [[], 5]],
       code: [nil, 1, :x, ~c"1", ["1"], %{}, {"1"}],
@@ -40,7 +40,18 @@ defmodule Python.ArgumentsTest do
         %Object{ref: nil},
         %Object{ref: 1}
       ],
-      async: [nil, 1, :async, "x", self(), make_ref(), %{}, [], {:ok, 1}],
+      async: [
+        nil,
+        1,
+        :async,
+        "x",
+        self(),
+        make_ref(),
+        %{},
+        [],
+        {:ok, 1},
+        %Async{ref: 1, ticket: nil, owner: self()}
+      ],
       fun1: [nil, 1, :f, &Kernel.self/0, &Kernel.max/2, {Kernel, :abs}],
       function_name: [nil, true, 1, "", [], ~c"f", {:f}, <<255>>, %{}],
       function: [nil, 1, :f, "f", {1, 2}, {:lists, "sum"}, {:lists, :sum, 1}, []],
