@@ -936,7 +936,10 @@ defmodule Python do
 
   It is a map with `:python_version` (such as `"3.11.7"`), `:executable`, `:libpython`, `:prefix`,
   `:base_prefix`, `:venv` (a folder or `nil`), `:free_threaded`, `:nif_version` and `:pools`, the
-  names of the pools that run. Raises `Python.NotStartedError` if there is no interpreter.
+  names of the pools that run. `:finalizers` tells of the objects whose handles are gone: how many are `:waiting` to be
+  released, and a list of the finalizers (`__del__` methods) that are `:blocked`, each a map with the object's `:class`,
+  `:file`, `:line` and `:function` of the finalizer (`nil` in C code), and for how many `:ms`. Raises
+  `Python.NotStartedError` if there is no interpreter.
 
   ## Examples
 
@@ -958,7 +961,8 @@ defmodule Python do
           venv: interpreter.venv,
           free_threaded: interpreter.free_threaded,
           nif_version: nif_version,
-          pools: Python.Pool.names()
+          pools: Python.Pool.names(),
+          finalizers: Python.Finalizers.info()
         }
 
       {:error, error} ->

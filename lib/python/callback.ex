@@ -81,6 +81,11 @@ defmodule Python.Callback do
     {:noreply, state, @idle}
   end
 
+  def handle_info({:finalizer_blocked, _class, _place, _ms, _counts} = blocked, state) do
+    Python.Finalizers.warn(blocked)
+    {:noreply, state, @idle}
+  end
+
   # What passed through here, functions among it, is not to be kept alive by our garbage.
   def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
   def handle_info(_message, state), do: {:noreply, state, @idle}

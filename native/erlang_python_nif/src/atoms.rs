@@ -51,6 +51,7 @@ rustler::atoms! {
     log,
     device,
     dropped,
+    finalizer_blocked,
     stdin,
     terminal,
     stdout,

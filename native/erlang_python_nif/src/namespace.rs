@@ -1,8 +1,9 @@
 //! A context's own `__main__`.
 
 use crate::interpreter::python::Helpers;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyModule};
+use pyo3::types::{PyDict, PyList, PyModule};
 use std::sync::{Mutex, PoisonError};
 
 /// A module that takes the place of `__main__`. Its thread makes it when it starts and drops it
@@ -18,19 +19,20 @@ impl Namespace {
         Ok(())
     }
 
-    /// Empties the module and gives it up.
-    pub fn clear(&self, py: Python<'_>) {
-        if let Some(module) = self.set(None) {
-            // Functions refer to the module's dict and it to them: only clearing it frees both now,
-            // on this thread, and not whenever the garbage collector runs, wherever.
-            let dict = module.bind(py).dict();
-            // The builtins last: up to 3.9 a `__del__` method would not find them.
-            for name in dict.keys() {
-                if !name.eq("__builtins__").unwrap_or(false) {
-                    let _ = dict.del_item(name);
+    /// Ends what lives in the module, as when a Python program ends, and gives it up.
+    pub fn clear(&self, py: Python<'_>, helpers: &Helpers) {
+        let Some(module) = self.set(None) else { return };
+        let begun = helpers.begin_end.bind(py).call1((&module,));
+        match begun {
+            Ok(left) => {
+                drop(module);
+                if let Err(error) = helpers.finish_end.bind(py).call1((left,)) {
+                    error.write_unraisable(py, None);
                 }
             }
-            dict.clear();
+            // For want of memory or stack. Functions refer to the module's dict and it to them: clearing
+            // it frees both.
+            Err(_) => module.bind(py).dict().clear(),
         }
     }
 
@@ -55,4 +57,18 @@ pub fn rebound<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let code = function.getattr("__code__")?;
     function.get_type().call1((code, globals))
+}
+
+/// Has the garbage collector take objects for new ones: its next young collection looks at them.
+#[pyfunction]
+#[pyo3(name = "_make_young")]
+pub fn make_young(objects: &Bound<'_, PyList>) {
+    for object in objects.iter() {
+        // SAFETY: the GIL is held, and the garbage collector knows the object, as the caller has asked it.
+        // The object is whole: the list holds it.
+        unsafe {
+            ffi::PyObject_GC_UnTrack(object.as_ptr().cast());
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
 }

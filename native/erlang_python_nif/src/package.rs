@@ -97,6 +97,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(origin, package)?)?;
     package.add_function(wrap_pyfunction!(adopt, package)?)?;
     package.add_class::<foreign::Guarded>()?;
+    package.add_function(wrap_pyfunction!(crate::namespace::make_young, package)?)?;
     package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }

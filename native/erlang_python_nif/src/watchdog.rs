@@ -9,7 +9,7 @@
 
 use crate::atoms;
 use crate::direct;
-use crate::interpreter::{assistant, interrupt};
+use crate::interpreter::{assistant, interrupt, reaper};
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::stream::Stream;
@@ -61,6 +61,8 @@ enum Job {
     Forward(LocalPid, TermEnv, SavedTerm),
     /// There are processes that run their requests themselves.
     Callers,
+    /// There are references to give up.
+    Reapers,
     /// The process of its worker has died.
     Orphaned(Arc<Request>),
 }
@@ -119,6 +121,11 @@ pub fn watch_callers() {
     post(Job::Callers);
 }
 
+/// Looks whether those get on who give up references.
+pub fn watch_reapers() {
+    post(Job::Reapers);
+}
+
 /// Closes a stream whose consumer is gone.
 pub fn close(stream: Arc<Stream>) {
     post(Job::Close(stream));
@@ -150,6 +157,8 @@ enum Check {
     GiveUp(Weak<Request>),
     /// Are those alive that run their requests themselves? How many had begun at the last look.
     Callers(Option<u64>),
+    /// Do those get on who give up references?
+    Reapers,
     /// Has it ended?
     Orphaned(Arc<Request>),
 }
@@ -208,6 +217,7 @@ impl Watchdog {
                         Timer::after(patience, Check::GiveUp(request))
                     }
                     Job::Orphaned(request) => Timer::after(ORPHANED, Check::Orphaned(request)),
+                    Job::Reapers => Timer::after(reaper::LOOK, Check::Reapers),
                     Job::Callers => Timer::after(LOOK, Check::Callers(None)),
                     Job::Cancelled(request) => interrupted(request),
                     Job::Tried(request) => Timer::after(GRACE, Check::Worker(request)),
@@ -270,7 +280,11 @@ impl Check {
     /// Whether there still is something to look after.
     fn matters(&self) -> bool {
         match self {
-            Check::Worker(_) | Check::Again(_) | Check::Orphaned(_) | Check::Callers(_) => true,
+            Check::Worker(_)
+            | Check::Again(_)
+            | Check::Orphaned(_)
+            | Check::Callers(_)
+            | Check::Reapers => true,
             Check::Deadline(request, _) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
             }
@@ -295,6 +309,9 @@ impl Check {
                     (atoms::error(), atoms::worker_down()).encode(env)
                 });
                 answered.then(|| interrupted(request))
+            }
+            Check::Reapers => {
+                reaper::look(sender, message).then(|| Timer::after(reaper::LOOK, Check::Reapers))
             }
             Check::Callers(seen) => {
                 let begun = direct::look(seen)?;

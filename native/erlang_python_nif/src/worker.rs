@@ -407,7 +407,11 @@ pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
                 worker.wait();
             }
             if let Some(namespace) = &pool.namespace {
-                interpreter::enter(|py, _| namespace.clear(py));
+                interpreter::enter(|py, _| {
+                    if let Some(helpers) = interpreter::python::helpers() {
+                        namespace.clear(py, helpers);
+                    }
+                });
             }
             interpreter::leave_for_good();
         })

@@ -263,3 +263,10 @@ def represent(value, limit):
 
 def _cut(text, limit):
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def class_name(cls):
+    """The full name of a class, whatever its metaclass says."""
+    module = type.__dict__["__module__"].__get__(cls)
+    name = _name(cls)
+    return name if module == "builtins" else "%s.%s" % (_text(module), name)

@@ -47,6 +47,9 @@ fn functions() -> &'static Functions {
     })
 }
 
+/// File, line and function.
+pub type Location = (String, i64, String);
+
 /// A frame of a thread that stands still, as it waits for the GIL.
 pub struct Frame<'py>(Bound<'py, PyAny>);
 
@@ -87,6 +90,21 @@ impl<'py> Frame<'py> {
     pub fn back(&self) -> Option<Frame<'py>> {
         let frame = self.0.getattr(intern!(self.0.py(), "f_back")).ok()?;
         (!frame.is_none()).then_some(Frame(frame))
+    }
+
+    /// Its file, line and function.
+    pub fn location(&self) -> Option<Location> {
+        let code = self.code()?;
+        Some((code.file()?, self.line(&code), code.name()?))
+    }
+
+    /// The frame that its thread has begun with.
+    pub fn outermost(self) -> Self {
+        let mut outermost = self;
+        while let Some(frame) = outermost.back() {
+            outermost = frame;
+        }
+        outermost
     }
 
     /// Its line. 3.10 and 3.11 know none at the jump back to the head of a loop: then it is that of the

@@ -9,7 +9,7 @@
 //! for good: threads are not interrupted in their code, or elsewhere where `delicate.rs` says so.
 
 use super::delicate::{self, Look};
-use super::frame::{Frame, Uncollected};
+use super::frame::{Location, Uncollected};
 use super::thread::Detached;
 use super::{assistant, python};
 use crate::atoms;
@@ -116,9 +116,6 @@ struct Seen {
     nested: Vec<Arc<Request>>,
 }
 
-/// File, line and function.
-type Location = (String, i64, String);
-
 impl Aim {
     fn new(request: Arc<Request>) -> Self {
         let now = Instant::now();
@@ -147,7 +144,7 @@ impl Aim {
         if self.is_first() {
             self.seen.body = self.request.body();
             let frame = place.thread.frame(py, &self.request);
-            self.seen.location = frame.and_then(|frame| location(&frame));
+            self.seen.location = frame.and_then(|frame| frame.location());
         }
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
@@ -200,9 +197,4 @@ impl Aim {
         }
         seen.done
     }
-}
-
-fn location(frame: &Frame<'_>) -> Option<Location> {
-    let code = frame.code()?;
-    Some((code.file()?, frame.line(&code), code.name()?))
 }

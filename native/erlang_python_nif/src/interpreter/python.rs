@@ -23,6 +23,11 @@ pub struct Helpers {
     pub describe: Py<PyAny>,
     /// The class and the text of an object, for `Inspect`
     pub represent: Py<PyAny>,
+    /// Ends a module that took the place of `__main__`, in two steps
+    pub begin_end: Py<PyAny>,
+    pub finish_end: Py<PyAny>,
+    /// The name of a class, whatever its metaclass says
+    pub class_name: Py<PyAny>,
     /// Drops what `threading` keeps of a thread that ends
     pub forget_thread: Py<PyAny>,
     /// `iter`, of asynchronous iterables too
@@ -95,6 +100,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let errors = py.import("erlang._errors")?;
     let streams = py.import("erlang._stream")?;
     let locks = py.import("erlang._locks")?;
+    let end = py.import("erlang._end")?;
     let interrupts = py.import("erlang._interrupts")?;
     let isolation = py.import("erlang._isolation")?;
     let renewal = isolation.getattr("renewal")?;
@@ -114,6 +120,9 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         compile_eval: code.getattr("compile_eval")?.unbind(),
         describe: errors.getattr("describe")?.unbind(),
         represent: errors.getattr("represent")?.unbind(),
+        begin_end: end.getattr("begin")?.unbind(),
+        finish_end: end.getattr("finish")?.unbind(),
+        class_name: errors.getattr("class_name")?.unbind(),
         iterate: streams.getattr("iterate")?.unbind(),
         pulled: streams.getattr("Pulled")?.unbind(),
         close_iterator: streams.getattr("close")?.unbind(),

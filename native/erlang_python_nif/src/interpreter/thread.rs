@@ -133,6 +133,16 @@ impl PythonThread {
         unsafe { Frame::innermost(py, self.state.as_ptr()) }
     }
 
+    /// The Python code that it is in.
+    ///
+    /// # Safety
+    ///
+    /// It has not ended.
+    pub unsafe fn any_frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
+        // SAFETY: as this function demands: a thread has its state to its end.
+        unsafe { Frame::innermost(py, self.state.as_ptr()) }
+    }
+
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
         let begun = Running {
             request: Arc::clone(request),

@@ -60,6 +60,30 @@ fn runtime_pending_releases() -> usize {
     reaper::pending()
 }
 
+/// A finalizer that blocks: its object's class, where it is (`{file, line, function}` or `:none`), for how
+/// many ms.
+#[derive(NifMap)]
+struct Blocked<'a> {
+    class: String,
+    place: Term<'a>,
+    ms: u64,
+}
+
+/// The finalizers that block the threads on which references are given up.
+#[rustler::nif]
+fn runtime_blocked_finalizers<'a>(env: Env<'a>) -> Vec<Blocked<'a>> {
+    let blocked = reaper::blocked().into_iter();
+    let terms = blocked.map(|finalizer| Blocked {
+        class: finalizer.class,
+        place: match finalizer.place {
+            Some(place) => place.encode(env),
+            None => atoms::none().to_term(env),
+        },
+        ms: finalizer.ms,
+    });
+    terms.collect()
+}
+
 /// The version of this library.
 #[rustler::nif]
 fn runtime_nif_version() -> (Atom, &'static str) {

@@ -1,0 +1,117 @@
+"""The end of a context: its objects go as they do when a Python program ends.
+
+There the modules are let go of, and the garbage collector finds what they held: finalizers run while all is
+still in place that they use. What survives, because others hold it, loses its names after that. A whole
+collection takes long in a large program, so here the garbage collector is shown what the context has made.
+"""
+
+import gc
+import sys
+import types
+import weakref
+
+import erlang
+from erlang import _main
+
+#: Up to 3.13 a young generation is collected together with those that are younger. In 3.14 the middle one is a part
+#: of the old one.
+_YOUNG = 0 if sys.version_info >= (3, 14) else 1
+
+#: Values without code of their own. Finalizers may need them.
+_CONSTANTS = (bool, bytes, complex, float, frozenset, int, str, tuple, type(None), range)
+_CONTAINERS = (bytearray, dict, list, set)
+_CODE = (types.BuiltinFunctionType, types.FunctionType, types.MethodType, type)
+
+
+def begin(module):
+    """Prepares the end of a module that takes the place of ``__main__``. Returns what ``finish`` needs. The
+    caller is to let go of the module in between."""
+    names = module.__dict__
+    _main.adopt(None)
+    _run_finalizers(names)
+    found = _found(names)
+    functions = [weakref.ref(one) for one in found if _is_of(one, names)]
+    erlang._make_young(found)
+    return functions
+
+
+def finish(functions):
+    """Finalizes all that nobody else holds. Then takes its names away from what others hold."""
+    gc.collect(_YOUNG)
+    for reference in functions:
+        function = reference()
+        if function is not None:
+            clear(function.__globals__)
+
+
+def clear(names):
+    """Empties a namespace: instances first, and then what they may use at their end."""
+    for belongs in (_is_instance, _is_container, _is_no_module, _is_anything):
+        for name, value in list(names.items()):
+            if name != "__builtins__" and belongs(value):
+                value = None
+                names.pop(name, None)
+        value = None
+    names.clear()
+
+
+def _is_instance(value):
+    # Of their types: what an object says of its class may be anything.
+    cls = type(value)
+    return not issubclass(cls, (types.ModuleType, type)) and cls not in _CONSTANTS + _CONTAINERS + _CODE
+
+
+def _is_container(value):
+    return type(value) in _CONTAINERS + (tuple, frozenset)
+
+
+def _is_no_module(value):
+    return not issubclass(type(value), types.ModuleType)
+
+
+def _is_anything(_value):
+    return True
+
+
+def _is_of(value, names):
+    return type(value) is types.FunctionType and value.__globals__ is names
+
+
+def _run_finalizers(names):
+    """Runs what ``weakref.finalize`` was given by code of the module, the last one first, as at the end of a
+    program. The registry would keep the module alive."""
+    registry = getattr(weakref.finalize, "_registry", None)
+    for finalizer in reversed(list(registry or ())):
+        entry = registry.get(finalizer)
+        function = getattr(entry, "func", None)
+        function = getattr(function, "__func__", function)
+        if _is_of(function, names) and finalizer.atexit:
+            try:
+                finalizer()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+
+
+def _found(names):
+    """What the garbage collector knows of all that can be reached from here, but not by way of other modules."""
+    seen = {id(vars(module)) for module in list(sys.modules.values()) if type(module) is types.ModuleType}
+    seen.add(id(names))
+    found = [names]
+    new = [names]
+    while new:
+        referred = gc.get_referents(*new)
+        new = []
+        for one in referred:
+            if id(one) not in seen and gc.is_tracked(one):
+                seen.add(id(one))
+                if not _is_of_others(one):
+                    new.append(one)
+        found += new
+    return found
+
+
+def _is_of_others(value):
+    cls = type(value)
+    if issubclass(cls, type):
+        return type.__dict__["__module__"].__get__(value) != "__main__"
+    return issubclass(cls, (types.ModuleType, types.FrameType))
