@@ -238,14 +238,15 @@ defmodule Python.Production.ContextEndTest do
     )
 
     held = Python.eval!("held", %{}, return: :object, context: context)
-    assert Python.call(held, :separator) == {:ok, "/"}
+    ask = fn method -> Python.eval("held.#{method}()", %{held: held}, pool: Python.Pool) end
+    assert ask.("separator") == {:ok, "/"}
     Context.stop(context)
 
     eventually("its names are gone", fn ->
-      match?({:error, %Python.Error{type: "NameError"}}, Python.call(held, :separator))
+      match?({:error, %Python.Error{type: "NameError"}}, ask.("separator"))
     end)
 
-    assert Python.call(held, :number) == {:ok, 5}
+    assert ask.("number") == {:ok, 5}
   end
 
   test "its objects do not stay in memory" do
