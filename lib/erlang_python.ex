@@ -31,6 +31,7 @@ defmodule :erlang_python do
   def pool_new(_name, _max_queue, _timeout, _held), do: not_loaded()
   def pool_open(_pool), do: not_loaded()
   def pool_of_context(_pid), do: not_loaded()
+  def pool_keep_locals(_pool), do: not_loaded()
   def pool_close(_pool), do: not_loaded()
   def pool_send(_pool, _message), do: not_loaded()
   def pool_stats(_pool), do: not_loaded()
@@ -72,6 +73,8 @@ defmodule :erlang_python do
 
   # nif/source.rs
   def source_line(_file, _number), do: not_loaded()
+  # nif/ledger.rs
+  def ledger_collected, do: not_loaded()
 
   # nif/floor.rs
   def floor_nif, do: not_loaded()

@@ -50,6 +50,8 @@ defmodule Python do
     * `:pool` - the name of the `Python.Pool` to run on. Defaults to that of the object that is called, see
       `Python.Object`, else to the application's.
     * `:context` - the `Python.Context` to run in instead, or its pid or name.
+    * `:keep_locals` - whether the exception of a `Python.Error` keeps the variables of the frames that it came
+      through (`frame.f_locals`), and with them all that they hold. Defaults to the pool's, which defaults to `false`.
     * `:file` and `:line` - where the code stands: a file's name, and the number of the line at which the code
       begins (defaults to 1). For tracebacks, warnings and `inspect.getsource`. Only for code: `eval/3`, `exec/2`,
       `stream_eval/3`.

@@ -13,7 +13,7 @@ defmodule Python.Application do
         Python.Telemetry.init()
 
         children =
-          [{Python.Runtime, settings}, Python.Callback] ++
+          [{Python.Runtime, settings}, Python.Collector, Python.Callback] ++
             default_pool(settings) ++ [Python.Feeder]
 
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)

@@ -58,6 +58,7 @@ defmodule Python.Context do
       Defaults to the setting `worker_timeout`.
     * `:decode` - as for [calls](`m:Python#module-options`): holds for calls in the context, which override
       it key by key. Defaults to `[]`.
+    * `:keep_locals` - as for [calls](`m:Python#module-options`), which override it. Defaults to `false`.
     * `:init` - code that is executed in it first. An exception there is the result.
 
   Raises `ArgumentError` for an option that makes no sense.
@@ -148,6 +149,7 @@ defmodule Python.Context do
     with {:ok, _} <- Runtime.status(),
          native = new(options),
          :ok <- :erlang_python.pool_decode(native, options.decode),
+         :ok <- if(options.keep_locals, do: :erlang_python.pool_keep_locals(native), else: :ok),
          context = %__MODULE__{pid: self(), native: native, timeout: options.timeout},
          :ok <- :erlang_python.worker_spawn(native, 1),
          :ok <- run_init(options.init, context) do

@@ -14,6 +14,7 @@ defmodule Python.Options do
             return: :value,
             pool: nil,
             context: nil,
+            keep_locals: nil,
             max_chunk: 4_096,
             max_wait: 1,
             prefetch: 1,
@@ -31,6 +32,8 @@ defmodule Python.Options do
           # A name, or `{:away, node}` for what is asked of a handle of another node.
           pool: atom | {:away, node},
           context: Python.Context.t() | pid | atom,
+          # Without it, as the pool says.
+          keep_locals: boolean | nil,
           max_chunk: pos_integer,
           max_wait: non_neg_integer,
           prefetch: non_neg_integer,
@@ -46,14 +49,14 @@ defmodule Python.Options do
           at_home: boolean
         }
 
-  @call [:kwargs, :timeout, :return, :decode, :pool, :context]
-  @code [:timeout, :return, :decode, :pool, :context, :file, :line]
-  @exec [:timeout, :pool, :context, :file, :line]
-  @object [:timeout, :pool, :context]
-  @value [:timeout, :return, :decode, :pool, :context]
+  @call [:kwargs, :timeout, :return, :decode, :pool, :context, :keep_locals]
+  @code [:timeout, :return, :decode, :pool, :context, :file, :line, :keep_locals]
+  @exec [:timeout, :pool, :context, :file, :line, :keep_locals]
+  @object [:timeout, :pool, :context, :keep_locals]
+  @value [:timeout, :return, :decode, :pool, :context, :keep_locals]
   @stream [:max_chunk, :max_wait, :prefetch]
-  @pool [:name, :size, :max_queue, :timeout, :decode, :engine, :init]
-  @context [:name, :max_queue, :timeout, :decode, :init]
+  @pool [:name, :size, :max_queue, :timeout, :decode, :engine, :init, :keep_locals]
+  @context [:name, :max_queue, :timeout, :decode, :init, :keep_locals]
 
   @doc "The options of a call; `kind` says which there are."
   @spec call(keyword, :call | :code | :exec | :object | :value | :stream | :stream_code) :: t
@@ -155,6 +158,12 @@ defmodule Python.Options do
     raise ArgumentError,
           "the option :context is a %Python.Context{}, its pid or its name, " <>
             "not #{inspect(context)}"
+  end
+
+  defp check(:keep_locals, keep) when is_boolean(keep), do: keep
+
+  defp check(:keep_locals, keep) do
+    raise ArgumentError, "the option :keep_locals is true or false, not #{inspect(keep)}"
   end
 
   defp check(:max_chunk, items) when is_integer(items) and items in 1..1_000_000, do: items
@@ -267,7 +276,8 @@ defmodule Python.Options do
       timeout: settings.worker_timeout,
       decode: [],
       engine: :main,
-      init: nil
+      init: nil,
+      keep_locals: false
     }
 
     options = start_options(options, defaults, @pool, "a pool")
@@ -287,7 +297,8 @@ defmodule Python.Options do
       max_queue: settings.max_queue,
       timeout: settings.worker_timeout,
       decode: [],
-      init: nil
+      init: nil,
+      keep_locals: false
     }
 
     start_options(options, defaults, @context, "a context")
@@ -337,6 +348,7 @@ defmodule Python.Options do
   defp valid?(:decode, _decode), do: true
   defp valid?(:engine, engine), do: engine == :main
   defp valid?(:init, code), do: is_nil(code) or is_binary(code)
+  defp valid?(:keep_locals, keep), do: is_boolean(keep)
 
   defp allowed(:name), do: "an atom"
   defp allowed(:size), do: "an integer from 1 to 1024"
@@ -344,4 +356,5 @@ defmodule Python.Options do
   defp allowed(:timeout), do: "an integer from 1 to #{@max_timeout} ms, or :infinity"
   defp allowed(:engine), do: ":main"
   defp allowed(:init), do: "Python code, a string"
+  defp allowed(:keep_locals), do: "true or false"
 end

@@ -26,6 +26,7 @@ defmodule Python.Pool do
       key by key. Defaults to `[]`.
     * `:init` - code that is executed in `__main__` when the pool starts. If it raises, the pool does
       not start.
+    * `:keep_locals` - as for [calls](`m:Python#module-options`), which override it. Defaults to `false`.
     * `:engine` - `:main`, the one interpreter. There are no others yet.
   """
 
@@ -194,6 +195,7 @@ defmodule Python.Pool do
         held = options.init != nil
         native = :erlang_python.pool_new(options.name, queue, options.timeout, held)
         :erlang_python.pool_decode(native, options.decode)
+        if options.keep_locals, do: :erlang_python.pool_keep_locals(native)
         state = %__MODULE__{name: options.name, native: native, slots: slots()}
         state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
         :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})

@@ -17,6 +17,8 @@ defmodule Python.Request do
   @return_bytes 8
   # What the option :decode says is above these.
   @decode 0x10000
+  @keep_locals 64
+  @let_go_of_locals 128
 
   # How long the caller waits to be told at which line Python was, in ms. Python has to be between
   # two bytecodes to be asked.
@@ -273,13 +275,17 @@ defmodule Python.Request do
   def refused(:closed, _options), do: StoppedError.new(:closed)
 
   defp flags(%{init: true}), do: @init
-  defp flags(%{return: :value, erlang: false, decode: 0}), do: 0
+  defp flags(%{return: :value, erlang: false, decode: 0, keep_locals: nil}), do: 0
 
-  defp flags(%{return: return, erlang: erlang, decode: decode}) do
-    returns(return) + if(erlang, do: @erlang, else: 0) + decode * @decode
+  defp flags(%{return: return, erlang: erlang, decode: decode, keep_locals: keep}) do
+    returns(return) + if(erlang, do: @erlang, else: 0) + locals(keep) + decode * @decode
   end
 
   defp returns(:value), do: 0
   defp returns(:object), do: @return_object
   defp returns(:bytes), do: @return_bytes
+
+  defp locals(nil), do: 0
+  defp locals(true), do: @keep_locals
+  defp locals(false), do: @let_go_of_locals
 end

@@ -64,6 +64,8 @@ rustler::atoms! {
     empty,
     // Messages to the pool and to its workers
     drain,
+    collect,
+    collector = "Elixir.Python.Collector",
     idle,
     stop,
     worker_stuck,

@@ -9,7 +9,7 @@ use crate::interpreter::python::{self, Helpers};
 use crate::isolation::Isolated;
 use crate::names;
 use crate::namespace;
-use crate::object::Handle;
+use crate::object;
 use crate::request::Request;
 use crate::stream::{self, Limits};
 use crate::term_env::{SavedTerm, TermEnv};
@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyModule;
 use rustler::sys::enif_get_tuple;
 use rustler::types::atom::Atom;
-use rustler::{Encoder as _, Env, ResourceArc, Term};
+use rustler::{Encoder as _, Env, Term};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Error {
     }
 
     /// The reason as Elixir knows it.
-    pub fn into_term<'a>(self, py: Python<'_>, env: Env<'a>) -> Term<'a> {
+    pub fn into_term<'a>(self, py: Python<'_>, env: Env<'a>, keep_locals: bool) -> Term<'a> {
         match self {
             Error::Encode { place, what } => {
                 let tag = if what.is_struct {
@@ -107,10 +107,13 @@ impl Error {
                 (tag, what.reason.as_str(), place, what.path()).encode(env)
             }
             Error::Decode(what) => (atoms::decode(), what.reason.as_str(), what.path()).encode(env),
-            Error::Exception(error) => exception::to_term(py, env, &error),
-            Error::At(index, error) => {
-                (atoms::error(), index as u64, error.into_term(py, env)).encode(env)
-            }
+            Error::Exception(error) => exception::to_term(py, env, &error, keep_locals),
+            Error::At(index, error) => (
+                atoms::error(),
+                index as u64,
+                error.into_term(py, env, keep_locals),
+            )
+                .encode(env),
             Error::BadRequest(text) => (atoms::bad_request(), text).encode(env),
         }
     }
@@ -258,7 +261,8 @@ fn answer(
         // To describe it may take long, and nobody wants to know.
         Ok(Err(_)) if request.is_cancelled() => atoms::cancelled().to_term(env),
         Ok(Err(error)) => {
-            let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env)));
+            let keep_locals = request.keep_locals();
+            let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env, keep_locals)));
             reason.unwrap_or_else(|_| panicked(env))
         }
         Err(_) => panicked(env),
@@ -495,10 +499,8 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// The object of a `%Python.Object{}`'s reference.
     pub fn handle(&self, reference: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
-        let handle: ResourceArc<Handle> = reference
-            .decode()
-            .map_err(|_| Error::BadRequest("this is no handle to a Python object"))?;
-        Ok(handle.get(self.py))
+        object::of_reference(self.py, reference)
+            .ok_or(Error::BadRequest("this is no handle to a Python object"))
     }
 
     /// What is to be called; with the name `nil` the target itself.

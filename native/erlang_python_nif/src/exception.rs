@@ -9,13 +9,19 @@ use pyo3::types::{PyList, PyTuple};
 use rustler::{Encoder, Env, Term};
 
 /// `{:exception, [{data, handle}, …]}`: the exception and its causes, outermost first, as
-/// `priv/python/erlang/_errors.py` describes them.
-pub fn to_term<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
-    let chain = describe(py, env, error).unwrap_or_else(|_| vec![bare(py, env, error)]);
+/// `priv/python/erlang/_errors.py` describes them. `keep_locals`: with what their frames hold.
+pub fn to_term<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr, keep_locals: bool) -> Term<'a> {
+    let chain =
+        describe(py, env, error, keep_locals).unwrap_or_else(|_| vec![bare(py, env, error)]);
     (atoms::exception(), chain).encode(env)
 }
 
-fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Term<'a>>> {
+fn describe<'a>(
+    py: Python<'_>,
+    env: Env<'a>,
+    error: &PyErr,
+    keep_locals: bool,
+) -> PyResult<Vec<Term<'a>>> {
     let helpers = python::helpers().ok_or_else(|| PyErr::fetch(py))?;
     let value = error.value(py);
     // Before 3.12 the traceback is kept beside the exception until an `except` catches it.
@@ -27,7 +33,7 @@ fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Ter
             return Err(PyErr::fetch(py));
         }
     }
-    let chain = helpers.describe.bind(py).call1((value,))?;
+    let chain = helpers.describe.bind(py).call1((value, keep_locals))?;
     let chain = chain.cast_into::<PyList>()?;
     let mut decoder = Decoder::new(py, env, false);
     chain
@@ -38,7 +44,7 @@ fn describe<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> PyResult<Vec<Ter
                 .value(&entry.get_item(0)?)
                 .map_err(|_| pyo3::exceptions::PyValueError::new_err("cannot be described"))?;
             let exception = entry.get_item(1)?;
-            let handle = decoder.object(&exception);
+            let handle = decoder.exception(&exception);
             // Something that was raised on the other side comes home.
             let original = exception
                 .getattr("_original")

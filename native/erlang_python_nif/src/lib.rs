@@ -6,7 +6,8 @@
 //! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up.
 //! - `call`, `arguments`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
 //!   `mailbox`: what Python asks of us.
-//! - `names`, `code`, `source`, `namespace`, `object`, `exception`: what Python keeps for us between two calls.
+//! - `names`, `code`, `source`, `namespace`, `object`, `exception`: what Python keeps for us between two calls;
+//!   `weight`, `ledger`: how much that is.
 //! - `made`: what the objects of our classes hold.
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
@@ -23,6 +24,7 @@ mod direct;
 mod exception;
 mod interpreter;
 mod isolation;
+mod ledger;
 mod lookout;
 mod made;
 mod mailbox;
@@ -41,6 +43,7 @@ mod source;
 mod stream;
 mod term_env;
 mod watchdog;
+mod weight;
 mod worker;
 
 rustler::init!("erlang_python", load = resources::register);

@@ -2,13 +2,20 @@
 
 use crate::atoms;
 use crate::interpreter::reaper;
+use crate::ledger;
 use crate::origin;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use rustler::{Encoder, Env, Resource, ResourceArc, Term};
-use std::ptr::NonNull;
+use rustler::sys::{
+    ErlNifEnv, ErlNifResourceFlags, ErlNifResourceType, enif_alloc_resource, enif_get_resource,
+    enif_make_resource, enif_open_resource_type, enif_release_resource,
+};
+use rustler::{Env, Term};
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// What a `%Python.Object{}` refers to: one strong reference.
+/// One strong reference, for a `%Python.Object{}` or on its way there.
 pub struct Handle(NonNull<ffi::PyObject>);
 
 // SAFETY: the object is only touched with the GIL held (`get` asks for proof of it), and given up
@@ -17,7 +24,69 @@ unsafe impl Send for Handle {}
 // SAFETY: as above; the pointer itself never changes.
 unsafe impl Sync for Handle {}
 
-impl Resource for Handle {}
+/// What the VM owns: a resource that begins with this. It is no `rustler::Resource`, as those of one type
+/// are all of one size.
+struct Held {
+    /// With a reference. Null in that which keeps the type.
+    object: *mut ffi::PyObject,
+    /// What is in the ledger for it.
+    weight: usize,
+}
+
+static TYPE: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(ptr::null_mut());
+
+/// The VM counts the size of a resource among the binaries of the processes that hold it, and collects a
+/// process by that. So a handle is as large as a part of what it keeps alive: one byte for so many. Nobody
+/// writes to them, so that the system need not provide them; the VM collects from 370 kB on, which
+/// stands for 24 MB.
+const SCALE: usize = 64;
+
+/// More would not make the VM collect sooner.
+const LARGEST: usize = 4 << 20;
+
+/// What is less is not worth counting.
+const SMALLEST: usize = 4 << 10;
+
+/// When the library is loaded: makes the type known to the VM, which keeps it (see `resources`).
+pub fn register(env: Env<'_>) -> bool {
+    // SAFETY: the environment is that of the library's loading.
+    let class = unsafe {
+        let mut tried = ErlNifResourceFlags::ERL_NIF_RT_CREATE;
+        enif_open_resource_type(
+            env.as_c_arg(),
+            ptr::null(),
+            c"erlang_python_nif::object::Handle".as_ptr(),
+            Some(destroy),
+            ErlNifResourceFlags::ERL_NIF_RT_CREATE,
+            &mut tried,
+        )
+    };
+    TYPE.store(class.cast_mut(), Ordering::Release);
+    if class.is_null() {
+        return false;
+    }
+    // SAFETY: the type is that of this library. The object refers to nothing; nobody gets it, and it is
+    // never given up.
+    unsafe {
+        enif_alloc_resource(class, size_of::<Held>())
+            .cast::<Held>()
+            .write(Held {
+                object: ptr::null_mut(),
+                weight: 0,
+            });
+    }
+    true
+}
+
+/// On a scheduler, as a rule: it must not wait for the GIL.
+unsafe extern "C" fn destroy(_env: *mut ErlNifEnv, resource: *mut c_void) {
+    // SAFETY: called by the VM with a resource of ours, once.
+    let held = unsafe { &*resource.cast::<Held>() };
+    ledger::remove(held.weight);
+    if let Some(object) = NonNull::new(held.object) {
+        reaper::release(object);
+    }
+}
 
 impl Handle {
     pub fn new(object: Py<PyAny>) -> Self {
@@ -25,29 +94,57 @@ impl Handle {
         Handle(unsafe { NonNull::new_unchecked(object.into_ptr()) })
     }
 
-    /// For `resources::register`: it refers to nothing and must be neither read nor dropped.
-    pub fn spare() -> Self {
-        Handle(NonNull::dangling())
-    }
-
     pub fn get<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         // SAFETY: the handle has a strong reference, and the GIL is held.
         unsafe { Bound::from_borrowed_ptr(py, self.0.as_ptr()) }
     }
 
-    /// The struct that Elixir knows. Its home is where the current thread works.
-    pub fn into_term(self, env: Env<'_>) -> Term<'_> {
+    /// The struct that Elixir knows. `weight`: how many bytes of Python's it keeps alive, about. Its home
+    /// is where the current thread works.
+    pub fn into_term(self, env: Env<'_>, weight: usize) -> Term<'_> {
+        let weight = if weight < SMALLEST { 0 } else { weight };
+        ledger::add(weight);
+        let ballast = (weight / SCALE).min(LARGEST);
+        // SAFETY: the type was registered when the library was loaded. What the resource begins with is
+        // written before anybody sees it; the reference becomes that of the resource.
+        let reference = unsafe {
+            let resource =
+                enif_alloc_resource(TYPE.load(Ordering::Acquire), size_of::<Held>() + ballast);
+            resource.cast::<Held>().write(Held {
+                object: self.0.as_ptr(),
+                weight,
+            });
+            std::mem::forget(self);
+            let term = enif_make_resource(env.as_c_arg(), resource);
+            enif_release_resource(resource);
+            Term::new(env, term)
+        };
         let keys = [
             atoms::__struct__().to_term(env),
             atoms::home().to_term(env),
             atoms::reference().to_term(env),
         ];
-        let values = [
-            atoms::object().to_term(env),
-            origin::home(env),
-            ResourceArc::new(self).encode(env),
-        ];
+        let values = [atoms::object().to_term(env), origin::home(env), reference];
         Term::map_from_term_arrays(env, &keys, &values).expect("three different keys")
+    }
+}
+
+/// The object of a `%Python.Object{}`'s reference. None if it is none.
+pub fn of_reference<'py>(py: Python<'py>, reference: Term<'_>) -> Option<Bound<'py, PyAny>> {
+    let mut resource: *const c_void = ptr::null();
+    // SAFETY: a valid term of a valid environment, and a type of ours, of which each object begins like
+    // this. The term keeps the resource alive, and that the object.
+    unsafe {
+        let found = enif_get_resource(
+            reference.get_env().as_c_arg(),
+            reference.as_c_arg(),
+            TYPE.load(Ordering::Acquire),
+            &mut resource,
+        );
+        if found == 0 {
+            return None;
+        }
+        Bound::from_borrowed_ptr_or_opt(py, (*resource.cast::<Held>()).object)
     }
 }
 
@@ -80,7 +177,6 @@ fn node(reference: Term<'_>) -> Option<String> {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // On a scheduler, as a rule: it must not wait for the GIL.
         reaper::release(self.0);
     }
 }

@@ -41,6 +41,8 @@ pub struct Pool {
     pub namespace: Option<Namespace>,
     /// What its `:init` has left, if it has one: the context variables that calls begin with.
     pub base: OnceLock<Base>,
+    /// Whether errors of calls that do not say so themselves keep what their frames hold.
+    pub keep_locals: AtomicBool,
     pub stats: Stats,
     pub lookout: Lookout,
 }
@@ -140,6 +142,7 @@ impl Pool {
             blocked: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             settings: AtomicU16::new(0),
+            keep_locals: AtomicBool::new(false),
             owner,
             mailbox: Mailbox::default(),
             namespace,

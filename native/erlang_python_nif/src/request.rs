@@ -138,6 +138,11 @@ impl Flags {
         Flags(self.0 | u32::from(pool) << 16)
     }
 
+    /// Errors keep what their frames hold: as the call says, or else as the pool does.
+    pub fn keep_locals(self, pool: &Pool) -> bool {
+        self.0 & 64 != 0 || (self.0 & 128 == 0 && pool.keep_locals.load(Ordering::Relaxed))
+    }
+
     /// The request is cancelled when its ticket is no longer held.
     fn cancel_on_drop(self) -> bool {
         self.0 & 4 != 0
@@ -386,6 +391,10 @@ impl Request {
     /// Whether somebody still waits for the answer.
     pub fn is_pending(&self) -> bool {
         matches!(self.state.load(Ordering::Acquire), QUEUED | RUNNING)
+    }
+
+    pub fn keep_locals(&self) -> bool {
+        self.flags.keep_locals(&self.pool)
     }
 
     /// Whether nobody waits for the answer any more: the caller gave up, or was told that the time is

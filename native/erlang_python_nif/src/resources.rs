@@ -10,7 +10,7 @@
 use crate::atoms;
 use crate::callback::{CallbackHandle, Guard};
 use crate::convert::{self, Shown};
-use crate::object::Handle;
+use crate::object;
 use crate::pool::{Pool, Settings};
 use crate::request::{Flags, Request, Ticket};
 use crate::stream::Consumer;
@@ -48,7 +48,7 @@ pub fn register<'a>(env: Env<'a>, _info: Term<'a>) -> bool {
         && keep(env, || Consumer::spare(&request))
         && keep(env, CallbackHandle::spare)
         && keep(env, || Guard(env.pid()))
-        && keep(env, Handle::spare)
+        && object::register(env)
         && keep(env, Shown::spare)
 }
 

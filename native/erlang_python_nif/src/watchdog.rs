@@ -10,6 +10,7 @@
 use crate::atoms;
 use crate::direct;
 use crate::interpreter::{assistant, interrupt, reaper};
+use crate::ledger;
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::stream::Stream;
@@ -58,6 +59,8 @@ enum Job {
     Close(Arc<Stream>),
     Help(Arc<Pool>),
     Dropped(LocalPid),
+    /// All processes are to be collected.
+    Collect,
     Forward(LocalPid, TermEnv, SavedTerm),
     /// There are processes that run their requests themselves.
     Callers,
@@ -104,6 +107,11 @@ pub fn help(pool: Arc<Pool>) {
 /// Sends `:dropped`.
 pub fn tell_dropped(pid: LocalPid) {
     post(Job::Dropped(pid));
+}
+
+/// Asks for a collection of all processes.
+pub fn collect() {
+    post(Job::Collect);
 }
 
 /// Sends a term for a process that is exiting and cannot.
@@ -195,6 +203,14 @@ impl Watchdog {
                 let timer = match job {
                     Job::Dropped(pid) => {
                         sender.send_immediate(&pid, atoms::dropped());
+                        continue;
+                    }
+                    Job::Collect => {
+                        let asked = ledger::collector()
+                            .is_some_and(|pid| sender.send_immediate(&pid, atoms::collect()));
+                        if !asked {
+                            ledger::collected();
+                        }
                         continue;
                     }
                     Job::Forward(to, mut env, term) => {

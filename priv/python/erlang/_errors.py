@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 
-from erlang import _code
+from erlang import _code, _locals
 
 #: Frames of this package are not shown where a traceback begins.
 HERE = os.path.dirname(__file__)
@@ -35,8 +35,23 @@ _suppressed = BaseException.__suppress_context__.__get__
 _trace = BaseException.__traceback__.__get__
 
 
-def describe(exception):
-    """A list of ``(data, exception)``: the exception, its cause, the cause's cause, …"""
+def describe(exception, keep_locals):
+    """A list of ``(data, exception)``: the exception, its cause, the cause's cause, …
+
+    Their frames let go of their variables, unless these are to be kept.
+    """
+    try:
+        return _chain(exception)
+    finally:
+        if not keep_locals:
+            try:
+                _locals.let_go(exception)
+            except BaseException:
+                # They stay then. What is freed may run code, which may be interrupted.
+                pass
+
+
+def _chain(exception):
     chain = []
     seen = set()
     while exception is not None and id(exception) not in seen and len(chain) < CHAIN:

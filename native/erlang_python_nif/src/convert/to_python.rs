@@ -9,12 +9,12 @@ use super::{
 use crate::arguments::{Arguments, FEW};
 use crate::atoms;
 use crate::names;
-use crate::object::{self, Handle};
+use crate::object;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
 use rustler::types::atom::Atom;
-use rustler::{ResourceArc, Term, TermType};
+use rustler::{Term, TermType};
 use std::ffi::c_char;
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -363,11 +363,11 @@ impl<'py, 'a> Encoder<'py, 'a> {
             structs::own_keys_only(name, term)?;
         }
         if name == Some(atoms::object()) {
-            let handle: ResourceArc<Handle> = term
+            return term
                 .map_get(atoms::reference())
-                .and_then(|reference| reference.decode())
-                .map_err(|_| Unconvertible::new(object::nothing(term)))?;
-            return Ok(handle.get(self.py));
+                .ok()
+                .and_then(|reference| object::of_reference(self.py, reference))
+                .ok_or_else(|| Unconvertible::new(object::nothing(term)).into());
         }
         if name == Some(atoms::bytes_struct()) {
             let data = term

@@ -12,6 +12,7 @@ use crate::atoms;
 use crate::interpreter::GilCell;
 use crate::object::Handle;
 use crate::request::{Flags, Request};
+use crate::weight;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
@@ -274,7 +275,18 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
 
     /// A handle to the object itself.
     pub fn object(&self, object: &Bound<'py, PyAny>) -> Term<'a> {
-        Handle::new(object.clone().unbind()).into_term(self.env)
+        // The caller's, and that of the container which it is in.
+        let references = if self.path.is_empty() { 1 } else { 2 };
+        let weight = weight::of(object, references);
+        Handle::new(object.clone().unbind()).into_term(self.env, weight)
+    }
+
+    /// A handle to an exception that was raised and described.
+    pub fn exception(&self, exception: &Bound<'py, PyAny>) -> Term<'a> {
+        // What was raised, the description, and what has led to others is held by these.
+        const REFERENCES: usize = 5;
+        let weight = weight::of(exception, REFERENCES);
+        Handle::new(exception.clone().unbind()).into_term(self.env, weight)
     }
 
     fn nested(

@@ -5,6 +5,7 @@
 
 mod callback;
 mod floor;
+mod ledger;
 mod pool;
 mod request;
 mod runtime;

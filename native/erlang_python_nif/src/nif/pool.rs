@@ -67,6 +67,13 @@ fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
     (ResourceArc::new(PoolHandle(pool)), timeout).encode(env)
 }
 
+/// Lets errors keep what their frames hold, unless a call says otherwise.
+#[rustler::nif]
+fn pool_keep_locals(pool: ResourceArc<PoolHandle>) -> Atom {
+    pool.0.keep_locals.store(true, Ordering::Relaxed);
+    atoms::ok()
+}
+
 /// Refuses further requests, answers those that wait with `{:error, :closed}`, and ends those that
 /// run, answered with `{:error, :stopped}`.
 #[rustler::nif]

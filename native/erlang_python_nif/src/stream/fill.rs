@@ -195,7 +195,7 @@ impl Stream {
         self.lock().found = Found::Failure;
         let answer = {
             let env = chunk.env.env();
-            let reason = error.into_term(py, env);
+            let reason = error.into_term(py, env, self.flags.keep_locals(&self.pool));
             let items = chunk.list(env);
             SavedTerm::save((atoms::ok(), (atoms::failed(), items, reason)).encode(env))
         };

@@ -1,0 +1,54 @@
+defmodule Python.Collector do
+  @moduledoc false
+
+  # Collects all processes when handles keep so much of Python's memory alive that it may be garbage
+  # (native/erlang_python_nif/src/ledger.rs, which asks for it, and says why).
+
+  use GenServer
+
+  alias Python.Runtime
+
+  # How many processes at a time, and how long they have, in ms: one that is in Python, or in another
+  # native function, does it when it comes back.
+  @at_a_time 100
+  @patience 50
+
+  def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @impl true
+  def init(nil) do
+    # What the one before was asked for, should it have died over it.
+    if match?({:ok, _}, Runtime.status()), do: :erlang_python.ledger_collected()
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_info(:collect, state) do
+    Process.list()
+    |> List.delete(self())
+    |> Enum.chunk_every(@at_a_time)
+    |> Enum.each(&collect/1)
+
+    :erlang_python.ledger_collected()
+    {:noreply, state}
+  end
+
+  # An answer that came late.
+  def handle_info(_message, state), do: {:noreply, state}
+
+  defp collect(processes) do
+    reference = make_ref()
+    for process <- processes, do: :erlang.garbage_collect(process, async: reference)
+    await(reference, length(processes), System.monotonic_time(:millisecond) + @patience)
+  end
+
+  defp await(_reference, 0, _deadline), do: :ok
+
+  defp await(reference, count, deadline) do
+    receive do
+      {:garbage_collect, ^reference, _result} -> await(reference, count - 1, deadline)
+    after
+      max(deadline - System.monotonic_time(:millisecond), 0) -> :ok
+    end
+  end
+end
