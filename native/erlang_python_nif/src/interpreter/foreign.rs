@@ -224,20 +224,23 @@ fn about_to_leave(counted: c_int) {
     }
 }
 
-/// A callable that a C library is given in place of another, where threads come in unseen.
+/// A callable that a C library is given in place of another, where threads come in unseen. None in an
+/// instance that is not from us (see `made`).
 #[pyclass(frozen, module = "erlang", name = "_Guarded")]
-pub struct Guarded(Py<PyAny>);
+pub struct Guarded(Option<Py<PyAny>>);
 
 #[pymethods]
 impl Guarded {
     #[new]
     fn new(callable: Py<PyAny>) -> Self {
-        Guarded(callable)
+        Guarded(Some(callable))
     }
 
     // Cycles through it are broken elsewhere, as those through tuples are.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |callable| visit.call(callable))
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -247,8 +250,11 @@ impl Guarded {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let callable = self.0.as_ref().ok_or_else(|| {
+            pyo3::exceptions::PyTypeError::new_err("this object guards no callable")
+        })?;
         came_in(0);
-        let result = self.0.bind(py).call(args, kwargs);
+        let result = callable.bind(py).call(args, kwargs);
         about_to_leave(1);
         result
     }
