@@ -5,8 +5,6 @@ defmodule Python.Finalizers do
   # and with that run `__del__` methods. One that does not return holds up its thread
   # (native/erlang_python_nif/src/interpreter/reaper.rs).
 
-  require Logger
-
   @doc "What waits to be given up, and which finalizers block."
   @spec info() :: %{waiting: non_neg_integer, blocked: [map]}
   def info do
@@ -21,11 +19,11 @@ defmodule Python.Finalizers do
   @doc "Warns of a finalizer that blocks, as the native library tells of it."
   @spec warn({:finalizer_blocked, String.t(), tuple | nil, non_neg_integer, tuple}) :: :ok
   def warn({:finalizer_blocked, class, place, ms, {blocked, most, waiting}}) do
-    Logger.warning(fn ->
+    :logger.warning(
       "The finalizer of an object of the class #{class} has not returned for #{ms} ms#{where(place)}. " <>
         "It blocks one of the #{most} threads that release Python objects; #{blocked} are blocked, " <>
         "and #{waiting} objects wait. A __del__ method should not wait for locks, processes or calls."
-    end)
+    )
   end
 
   defp where({file, line, function}), do: " (#{file}:#{line}, in #{function})"
