@@ -22,6 +22,7 @@ defmodule :erlang_python do
   # nif/runtime.rs
   def runtime_start(_config, _owner), do: not_loaded()
   def runtime_started, do: not_loaded()
+  def runtime_ending, do: not_loaded()
   def runtime_pending_releases, do: not_loaded()
   def runtime_blocked_finalizers, do: not_loaded()
   def runtime_nif_version, do: not_loaded()

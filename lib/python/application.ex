@@ -13,7 +13,12 @@ defmodule Python.Application do
         Python.Telemetry.init()
 
         children =
-          [{Python.Runtime, settings}, Python.Collector, Python.Callback] ++
+          [
+            {Python.Runtime, settings},
+            Python.Collector,
+            Python.Callback,
+            {Python.Shutdown, settings}
+          ] ++
             default_pool(settings) ++ [Python.Feeder]
 
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
@@ -21,6 +26,12 @@ defmodule Python.Application do
       {:error, error} ->
         {:error, Exception.message(error)}
     end
+  end
+
+  @impl true
+  def prep_stop(state) do
+    Python.Shutdown.prepare()
+    state
   end
 
   defp default_pool(%{start_pool: false}), do: []

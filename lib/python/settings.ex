@@ -64,6 +64,14 @@ defmodule Python.Settings do
       doc:
         "Environment variables for Python and its children, beside those of `System.get_env/0` at the start. " <>
           "`nil` removes one."
+    },
+    shutdown_timeout: %{
+      type: {:integer, 0, @max_timeout},
+      unit: "ms",
+      default: 1_000,
+      doc:
+        "How long what Python code has asked to be run at the end may take, " <>
+          "when the application ends. With 0 it is not run."
     }
   ]
 
@@ -129,7 +137,8 @@ defmodule Python.Settings do
           start_pool: boolean,
           stdio: boolean,
           logging: boolean,
-          env: %{optional(String.t()) => String.t() | nil}
+          env: %{optional(String.t()) => String.t() | nil},
+          shutdown_timeout: non_neg_integer
         }
 
   @enforce_keys @keys
@@ -188,7 +197,7 @@ defmodule Python.Settings do
       iex> error.message
       ":erlang_python has no setting :num_worker (did you mean :num_workers?); its settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":start_pool, :stdio, :logging and :env"
+        ":start_pool, :stdio, :logging, :env and :shutdown_timeout"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
   def validate(given) do

@@ -17,7 +17,8 @@ defmodule Python.SettingsTest do
              thread_stack_size: 16 * 1024 * 1024,
              start_pool: true,
              stdio: true,
-             logging: true
+             logging: true,
+             shutdown_timeout: 1_000
            }
   end
 

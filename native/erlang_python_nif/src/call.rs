@@ -5,6 +5,7 @@ use crate::atoms;
 use crate::code::{self, Kind, Place};
 use crate::convert::{Decoder, Encoder, Failure, Unconvertible};
 use crate::exception;
+use crate::fork;
 use crate::interpreter::python::{self, Helpers};
 use crate::isolation::Isolated;
 use crate::names;
@@ -261,6 +262,7 @@ fn answer(
         // To describe it may take long, and nobody wants to know.
         Ok(Err(_)) if request.is_cancelled() => atoms::cancelled().to_term(env),
         Ok(Err(error)) => {
+            fork::end_if_child_failed(py, &error);
             let keep_locals = request.keep_locals();
             let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env, keep_locals)));
             reason.unwrap_or_else(|_| panicked(env))
@@ -339,6 +341,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// `{:ok, value}`
     fn value(&self, object: Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
+        fork::end_if_child(self.py);
         let mut decoder = self.decoder();
         let value = if self.request.flags.return_object() {
             decoder.object(&object)
@@ -490,6 +493,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// Ends a loop of ours when nobody waits for its result any more. Python's own loops are ended
     /// by an exception, which takes effect between two bytecodes; calls of C functions have none.
     pub fn go_on(&self) -> Result<(), Error> {
+        fork::end_if_child(self.py);
         if self.request.is_cancelled() {
             Err(Error::BadRequest("the request was cancelled"))
         } else {

@@ -14,6 +14,7 @@
 
 use crate::atoms;
 use crate::convert::{Decoder, Encoder, Failure};
+use crate::fork;
 use crate::interpreter::python;
 use crate::lookout::Luck;
 use crate::origin;
@@ -234,6 +235,7 @@ pub fn call<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    fork::refuse_in_child()?;
     if !matches!(target, Target::Device(_)) {
         // What was printed before comes before what the function prints.
         output::flush(py)?;

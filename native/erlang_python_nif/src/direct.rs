@@ -6,6 +6,7 @@
 
 use crate::atoms;
 use crate::call;
+use crate::ending;
 use crate::interpreter;
 use crate::pool::{self, Counted, Pool};
 use crate::request::{Flags, Request};
@@ -37,6 +38,7 @@ pub fn run<'a>(
     let worker = &place.worker;
     let busy = Counted::new(&pool.stats.busy);
     see_that_it_is_watched();
+    ending::work_begins();
     let request = Request::here(env.pid(), flags, Arc::clone(pool), leader);
     let (answer, failed) = interpreter::enter(|py, thread| {
         let seat = Seat {

@@ -12,6 +12,8 @@
 //! - `convert/`: terms to objects and back; the only place that knows both.
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
 //! - `resources`: what the VM's garbage collector owns, and why this library stays for its life.
+//! - `ending`: how the VM's process ends.
+//! - `fork`: copies of the VM, in which nothing of this but Python goes on.
 //! - `term_env`: environments for terms that outlive a NIF, and sending them.
 
 mod arguments;
@@ -21,7 +23,9 @@ mod callback;
 mod code;
 mod convert;
 mod direct;
+mod ending;
 mod exception;
+mod fork;
 mod interpreter;
 mod isolation;
 mod ledger;

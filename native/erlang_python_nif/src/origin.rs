@@ -4,6 +4,7 @@
 //! waiting for the thread, which Python alone knows: its worker then counts as one that waits.
 
 use crate::atoms;
+use crate::fork;
 use crate::made::Made;
 use crate::pool::Blocked;
 use crate::request::Request;
@@ -41,6 +42,9 @@ thread_local! {
 impl Origin {
     /// That of a thread which the current one starts.
     pub fn current(py: Python<'_>) -> Option<Self> {
+        if fork::is_child() {
+            return None;
+        }
         let Some(request) = worker::running().and_then(|running| running.request(py)) else {
             return ORIGIN.with_borrow(Clone::clone);
         };

@@ -7,6 +7,7 @@
 
 use crate::atoms;
 use crate::callback::{self, Target};
+use crate::fork;
 use crate::term_env::{OwnedTerm, TermEnv};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -34,6 +35,9 @@ thread_local! {
 
 /// Adds text to what the current thread has printed.
 pub fn write(py: Python<'_>, text: &str) -> PyResult<()> {
+    if fork::is_child() {
+        return fork::write(1, text);
+    }
     let (due, line) = PENDING.with_borrow_mut(|pending| {
         pending.text.push_str(text);
         let line = text.contains(['\n', '\r']);
@@ -71,7 +75,7 @@ fn goes_to_terminal(py: Python<'_>) -> PyResult<bool> {
 
 /// The columns and rows of the terminal that a stream goes to, or None.
 pub fn terminal<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyAny>> {
-    if callback::server().is_err() {
+    if fork::is_child() || callback::server().is_err() {
         return Ok(py.None().into_bound(py));
     }
     let args = PyTuple::new(py, [device])?;
@@ -80,6 +84,10 @@ pub fn terminal<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyAny
 
 /// Writes what the current thread has printed.
 pub fn flush(py: Python<'_>) -> PyResult<()> {
+    if fork::is_child() {
+        // What was pending at the fork is the VM's.
+        return Ok(());
+    }
     let text = PENDING.with_borrow_mut(|pending| {
         if pending.text.is_empty() {
             return None;
@@ -95,6 +103,9 @@ pub fn flush(py: Python<'_>) -> PyResult<()> {
 
 /// Writes to the standard error of the other side, after what was printed before.
 pub fn write_error(py: Python<'_>, text: &str) -> PyResult<()> {
+    if fork::is_child() {
+        return fork::write(2, text);
+    }
     flush(py)?;
     send(py, atoms::stderr(), text)
 }
@@ -111,6 +122,9 @@ fn send(py: Python<'_>, device: rustler::Atom, text: &str) -> PyResult<()> {
 
 /// A line from the group leader; empty at its end.
 pub fn read_line<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    if fork::is_child() {
+        return Ok(fork::read(None)?.into_pyobject(py)?.into_any());
+    }
     flush(py)?;
     let nothing = PyTuple::empty(py);
     callback::call(py, Target::Device(atoms::stdin()), &nothing, None)
@@ -118,6 +132,9 @@ pub fn read_line<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 /// So many characters from the group leader, or fewer if its end comes first.
 pub fn read<'py>(py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyAny>> {
+    if fork::is_child() {
+        return Ok(fork::read(Some(count))?.into_pyobject(py)?.into_any());
+    }
     flush(py)?;
     let count = PyTuple::new(py, [count])?;
     callback::call(py, Target::Device(atoms::stdin()), &count, None)

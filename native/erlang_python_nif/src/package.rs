@@ -3,7 +3,8 @@
 use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
-use crate::interpreter::foreign;
+use crate::fork;
+use crate::interpreter::{foreign, signals};
 use crate::mailbox::Received;
 use crate::origin::{Origin, OriginObject};
 use crate::output;
@@ -99,6 +100,8 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_class::<foreign::Guarded>()?;
     package.add_function(wrap_pyfunction!(crate::namespace::make_young, package)?)?;
     package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
+    package.add_function(wrap_pyfunction!(is_forked, package)?)?;
+    package.add_function(wrap_pyfunction!(ends_the_vm, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 
@@ -117,6 +120,10 @@ fn call<'py>(
 #[pyfunction]
 #[pyo3(name = "_is_registered")]
 fn is_registered(name: &str) -> bool {
+    // There calling any of them says why it cannot be called, and the lock may be a thread's that is gone.
+    if fork::is_child() {
+        return true;
+    }
     let names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
     names.as_ref().is_some_and(|names| names.contains(name))
 }
@@ -125,6 +132,7 @@ fn is_registered(name: &str) -> bool {
 #[pyfunction]
 #[pyo3(signature = (to, message, /))]
 fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+    fork::refuse_in_child()?;
     let sender = sender()?;
     let mut own = TermEnv::new();
     let (pid, message) = {
@@ -167,6 +175,7 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
 /// The pid of the process that is registered by a name, or None.
 #[pyfunction]
 fn whereis<'py>(py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fork::refuse_in_child()?;
     let own = TermEnv::new();
     let env = own.env();
     let name = process_name(name)
@@ -206,6 +215,7 @@ fn find(env: Env<'_>, name: &str) -> Option<LocalPid> {
 #[pyfunction]
 #[pyo3(name = "self")]
 fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    fork::refuse_in_child()?;
     let pid = worker::running()
         .and_then(|running| running.request(py))
         .and_then(|request| request.caller())
@@ -224,6 +234,7 @@ fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[pyfunction]
 #[pyo3(signature = (timeout = None))]
 fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fork::refuse_in_child()?;
     let running = worker::running();
     let (Some(running), Some(request)) = (
         running.as_ref(),
@@ -317,6 +328,20 @@ fn adopt(origin: Option<&Bound<'_, OriginObject>>) -> PyResult<()> {
     Ok(())
 }
 
+/// Whether this process is a copy of the VM.
+#[pyfunction]
+#[pyo3(name = "_is_forked")]
+fn is_forked() -> bool {
+    fork::is_child()
+}
+
+/// Whether a signal to this process would end the VM, or stop it.
+#[pyfunction]
+#[pyo3(name = "_ends_the_vm")]
+fn ends_the_vm(signal: i32) -> bool {
+    signals::is_fatal(signal)
+}
+
 /// Writes to the log of the other side.
 #[pyfunction]
 #[pyo3(signature = (level, text, /, **meta))]
@@ -336,6 +361,9 @@ fn log(py: Python<'_>, level: &str, text: &str, meta: Option<&Bound<'_, PyDict>>
             "{level:?} is no level; the levels are {}",
             LEVELS.join(", ")
         )));
+    }
+    if fork::is_child() {
+        return output::write_error(py, &format!("{level}: {text}\n"));
     }
     // Waits until it is written: whoever logs much must not fill a mailbox with it.
     let meta = match meta {

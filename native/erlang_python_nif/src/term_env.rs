@@ -3,7 +3,7 @@
 //! rustler's `OwnedEnv` refuses to send from a scheduler thread, where most of our answers are
 //! made, so this file calls `enif_send` itself.
 
-use crate::watchdog;
+use crate::{fork, watchdog};
 use rustler::sys::{
     ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env, enif_free_env,
     enif_is_current_process_alive, enif_make_copy, enif_send, enif_thread_type,
@@ -80,6 +80,10 @@ impl Default for TermEnv {
 
 impl Drop for TermEnv {
     fn drop(&mut self) {
+        // There a thread that is gone may have the lock of the VM's allocator.
+        if fork::is_child() {
+            return;
+        }
         // SAFETY: allocated in `new`, freed once.
         unsafe { enif_free_env(self.0.as_ptr()) }
     }

@@ -9,6 +9,7 @@
 
 use crate::atoms;
 use crate::direct;
+use crate::ending;
 use crate::interpreter::{assistant, interrupt, reaper};
 use crate::ledger;
 use crate::pool::Pool;
@@ -35,6 +36,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the processes are alive that run their requests themselves.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How often what ends the process is put first while Python is at work, and how many times more when it is
+/// not any longer.
+const STAY: Duration = Duration::from_millis(50);
+const STAYS: u32 = 20;
 
 /// Deadlines of requests that are over are thrown out when there are more timers than this, and
 /// twice as many as were left the last time.
@@ -68,6 +74,8 @@ enum Job {
     Reapers,
     /// The process of its worker has died.
     Orphaned(Arc<Request>),
+    /// Python is at work.
+    Exit,
 }
 
 /// Starts the thread. Once per VM.
@@ -124,6 +132,11 @@ pub fn orphaned(request: Arc<Request>) {
     post(Job::Orphaned(request));
 }
 
+/// Puts what ends the process first, again and again while Python is at work.
+pub fn watch_exit() {
+    post(Job::Exit);
+}
+
 /// Looks after the processes that run their requests themselves.
 pub fn watch_callers() {
     post(Job::Callers);
@@ -169,6 +182,8 @@ enum Check {
     Reapers,
     /// Has it ended?
     Orphaned(Arc<Request>),
+    /// Is Python still at work? How many times to go on if it is not.
+    Exit(u32),
 }
 
 struct Timer(Reverse<Instant>, Check);
@@ -234,6 +249,7 @@ impl Watchdog {
                     }
                     Job::Orphaned(request) => Timer::after(ORPHANED, Check::Orphaned(request)),
                     Job::Reapers => Timer::after(reaper::LOOK, Check::Reapers),
+                    Job::Exit => Timer::after(STAY, Check::Exit(STAYS)),
                     Job::Callers => Timer::after(LOOK, Check::Callers(None)),
                     Job::Cancelled(request) => interrupted(request),
                     Job::Tried(request) => Timer::after(GRACE, Check::Worker(request)),
@@ -300,7 +316,8 @@ impl Check {
             | Check::Again(_)
             | Check::Orphaned(_)
             | Check::Callers(_)
-            | Check::Reapers => true,
+            | Check::Reapers
+            | Check::Exit(_) => true,
             Check::Deadline(request, _) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
             }
@@ -328,6 +345,19 @@ impl Check {
             }
             Check::Reapers => {
                 reaper::look(sender, message).then(|| Timer::after(reaper::LOOK, Check::Reapers))
+            }
+            Check::Exit(left) => {
+                ending::stay_first();
+                let left = if ending::is_at_work() {
+                    STAYS
+                } else {
+                    left - 1
+                };
+                if left == 0 {
+                    ending::work_has_ended();
+                    return None;
+                }
+                Some(Timer::after(STAY, Check::Exit(left)))
             }
             Check::Callers(seen) => {
                 let begun = direct::look(seen)?;

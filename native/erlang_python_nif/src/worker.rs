@@ -2,6 +2,8 @@
 
 use crate::atoms;
 use crate::call;
+use crate::ending;
+use crate::fork;
 use crate::interpreter::{self, PythonThread};
 use crate::isolation::{self, Isolated, Nesting};
 use crate::output;
@@ -127,6 +129,7 @@ impl Announce for Worker {
 /// Runs what waits in the pool's queue, until nothing does.
 pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
     let mut reply = TermEnv::new();
+    let _serving = ending::Serving::begin();
     interpreter::enter(|py, thread| {
         let seat = Seat {
             pool,
@@ -325,6 +328,7 @@ impl Seat<'_> {
         self.thread.begin(py, request);
         let isolated = Isolated::enter(py, request, nesting);
         let done = work(&isolated);
+        fork::end_if_child(py);
         // Still a part of the request: writing can wait, and be given up.
         output::finish(py);
         // Whatever interrupt was aimed at it has struck by now: none is to hit what follows.

@@ -8,7 +8,17 @@ import sys
 import threading
 
 import erlang
-from erlang import _foreign, _imports, _lines, _locks, _logging, _main, _stdio
+from erlang import (
+    _foreign,
+    _forks,
+    _guards,
+    _imports,
+    _lines,
+    _locks,
+    _logging,
+    _main,
+    _stdio,
+)
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
 #: whose key function sorts, takes two thirds of it.
@@ -37,10 +47,10 @@ def prepare(stack_size, stdio, logging, notebook):
     _lines.install()
     _follow_threads()
     _limit_recursion(stack_size // LEVEL)
-    _forbid_the_end_of_the_vm()
+    _guards.install()
+    _forks.install()
     _locks.install()
     _foreign.install()
-    _imports.when_imported("multiprocessing.context", _spawn_by_default)
     if stdio:
         _stdio.install()
     else:
@@ -70,7 +80,13 @@ def _follow_threads():
     def bootstrap_for_a_call(self):
         erlang._adopt(self.__dict__.pop("_erlang_origin", None))
         _main.adopt(self.__dict__.pop("_erlang_main", None))
-        return bootstrap(self)
+        forked = erlang._is_forked()
+        bootstrap(self)
+        if erlang._is_forked() and not forked:
+            # The thread has forked, and is all that this child has.
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(0)
 
     threading.Thread.start = start_for_a_call
     threading.Thread._bootstrap_inner = bootstrap_for_a_call
@@ -117,46 +133,7 @@ def _limit_recursion(most):
             limit = most
         setrecursionlimit(limit)
 
-    _take_the_place_of(sys, "setrecursionlimit", limited)
-
-
-def _forbid_the_end_of_the_vm():
-    """Some calls that are a script's own business in a process of its own would end the VM here."""
-
-    def forbid(module, name, reason):
-        if hasattr(module, name):
-
-            def forbidden(*_args, **_kwargs):
-                raise RuntimeError(
-                    "%s.%s() is not possible inside the BEAM: %s"
-                    % (module.__name__.lstrip("_"), name, reason)
-                )
-
-            _take_the_place_of(module, name, forbidden)
-
-    # `signal` has its functions from `_signal`, which is there already, and takes ms to be imported.
-    signal = sys.modules.get("signal") or sys.modules["_signal"]
-
-    # `subprocess` does not fork this way and works, as does `multiprocessing` with `spawn`.
-    for name in ("fork", "forkpty"):
-        forbid(
-            os,
-            name,
-            "the child would be a copy of the VM without its schedulers. "
-            "Use subprocess, or multiprocessing with the 'spawn' method",
-        )
-    for name in ("_exit", "abort"):
-        forbid(os, name, "it would end the VM. Raise SystemExit to end the call")
-    for name in ("alarm", "setitimer"):
-        forbid(signal, name, "the signal would end the VM. Use threading.Timer, or a timeout")
-    forbid(signal, "raise_signal", "the signal would go to the VM")
-
-
-def _spawn_by_default(context):
-    """Without a method named, ``multiprocessing`` would fork on most systems before 3.14."""
-    default = context._default_context
-    if default._default_context is context._concrete_contexts.get("fork"):
-        default._default_context = context._concrete_contexts["spawn"]
+    _guards.take_the_place_of(sys, "setrecursionlimit", limited)
 
 
 def _draw_without_a_display(matplotlib):
@@ -164,17 +141,6 @@ def _draw_without_a_display(matplotlib):
     main thread of a process of their own; on macOS they would end the VM."""
     if not os.environ.get("MPLBACKEND") and hasattr(matplotlib, "use"):
         matplotlib.use("agg")
-
-
-def _take_the_place_of(module, name, function):
-    original = getattr(module, name)
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = module.__name__
-    function.__doc__ = original.__doc__
-    # `os` and `signal` take these from a module in C, where they can be had too.
-    for holder in (module, sys.modules.get(getattr(original, "__module__", None) or "")):
-        if getattr(holder, name, None) is original:
-            setattr(holder, name, function)
 
 
 def forget_thread(ident):

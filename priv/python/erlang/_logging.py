@@ -34,6 +34,11 @@ def _attach(logging):
             return kept
 
         def emit(self, record):
+            if erlang._is_forked():
+                # As in a program that has set up nothing.
+                if record.levelno >= logging.WARNING:
+                    (basic if record.name == "root" else logging.lastResort).emit(record)
+                return
             try:
                 level = next((name for at, name in levels if record.levelno >= at), "debug")
                 erlang.log(
@@ -47,6 +52,8 @@ def _attach(logging):
             except Exception:
                 self.handleError(record)
 
+    basic = type(logging.lastResort)()
+    basic.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
     root = logging.getLogger()
     # The log of the VM decides what is shown. Debugging is asked for by logger, as elsewhere.
     root.setLevel(logging.INFO)
@@ -93,7 +100,7 @@ def _redirect_warnings():
     import warnings
 
     def showwarning(message, category, filename, lineno, file=None, line=None):
-        if file is not None:
+        if file is not None or erlang._is_forked():
             return original(message, category, filename, lineno, file, line)
         text = "%s: %s" % (category.__name__, message)
         erlang.log(

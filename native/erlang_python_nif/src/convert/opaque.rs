@@ -2,6 +2,7 @@
 //! `erlang.Ref`, `erlang.Port` and `erlang.Function`.
 
 use crate::callback::{self, Target};
+use crate::fork;
 use crate::made::Made;
 use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::exceptions::PyValueError;
@@ -40,6 +41,10 @@ impl Kept {
 
     /// As the shell prints it, such as `<0.123.0>`.
     fn text(&self) -> String {
+        // The VM would allocate.
+        if fork::is_child() {
+            return "of the VM".into();
+        }
         format!("{:?}", self.get())
     }
 }
@@ -135,6 +140,7 @@ struct Named {
 impl Atom {
     #[new]
     fn new(name: &str) -> PyResult<Self> {
+        fork::refuse_in_child()?;
         let env = TermEnv::new();
         // Python's text never makes an atom: the table of atoms has an end.
         let atom = existing_atom(env.env(), name)

@@ -17,6 +17,7 @@ pub mod interrupt;
 mod memory;
 pub mod python;
 pub mod reaper;
+pub mod signals;
 mod stack;
 mod start;
 mod symbol;

@@ -1,8 +1,8 @@
 //! Starting the interpreter: once per VM, on a thread of its own, never ended.
 
-use super::{assistant, environ, foreign, interrupt, python, reaper, stack, thread};
+use super::{assistant, environ, foreign, interrupt, python, reaper, signals, stack, thread};
 use crate::term_env::{Sender, TermEnv};
-use crate::{atoms, watchdog};
+use crate::{atoms, ending, fork, watchdog};
 use pyo3::ffi;
 use rustler::{Encoder, LocalPid};
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -72,6 +72,8 @@ fn initialize(start: &Start) -> Result<(), String> {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
     environ::set(&start.environment);
+    ending::stay_first();
+    fork::install().map_err(|error| format!("forks cannot be told: {error}"))?;
     config::initialize(&start.program)?;
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
     // lets it go here. Every later entry, this thread's too, goes through `thread::enter`.
@@ -160,73 +162,30 @@ mod config {
     pub fn initialize(program: &str) -> Result<(), String> {
         let program = CString::new(program)
             .map_err(|_| "the interpreter's path has a NUL in it".to_string())?;
-        let signals = signals::Saved::new();
-        // SAFETY: the calls are made in the order that PEP 587 asks for, on zeroed memory of at
-        // least the size of the structures. The program's name is leaked, as it must stay valid.
-        let status = unsafe {
-            let mut pre: PyPreConfig = std::mem::zeroed();
-            PyPreConfig_InitPythonConfig(&mut pre);
-            // As `python` does, but without setting LC_CTYPE in the environment: the VM's threads
-            // may be reading that. UTF-8 mode is chosen in the C locale all the same.
-            pre.coerce_c_locale = 0;
-            Py_PreInitialize(&pre).check()?;
+        signals::kept(|| {
+            // SAFETY: the calls are made in the order that PEP 587 asks for, on zeroed memory of at
+            // least the size of the structures. The program's name is leaked, as it must stay valid.
+            let status = unsafe {
+                let mut pre: PyPreConfig = std::mem::zeroed();
+                PyPreConfig_InitPythonConfig(&mut pre);
+                // As `python` does, but without setting LC_CTYPE in the environment: the VM's threads
+                // may be reading that. UTF-8 mode is chosen in the C locale all the same.
+                pre.coerce_c_locale = 0;
+                Py_PreInitialize(&pre).check()?;
 
-            let name = Py_DecodeLocale(program.as_ptr(), ptr::null_mut());
-            if name.is_null() {
-                return Err("the interpreter's path cannot be decoded".into());
-            }
-            ffi::Py_SetProgramName(name.cast());
-
-            let mut config = Box::new(PyConfig([0; 8192]));
-            PyConfig_InitPythonConfig(&mut *config);
-            let status = Py_InitializeFromConfig(&*config);
-            PyConfig_Clear(&mut *config);
-            status
-        };
-        drop(signals);
-        status.check()
-    }
-
-    /// Python's handlers for signals stay out of the VM's way.
-    mod signals {
-        #[cfg(unix)]
-        pub struct Saved(Vec<(i32, libc::sigaction)>);
-
-        #[cfg(unix)]
-        impl Saved {
-            pub fn new() -> Self {
-                let mut saved = Vec::new();
-                for signal in 1..32 {
-                    // SAFETY: asks for the disposition only; all zeroes is a valid sigaction.
-                    unsafe {
-                        let mut action: libc::sigaction = std::mem::zeroed();
-                        if libc::sigaction(signal, std::ptr::null(), &mut action) == 0 {
-                            saved.push((signal, action));
-                        }
-                    }
+                let name = Py_DecodeLocale(program.as_ptr(), ptr::null_mut());
+                if name.is_null() {
+                    return Err("the interpreter's path cannot be decoded".into());
                 }
-                Saved(saved)
-            }
-        }
+                ffi::Py_SetProgramName(name.cast());
 
-        #[cfg(unix)]
-        impl Drop for Saved {
-            fn drop(&mut self) {
-                for (signal, action) in &self.0 {
-                    // SAFETY: a disposition that was in force before.
-                    unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) };
-                }
-            }
-        }
-
-        #[cfg(not(unix))]
-        pub struct Saved;
-
-        #[cfg(not(unix))]
-        impl Saved {
-            pub fn new() -> Self {
-                Saved
-            }
-        }
+                let mut config = Box::new(PyConfig([0; 8192]));
+                PyConfig_InitPythonConfig(&mut *config);
+                let status = Py_InitializeFromConfig(&*config);
+                PyConfig_Clear(&mut *config);
+                status
+            };
+            status.check()
+        })
     }
 }

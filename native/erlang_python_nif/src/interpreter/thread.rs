@@ -6,6 +6,7 @@ use super::frame::Frame;
 use super::python;
 use super::stack::{self, Bounds};
 use super::tracing::Untraced;
+use crate::fork;
 use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -51,7 +52,11 @@ pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
     let attached = |stack| {
         THREAD.with(|cell| {
             let thread = cell.get_or_init(|| PythonThread::register(stack));
-            Python::attach(|py| work(py, thread))
+            Python::attach(|py| {
+                let done = work(py, thread);
+                fork::end_if_child(py);
+                done
+            })
         })
     };
     if on_scheduler() {

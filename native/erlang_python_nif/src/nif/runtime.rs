@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::convert::{Elixir, set_elixir};
+use crate::ending;
 use crate::interpreter::{self, Start, reaper};
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
 
@@ -52,6 +53,13 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
 #[rustler::nif]
 fn runtime_started() -> bool {
     interpreter::is_started()
+}
+
+/// The application is about to end, and often the VM with it.
+#[rustler::nif(schedule = "DirtyIo")]
+fn runtime_ending() -> Atom {
+    ending::stay_first();
+    atoms::ok()
 }
 
 /// How many references to Python objects wait to be given up.

@@ -6,6 +6,7 @@ use super::state::{Chunk, Found, Phase, State};
 use crate::atoms;
 use crate::call::{Answer, Error, Work};
 use crate::convert::{Decoder, Failure, Step};
+use crate::fork;
 use crate::object::Handle;
 use crate::term_env::SavedTerm;
 use crate::watchdog;
@@ -44,6 +45,7 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
             let next = ffi::PyIter_Next(iterator.as_ptr());
             Bound::from_owned_ptr_or_opt(work.py, next)
         };
+        fork::end_if_child(work.py);
         let finished = {
             let mut state = stream.lock();
             let added = next.as_ref().is_some_and(|object| {

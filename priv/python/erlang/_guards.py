@@ -1,0 +1,197 @@
+"""What a script may do in a process of its own, and would end, stop or replace the VM here.
+
+In a child that Python has forked all of it is as usual.
+"""
+
+import functools
+import os
+import sys
+
+import erlang
+from erlang import _forks, _imports
+
+
+def install():
+    # `signal` has its functions from `_signal`, which is there already, and takes ms to be imported.
+    signal = sys.modules.get("signal") or sys.modules["_signal"]
+    import _thread
+    import faulthandler
+
+    for name in ("_exit", "abort"):
+        _forbid(os, name, "it would end the VM. Raise SystemExit to end the call")
+    # The others of this family, such as `os.execvp`, call these.
+    for name in ("execv", "execve"):
+        _forbid(
+            os, name, "the program would take the place of the VM. Use subprocess, or fork before it"
+        )
+    for name in ("alarm", "setitimer"):
+        _forbid(signal, name, "the signal would end the VM. Use threading.Timer, or a timeout")
+    _forbid(
+        os, "login_tty", "the terminal would take the place of the VM's standard input and output"
+    )
+    _forbid(
+        _thread,
+        "interrupt_main",
+        "the main thread runs no code of yours. Give the call a timeout, or cancel it",
+    )
+    _guard(faulthandler, "dump_traceback_later", _check_exit)
+    _guard(os, "closerange", _check_descriptors)
+
+    _guard(os, "kill", _check_signal_to, _kill(os.kill, signal.pthread_kill, _thread.get_ident))
+    _guard(os, "killpg", lambda group, number: _check_signal_to(-group, number))
+    _guard(signal, "raise_signal", _check_signal)
+    _guard(signal, "pthread_kill", lambda _thread, number: _check_signal(number))
+    _guard(signal, "pidfd_send_signal", _check_signal_to_descriptor)
+    _imports.when_imported("resource", _guard_limits)
+
+
+def _guard(module, name, check, then=None):
+    """Calls ``check`` with a function's arguments before the function is called, or ``then``: it raises what
+    is to be raised. What it cannot make sense of it leaves to the function, which has its own way to say so.
+    """
+    original = getattr(module, name, None)
+    if original is None:
+        return
+
+    @functools.wraps(original)
+    def guarded(*args, **kwargs):
+        if not erlang._is_forked():
+            try:
+                check(*args, **kwargs)
+            except (TypeError, ValueError, OverflowError):
+                pass
+            if then is not None:
+                return then(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    take_the_place_of(module, name, guarded)
+
+
+def _forbid(module, name, reason):
+    def check(*_args, **_kwargs):
+        raise refusal("%s.%s()" % (module.__name__.replace("_signal", "signal"), name), reason)
+
+    _guard(module, name, check)
+
+
+def refusal(what, reason):
+    return RuntimeError("%s is not possible inside the BEAM: %s" % (what, reason))
+
+
+def take_the_place_of(module, name, function):
+    original = getattr(module, name)
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = module.__name__
+    function.__doc__ = original.__doc__
+    # `os` and `signal` take these from a module in C, where they can be had too.
+    for holder in (module, sys.modules.get(getattr(original, "__module__", None) or "")):
+        if getattr(holder, name, None) is original:
+            setattr(holder, name, function)
+
+
+def _check_exit(timeout, repeat=False, file=None, exit=False):
+    if exit:
+        raise refusal(
+            "faulthandler.dump_traceback_later() with exit=True",
+            "it would end the VM. Leave exit out, or give the call a timeout",
+        )
+
+
+def _check_descriptors(low, high):
+    for descriptor in _forks.descriptors_of_the_vm():
+        if max(low, 3) <= descriptor < high:
+            raise refusal(
+                "os.closerange(%d, %d)" % (low, high),
+                "%d is the VM's. Close what you have opened" % descriptor,
+            )
+
+
+# Signals
+
+
+def _kill(kill, pthread_kill, get_ident):
+    """``os.kill``, for a process with many threads. A signal to the process itself is handled when that
+    returns, if there is one thread; else whoever takes its handler away next would have to wait for it."""
+
+    def kill_or_raise(pid, number):
+        if number and isinstance(pid, int) and pid == os.getpid():
+            pthread_kill(get_ident(), number)
+        else:
+            kill(pid, number)
+
+    return kill_or_raise
+
+
+def _check_signal_to(pid, number):
+    if _hits_the_vm(int(pid)):
+        _check_signal(number)
+    elif number != 0 and _is_helper(int(pid)):
+        raise refusal("a signal to process %d" % pid, "it starts the VM's programs")
+
+
+def _check_signal_to_descriptor(descriptor, number, *_rest):
+    try:
+        with open("/proc/self/fdinfo/%d" % descriptor) as file:
+            pids = [int(line.split()[1]) for line in file if line.startswith("Pid:")]
+    except OSError:
+        return
+    for pid in pids:
+        _check_signal_to(pid, number)
+
+
+def _check_signal(number):
+    if erlang._ends_the_vm(number):
+        raise refusal("the signal %s to the VM itself" % _name(number), "it would end or stop the VM")
+
+
+def _hits_the_vm(pid):
+    if pid in (0, -1):
+        return True
+    if pid < 0:
+        return -pid == os.getpgrp()
+    # Linux takes the number of a thread for that of its process.
+    return pid == os.getpid() or os.path.exists("/proc/self/task/%d" % pid)
+
+
+def _is_helper(pid):
+    """Whether a process is the VM's ``erl_child_setup``, without which it ends."""
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            name, rest = file.read().rsplit(")", 1)
+    except OSError:
+        return False
+    return int(rest.split()[1]) == os.getpid() and name.endswith("(erl_child_setup")
+
+
+def _name(number):
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(int(number))
+
+
+# Limits of the process
+
+
+def _guard_limits(resource):
+    def check(which, limits):
+        if which == getattr(resource, "RLIMIT_CORE", None):
+            return
+        now, wanted = (
+            [sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in pair]
+            for pair in (resource.getrlimit(which), limits)
+        )
+        if wanted[0] < now[0]:
+            raise refusal(
+                "a lower resource limit",
+                "it would hold for the VM. Set it in the process that you start, with preexec_fn",
+            )
+
+    def check_of(pid, which, *limits):
+        if limits and _hits_the_vm(int(pid)):
+            check(which, *limits)
+
+    _guard(resource, "setrlimit", check)
+    _guard(resource, "prlimit", check_of)
