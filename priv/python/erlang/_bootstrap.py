@@ -82,11 +82,7 @@ def _follow_threads():
         _main.adopt(self.__dict__.pop("_erlang_main", None))
         forked = erlang._is_forked()
         bootstrap(self)
-        if erlang._is_forked() and not forked:
-            # The thread has forked, and is all that this child has.
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(0)
+        _forks.end_with_thread(forked)
 
     threading.Thread.start = start_for_a_call
     threading.Thread._bootstrap_inner = bootstrap_for_a_call
@@ -103,11 +99,21 @@ def _follow_threads():
         def run(*args, **kwargs):
             erlang._adopt(origin)
             _main.adopt(main)
-            return function(*args, **kwargs)
+            forked = erlang._is_forked()
+            try:
+                return function(*args, **kwargs)
+            except SystemExit:
+                raise
+            except BaseException:
+                if erlang._is_forked():
+                    sys.excepthook(*sys.exc_info())
+                raise
+            finally:
+                _forks.end_with_thread(forked)
 
         return start_bare(run, args, kwargs)
 
-    _take_the_place_of(_thread, "start_new_thread", start_new_thread)
+    _guards.take_the_place_of(_thread, "start_new_thread", start_new_thread)
 
 
 def _limit_recursion(most):

@@ -109,6 +109,15 @@ def _only_returns(frame):
     return True
 
 
+def end_with_thread(forked):
+    """At the end of a thread: it may have forked, and be all that this child has. ``forked``: whether it was
+    begun in a child."""
+    if erlang._is_forked() and not forked:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
+
+
 # Descriptors
 
 

@@ -264,6 +264,22 @@ defmodule Python.Processes.ForkedChildTest do
         ])
 
       assert eval(vm, "in_a_thread()") == {:ok, {"x\n", 0}}
+
+      :ok =
+        FreshVM.call(vm, Python, :exec, [
+          """
+          def in_a_bare_thread():
+              import _thread
+              result = []
+              _thread.start_new_thread(lambda: result.append(child(lambda: print("x"))), ())
+              deadline = time.time() + 20
+              while not result and time.time() < deadline:
+                  time.sleep(0.01)
+              return result[0]
+          """
+        ])
+
+      assert eval(vm, "in_a_bare_thread()") == {:ok, {"x\n", 0}}
     end
 
     test "where the child would have nothing to do, it is refused", %{vm: vm} do
