@@ -49,6 +49,7 @@ defmodule :erlang_python do
   def request_send(_ticket, _message), do: not_loaded()
   def request_watch(_ticket, _owner), do: not_loaded()
   def request_limit(_ticket, _timeout), do: not_loaded()
+  def request_expire(_ticket, _timeout), do: not_loaded()
   def request_claim(_ticket), do: not_loaded()
   def request_cancel(_ticket, _listens), do: not_loaded()
   def request_close(_ticket), do: not_loaded()
@@ -62,15 +63,15 @@ defmodule :erlang_python do
   def callback_accept(_callback), do: not_loaded()
   def callback_answer(_callback, _answer), do: not_loaded()
 
-  def callback_submit(_callback, _pool, _reference, _flags, _operation, _leader),
+  def callback_submit(_callbacks, _pool, _reference, _flags, _operation, _leader),
     do: not_loaded()
 
   # nif/stream.rs
-  def stream_demand(_stream, _reference), do: not_loaded()
+  def stream_demand(_stream, _reference, _callbacks), do: not_loaded()
   def stream_flush(_stream), do: not_loaded()
   def stream_cancel(_stream), do: not_loaded()
   def stream_stop_listening(_stream), do: not_loaded()
-  def stream_close(_stream, _reference), do: not_loaded()
+  def stream_close(_stream, _reference, _callbacks), do: not_loaded()
 
   # nif/source.rs
   def source_line(_file, _number), do: not_loaded()

@@ -834,6 +834,21 @@ defmodule Python do
   What `fun` raises reaches `__exit__` as an `erlang.Error` and is then
   raised here, unless the manager swallows it: then the result is `nil`. Raises what Python raises.
 
+  `fun` runs in the calling process, while a worker waits for it. That worker enters the manager, runs
+  what `fun` asks of Python, and leaves the manager: on one thread, and in one context of variables. So
+  managers work that change either of these, and nobody else sees the change. In `fun` this holds for
+  calls that name no `:pool` or `:context`, and for those that name the same one; other processes, such as
+  tasks that `fun` starts, have their own workers. In a `Python.Context` the calls of other processes
+  wait until `fun` is done.
+
+  ## Options
+
+    * `:timeout` - how long all of it may take, in ms, or `:infinity`. Defaults to the timeout of the pool or
+      context. Then `__exit__` is called, with an `erlang.Error`, and the worker is free, whether `fun` has
+      ended or not; what `fun` asks from then on is refused with a `Python.TimeoutError`, and so is the result
+      when it ends: `fun` itself cannot be interrupted. It is raised here.
+    * `:pool` and `:context` - where to run. Defaults to where the manager is at home.
+
   ## Examples
 
       iex> {:ok, file} = Python.call(:io, :StringIO, ["one two"], return: :object)
@@ -841,9 +856,16 @@ defmodule Python do
       "one two"
       iex> Python.getattr(file, :closed)
       {:ok, true}
+
+      iex> {:ok, context} = Python.call(:decimal, :localcontext, [])
+      iex> Python.with(context, fn context ->
+      ...>   Python.setattr!(context, :prec, 4)
+      ...>   Python.eval!("str(__import__('decimal').Decimal(1) / 3)")
+      ...> end)
+      "0.3333"
   """
-  @spec with(Object.t(), (term -> result)) :: result when result: term
-  defdelegate with(object, fun), to: Object
+  @spec with(Object.t(), (term -> result), object_options) :: result when result: term
+  defdelegate with(object, fun, opts \\ []), to: Object
 
   ## Callbacks
 

@@ -56,9 +56,45 @@ defmodule Python.Callback do
   # Without an interpreter a function can be registered all the same, as the VM runs all the same.
   defp interpreter?, do: match?({:ok, _}, Python.Runtime.status())
 
-  @doc "The callback that the calling process runs, or nil."
-  @spec running() :: reference | nil
+  # The callbacks and the bodies of `with` that a process is in, the innermost first, and the innermost body.
+  @type running :: {[reference, ...], hold :: map | nil}
+
+  @doc "What the calling process runs, or nil."
+  @spec running() :: running | nil
   def running, do: Process.get(@key)
+
+  @doc "The callbacks and the bodies of `with` that the calling process is in, the innermost first."
+  @spec handles() :: [reference]
+  def handles do
+    case running() do
+      nil -> []
+      {handles, _hold} -> handles
+    end
+  end
+
+  @doc "The body of a `with` that the calling process is in, see `Python.Hold`, or nil."
+  @spec held() :: map | nil
+  def held do
+    case running() do
+      nil -> nil
+      {_handles, hold} -> hold
+    end
+  end
+
+  @doc "The calling process enters the body of a `with`. What it was in before, for `leave_hold/1`."
+  @spec enter_hold(reference, map) :: running | nil
+  def enter_hold(handle, hold),
+    do: Process.put(@key, {[handle | handles()], within(hold, held())})
+
+  @spec leave_hold(running | nil) :: :ok
+  def leave_hold(nil), do: with(_ <- Process.delete(@key), do: :ok)
+  def leave_hold(outer), do: with(_ <- Process.put(@key, outer), do: :ok)
+
+  # The outer body's time ends the inner one's.
+  defp within(hold, %{deadline: deadline, timeout: timeout}) when deadline < hold.deadline,
+    do: %{hold | deadline: deadline, timeout: timeout}
+
+  defp within(hold, _outer), do: hold
 
   ## The process
 
@@ -94,7 +130,7 @@ defmodule Python.Callback do
 
   defp run(handle, target, args, kwargs, {caller, leader}) do
     :erlang_python.callback_accept(handle)
-    Process.put(@key, handle)
+    Process.put(@key, {[handle], nil})
     inherit(caller, leader)
 
     answer =
@@ -210,7 +246,8 @@ defmodule Python.Callback do
 
   defp apply_to({module, function}, args), do: apply(module, function, args)
 
-  defp raised(kind, reason, stacktrace) do
+  @doc "What is to be raised in Python for what was raised here."
+  def raised(kind, reason, stacktrace) do
     reason = if kind == :error, do: Exception.normalize(:error, reason, stacktrace), else: reason
     {type, text} = text(reason)
 

@@ -16,6 +16,9 @@ defmodule Python.Context do
   was doing is interrupted, what waited is answered with `Python.StoppedError`, and its namespace is
   emptied on its thread.
 
+  Context variables (`contextvars`) keep what calls have set, as they do in a script. While the body of a
+  `Python.with/3` runs, the calls of others wait.
+
   A call that runs past its timeout is interrupted. If it is in a C function that blocks, the calls
   after it have to wait, as there is no other thread: they get their own timeouts.
 

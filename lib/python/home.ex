@@ -7,7 +7,7 @@ defmodule Python.Home do
   # A handle's home is an atom, the name of a pool, or a pid, the process of a context; its node is
   # that of its reference.
 
-  alias Python.{Arguments, Context, NotStartedError, Object, Options, Pool, Runtime}
+  alias Python.{Arguments, Context, Hold, NotStartedError, Object, Options, Pool, Runtime}
   alias Python.{Settings, StoppedError, Telemetry, TimeoutError}
 
   @type home :: atom | pid
@@ -37,30 +37,49 @@ defmodule Python.Home do
      )}
   end
 
-  def lookup(%{context: nil, pool: pool, timeout: timeout} = options) do
-    pool = pool || Pool.default()
+  # What names no place goes where the body of a `with` is that it is in. So does what is asked of a pool's
+  # handle: any thread of the interpreter will do.
+  def lookup(%{context: nil, pool: pool, timeout: timeout, at_home: at_home} = options)
+      when pool == nil or at_home do
+    case Hold.place() do
+      nil -> pool(pool || Pool.default(), timeout, options)
+      {native, default} -> limited(native, timeout || default)
+    end
+  end
 
+  def lookup(%{context: nil, pool: pool, timeout: timeout} = options),
+    do: pool(pool, timeout, options)
+
+  def lookup(%{context: %Context{pid: pid, native: native, timeout: default}, timeout: timeout}) do
+    here!(pid)
+    limited(native, timeout || default)
+  end
+
+  def lookup(%{context: context, timeout: timeout} = options) do
+    with {native, default} when is_reference(native) <- context(context, timeout) do
+      limited(native, timeout || default)
+    else
+      :none -> {:error, no_context(context, options)}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  defp pool(pool, timeout, options) do
     case Pool.lookup(pool) do
       {native, default} when is_reference(native) ->
         if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
-        {native, timeout || default}
+        limited(native, timeout || default)
 
       nil ->
         {:error, no_pool(pool, options)}
     end
   end
 
-  def lookup(%{context: %Context{pid: pid, native: native, timeout: default}, timeout: timeout}) do
-    here!(pid)
-    {native, timeout || default}
-  end
-
-  def lookup(%{context: context, timeout: timeout} = options) do
-    with {native, default} when is_reference(native) <- context(context, timeout) do
-      {native, timeout || default}
+  defp limited(native, timeout) do
+    with {:error, error} <- Hold.limit(timeout) do
+      {:error, error}
     else
-      :none -> {:error, no_context(context, options)}
-      {:error, error} -> {:error, error}
+      timeout -> {native, timeout}
     end
   end
 

@@ -53,7 +53,7 @@ defmodule Python.Object do
   These raise if Python raises.
   """
 
-  alias Python.{Arguments, Home, Operation, Options, Request}
+  alias Python.{Arguments, Hold, Home, Operation, Options, Request, Telemetry}
 
   @behaviour Access
 
@@ -97,7 +97,7 @@ defmodule Python.Object do
   def callable?(object, opts \\ []), do: value!(run(:builtins, :callable, [object], opts))
 
   @doc false
-  def with(object, fun) do
+  def with(object, fun, opts \\ []) do
     Arguments.handle!(object)
 
     unless is_function(fun, 1) do
@@ -106,33 +106,13 @@ defmodule Python.Object do
               "not #{Arguments.short(fun)}"
     end
 
-    # As an object first: a value that cannot be converted comes after the entering, and is to be
-    # left like any other error.
-    entered =
-      value!(
-        Request.run(
-          Operation.call(@helpers, :enter, [object], %{}),
-          Home.options(%Options{return: :object}, object)
-        )
-      )
+    options = opts |> Options.call(:object) |> Home.options(object)
+    run = fn -> Hold.run(object, fun, options) end
 
-    try do
-      fun.(value!(Python.to_term(entered)))
-    catch
-      kind, reason ->
-        stacktrace = __STACKTRACE__
-
-        error =
-          {Atom.to_string(kind), Exception.format_banner(kind, reason, stacktrace),
-           Exception.format_stacktrace(stacktrace)}
-
-        unless value!(run(@helpers, :leave, [object, error])) do
-          :erlang.raise(kind, reason, stacktrace)
-        end
-    else
-      value ->
-        false = value!(run(@helpers, :leave, [object, nil]))
-        value
+    case if(Telemetry.enabled?(), do: Telemetry.span({:with}, options, run), else: run.()) do
+      {:ok, value} -> value
+      {:error, error} -> Python.Error.raise!(error)
+      {:raised, kind, reason, stacktrace} -> :erlang.raise(kind, reason, stacktrace)
     end
   end
 

@@ -7,7 +7,7 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Callback, Home, Options, OverloadedError, Pool, StoppedError}
+  alias Python.{Async, Callback, Hold, Home, Options, OverloadedError, Pool, StoppedError}
   alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
@@ -100,17 +100,18 @@ defmodule Python.Request do
     end
   end
 
-  # A callback's own requests are run by the thread that waits for the callback, if they are for the
-  # same pool: otherwise all of a pool's workers could be waiting for each other.
-  defp hand_in(pool, reference, flags, operation) do
+  @doc false
+  # The requests of a callback, or of the body of a `with`, are run by the thread that waits for it, if they
+  # are for the same pool: otherwise all of a pool's workers could be waiting for each other.
+  def hand_in(pool, reference, flags, operation) do
     leader = Process.group_leader()
 
     case Callback.running() do
       nil ->
         :erlang_python.request_submit(pool, reference, flags, operation, leader)
 
-      callback ->
-        :erlang_python.callback_submit(callback, pool, reference, flags, operation, leader)
+      {callbacks, _hold} ->
+        :erlang_python.callback_submit(callbacks, pool, reference, flags, operation, leader)
     end
   end
 
@@ -195,7 +196,9 @@ defmodule Python.Request do
     end
   end
 
-  def timeout(%{timeout: timeout}), do: timeout
+  def timeout(%{timeout: timeout}) do
+    with {:error, _} <- Hold.limit(timeout), do: 0
+  end
 
   ## Giving up
 
@@ -236,16 +239,17 @@ defmodule Python.Request do
   ## Answers
 
   # To be tried again with the struct encoded.
-  defp answer({:error, {:encode_struct, _, _, _} = reason}) do
+  @doc false
+  def answer({:error, {:encode_struct, _, _, _} = reason}) do
     {:error, {:encode_struct, error(reason)}}
   end
 
-  defp answer({:error, {:error, _, {:encode_struct, _, _, _}} = reason}) do
+  def answer({:error, {:error, _, {:encode_struct, _, _, _}} = reason}) do
     {:error, {:encode_struct, error(reason)}}
   end
 
-  defp answer({:error, reason}), do: {:error, error(reason)}
-  defp answer(answer), do: answer
+  def answer({:error, reason}), do: {:error, error(reason)}
+  def answer(answer), do: answer
 
   @doc "The exception for a reason that the native code gives."
   @spec error(term) :: Exception.t()
@@ -274,10 +278,11 @@ defmodule Python.Request do
 
   def refused(:closed, _options), do: StoppedError.new(:closed)
 
-  defp flags(%{init: true}), do: @init
-  defp flags(%{return: :value, erlang: false, decode: 0, keep_locals: nil}), do: 0
+  @doc false
+  def flags(%{init: true}), do: @init
+  def flags(%{return: :value, erlang: false, decode: 0, keep_locals: nil}), do: 0
 
-  defp flags(%{return: return, erlang: erlang, decode: decode, keep_locals: keep}) do
+  def flags(%{return: return, erlang: erlang, decode: decode, keep_locals: keep}) do
     returns(return) + if(erlang, do: @erlang, else: 0) + locals(keep) + decode * @decode
   end
 

@@ -5,7 +5,7 @@ defmodule Python.Stream do
   # two demands a stream holds no worker and sends no messages
   # (native/erlang_python_nif/src/stream).
 
-  alias Python.{Operation, Options, Request, StoppedError, TimeoutError}
+  alias Python.{Callback, Operation, Options, Request, StoppedError, TimeoutError}
 
   # How long the consumer waits for a generator to be closed, in ms. It is closed all the same.
   @close_timeout 1_000
@@ -84,7 +84,7 @@ defmodule Python.Stream do
     timeout = Request.timeout(options)
     reference = make_ref()
 
-    case :erlang_python.stream_demand(stream, reference) do
+    case :erlang_python.stream_demand(stream, reference, Callback.handles()) do
       :coming ->
         case wait(stream, reference, options.max_wait, deadline(timeout), timeout) do
           {:failed, items, :overloaded} ->
@@ -166,7 +166,7 @@ defmodule Python.Stream do
   defp close(stream, timeout) do
     reference = make_ref()
 
-    unless :erlang_python.stream_close(stream, reference) do
+    unless :erlang_python.stream_close(stream, reference, Callback.handles()) do
       receive do
         {^reference, _closed} -> :ok
       after

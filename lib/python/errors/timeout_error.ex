@@ -39,6 +39,17 @@ defmodule Python.TimeoutError do
     }
   end
 
+  # Of a body of `Python.with/3`: Elixir code, so there is no place in Python.
+  def new(timeout, :body) do
+    %__MODULE__{
+      timeout: timeout,
+      reason: :running,
+      message:
+        "the function that Python.with runs did not end within the timeout of #{timeout} ms; the context " <>
+          "manager was left without it"
+    }
+  end
+
   def new(timeout, :none) do
     %__MODULE__{
       timeout: timeout,

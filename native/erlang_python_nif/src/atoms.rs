@@ -48,6 +48,7 @@ rustler::atoms! {
     // Callbacks
     callback,
     forward,
+    held,
     log,
     device,
     dropped,

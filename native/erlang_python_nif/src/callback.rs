@@ -60,6 +60,8 @@ pub struct Callback {
     changes: AtomicUsize,
     /// The pool that the waiting request runs on, if it is one that waits.
     pool: Option<Arc<Pool>>,
+    /// It is the body of a `with`, see `hold.rs`.
+    hold: bool,
 }
 
 #[derive(Default)]
@@ -93,6 +95,7 @@ impl CallbackHandle {
             changed: Condvar::new(),
             changes: AtomicUsize::new(0),
             pool: None,
+            hold: false,
         }))
     }
 }
@@ -104,6 +107,27 @@ impl Drop for CallbackHandle {
 }
 
 impl Callback {
+    /// The body of a `with`.
+    pub fn of_hold(pool: Arc<Pool>) -> Arc<Self> {
+        Arc::new(Callback {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            changes: AtomicUsize::new(0),
+            pool: Some(pool),
+            hold: true,
+        })
+    }
+
+    pub fn is_hold(&self) -> bool {
+        self.hold
+    }
+
+    /// The process ended without an answer.
+    pub fn is_down(&self) -> bool {
+        let state = self.lock();
+        state.down && state.answer.is_none()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few moves.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,6 +198,7 @@ impl Callback {
             // A context is its one thread: what waits for it can be run by nobody else.
             if let Some(pool) = &self.pool
                 && pool.namespace.is_some()
+                && !pool.is_reserved()
                 && let Some(request) = pool.take_waiting()
             {
                 return Event::Claimed(request);
@@ -187,7 +212,7 @@ impl Callback {
     }
 
     /// The end of the wait. Requests that came too late go back to the queue.
-    fn close(&self, sender: Sender) {
+    pub fn close(&self, sender: Sender) {
         let mut state = self.lock();
         state.over = true;
         let late = std::mem::take(&mut state.nested);
@@ -253,6 +278,7 @@ pub fn call<'py>(
         changed: Condvar::new(),
         changes: AtomicUsize::new(0),
         pool: running.as_ref().map(|running| Arc::clone(&running.pool)),
+        hold: false,
     });
 
     let mut message = TermEnv::new();
@@ -294,7 +320,8 @@ fn to_term<'a>(py: Python<'_>, env: Env<'a>, object: &Bound<'_, PyAny>) -> PyRes
         .map_err(|failure| failure.into_python("cannot be given to Elixir"))
 }
 
-fn wait<'py>(
+/// Waits for the answer, and runs what is nested meanwhile.
+pub fn wait<'py>(
     py: Python<'py>,
     callback: &Arc<Callback>,
     request: Option<&Arc<Request>>,
@@ -313,12 +340,12 @@ fn wait<'py>(
         match event {
             Event::Answer(env, answer) => return value(py, env.term(answer)),
             Event::Nested(request) => match running {
-                Some(running) => running.run_nested(py, &request, true),
+                Some(running) => running.run_nested(py, &request, true, callback.hold),
                 None => worker::run_on_foreign_thread(py, &request, sender),
             },
             Event::Claimed(request) => {
                 if let Some(running) = running {
-                    running.run_nested(py, &request, false);
+                    running.run_nested(py, &request, false, false);
                 }
             }
             Event::Down => {

@@ -8,6 +8,7 @@ use crate::atoms;
 use crate::call;
 use crate::ending;
 use crate::interpreter;
+use crate::isolation::Nesting;
 use crate::pool::{self, Counted, Pool};
 use crate::request::{Flags, Request};
 use crate::term_env::Sender;
@@ -48,7 +49,7 @@ pub fn run<'a>(
             sender,
         };
         let _entered = seat.enter();
-        seat.attend(py, &request, |isolated| {
+        seat.attend(py, &request, Nesting::Outermost, |isolated| {
             if pool.is_closed() {
                 return ((atoms::error(), atoms::closed()).encode(env), true);
             }

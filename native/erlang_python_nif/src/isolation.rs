@@ -118,6 +118,8 @@ pub enum Nesting {
     Outermost,
     /// It runs while another one waits.
     Nested,
+    /// It is a part of the body of a `with`, which that one waits for.
+    Within,
 }
 
 /// A request's own surroundings, while its work is done.
@@ -125,6 +127,7 @@ pub struct Isolated<'py> {
     py: Python<'py>,
     context: Option<Bound<'py, PyAny>>,
     outer: Option<Outer<'py>>,
+    within: bool,
 }
 
 impl<'py> Isolated<'py> {
@@ -134,11 +137,19 @@ impl<'py> Isolated<'py> {
                 py,
                 context: None,
                 outer: None,
+                within: false,
             };
         };
         let outer = (nesting == Nesting::Nested).then(|| Outer::set_aside(py, helpers));
-        // A `Python.Context` is in its own as long as it lives.
-        let context = request.pool.namespace.is_none().then(|| {
+        let within = nesting == Nesting::Within;
+        // A `Python.Context` is in its own as long as it lives, and a body in that of its `with`. But what
+        // a stream has set that was opened elsewhere is in its own.
+        let own = match request.stream() {
+            Some(stream) => !(within && stream.is_within()),
+            None => !within,
+        };
+        let own = own && request.pool.namespace.is_none();
+        let context = own.then(|| {
             if let Some(kept) = request.stream().and_then(|stream| stream.context()) {
                 return kept.enter(py);
             }
@@ -147,7 +158,12 @@ impl<'py> Isolated<'py> {
         });
         // It fails for want of memory only, which the call will notice for itself.
         let context = context.and_then(Result::ok);
-        Isolated { py, context, outer }
+        Isolated {
+            py,
+            context,
+            outer,
+            within,
+        }
     }
 
     pub fn py(&self) -> Python<'py> {
@@ -156,8 +172,22 @@ impl<'py> Isolated<'py> {
 
     /// The context that the work is done in, for a stream that it opens. None in a `Python.Context`.
     pub fn keep(&self) -> Option<Kept> {
-        let context = self.context.as_ref()?;
-        Some(Kept(Handle::new(context.clone().unbind())))
+        if let Some(context) = &self.context {
+            return Some(Kept(Handle::new(context.clone().unbind())));
+        }
+        // Should what was opened in a body be read after that: the body's is no longer to be had by then, or
+        // is on another thread.
+        if !self.within {
+            return None;
+        }
+        // SAFETY: the GIL is held. A new reference, or null with an exception set.
+        let copy = unsafe { Bound::from_owned_ptr_or_err(self.py, PyContext_CopyCurrent()) };
+        Some(Kept(Handle::new(copy.ok()?.unbind())))
+    }
+
+    /// Whether it is a part of the body of a `with`.
+    pub fn is_within(&self) -> bool {
+        self.within
     }
 
     pub fn leave(self, request: &Arc<Request>) {

@@ -26,6 +26,7 @@ mod direct;
 mod ending;
 mod exception;
 mod fork;
+mod hold;
 mod interpreter;
 mod isolation;
 mod ledger;

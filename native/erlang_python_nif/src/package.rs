@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
 use crate::fork;
+use crate::hold;
 use crate::interpreter::{foreign, signals};
 use crate::mailbox::Received;
 use crate::origin::{Origin, OriginObject};
@@ -85,6 +86,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(decoders_exist, package)?)?;
     package.add_function(wrap_pyfunction!(take, package)?)?;
     package.add_function(wrap_pyfunction!(give_back, package)?)?;
+    package.add_function(wrap_pyfunction!(hold::hold, package)?)?;
     package.add_function(wrap_pyfunction!(send, package)?)?;
     package.add_function(wrap_pyfunction!(whereis, package)?)?;
     package.add_function(wrap_pyfunction!(caller, package)?)?;

@@ -17,6 +17,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+/// How many threads help a pool at the same time, at most. Beyond that, calls wait for what the others wait
+/// for, and for their timeouts.
+const MOST_HELPERS: usize = 128;
+
 /// A pool's queue with its workers, as native code sees them.
 pub struct Pool {
     queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
@@ -24,6 +28,8 @@ pub struct Pool {
     workers: Mutex<Vec<Weak<Worker>>>,
     /// How many workers wait for callbacks.
     blocked: AtomicUsize,
+    /// How many bodies of `with` its workers wait for.
+    holds: AtomicUsize,
     /// Set before the workers are asked what they run, see `worker::run`.
     closed: AtomicBool,
     /// The `Python.Pool` process. It is told of workers that no longer count.
@@ -140,6 +146,7 @@ impl Pool {
             timeout,
             workers: Mutex::default(),
             blocked: AtomicUsize::new(0),
+            holds: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             settings: AtomicU16::new(0),
             keep_locals: AtomicBool::new(false),
@@ -209,6 +216,16 @@ impl Pool {
         }
     }
 
+    /// Counts a body of a `with`, while the result lives.
+    pub fn hold(&self) -> Counted<'_> {
+        Counted::new(&self.holds)
+    }
+
+    /// Whether it is a context whose thread is for the body of a `with` alone.
+    pub fn is_reserved(&self) -> bool {
+        self.namespace.is_some() && self.holds.load(Ordering::Relaxed) > 0
+    }
+
     /// The same for a request whose threads wait: once, however many they are.
     pub fn block_for(self: &Arc<Self>, request: &Arc<Request>) -> Blocked {
         if request.threads_waiting.fetch_add(1, Ordering::AcqRel) == 0 {
@@ -234,8 +251,12 @@ impl Pool {
         if blocked == 0 || self.namespace.is_some() || self.is_closed() {
             return false;
         }
-        let able = |worker: &Weak<Worker>| worker.upgrade().is_some_and(|w| !w.is_stopped());
-        let workers = self.workers().iter().filter(|worker| able(worker)).count();
+        let mut able = self.living_workers();
+        able.retain(|worker| !worker.is_stopped());
+        let workers = able.len();
+        if able.iter().filter(|worker| worker.id == 0).count() >= MOST_HELPERS {
+            return false;
+        }
         let queue = self.lock();
         blocked >= workers
             && queue.live > 0

@@ -310,6 +310,18 @@ impl Request {
         Some(own.term(answer).in_env(env))
     }
 
+    /// Sends the caller something before the answer. False if it waits no more.
+    pub fn tell(&self, sender: Sender, build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) -> bool {
+        let (Sink::Caller(pid, reference), Some(body)) = (&self.sink, self.body()) else {
+            return false;
+        };
+        let waits = self.is_pending();
+        if waits {
+            send(&body, *reference, pid, sender, &mut TermEnv::new(), build);
+        }
+        waits
+    }
+
     /// Whether the process that asked for it runs it itself.
     pub fn is_here(&self) -> bool {
         matches!(self.sink, Sink::Here(..))

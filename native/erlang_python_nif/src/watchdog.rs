@@ -13,7 +13,7 @@ use crate::ending;
 use crate::interpreter::{assistant, interrupt, reaper};
 use crate::ledger;
 use crate::pool::Pool;
-use crate::request::Request;
+use crate::request::{Progress, Request};
 use crate::stream::Stream;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::worker;
@@ -60,6 +60,8 @@ enum Job {
     Tried(Arc<Request>),
     /// To be answered within so many ms.
     Deadline(Weak<Request>, u64),
+    /// To be given up in so many ms.
+    Expire(Weak<Request>, u64),
     /// To be cancelled if it is not over by then.
     GiveUp(Weak<Request>, Duration),
     Close(Arc<Stream>),
@@ -105,6 +107,12 @@ pub fn tried(request: Arc<Request>) {
 /// caller is not waiting, and so cannot look at the clock itself.
 pub fn limit(request: &Arc<Request>, timeout: u64) {
     post(Job::Deadline(Arc::downgrade(request), timeout));
+}
+
+/// Gives a request up if it is not over within so many ms, without a word to its caller, who is not
+/// waiting and will see.
+pub fn expire(request: &Arc<Request>, timeout: u64) {
+    post(Job::Expire(Arc::downgrade(request), timeout));
 }
 
 /// Starts one more worker for a pool that needs it.
@@ -174,6 +182,8 @@ enum Check {
     Again(Arc<Request>),
     /// Has it been answered? Requests that have are not kept for this.
     Deadline(Weak<Request>, u64),
+    /// The same, of one whose caller will not be told.
+    Expire(Weak<Request>),
     /// Is it over?
     GiveUp(Weak<Request>),
     /// Are those alive that run their requests themselves? How many had begun at the last look.
@@ -241,11 +251,14 @@ impl Watchdog {
                         continue;
                     }
                     Job::Close(stream) => {
-                        stream.close(None, sender);
+                        stream.close(None, &[], sender);
                         continue;
                     }
                     Job::GiveUp(request, patience) => {
                         Timer::after(patience, Check::GiveUp(request))
+                    }
+                    Job::Expire(request, timeout) => {
+                        Timer::after(Duration::from_millis(timeout), Check::Expire(request))
                     }
                     Job::Orphaned(request) => Timer::after(ORPHANED, Check::Orphaned(request)),
                     Job::Reapers => Timer::after(reaper::LOOK, Check::Reapers),
@@ -318,7 +331,7 @@ impl Check {
             | Check::Callers(_)
             | Check::Reapers
             | Check::Exit(_) => true,
-            Check::Deadline(request, _) | Check::GiveUp(request) => {
+            Check::Deadline(request, _) | Check::Expire(request) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
             }
         }
@@ -362,6 +375,14 @@ impl Check {
             Check::Callers(seen) => {
                 let begun = direct::look(seen)?;
                 Some(Timer::after(LOOK, Check::Callers(Some(begun))))
+            }
+            Check::Expire(request) => {
+                let request = request.upgrade()?;
+                if request.cancel(false) != Progress::Answered {
+                    let stats = &request.pool.stats;
+                    stats.timed_out.fetch_add(1, Ordering::Relaxed);
+                }
+                None
             }
             Check::GiveUp(request) => {
                 // If it runs, that posts a job; if it waits, it never will run.

@@ -146,7 +146,7 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
             match pool.next(worker, sender, idle) {
                 Next::Run(request) => {
                     idle = false;
-                    run(py, &seat, &request, &mut reply);
+                    run(py, &seat, &request, Nesting::Outermost, &mut reply);
                 }
                 Next::LookOut(mark) => {
                     idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
@@ -243,7 +243,9 @@ impl Running {
     }
 
     /// Runs a request on the stack of the one that waits for it. `claim`: unless it was cancelled.
-    pub fn run_nested(&self, py: Python<'_>, request: &Arc<Request>, claim: bool) {
+    ///
+    /// `within`: it is from the body of a `with`, and shares the surroundings of that.
+    pub fn run_nested(&self, py: Python<'_>, request: &Arc<Request>, claim: bool, within: bool) {
         if claim && !Start::start(request) {
             return;
         }
@@ -254,7 +256,12 @@ impl Running {
             thread: &self.thread,
             sender: self.sender,
         };
-        run(py, &seat, request, &mut reply);
+        let nesting = if within {
+            Nesting::Within
+        } else {
+            Nesting::Nested
+        };
+        run(py, &seat, request, nesting, &mut reply);
     }
 }
 
@@ -277,17 +284,23 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
     };
     let _entered = seat.enter();
     let mut reply = TermEnv::new();
-    run(py, &seat, request, &mut reply);
+    run(py, &seat, request, Nesting::Nested, &mut reply);
     // Before it counts as one that does not wait.
     worker.stop();
 }
 
 /// Runs a request that `Pool::next` claimed, and answers it.
-fn run(py: Python<'_>, seat: &Seat<'_>, request: &Arc<Request>, reply: &mut TermEnv) {
+fn run(
+    py: Python<'_>,
+    seat: &Seat<'_>,
+    request: &Arc<Request>,
+    nesting: Nesting,
+    reply: &mut TermEnv,
+) {
     let Some(body) = request.body() else { return };
     let (pool, sender) = (seat.pool, seat.sender);
     let busy = Counted::new(&pool.stats.busy);
-    let outcome = seat.attend(py, request, |isolated| {
+    let outcome = seat.attend(py, request, nesting, |isolated| {
         // Whoever closed it before the request could be found could not interrupt it.
         if pool.is_closed() {
             request.answer(sender, reply, |env| {
@@ -313,13 +326,9 @@ impl Seat<'_> {
         &self,
         py: Python<'py>,
         request: &Arc<Request>,
+        nesting: Nesting,
         work: impl FnOnce(&Isolated<'py>) -> R,
     ) -> R {
-        let nesting = if request.is_nested() || self.thread.is_busy(py) {
-            Nesting::Nested
-        } else {
-            Nesting::Outermost
-        };
         self.worker.begin(request);
         request.enter(Place {
             thread: Arc::clone(self.thread),

@@ -2,6 +2,9 @@
 
 import erlang
 
+#: What a manager is told whose body nobody waits for any more.
+GIVEN_UP = "the function did not end in time, or its pool or context was stopped"
+
 
 def type_name(value):
     """The class of an object as ``repr`` names it: ``collections.Counter``, but ``int``."""
@@ -15,19 +18,31 @@ def says_missing(exception):
     return isinstance(exception, (KeyError, IndexError))
 
 
-def enter(manager):
-    """The first half of ``with``."""
-    return type(manager).__enter__(manager)
-
-
-def leave(manager, error):
-    """The second half: ``error`` is nothing, or the kind, reason and stacktrace of what was raised
-    on the other side. Says whether the manager wants it swallowed."""
-    if error is None:
-        type(manager).__exit__(manager, None, None, None)
-        return False
-    exception = erlang.Error(*error)
-    return bool(type(manager).__exit__(manager, type(exception), exception, None))
+def hold(manager):
+    """``with``, whose body runs on the other side. Says what came of it: ``"done"``, or of what the body has
+    raised ``"swallowed"`` or ``"raised"``. Raises what the manager raises."""
+    # So that it is said what is missing, as older versions of Python do.
+    type(manager).__enter__, type(manager).__exit__
+    raised = None
+    outcome = "swallowed"
+    try:
+        with manager as entered:
+            try:
+                erlang._hold(entered)
+            except erlang.Error as error:
+                raised = error
+                raise
+            except erlang.Interrupt:
+                raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
+            outcome = "done"
+    except erlang.Error as error:
+        if error is not raised:
+            raise
+        outcome = "raised"
+    finally:
+        # Its traceback refers to this frame.
+        raised = None
+    return outcome
 
 
 def memory():

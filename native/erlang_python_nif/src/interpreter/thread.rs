@@ -202,11 +202,6 @@ impl PythonThread {
         self.callbacks(py) > 0
     }
 
-    /// Whether it is in the middle of a request.
-    pub fn is_busy(&self, py: Python<'_>) -> bool {
-        self.running.with(py, |running| !running.is_empty())
-    }
-
     /// The requests that run above this one because its own callbacks made them.
     pub fn nested_in(&self, py: Python<'_>, request: &Arc<Request>) -> Vec<Arc<Request>> {
         self.running.with(py, |running| {

@@ -50,12 +50,12 @@ fn callback_answer<'a>(callback: ResourceArc<CallbackHandle>, answer: Term<'a>) 
     callback.0.answer(answer)
 }
 
-/// As `request_submit`, for a request of the process that runs the callback: the thread that waits
-/// for it runs the request, if it is for the same pool.
+/// As `request_submit`, for a request of a process that runs callbacks or bodies of `with`, the innermost
+/// first: the thread that waits for one of these runs the request, if it is for the same pool.
 #[rustler::nif]
 fn callback_submit<'a>(
     env: Env<'a>,
-    callback: ResourceArc<CallbackHandle>,
+    callbacks: Vec<ResourceArc<CallbackHandle>>,
     pool: ResourceArc<PoolHandle>,
     reference: Term<'a>,
     flags: u32,
@@ -70,9 +70,13 @@ fn callback_submit<'a>(
         operation,
         leader,
     );
-    let submitted = match callback.0.nest(Arc::clone(&request)) {
-        Ok(()) => Submitted::Queued,
-        Err(request) => pool.0.submit(request, Sender::scheduler(env)),
+    let nested = callbacks
+        .iter()
+        .any(|callback| callback.0.nest(Arc::clone(&request)).is_ok());
+    let submitted = if nested {
+        Submitted::Queued
+    } else {
+        pool.0.submit(Arc::clone(&request), Sender::scheduler(env))
     };
     super::request::ticket(env, request, submitted)
 }

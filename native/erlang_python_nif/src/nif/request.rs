@@ -80,6 +80,13 @@ fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
     atoms::ok()
 }
 
+/// Gives the request up if it is not over in so many ms. Its caller is not waiting and gets no message.
+#[rustler::nif]
+fn request_expire(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
+    watchdog::expire(&ticket.0, timeout);
+    atoms::ok()
+}
+
 /// Puts a message where the request's code can `erlang.receive` it.
 #[rustler::nif]
 fn request_send<'a>(ticket: ResourceArc<Ticket>, message: Term<'a>) -> Atom {

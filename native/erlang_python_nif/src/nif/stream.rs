@@ -1,16 +1,22 @@
 //! `stream_*`: what the consumer of a stream asks for. The stream itself is opened by a request.
 
 use crate::atoms;
+use crate::callback::CallbackHandle;
 use crate::pool::Submitted;
 use crate::stream::{Consumer, Demanded, Flushed, Waiter};
 use crate::term_env::Sender;
 use rustler::{Atom, Env, ResourceArc, Term};
 
 /// Asks for the next chunk. `:coming`: `{reference, answer}` follows as a message; `:ended`: there is
-/// none; `:overloaded` or `:closed`: the pool takes no request.
+/// none; `:overloaded` or `:closed`: the pool takes no request. `callbacks`: what the calling process runs.
 #[rustler::nif]
-fn stream_demand<'a>(env: Env<'a>, consumer: ResourceArc<Consumer>, reference: Term<'a>) -> Atom {
-    match consumer.0.demand(env, reference) {
+fn stream_demand<'a>(
+    env: Env<'a>,
+    consumer: ResourceArc<Consumer>,
+    reference: Term<'a>,
+    callbacks: Vec<ResourceArc<CallbackHandle>>,
+) -> Atom {
+    match consumer.0.demand(env, reference, &callbacks) {
         Demanded::Coming | Demanded::Refused(Submitted::Queued) => atoms::coming(),
         Demanded::Ended => atoms::ended(),
         Demanded::Refused(Submitted::Overloaded) => atoms::overloaded(),
@@ -45,7 +51,14 @@ fn stream_stop_listening(consumer: ResourceArc<Consumer>) -> bool {
 /// Closes the iterator. True if it is closed; otherwise `{reference, {:ok, :closed}}` follows when it
 /// has been.
 #[rustler::nif]
-fn stream_close<'a>(env: Env<'a>, consumer: ResourceArc<Consumer>, reference: Term<'a>) -> bool {
+fn stream_close<'a>(
+    env: Env<'a>,
+    consumer: ResourceArc<Consumer>,
+    reference: Term<'a>,
+    callbacks: Vec<ResourceArc<CallbackHandle>>,
+) -> bool {
     let waiter = Waiter::new(env, reference);
-    consumer.0.close(Some(waiter), Sender::scheduler(env))
+    consumer
+        .0
+        .close(Some(waiter), &callbacks, Sender::scheduler(env))
 }

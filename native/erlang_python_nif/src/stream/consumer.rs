@@ -2,7 +2,7 @@
 
 use super::Stream;
 use super::fill::PATIENCE;
-use super::requests::Task;
+use super::requests::{Holds, Task};
 use super::state::{Phase, State, Waiter};
 use crate::atoms;
 use crate::pool::Submitted;
@@ -33,7 +33,12 @@ pub enum Flushed {
 }
 
 impl Stream {
-    pub fn demand(self: &Arc<Self>, env: Env<'_>, reference: Term<'_>) -> Demanded {
+    pub fn demand(
+        self: &Arc<Self>,
+        env: Env<'_>,
+        reference: Term<'_>,
+        holds: Holds<'_>,
+    ) -> Demanded {
         let sender = Sender::scheduler(env);
         let mut state = self.lock();
         if let Some((mut chunk, answer)) = state.ready.pop_front() {
@@ -53,7 +58,7 @@ impl Stream {
             }
             Phase::Idle => {
                 state.waiter = Some(Waiter::new(env, reference));
-                match self.submit(state, Task::Fill, sender) {
+                match self.submit(state, Task::Fill, holds, sender) {
                     Ok(()) => Demanded::Coming,
                     Err((refused, _waiter)) => Demanded::Refused(refused),
                 }
@@ -114,7 +119,12 @@ impl Stream {
     /// Closes the iterator, or sees to it that it is closed. True if it is already; otherwise
     /// `{reference, {:ok, :closed}}` is sent to `waiter` when it has been. Without one, whoever waits
     /// already is told.
-    pub fn close(self: &Arc<Self>, waiter: Option<Waiter>, sender: Sender) -> bool {
+    pub fn close(
+        self: &Arc<Self>,
+        waiter: Option<Waiter>,
+        holds: Holds<'_>,
+        sender: Sender,
+    ) -> bool {
         let asked = waiter.is_some();
         let mut state = self.lock();
         if asked {
@@ -139,7 +149,7 @@ impl Stream {
             state = self.lock();
             state.abandon();
         }
-        match self.submit(state, Task::Close, sender) {
+        match self.submit(state, Task::Close, holds, sender) {
             Ok(()) => false,
             // There are no workers any more.
             Err((_, waiter)) => {

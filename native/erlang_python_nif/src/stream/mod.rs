@@ -40,6 +40,8 @@ pub struct Stream {
     pool: Arc<Pool>,
     /// The context variables of all its chunks.
     context: Option<Kept>,
+    /// It was opened in the body of a `with`: nothing is made ahead, on another thread.
+    within: bool,
     flags: Flags,
     consumer: Option<LocalPid>,
     leader: OwnedTerm,
@@ -68,6 +70,7 @@ impl Consumer {
             iterator: Mutex::new(None),
             pool: Arc::clone(&request.pool),
             context: None,
+            within: false,
             flags: request.flags,
             consumer: None,
             leader: request.leader(),
@@ -96,13 +99,17 @@ impl Drop for Consumer {
 pub fn open<'a>(
     work: &Work<'_, '_, '_, 'a>,
     object: &Bound<'_, PyAny>,
-    limits: Limits,
+    mut limits: Limits,
 ) -> Result<Term<'a>, Error> {
+    if work.isolated.is_within() {
+        limits.prefetch = 0;
+    }
     let iterator = work.helpers.iterate.bind(work.py).call1((object,))?;
     let stream = Stream {
         iterator: Mutex::new(Some(Handle::new(iterator.unbind()))),
         pool: Arc::clone(&work.request.pool),
         context: work.isolated.keep(),
+        within: work.isolated.is_within(),
         flags: work.request.flags,
         consumer: work.request.caller(),
         leader: work.request.leader(),
@@ -123,6 +130,10 @@ impl Stream {
     /// The process that opened it.
     pub fn consumer(&self) -> Option<LocalPid> {
         self.consumer
+    }
+
+    pub fn is_within(&self) -> bool {
+        self.within
     }
 
     pub fn context(&self) -> Option<&Kept> {

@@ -3,13 +3,17 @@
 use super::Stream;
 use super::state::{Phase, State, Waiter};
 use crate::atoms;
+use crate::callback::CallbackHandle;
 use crate::pool::Submitted;
 use crate::request::Request;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use pyo3::prelude::*;
-use rustler::{Encoder, Env, Term};
+use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::{Arc, MutexGuard};
+
+/// The callbacks and the bodies of `with` that a consumer is in, the innermost first.
+pub type Holds<'h> = &'h [ResourceArc<CallbackHandle>];
 
 /// What a stream asks its pool for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,12 +23,14 @@ pub enum Task {
 }
 
 impl Stream {
-    /// Hands in a request. `state` is idle and becomes filling. If it is refused, nobody is to wait
+    /// Hands in a request, to a body of a `with` that its consumer is in, if that is of this pool, or to
+    /// the pool. `state` is idle and becomes filling. If it is refused, nobody is to wait
     /// for it: whoever would comes back.
     pub(super) fn submit(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         task: Task,
+        holds: Holds<'_>,
         sender: Sender,
     ) -> Result<(), (Submitted, Option<Waiter>)> {
         let tag = match task {
@@ -37,6 +43,12 @@ impl Stream {
         state.filled = None;
         state.request = Some(Arc::clone(&request));
         drop(state);
+        let nested = holds
+            .iter()
+            .any(|hold| hold.0.is_hold() && hold.0.nest(Arc::clone(&request)).is_ok());
+        if nested {
+            return Ok(());
+        }
         let submitted = match task {
             Task::Fill => self.pool.submit(request, sender),
             // Closing has to happen, however long the queue is.
@@ -56,13 +68,15 @@ impl Stream {
         let wanted = state.phase == Phase::Idle
             && !state.is_over()
             && !state.closing
+            // Its thread is for the body of a `with` alone.
+            && !self.pool.is_reserved()
             && state.ready.len() < self.limits.prefetch;
         if !wanted {
             return;
         }
         // Should the queue be full, the next demand asks again. One that came while this was being
         // refused is told.
-        if let Err((refused, Some(waiter))) = self.submit(state, Task::Fill, sender) {
+        if let Err((refused, Some(waiter))) = self.submit(state, Task::Fill, &[], sender) {
             let reason = match refused {
                 Submitted::Overloaded => atoms::overloaded(),
                 _ => atoms::closed(),
@@ -158,7 +172,7 @@ impl Stream {
         }
         if state.phase == Phase::Idle {
             // By a request of its own: what a `finally` block does can take long, or for ever.
-            match self.submit(state, Task::Close, sender) {
+            match self.submit(state, Task::Close, &[], sender) {
                 Ok(()) => return,
                 // There is no other worker any more.
                 Err((_, waiter)) => {

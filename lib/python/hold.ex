@@ -1,0 +1,169 @@
+defmodule Python.Hold do
+  @moduledoc false
+
+  # Python's `with`, whose body is a function of Elixir's. One request enters the manager, waits for the
+  # body, and leaves the manager (native/erlang_python_nif/src/hold.rs). The body runs in the calling process,
+  # and what it asks of Python goes to the worker that waits: one thread and one context of variables for all
+  # of it.
+  #
+  # Nobody can end a body that does not end by itself. At the deadline the manager is left without it and the
+  # worker is free; whatever the body asks from then on is refused.
+
+  alias Python.{Callback, Home, Operation, Request, StoppedError, TimeoutError}
+
+  # How long to wait for an answer that may be on its way, in ms.
+  @moment 50
+
+  @type result ::
+          {:ok, term} | {:error, Exception.t()} | {:raised, atom, term, Exception.stacktrace()}
+
+  @doc "Enters `object`, runs `fun` with what that gives, and leaves it."
+  @spec run(Python.Object.t(), (term -> term), Python.Options.t()) :: result
+  def run(object, fun, options) do
+    with {native, timeout} when is_reference(native) <- Home.lookup(options) do
+      reference = make_ref()
+      operation = Operation.call("erlang._object", "hold", [object], %{})
+
+      case Request.hand_in(native, reference, Request.flags(options), operation) do
+        ticket when is_reference(ticket) ->
+          hold = %{
+            ticket: ticket,
+            reference: reference,
+            native: native,
+            timeout: timeout,
+            deadline: deadline(timeout)
+          }
+
+          enter(hold, fun)
+
+        refused ->
+          {:error, Request.refused(refused, options)}
+      end
+    end
+  end
+
+  defp enter(%{reference: reference} = hold, fun) do
+    receive do
+      {^reference, {:held, callback, entered}} ->
+        if hold.timeout != :infinity,
+          do: :erlang_python.request_expire(hold.ticket, left(hold.deadline))
+
+        body(hold, callback, entered, fun)
+
+      {^reference, answer} ->
+        entered(Request.answer(answer))
+    after
+      left(hold.deadline) -> give_up(hold)
+    end
+  end
+
+  # It was left before the body began.
+  defp entered({:error, error}), do: {:error, error}
+  defp entered({:ok, _}), do: {:error, StoppedError.new(:stopped)}
+
+  defp body(hold, callback, entered, fun) do
+    :erlang_python.callback_accept(callback)
+    outer = Callback.enter_hold(callback, Map.take(hold, [:native, :timeout, :deadline]))
+
+    result =
+      try do
+        {:ok, fun.(value!(Python.to_term(entered)))}
+      catch
+        kind, reason -> {:raised, kind, reason, __STACKTRACE__}
+      after
+        Callback.leave_hold(outer)
+      end
+
+    # What is at work there for the body, and was not waited for, does not hold up the leaving.
+    waited = :erlang_python.callback_answer(callback, answer(result))
+    left(hold, result, waited)
+  end
+
+  defp answer({:ok, _value}), do: {:ok, nil}
+
+  defp answer({:raised, kind, reason, stacktrace}),
+    do: {:error, Callback.raised(kind, reason, stacktrace)}
+
+  # `waited`: Python has taken the body's answer, and is leaving the manager.
+  defp left(%{reference: reference} = hold, result, waited) do
+    patience = if waited, do: left(hold.deadline), else: @moment
+
+    receive do
+      {^reference, answer} -> outcome(Request.answer(answer), result)
+    after
+      patience ->
+        if waited, do: give_up(hold), else: {:error, late(hold)}
+    end
+  end
+
+  defp outcome({:ok, "done"}, {:ok, value}), do: {:ok, value}
+  defp outcome({:ok, "swallowed"}, {:raised, _, _, _}), do: {:ok, nil}
+  defp outcome({:ok, "raised"}, {:raised, _, _, _} = raised), do: raised
+  defp outcome({:error, error}, _result), do: {:error, error}
+  # It was told of something else than what the body has come to.
+  defp outcome({:ok, _}, _result), do: {:error, StoppedError.new(:stopped)}
+
+  defp give_up(%{reference: reference} = hold) do
+    case :erlang_python.request_cancel(hold.ticket, true) do
+      :queued ->
+        {:error, TimeoutError.new(hold.timeout, :queued)}
+
+      :running ->
+        location =
+          Request.location(reference, fn -> :erlang_python.request_close(hold.ticket) end)
+
+        # It may have been entered that very moment.
+        flush(reference, 0)
+        {:error, TimeoutError.new(hold.timeout, location)}
+
+      :answered ->
+        flush(reference, @moment)
+        {:error, late(hold)}
+    end
+  end
+
+  defp flush(reference, patience) do
+    receive do
+      {^reference, _} -> flush(reference, 0)
+    after
+      patience -> :ok
+    end
+  end
+
+  # The manager has been told by now, and is left as a rule.
+  defp late(hold), do: TimeoutError.new(hold.timeout, :body)
+
+  ## What the body asks of Python
+
+  @doc "Where what names no place goes in a body: to the worker that is held. Nil elsewhere."
+  @spec place() :: {reference, timeout} | nil
+  def place do
+    case Callback.held() do
+      nil -> nil
+      %{native: native, timeout: timeout} -> {native, timeout}
+    end
+  end
+
+  @doc "A timeout that ends with the body's, or the error of a body that has had its time."
+  @spec limit(timeout) :: timeout | {:error, TimeoutError.t()}
+  def limit(timeout) do
+    case Callback.held() do
+      nil -> timeout
+      %{deadline: :infinity} -> timeout
+      %{deadline: deadline} = hold -> limit(timeout, left(deadline), hold)
+    end
+  end
+
+  defp limit(_timeout, 0, hold), do: {:error, late(hold)}
+  # Atoms are greater than numbers.
+  defp limit(timeout, left, _hold), do: min(timeout, left)
+
+  defp deadline(:infinity), do: :infinity
+  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
+
+  defp value!({:ok, value}), do: value
+  defp value!({:error, error}), do: Python.Error.raise!(error)
+end
