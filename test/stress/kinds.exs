@@ -41,10 +41,11 @@ defmodule Stress.Kinds do
     stream_finalizers: {10, 10, 10},
     traced: {0, 2, 5},
     reload: {5, 5, 5},
-    variables: {10, 10, 10}
+    variables: {10, 10, 10},
+    context_objects: {0, 2, 4}
   ]
 
-  @state [:stream_finalizers, :traced, :reload, :variables]
+  @state [:stream_finalizers, :traced, :reload, :variables, :context_objects]
   @churn [:context, :context_killed, :pool_stopped, :worker_killed]
 
   def names, do: Keyword.keys(@kinds)

@@ -7,6 +7,7 @@ collection takes long in a large program, so here the garbage collector is shown
 
 import gc
 import sys
+import time
 import types
 import weakref
 
@@ -16,6 +17,9 @@ from erlang import _main
 #: Up to 3.13 a young generation is collected together with those that are younger. In 3.14 the middle one is a part
 #: of the old one.
 _YOUNG = 0 if sys.version_info >= (3, 14) else 1
+
+#: How long it waits for collections of other threads, in seconds.
+_LONGEST = 5.0
 
 #: Values without code of their own. Finalizers may need them.
 _CONSTANTS = (bool, bytes, complex, float, frozenset, int, str, tuple, type(None), range)
@@ -37,11 +41,43 @@ def begin(module):
 
 def finish(functions):
     """Finalizes all that nobody else holds. Then takes its names away from what others hold."""
-    gc.collect(_YOUNG)
+    deadline = time.monotonic() + _LONGEST
+    # Another thread's collection may have taken the objects for old ones since they were young.
+    tries, pause = 2, 0.0005
+    while True:
+        tries -= _collect()
+        if not any(reference() is not None for reference in functions):
+            return
+        if tries == 0 or time.monotonic() > deadline:
+            break
+        if pause < 0.01:
+            pause *= 2
+        time.sleep(pause)
+        _make_young_again(functions)
     for reference in functions:
         function = reference()
         if function is not None:
             clear(function.__globals__)
+
+
+class _Canary:
+    pass
+
+
+def _collect():
+    """Collects what is young. Returns whether it did: nothing is done while another thread is at it, which may wait
+    in a finalizer."""
+    canary = _Canary()
+    canary.ring = canary
+    seen = weakref.ref(canary)
+    del canary
+    gc.collect(_YOUNG)
+    return seen() is None
+
+
+def _make_young_again(functions):
+    living = [function for function in (reference() for reference in functions) if function is not None]
+    erlang._make_young([one for function in living[:1] for one in _found(function.__globals__)])
 
 
 def clear(names):

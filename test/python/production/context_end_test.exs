@@ -272,4 +272,39 @@ defmodule Python.Production.ContextEndTest do
 
     eventually("all are gone", fn -> Python.eval!("len(#{seen})") == 0 end)
   end
+
+  test "many that end at the same time find what they use, whichever thread collects garbage" do
+    log = Python.to_object!([])
+
+    code = """
+    import os, time
+    class Node:
+        def __init__(self): self.me = [self]
+        def __del__(self):
+            # Nobody else collects meanwhile.
+            time.sleep(0.002)
+            try: log.append(helper(os.sep))
+            except BaseException as error: log.append(repr(error))
+    def helper(text): return text * 2
+    nodes = [Node()]
+    nodes.append(nodes)
+    """
+
+    1..100
+    |> Task.async_stream(
+      fn _ ->
+        {:ok, context} = Context.start_link()
+        Python.exec!("def keep(l):\n    global log\n    log = l", context: context)
+        Python.call!(:__main__, :keep, [log], context: context)
+        Python.exec!(code, context: context)
+        Context.stop(context)
+      end,
+      max_concurrency: 100,
+      timeout: 60_000
+    )
+    |> Stream.run()
+
+    eventually("all are gone", fn -> Python.len!(log) == 100 end)
+    assert Enum.uniq(Python.to_term!(log)) == ["//"]
+  end
 end
