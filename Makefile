@@ -72,6 +72,14 @@ docs: ## build the documentation into doc/, with the ExDoc of Debian
 stress: build ## thousands of callers that do their worst, for SECONDS=600
 	@mix run --no-compile test/stress/stress.exs $(SECONDS)
 
+# Ends at the first lock that is held where none may be: native/erlang_python_nif/src/lock.rs. It has a build of its own.
+.PHONY: test-locks
+test-locks: ## tests of streams, callbacks and timeouts with a build that checks how locks are used
+	MIX_ENV=test MIX_BUILD_PATH=$(CURDIR)/_build/locks/test CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
+		mix test test/python/streaming test/python/callbacks test/python/interrupts test/python/production \
+		test/python/timeout_test.exs test/python/async_test.exs test/python/stream_test.exs test/python/pool_test.exs
+	@mix compile
+
 .PHONY: check
 check: setup check-format check-tests check-compile check-symbols check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
 

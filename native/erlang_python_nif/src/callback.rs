@@ -16,6 +16,7 @@ use crate::atoms;
 use crate::convert::{Decoder, Encoder, Failure};
 use crate::fork;
 use crate::interpreter::python;
+use crate::lock::{self, Condvar, Mutex, MutexGuard};
 use crate::lookout::Luck;
 use crate::origin;
 use crate::output;
@@ -29,8 +30,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustler::{Atom, Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a wait goes on, at most, before it is looked whether anybody still needs it.
@@ -43,12 +44,12 @@ static LUCK: Luck = Luck::new();
 static SERVER: Mutex<Option<LocalPid>> = Mutex::new(None);
 
 pub fn set_server(pid: LocalPid) {
-    *SERVER.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+    *SERVER.lock() = Some(pid);
 }
 
 /// The process that runs callbacks and writes logs.
 pub fn server() -> PyResult<LocalPid> {
-    let server = *SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = *SERVER.lock();
     server.ok_or_else(|| PyRuntimeError::new_err("the application erlang_python is not running"))
 }
 
@@ -130,7 +131,7 @@ impl Callback {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few moves.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The state has changed.
@@ -179,6 +180,7 @@ impl Callback {
     }
 
     fn wait(&self, patience: Option<&Patience>) -> Event {
+        lock::forbid("an answer is waited for");
         // Most answers take no longer than the waking of a thread that sleeps.
         LUCK.watch(&self.changes, 0);
         let mut state = self.lock();
@@ -203,11 +205,7 @@ impl Callback {
             {
                 return Event::Claimed(request);
             }
-            state = self
-                .changed
-                .wait_timeout(state, LOOK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.changed.wait_timeout(state, LOOK);
         }
     }
 

@@ -1,11 +1,11 @@
 //! Compiled code, kept by its source: compiling `1+1` costs 70 times what running it does.
 
 use crate::interpreter::python::Helpers;
+use crate::lock::Mutex;
 use crate::source;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 /// How many compiled sources are kept.
 const LIMIT: usize = 1_024;
@@ -110,7 +110,7 @@ fn key(kind: Kind, source: &str, names: &[String], place: Place<'_>) -> Vec<u8> 
 }
 
 fn find<'py>(py: Python<'py>, key: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache = CACHE.lock();
     let cache = cache.get_or_insert_default();
     cache.clock += 1;
     let kept = cache.kept.get_mut(key)?;
@@ -120,7 +120,7 @@ fn find<'py>(py: Python<'py>, key: &[u8]) -> Option<Bound<'py, PyAny>> {
 
 /// Keeps a code object. Returns those that had to go, the half that was used least recently.
 fn keep(key: Vec<u8>, code: Py<PyAny>) -> Vec<Kept> {
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache = CACHE.lock();
     let cache = cache.get_or_insert_default();
     let mut evicted = Vec::new();
     if cache.kept.len() >= LIMIT {

@@ -64,11 +64,12 @@ impl Drop for Serving {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
     use crate::fork;
+    use crate::lock::Mutex;
     use std::cell::Cell;
     use std::ffi::{c_int, c_void};
     use std::fs;
     use std::path::Path;
-    use std::sync::{Mutex, PoisonError, mpsc};
+    use std::sync::mpsc;
     use std::time::{Duration, Instant};
 
     unsafe extern "C" {
@@ -99,7 +100,7 @@ mod glibc {
     pub fn stay_first() {
         // By one at a time. Taken by nobody who has another lock.
         static LOCK: Mutex<()> = Mutex::new(());
-        let _lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = LOCK.lock();
         let library = (&raw const LIBRARY).cast_mut().cast::<c_void>();
         TAKES_BACK.set(true);
         // SAFETY: the address is that of our own static, for which only `at_exit` is registered; this

@@ -30,6 +30,7 @@ mod hold;
 mod interpreter;
 mod isolation;
 mod ledger;
+mod lock;
 mod lookout;
 mod made;
 mod mailbox;

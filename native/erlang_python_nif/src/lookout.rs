@@ -5,8 +5,9 @@
 //! two microseconds; for that long the worker keeps its processor. After that it sleeps where it is, from
 //! where one wake-up gets it, and goes idle when nothing has come for a while.
 
+use crate::lock::{self, Condvar, Mutex};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long it keeps its processor, at most.
@@ -45,7 +46,7 @@ impl Lookout {
         // In one order with what `sleep` does: either it sees this, or it is seen asleep.
         self.arrivals.fetch_add(1, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
-            drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(self.sleep.lock());
             self.woken.notify_all();
         }
     }
@@ -58,19 +59,17 @@ impl Lookout {
     /// Waits a moment for a request. Says whether one was handed in since the mark. `may_sleep`: on a
     /// dirty scheduler that nobody else needs.
     pub fn wait(&self, mark: Mark, may_sleep: bool) -> bool {
+        lock::forbid("a request is waited for");
         self.luck.watch(&self.arrivals, mark.0) || (may_sleep && self.sleep(mark))
     }
 
     fn sleep(&self, mark: Mark) -> bool {
-        let lock = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.sleep.lock();
         self.asleep.fetch_add(1, Ordering::SeqCst);
         let nothing = || self.arrivals.load(Ordering::SeqCst) == mark.0;
-        let (_lock, result) = self
-            .woken
-            .wait_timeout_while(lock, SLEEP, |()| nothing())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (_lock, timed_out) = self.woken.wait_timeout_while(lock, SLEEP, |()| nothing());
         self.asleep.fetch_sub(1, Ordering::SeqCst);
-        !result.timed_out()
+        !timed_out
     }
 }
 

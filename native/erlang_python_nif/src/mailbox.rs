@@ -1,9 +1,9 @@
 //! Messages from Elixir to Python code that runs: `Python.send` and `erlang.receive`.
 
+use crate::lock::{self, Condvar, Mutex};
 use crate::term_env::{SavedTerm, TermEnv};
 use rustler::Term;
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A context's mailbox, or a request's. First in, first out.
@@ -26,7 +26,7 @@ impl Mailbox {
     pub fn put(&self, message: Term<'_>) {
         let env = TermEnv::new();
         let saved = env.copy(message);
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut messages = self.messages.lock();
         messages.push_back((env, saved));
         drop(messages);
         self.changed.notify_one();
@@ -34,7 +34,8 @@ impl Mailbox {
 
     /// Waits for a message, until the deadline if there is one, or until `given_up`.
     pub fn take(&self, deadline: Option<Instant>, given_up: impl Fn() -> bool) -> Received {
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        lock::forbid("a message is waited for");
+        let mut messages = self.messages.lock();
         loop {
             if let Some((env, message)) = messages.pop_front() {
                 return Received::Message(env, message);
@@ -49,11 +50,7 @@ impl Mailbox {
             if left.is_zero() {
                 return Received::TimedOut;
             }
-            messages = self
-                .changed
-                .wait_timeout(messages, left.min(LOOK))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            messages = self.changed.wait_timeout(messages, left.min(LOOK));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! A context's own `__main__`.
 
 use crate::interpreter::python::Helpers;
+use crate::lock::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule};
-use std::sync::{Mutex, PoisonError};
 
 /// A module that takes the place of `__main__`. Its thread makes it when it starts and drops it
 /// when it ends, so that what lives in it is born and dies on that thread.
@@ -44,9 +44,9 @@ impl Namespace {
         std::mem::replace(&mut *self.lock(), module)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Py<PyModule>>> {
+    fn lock(&self) -> crate::lock::MutexGuard<'_, Option<Py<PyModule>>> {
         // Held for an assignment or a clone; nothing is dropped meanwhile.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::convert::{self, Decoder};
 use crate::fork;
 use crate::hold;
 use crate::interpreter::{foreign, signals};
+use crate::lock::Mutex;
 use crate::mailbox::Received;
 use crate::origin::{Origin, OriginObject};
 use crate::output;
@@ -16,7 +17,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid};
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The names of the registered functions. What they stand for is known to `Python.Callback`.
@@ -24,7 +24,7 @@ static REGISTERED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// Makes these the registered names, and no others.
 pub fn set_registered(registered: Vec<String>) {
-    let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut names = REGISTERED.lock();
     *names = Some(registered.into_iter().collect());
 }
 
@@ -34,7 +34,7 @@ static TAKEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 /// False if the package has something else by this name.
 pub fn register(name: &str) -> bool {
     // Both locks are held for a look-up, by nobody who waits for anything.
-    let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut names = REGISTERED.lock();
     if taken(|taken| taken.contains(name)) {
         return false;
     }
@@ -43,7 +43,7 @@ pub fn register(name: &str) -> bool {
 }
 
 fn taken<T>(with: impl FnOnce(&mut HashSet<String>) -> T) -> T {
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = TAKEN.lock();
     with(taken.get_or_insert_default())
 }
 
@@ -52,7 +52,7 @@ fn taken<T>(with: impl FnOnce(&mut HashSet<String>) -> T) -> T {
 #[pyfunction]
 #[pyo3(name = "_take")]
 fn take(name: &str) -> bool {
-    let names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = REGISTERED.lock();
     if names.as_ref().is_some_and(|names| names.contains(name)) {
         return false;
     }
@@ -74,7 +74,7 @@ fn give_back(name: &str) {
 }
 
 pub fn unregister(name: &str) {
-    let mut names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut names = REGISTERED.lock();
     names.get_or_insert_default().remove(name);
 }
 
@@ -126,7 +126,7 @@ fn is_registered(name: &str) -> bool {
     if fork::is_child() {
         return true;
     }
-    let names = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = REGISTERED.lock();
     names.as_ref().is_some_and(|names| names.contains(name))
 }
 

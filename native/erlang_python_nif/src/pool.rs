@@ -4,6 +4,7 @@
 //! so schedulers may take them.
 
 use crate::isolation::Base;
+use crate::lock::{Mutex, MutexGuard};
 use crate::lookout::{Lookout, Mark};
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
@@ -15,7 +16,7 @@ use crate::worker::Worker;
 use rustler::LocalPid;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// How many threads help a pool at the same time, at most. Beyond that, calls wait for what the others wait
 /// for, and for their timeouts.
@@ -98,13 +99,13 @@ static CONTEXTS: Mutex<BTreeMap<SavedTerm, Weak<Pool>>> = Mutex::new(BTreeMap::n
 
 /// The context of this process.
 pub fn context_of(owner: SavedTerm) -> Option<Arc<Pool>> {
-    let contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let contexts = CONTEXTS.lock();
     contexts.get(&owner)?.upgrade()
 }
 
 /// All pools whose requests callers may run themselves.
 pub fn all() -> Vec<Arc<Pool>> {
-    let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let pools = POOLS.lock();
     pools.iter().filter_map(Weak::upgrade).collect()
 }
 
@@ -121,11 +122,11 @@ impl Pool {
     pub fn create(owner: LocalPid, settings: Settings) -> Arc<Self> {
         let pool = Arc::new(Pool::new(owner, settings));
         if pool.namespace.is_none() {
-            let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pools = POOLS.lock();
             pools.retain(|pool| pool.strong_count() > 0);
             pools.push(Arc::downgrade(&pool));
         } else {
-            let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut contexts = CONTEXTS.lock();
             contexts.retain(|_, pool| pool.strong_count() > 0);
             contexts.insert(pool.home, Arc::downgrade(&pool));
         }
@@ -268,7 +269,11 @@ impl Pool {
     /// The next request that waits, claimed, for a thread that is going to run it on top of what it
     /// runs.
     pub fn take_waiting(&self) -> Option<Arc<Request>> {
-        self.lock().take()
+        let (request, _gone) = {
+            let mut queue = self.lock();
+            (queue.take(), std::mem::take(&mut queue.gone))
+        };
+        request
     }
 
     /// Makes a new worker known. What it runs when the pool closes is ended.
@@ -294,7 +299,12 @@ impl Pool {
         }
         let mark = self.lookout.mark();
         let then = if idle { Then::Idle } else { Then::LookOut };
-        let popped = self.lock().pop(worker, then);
+        let (popped, gone) = {
+            let mut queue = self.lock();
+            let popped = queue.pop(worker, then);
+            (popped, std::mem::take(&mut queue.gone))
+        };
+        drop(gone);
         match popped {
             Popped::Request(request, wake) => {
                 if let Some(other) = wake {
@@ -402,11 +412,11 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, Queue<Arc<Request>, Arc<Worker>>> {
         // Nothing in the queue's methods can panic half-way, so a poisoned lock is still whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     fn workers(&self) -> MutexGuard<'_, Vec<Weak<Worker>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock()
     }
 }
 

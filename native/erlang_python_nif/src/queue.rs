@@ -80,6 +80,8 @@ pub struct Queue<R, W> {
     pub held: bool,
     /// That one, until it is taken. It takes no place.
     first: Option<R>,
+    /// Cancelled, and met by `take`: to be dropped when the lock is free again.
+    pub gone: Vec<R>,
 }
 
 impl<R: Start, W: Announce> Queue<R, W> {
@@ -93,6 +95,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
             closed: false,
             held,
             first: None,
+            gone: Vec::new(),
         }
     }
 
@@ -187,6 +190,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
             if request.start() {
                 return Some(request);
             }
+            self.gone.push(request);
         }
         None
     }

@@ -5,6 +5,7 @@
 //! runs.
 
 use crate::interpreter::PythonThread;
+use crate::lock::{Mutex, MutexGuard};
 use crate::mailbox::Mailbox;
 use crate::pool::Pool;
 use crate::queue::Start;
@@ -15,7 +16,7 @@ use crate::worker::Worker;
 use pyo3::Python;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 const QUEUED: u8 = 0;
@@ -554,7 +555,7 @@ impl Start for Request {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every critical section here is one assignment or clone.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// The caller's hold on its request.

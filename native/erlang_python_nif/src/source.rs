@@ -1,7 +1,8 @@
 //! The sources of code that came as text, for those who want to show a line of it and cannot ask Python.
 
+use crate::lock::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// How many are kept, and how many bytes of them, at most.
 const MOST: usize = 2_048;
@@ -27,14 +28,14 @@ pub fn remember(file: &str, first: u32, source: &str) {
         return;
     }
     let (file, source): (Arc<str>, Arc<str>) = (file.into(), source.into());
-    let mut sources = SOURCES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut sources = SOURCES.lock();
     sources.get_or_insert_default().add(file, first, source);
 }
 
 /// A line, without what it begins and ends with.
 pub fn line(file: &str, number: u32) -> Option<String> {
     let found = {
-        let sources = SOURCES.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = SOURCES.lock();
         sources.as_ref()?.find(file, number)
     };
     // Of several the last that is so long.

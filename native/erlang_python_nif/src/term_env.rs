@@ -3,7 +3,7 @@
 //! rustler's `OwnedEnv` refuses to send from a scheduler thread, where most of our answers are
 //! made, so this file calls `enif_send` itself.
 
-use crate::{fork, watchdog};
+use crate::{fork, lock, watchdog};
 use rustler::sys::{
     ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env, enif_free_env,
     enif_is_current_process_alive, enif_make_copy, enif_send, enif_thread_type,
@@ -46,6 +46,7 @@ impl TermEnv {
     }
 
     pub fn clear(&mut self) {
+        lock::forbid("terms are freed");
         // SAFETY: `&mut self` proves that no term borrowed from this environment is left.
         unsafe { enif_clear_env(self.0.as_ptr()) }
     }
@@ -84,6 +85,7 @@ impl Drop for TermEnv {
         if fork::is_child() {
             return;
         }
+        lock::forbid("terms are freed");
         // SAFETY: allocated in `new`, freed once.
         unsafe { enif_free_env(self.0.as_ptr()) }
     }

@@ -12,6 +12,7 @@ use crate::direct;
 use crate::ending;
 use crate::interpreter::{assistant, interrupt, reaper};
 use crate::ledger;
+use crate::lock::{Condvar, Mutex};
 use crate::pool::Pool;
 use crate::request::{Progress, Request};
 use crate::stream::Stream;
@@ -21,7 +22,7 @@ use rustler::{Encoder, LocalPid};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// How long an interrupted request may take to end before its worker is replaced.
@@ -167,11 +168,7 @@ pub fn give_up_later(request: &Arc<Request>, patience: Duration) {
 
 fn post(job: Job) {
     let watchdog = WATCHDOG.get_or_init(Watchdog::default);
-    watchdog
-        .jobs
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(job);
+    watchdog.jobs.lock().push(job);
     watchdog.changed.notify_one();
 }
 
@@ -291,19 +288,15 @@ impl Watchdog {
 
     /// The jobs that came in, or none when a timer is due.
     fn wait(&self, timer: Option<&Timer>) -> Vec<Job> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = self.jobs.lock();
         let mut jobs = match timer {
             Some(Timer(due, _)) => {
                 let left = due.0.saturating_duration_since(Instant::now());
                 self.changed
                     .wait_timeout_while(jobs, left, |jobs| jobs.is_empty())
-                    .unwrap_or_else(PoisonError::into_inner)
                     .0
             }
-            None => self
-                .changed
-                .wait_while(jobs, |jobs| jobs.is_empty())
-                .unwrap_or_else(PoisonError::into_inner),
+            None => self.changed.wait_while(jobs, |jobs| jobs.is_empty()),
         };
         std::mem::take(&mut *jobs)
     }

@@ -6,6 +6,7 @@ use crate::ending;
 use crate::fork;
 use crate::interpreter::{self, PythonThread};
 use crate::isolation::{self, Isolated, Nesting};
+use crate::lock::{Condvar, Mutex};
 use crate::output;
 use crate::pool::{Closed, Counted, Next, Pool};
 use crate::queue::{Announce, Start};
@@ -17,8 +18,8 @@ use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a worker goes on before it lets others have the GIL. CPython itself switches every
@@ -70,7 +71,7 @@ impl Worker {
         match &self.wake {
             Wake::Process(pid) => sender.send_immediate(pid, atoms::drain()),
             Wake::Thread(woken, changed) => {
-                *woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                *woken.lock() = true;
                 changed.notify_one();
                 true
             }
@@ -96,26 +97,23 @@ impl Worker {
 
     /// Replaces the worker if it still is at this request. Says whether it was.
     pub fn stop_if_running(&self, request: &Arc<Request>) -> bool {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.lock();
         let running = current.iter().any(|current| Arc::ptr_eq(current, request));
         running && !self.stopped.swap(true, Ordering::AcqRel)
     }
 
     pub fn current(&self) -> Vec<Arc<Request>> {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.lock().clone()
     }
 
     fn begin(&self, request: &Arc<Request>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         current.push(Arc::clone(request));
     }
 
     /// They end in the reverse order: each runs on the stack of the one before.
     fn end(&self) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         current.pop();
     }
 }
@@ -435,10 +433,8 @@ impl Worker {
     /// Waits for a wake-up. It ends when the pool closes at the latest: closing wakes all.
     fn wait(&self) {
         if let Wake::Thread(woken, changed) = &self.wake {
-            let woken = woken.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut woken = changed
-                .wait_while(woken, |woken| !*woken)
-                .unwrap_or_else(PoisonError::into_inner);
+            let woken = woken.lock();
+            let mut woken = changed.wait_while(woken, |woken| !*woken);
             *woken = false;
         }
     }

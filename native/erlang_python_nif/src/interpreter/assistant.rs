@@ -11,8 +11,8 @@
 
 use super::thread::{Detached, absorb, raise_in};
 use super::{python, stack_size};
+use crate::lock::{Condvar, Mutex};
 use pyo3::prelude::*;
-use std::sync::{Condvar, Mutex, PoisonError};
 
 enum Job {
     RemoveMark,
@@ -75,7 +75,7 @@ pub fn examine(code: Py<PyAny>) {
 
 fn post(job: Job, enough: impl FnOnce(&[Job]) -> bool) {
     let refused = {
-        let mut jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = JOBS.lock();
         if enough(&jobs) {
             Some(job)
         } else {
@@ -88,9 +88,7 @@ fn post(job: Job, enough: impl FnOnce(&[Job]) -> bool) {
 }
 
 fn wait() -> Vec<Job> {
-    let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut jobs = CHANGED
-        .wait_while(jobs, |jobs| jobs.is_empty())
-        .unwrap_or_else(PoisonError::into_inner);
+    let jobs = JOBS.lock();
+    let mut jobs = CHANGED.wait_while(jobs, |jobs| jobs.is_empty());
     std::mem::take(&mut *jobs)
 }

@@ -13,12 +13,13 @@ use super::frame::{Location, Uncollected};
 use super::thread::Detached;
 use super::{assistant, python};
 use crate::atoms;
+use crate::lock::{Condvar, Mutex};
 use crate::request::{Body, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::prelude::*;
 use rustler::Encoder;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// When to look again at a thread that is not to be interrupted where it is. It may be there most of
@@ -70,27 +71,21 @@ pub fn start() -> std::io::Result<()> {
 
 /// Hands a cancelled request over. Never waits.
 pub fn post(request: Arc<Request>) {
-    POSTED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(request);
+    POSTED.lock().push(request);
     CHANGED.notify_one();
 }
 
 /// Waits for requests, until then at most.
 fn posted(until: Option<Instant>) -> Vec<Arc<Request>> {
-    let posted = POSTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let posted = POSTED.lock();
     let mut posted = match until {
         Some(due) => {
             let left = due.saturating_duration_since(Instant::now());
             CHANGED
                 .wait_timeout_while(posted, left, |posted| posted.is_empty())
-                .unwrap_or_else(PoisonError::into_inner)
                 .0
         }
-        None => CHANGED
-            .wait_while(posted, |posted| posted.is_empty())
-            .unwrap_or_else(PoisonError::into_inner),
+        None => CHANGED.wait_while(posted, |posted| posted.is_empty()),
     };
     std::mem::take(&mut *posted)
 }

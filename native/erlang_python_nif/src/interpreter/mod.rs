@@ -2,11 +2,13 @@
 //!
 //! Rules: no Python code runs on a scheduler's own stack (`stack`); a thread that has entered
 //! Python keeps its thread state for good, so that `threading.local` and context variables last;
-//! nothing here is called with a lock held.
+//! nothing here is called with a lock held (`lock`).
 
 pub mod assistant;
 #[cfg(unix)]
 mod blocks;
+#[cfg(all(unix, debug_assertions))]
+mod checked;
 mod delicate;
 mod environ;
 pub mod foreign;

@@ -12,6 +12,7 @@ use super::frame::{Location, Uncollected};
 use super::{PythonThread, enter, leave_for_good, python};
 use crate::atoms;
 use crate::callback;
+use crate::lock::{Condvar, Mutex, MutexGuard};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use pyo3::ffi;
@@ -20,7 +21,7 @@ use rustler::Encoder;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How many references are given up before others may have the GIL.
@@ -150,7 +151,7 @@ fn reapers() -> Vec<Arc<Reaper>> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl Reaper {
@@ -175,9 +176,7 @@ impl Reaper {
                 return false;
             }
             waiting.idle += 1;
-            waiting = CHANGED
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            waiting = CHANGED.wait(waiting);
             waiting.idle -= 1;
         }
         let count = waiting.objects.0.len().min(BATCH);

@@ -81,6 +81,8 @@ fn initialize(start: &Start) -> Result<(), String> {
     thread::enter(|py, _| {
         #[cfg(unix)]
         super::memory::install(py);
+        #[cfg(all(unix, debug_assertions))]
+        super::checked::install(py);
         foreign::install(py);
         python::install(py, start)
     })?;

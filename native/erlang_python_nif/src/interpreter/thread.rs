@@ -7,6 +7,7 @@ use super::python;
 use super::stack::{self, Bounds};
 use super::tracing::Untraced;
 use crate::fork;
+use crate::lock;
 use crate::request::Request;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -49,6 +50,7 @@ thread_local! {
 ///
 /// When the system has no memory for the stack; the caller's NIF turns that into an error.
 pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
+    lock::forbid("the GIL is waited for");
     let attached = |stack| {
         THREAD.with(|cell| {
             let thread = cell.get_or_init(|| PythonThread::register(stack));
@@ -343,6 +345,7 @@ impl Detached {
 
     /// Runs `work` with the GIL. A panic in it is caught: None.
     pub fn attach<R>(&self, work: impl FnOnce(Python<'_>) -> R) -> Option<R> {
+        lock::forbid("the GIL is waited for");
         // SAFETY: the state is the current thread's (a raw pointer keeps `Detached` there) and not attached.
         unsafe {
             ffi::PyEval_RestoreThread(self.state);

@@ -1,9 +1,9 @@
 //! `floor_*`: what the VM charges for a native function, for the benchmarks to compare with.
 
 use crate::atoms;
+use crate::lock::{Condvar, Mutex, MutexGuard};
 use crate::term_env::{Sender, TermEnv};
 use rustler::{Atom, Encoder, Env, LocalPid};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Nothing, on a normal scheduler.
@@ -42,14 +42,13 @@ fn floor_answer() -> Atom {
 }
 
 fn take_answer() -> bool {
-    let (mut answers, _) = ANSWERED
-        .wait_timeout_while(answers(), PATIENCE, |answers| *answers == 0)
-        .unwrap_or_else(PoisonError::into_inner);
+    let (mut answers, _) =
+        ANSWERED.wait_timeout_while(answers(), PATIENCE, |answers| *answers == 0);
     let answered = *answers > 0;
     *answers = answers.saturating_sub(1);
     answered
 }
 
 fn answers() -> MutexGuard<'static, u64> {
-    ANSWERS.lock().unwrap_or_else(PoisonError::into_inner)
+    ANSWERS.lock()
 }

@@ -1,10 +1,10 @@
 //! `worker_*`: those who drain a pool's queue.
 
 use crate::atoms;
+use crate::lock::{Condvar, Mutex};
 use crate::term_env::Sender;
 use crate::worker::{self, Drained, PoolHandle, Slot, Wake, Worker, WorkerHandle};
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
-use std::sync::{Condvar, Mutex};
 
 /// The right to be on a dirty scheduler, if less than `limit` workers have it. It ends when it is
 /// no longer held.

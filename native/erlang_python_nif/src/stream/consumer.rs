@@ -5,13 +5,14 @@ use super::fill::PATIENCE;
 use super::requests::{Holds, Task};
 use super::state::{Phase, State, Waiter};
 use crate::atoms;
+use crate::lock::MutexGuard;
 use crate::pool::Submitted;
 use crate::queue::Start;
 use crate::request::Progress;
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
 use rustler::{Encoder, Env, Term};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 /// What a consumer is told at once.
 pub enum Demanded {
@@ -40,6 +41,8 @@ impl Stream {
         holds: Holds<'_>,
     ) -> Demanded {
         let sender = Sender::scheduler(env);
+        // Dropped when the lock is free again.
+        let _before;
         let mut state = self.lock();
         if let Some((mut chunk, answer)) = state.ready.pop_front() {
             drop(state);
@@ -53,11 +56,11 @@ impl Stream {
             _ if state.is_over() => Demanded::Ended,
             Phase::Ended | Phase::Closed => Demanded::Ended,
             Phase::Filling => {
-                state.waiter = Some(Waiter::new(env, reference));
+                _before = state.waiter.replace(Waiter::new(env, reference));
                 Demanded::Coming
             }
             Phase::Idle => {
-                state.waiter = Some(Waiter::new(env, reference));
+                _before = state.waiter.replace(Waiter::new(env, reference));
                 match self.submit(state, Task::Fill, holds, sender) {
                     Ok(()) => Demanded::Coming,
                     Err((refused, _waiter)) => Demanded::Refused(refused),
@@ -104,7 +107,7 @@ impl Stream {
         };
         let progress = request.map_or(Progress::Answered, |request| request.cancel(true));
         match progress {
-            Progress::Queued => self.lock().abandon(),
+            Progress::Queued => drop(self.abandon()),
             Progress::Running => {}
             Progress::Answered => self.lock().given_up = false,
         }
@@ -113,7 +116,8 @@ impl Stream {
 
     /// The one who waits does so no more. False if something is in its mailbox, or about to be.
     pub fn stop_listening(&self) -> bool {
-        self.lock().waiter.take().is_some()
+        let waiter = self.lock().waiter.take();
+        waiter.is_some()
     }
 
     /// Closes the iterator, or sees to it that it is closed. True if it is already; otherwise
@@ -126,11 +130,13 @@ impl Stream {
         sender: Sender,
     ) -> bool {
         let asked = waiter.is_some();
+        // Dropped when the lock is free again.
+        let (_before, _ready, _left);
         let mut state = self.lock();
         if asked {
-            state.waiter = waiter;
+            _before = std::mem::replace(&mut state.waiter, waiter);
         }
-        state.ready.clear();
+        _ready = std::mem::take(&mut state.ready);
         if state.phase == Phase::Closed || state.phase == Phase::Ended {
             return self.closed(state, asked, sender);
         }
@@ -147,7 +153,7 @@ impl Stream {
                 return false;
             }
             state = self.lock();
-            state.abandon();
+            _left = state.abandon();
         }
         match self.submit(state, Task::Close, holds, sender) {
             Ok(()) => false,

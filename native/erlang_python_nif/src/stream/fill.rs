@@ -32,10 +32,13 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
         .ok_or(Error::BadRequest("only an iterator has a next item"))?;
     let mut clock = Clock::new();
     {
+        let chunk = Chunk::default();
         let mut state = stream.lock();
         state.begun = Some(clock.begun);
-        state.filled = Some(Chunk::default());
+        let before = state.filled.replace(chunk);
         state.wanted = false;
+        drop(state);
+        drop(before);
     }
     loop {
         work.go_on()?;

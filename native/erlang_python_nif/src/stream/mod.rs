@@ -21,6 +21,7 @@ pub use state::Waiter;
 use crate::atoms;
 use crate::call::{Error, Work};
 use crate::isolation::Kept;
+use crate::lock::{Mutex, MutexGuard};
 use crate::object::Handle;
 use crate::pool::Pool;
 use crate::request::{Flags, Request};
@@ -28,9 +29,9 @@ use crate::term_env::OwnedTerm;
 use crate::watchdog;
 use pyo3::prelude::*;
 use rustler::{Encoder, LocalPid, Resource, ResourceArc, Term};
-use state::{Phase, State};
+use state::{Left, Phase, State};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub struct Stream {
@@ -124,7 +125,7 @@ pub fn open<'a>(
 impl Stream {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few moves, never while Python or a conversion runs.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The process that opened it.
@@ -149,9 +150,14 @@ impl Stream {
         self.lock().phase == Phase::Closed
     }
 
+    /// See `State::abandon`.
+    fn abandon(&self) -> Left {
+        self.lock().abandon()
+    }
+
     fn iterator(&self) -> MutexGuard<'_, Option<Handle>> {
         // Held to copy or take it.
-        self.iterator.lock().unwrap_or_else(PoisonError::into_inner)
+        self.iterator.lock()
     }
 
     /// Gives the iterator up, soon, on the reaper's thread. That closes a generator, too.

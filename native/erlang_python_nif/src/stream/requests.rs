@@ -4,13 +4,14 @@ use super::Stream;
 use super::state::{Phase, State, Waiter};
 use crate::atoms;
 use crate::callback::CallbackHandle;
+use crate::lock::MutexGuard;
 use crate::pool::Submitted;
 use crate::request::Request;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use pyo3::prelude::*;
 use rustler::{Encoder, Env, ResourceArc, Term};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 /// The callbacks and the bodies of `with` that a consumer is in, the innermost first.
 pub type Holds<'h> = &'h [ResourceArc<CallbackHandle>];
@@ -40,9 +41,12 @@ impl Stream {
         let request = Request::for_stream(Arc::clone(self), Arc::clone(&self.pool), tag);
         state.phase = Phase::Filling;
         state.begun = None;
-        state.filled = None;
-        state.request = Some(Arc::clone(&request));
+        let before = (
+            state.filled.take(),
+            state.request.replace(Arc::clone(&request)),
+        );
         drop(state);
+        drop(before);
         let nested = holds
             .iter()
             .any(|hold| hold.0.is_hold() && hold.0.nest(Arc::clone(&request)).is_ok());
@@ -57,9 +61,12 @@ impl Stream {
         if matches!(submitted, Submitted::Queued) {
             return Ok(());
         }
-        let mut state = self.lock();
-        state.abandon();
-        Err((submitted, state.waiter.take()))
+        let (waiter, _left) = {
+            let mut state = self.lock();
+            let left = state.abandon();
+            (state.waiter.take(), left)
+        };
+        Err((submitted, waiter))
     }
 
     /// Sees to it that chunks are ready before they are asked for.
@@ -94,6 +101,8 @@ impl Stream {
         env: &mut TermEnv,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
     ) {
+        // Dropped when the lock is free again.
+        let _left;
         let mut state = self.lock();
         let began = state.begun.is_some() || state.phase == Phase::Closed;
         let running = state.is_running();
@@ -105,7 +114,7 @@ impl Stream {
                 state.ready.push_back(chunk.answer());
             }
         } else {
-            state.abandon();
+            _left = state.abandon();
         }
         if state.closing && state.phase != Phase::Closed {
             // `settle` sees to the closing, which answers.
@@ -154,9 +163,11 @@ impl Stream {
 
     /// The end of a request, answered or not.
     pub fn settle(self: &Arc<Self>, request: &Arc<Request>, sender: Sender) {
+        // Dropped when the lock is free again.
+        let _left;
         let mut state = self.lock();
         match &state.request {
-            Some(current) if Arc::ptr_eq(current, request) => state.abandon(),
+            Some(current) if Arc::ptr_eq(current, request) => _left = state.abandon(),
             // The consumer was quick and has asked for the next chunk: that request settles.
             Some(_) => return,
             None => {}

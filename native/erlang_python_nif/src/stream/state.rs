@@ -35,6 +35,13 @@ pub struct State {
     pub request: Option<Arc<Request>>,
 }
 
+/// What a request leaves behind.
+#[must_use]
+pub struct Left {
+    _request: Option<Arc<Request>>,
+    _filled: Option<Chunk>,
+}
+
 #[derive(Default, PartialEq, Eq, Clone, Copy)]
 pub enum Phase {
     #[default]
@@ -88,12 +95,14 @@ impl State {
         self.filled.take_if(|chunk| !chunk.items.is_empty())
     }
 
-    /// The request is over, or will never run.
-    pub fn abandon(&mut self) {
-        self.request = None;
+    /// The request is over, or will never run. What it leaves is to be dropped without the lock.
+    pub fn abandon(&mut self) -> Left {
+        let left = Left {
+            _request: self.request.take(),
+            _filled: self.filled.take(),
+        };
         self.begun = None;
         self.wanted = false;
-        self.filled = None;
         self.over |= self.found == Found::Failure;
         if self.phase == Phase::Filling {
             self.phase = if self.found == Found::End {
@@ -102,6 +111,7 @@ impl State {
                 Phase::Idle
             };
         }
+        left
     }
 }
 
