@@ -57,10 +57,11 @@ defmodule :erlang_python do
 
   # nif/callback.rs
   def callback_serve(_names), do: not_loaded()
-  def callback_register(_name), do: not_loaded()
+  def callback_register(_name, _described), do: not_loaded()
   def callback_unregister(_name), do: not_loaded()
   def guard_new(_pid), do: not_loaded()
   def callback_accept(_callback), do: not_loaded()
+  def callback_answered(_callback), do: not_loaded()
   def callback_answer(_callback, _answer), do: not_loaded()
 
   def callback_submit(_callbacks, _pool, _reference, _flags, _operation, _leader),

@@ -873,14 +873,15 @@ defmodule Python do
   @doc """
   Makes a function known to Python as `erlang.name`. Returns `:ok`.
 
-  `function` is a function or `{module, function}`. In Python, `erlang.name(...)`,
+  `function` is a function, `{module, function}`, or a function that `function/2` describes. In Python, `erlang.name(...)`,
   `erlang.call("name", ...)` and `from erlang import name` call it. A function of arity n takes n
   arguments; keyword arguments are one more, a map with string keys, after the others. It runs in a
   process of its own, and Python gets what it returns. What it raises is an `erlang.Error` there.
 
-  Registering a name again replaces the function. Functions need not be registered to be passed as
-  arguments: in Python they are callables. Raises `ArgumentError` for a name that is no atom or string, and
-  for what is no function, and `Python.NotStartedError` while the application does not run.
+  Registering a name again replaces the function. A name that the module `erlang` has itself cannot be registered.
+  Functions need not be registered to be passed as
+  arguments: in Python they are callables. Raises `ArgumentError` for a name that is no atom or string or
+  is taken, and for what is no function, and `Python.NotStartedError` while the application does not run.
 
   ## Examples
 
@@ -891,7 +892,7 @@ defmodule Python do
       iex> Python.eval("sorted(words, key=f)", %{words: ["ccc", "a", "bb"], f: &String.length/1})
       {:ok, ["a", "bb", "ccc"]}
   """
-  @spec register(atom | String.t(), fun | {module, atom}) :: :ok
+  @spec register(atom | String.t(), fun | {module, atom} | Python.Function.t()) :: :ok
   def register(name, function) do
     Python.Callback.register(callback_name(name), callback_function(function), false)
   end
@@ -921,14 +922,56 @@ defmodule Python do
   end
 
   defp callback_function(function) when is_function(function), do: function
+  defp callback_function(%Python.Function{} = function), do: function
 
   defp callback_function({module, function}) when is_atom(module) and is_atom(function),
     do: {module, function}
 
   defp callback_function(other) do
     raise ArgumentError,
-          "what is registered is a function or {module, function}, not #{inspect(other)}"
+          "what is registered is a function, {module, function} or what Python.function/2 gives, " <>
+            "not #{inspect(other)}"
   end
+
+  @doc group: "Callbacks"
+  @doc """
+  Describes a function for Python: its name, its parameters with their types, and its documentation. Returns
+  a `Python.Function`.
+
+  Pass it as an argument, anywhere in one, or register it. Every function is a callable in Python that has a name, a
+  signature by its arity, and what else Python's own functions have. A described one can be called with keywords, and
+  frameworks that build schemas from signatures (FastAPI, pydantic, LangChain, DuckDB) find its types.
+
+  Raises `ArgumentError` for anything but a function and for options that make no sense. A type that
+  Python cannot resolve is a `TypeError` of the call.
+
+  ## Options
+
+    * `:name` - what it is called in Python. Defaults to the function's own name; an anonymous one is called after
+      the function that it is in.
+    * `:args` - its parameters, as many as the function has: a keyword list from names to types. A type is `"int"`,
+      `"str"`, `"list[float]"`, `"Optional[int]"`, any expression of builtins and `typing`; `"decimal.Decimal"`, with its
+      module; a `%Python.Object{}`, the type itself; or `nil`, for none. `{type, default}` gives the last ones defaults.
+      Without it the parameters are `arg1`, `arg2`, …, by position only.
+    * `:returns` - the type of what it returns. Defaults to none.
+    * `:doc` - its documentation, a string. Defaults to none.
+
+  ## Examples
+
+      iex> repeat =
+      ...>   Python.function(&String.duplicate/2,
+      ...>     name: "repeat",
+      ...>     args: [text: "str", times: {"int", 2}],
+      ...>     returns: "str",
+      ...>     doc: "Repeats a text."
+      ...>   )
+      iex> Python.eval!("(f.__name__, str(inspect.signature(f)))", %{f: repeat, inspect: Python.import!(:inspect)})
+      {"repeat", "(text: str, times: int = 2) -> str"}
+      iex> Python.eval!("(f('a'), f(times=3, text='b'))", %{f: repeat})
+      {"aa", "bbb"}
+  """
+  @spec function(fun, keyword) :: Python.Function.t()
+  def function(fun, opts \\ []), do: Python.Function.new(fun, opts)
 
   @doc group: "Calls that run meanwhile"
   @doc """

@@ -35,7 +35,7 @@ defmodule Python.Callback do
   def register(name, function, list) do
     if :ets.whereis(@table) == :undefined, do: raise(NotStartedError.new(:not_started))
 
-    if interpreter?() and not :erlang_python.callback_register(name) do
+    if interpreter?() and not :erlang_python.callback_register(name, described(function)) do
       raise ArgumentError,
             "the Python module erlang has a name #{inspect(name)} already, and erlang.#{name} " <>
               "would not be this function; register it under another name"
@@ -44,6 +44,9 @@ defmodule Python.Callback do
     :ets.insert(@table, {name, function, list})
     :ok
   end
+
+  defp described(%Python.Function{} = function), do: function
+  defp described(_function), do: nil
 
   @spec unregister(String.t()) :: :ok
   def unregister(name) do
@@ -101,15 +104,32 @@ defmodule Python.Callback do
   @impl true
   def init(nil) do
     if interpreter?(),
-      do: :erlang_python.callback_serve(for {name, _, _} <- :ets.tab2list(@table), do: name)
+      do:
+        :erlang_python.callback_serve(
+          for {name, function, _} <- :ets.tab2list(@table), do: {name, described(function)}
+        )
 
-    {:ok, nil}
+    # The callbacks that run, by the monitors of their processes.
+    {:ok, %{}}
   end
 
   @impl true
-  def handle_info({:callback, handle, target, args, kwargs, origin}, state) do
-    spawn(fn -> run(handle, target, args, kwargs, origin) end)
-    {:noreply, state, @idle}
+  def handle_info({:callback, handle, target, args, kwargs, origin}, callbacks) do
+    {_pid, monitor} = spawn_monitor(fn -> run(handle, target, args, kwargs, origin) end)
+    {:noreply, Map.put(callbacks, monitor, handle), @idle}
+  end
+
+  # One that ends without an answer was killed, by the exit of a process that it is linked to for instance.
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, callbacks)
+      when is_map_key(callbacks, monitor) do
+    {handle, callbacks} = Map.pop!(callbacks, monitor)
+
+    unless :erlang_python.callback_answered(handle) do
+      ended = {"exit", "", Exception.format_exit(reason), "", {:exit, reason}}
+      :erlang_python.callback_answer(handle, {:error, ended})
+    end
+
+    {:noreply, callbacks, @idle}
   end
 
   def handle_info({:forward, pid, message}, state) do
@@ -129,7 +149,6 @@ defmodule Python.Callback do
   ## The process of one call
 
   defp run(handle, target, args, kwargs, {caller, leader}) do
-    :erlang_python.callback_accept(handle)
     Process.put(@key, {[handle], nil})
     inherit(caller, leader)
 
@@ -175,8 +194,12 @@ defmodule Python.Callback do
   defp function({:device, :log}, [level, text, meta], _),
     do: {&:logger.log/3, [String.to_existing_atom(level), text, metadata(meta)]}
 
+  defp function({:device, :function}, [asked], _), do: {&about/1, [asked]}
+
   defp function(name, args, kwargs) when is_binary(name) do
     case :ets.lookup(@table, name) do
+      # Python has put the arguments in their order.
+      [{_, %Python.Function{fun: function}, _}] -> {function, args}
       [{_, function, true}] -> {function, [with_kwargs(args, kwargs)]}
       [{_, function, false}] -> {function, with_kwargs(args, kwargs)}
       [] -> raise ArgumentError, "no function is registered as #{inspect(name)}"
@@ -208,6 +231,21 @@ defmodule Python.Callback do
       {:DOWN, ^monitor, _, _, _} -> nil
     after
       @geometry -> nil
+    end
+  end
+
+  # The module, the name and the arity of a function, for Python.
+  defp about(function) when is_function(function), do: Python.Function.about(function)
+
+  defp about(name) do
+    case :ets.lookup(@table, name) do
+      [{_, function, list}] ->
+        {module, _name, arity} = Python.Function.about(function)
+        # With a list, it takes all arguments as one.
+        {module, name, unless(list, do: arity)}
+
+      [] ->
+        {"erlang", name, nil}
     end
   end
 
@@ -249,16 +287,16 @@ defmodule Python.Callback do
   @doc "What is to be raised in Python for what was raised here."
   def raised(kind, reason, stacktrace) do
     reason = if kind == :error, do: Exception.normalize(:error, reason, stacktrace), else: reason
-    {type, text} = text(reason)
+    {type, text} = text(kind, reason)
 
     {Atom.to_string(kind), type, text, Exception.format_stacktrace(stacktrace), {kind, reason}}
   end
 
   # An exception of Python's that came through here says what it is itself.
-  defp text(%Error{} = error), do: {error.type, error.message}
+  defp text(:error, %Error{} = error), do: {error.type, error.message}
 
-  defp text(%module{} = error) when is_exception(error),
+  defp text(:error, %module{} = error) when is_exception(error),
     do: {inspect(module), Exception.message(error)}
 
-  defp text(reason), do: {"", inspect(reason)}
+  defp text(_kind, reason), do: {"", inspect(reason)}
 end

@@ -75,6 +75,7 @@ defmodule Python.Runtime do
     NaiveDateTime,
     Python.Buffer,
     Python.Bytes,
+    Python.Function,
     Python.Iterator,
     Python.Object,
     Range,

@@ -13,6 +13,7 @@ defmodule Python.Struct do
     NaiveDateTime,
     Python.Buffer,
     Python.Bytes,
+    Python.Function,
     Python.Iterator,
     Python.Object,
     Range,

@@ -76,8 +76,8 @@ struct State {
     over: bool,
 }
 
-/// What the process that runs the function holds. When that ends, or nobody is left to answer,
-/// Python does not wait any longer.
+/// What the process that runs the function holds, and `Python.Callback`, which answers when that process
+/// ends without having done so. When nobody is left to answer, Python does not wait any longer.
 pub struct CallbackHandle(pub Arc<Callback>);
 
 impl Resource for CallbackHandle {
@@ -158,6 +158,12 @@ impl Callback {
         drop(state);
         self.tell();
         true
+    }
+
+    /// Whether it needs no answer any more.
+    pub fn is_answered(&self) -> bool {
+        let state = self.lock();
+        state.over || state.answer.is_some()
     }
 
     /// Hands a request from the callback to the thread that waits. Gives it back if it is for

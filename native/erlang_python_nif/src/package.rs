@@ -10,35 +10,50 @@ use crate::lock::Mutex;
 use crate::mailbox::Received;
 use crate::origin::{Origin, OriginObject};
 use crate::output;
-use crate::term_env::{SavedTerm, Sender, TermEnv};
+use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::worker;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple};
-use rustler::{Encoder as _, Env, LocalPid};
-use std::collections::HashSet;
+use rustler::{Encoder as _, Env, LocalPid, Term};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// The names of the registered functions. What they stand for is known to `Python.Callback`.
-static REGISTERED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+static REGISTERED: Mutex<Option<Registered>> = Mutex::new(None);
+
+/// By the name, the `%Python.Function{}` that it was registered with, if it was one.
+type Registered = HashMap<String, Option<OwnedTerm>>;
 
 /// Makes these the registered names, and no others.
-pub fn set_registered(registered: Vec<String>) {
-    let mut names = REGISTERED.lock();
-    *names = Some(registered.into_iter().collect());
+pub fn set_registered(registered: Vec<(String, Term<'_>)>) {
+    let registered = registered
+        .into_iter()
+        .map(|(name, described)| (name, owned(described)))
+        .collect();
+    let former = REGISTERED.lock().replace(registered);
+    // What terms hold is not given up under the lock.
+    drop(former);
+}
+
+fn owned(described: Term<'_>) -> Option<OwnedTerm> {
+    described.is_map().then(|| OwnedTerm::new(described))
 }
 
 /// The names that the package has itself, whoever has put them there.
 static TAKEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// False if the package has something else by this name.
-pub fn register(name: &str) -> bool {
+pub fn register(name: &str, described: Term<'_>) -> bool {
+    let described = owned(described);
     // Both locks are held for a look-up, by nobody who waits for anything.
     let mut names = REGISTERED.lock();
     if taken(|taken| taken.contains(name)) {
         return false;
     }
-    names.get_or_insert_default().insert(name.into());
+    let former = names.get_or_insert_default().insert(name.into(), described);
+    drop(names);
+    drop(former);
     true
 }
 
@@ -53,7 +68,7 @@ fn taken<T>(with: impl FnOnce(&mut HashSet<String>) -> T) -> T {
 #[pyo3(name = "_take")]
 fn take(name: &str) -> bool {
     let names = REGISTERED.lock();
-    if names.as_ref().is_some_and(|names| names.contains(name)) {
+    if names.as_ref().is_some_and(|names| names.contains_key(name)) {
         return false;
     }
     taken(|taken| taken.insert(name.into()));
@@ -75,7 +90,9 @@ fn give_back(name: &str) {
 
 pub fn unregister(name: &str) {
     let mut names = REGISTERED.lock();
-    names.get_or_insert_default().remove(name);
+    let former = names.get_or_insert_default().remove(name);
+    drop(names);
+    drop(former);
 }
 
 /// Puts classes and functions into the package.
@@ -83,6 +100,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     convert::add_to(package)?;
     package.add_function(wrap_pyfunction!(call, package)?)?;
     package.add_function(wrap_pyfunction!(is_registered, package)?)?;
+    package.add_function(wrap_pyfunction!(registered, package)?)?;
     package.add_function(wrap_pyfunction!(decoders_exist, package)?)?;
     package.add_function(wrap_pyfunction!(take, package)?)?;
     package.add_function(wrap_pyfunction!(give_back, package)?)?;
@@ -116,7 +134,38 @@ fn call<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(described) = described(name) {
+        return described_function(py, name, &described)?.call(args, kwargs);
+    }
     callback::call(py, Target::Name(name), args, kwargs)
+}
+
+/// How the function of this name was described, if it was.
+fn described(name: &str) -> Option<OwnedTerm> {
+    let names = REGISTERED.lock();
+    names.as_ref()?.get(name)?.clone()
+}
+
+fn described_function<'py>(
+    py: Python<'py>,
+    name: &str,
+    described: &OwnedTerm,
+) -> PyResult<Bound<'py, PyAny>> {
+    fork::refuse_in_child()?;
+    let own = TermEnv::new();
+    let term = described.in_env(own.env());
+    convert::described_function(&mut convert::Encoder::new(py), term, Some(name))
+        .map_err(|failure| failure.into_python("was registered and"))
+}
+
+/// The registered function of this name, as a callable.
+#[pyfunction]
+#[pyo3(name = "_registered")]
+fn registered<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    match described(name) {
+        Some(described) => described_function(py, name, &described),
+        None => convert::registered_function(py, name),
+    }
 }
 
 #[pyfunction]
@@ -127,7 +176,7 @@ fn is_registered(name: &str) -> bool {
         return true;
     }
     let names = REGISTERED.lock();
-    names.as_ref().is_some_and(|names| names.contains(name))
+    names.as_ref().is_some_and(|names| names.contains_key(name))
 }
 
 /// Sends a message to a process, given by its pid or its registered name.

@@ -5,8 +5,6 @@
 ``erlang.name(...)`` and ``from erlang import name``.
 """
 
-import functools as _functools
-
 
 class Interrupt(BaseException):
     """Raised in code whose caller no longer waits: it timed out, was cancelled, or died.
@@ -39,7 +37,7 @@ class Error(Exception):
 def __getattr__(name):
     # Only for names that the package does not have itself.
     if not name.startswith("_") and _is_registered(name):  # noqa: F821
-        return _functools.partial(call, name)  # noqa: F821
+        return _registered(name)  # noqa: F821
     text = "erlang has no function %r; register one with Python.register(%r, fun)" % (name, name)
     if not name.startswith("_"):
         from erlang import _hints

@@ -71,6 +71,51 @@ defmodule Python.Callbacks.ErrorsTest do
       assert reason =~ "killed"
     end
 
+    test "the exit of a linked process is told with its reason, as Elixir shows it" do
+      capture = fn function -> ExUnit.CaptureLog.with_log(fn -> seen(function) end) |> elem(0) end
+
+      for {function, reason} <- [
+            {fn -> Task.await(Task.async(fn -> exit(:reason) end)) end, ":reason"},
+            {fn -> Task.await(Task.async(fn -> exit({:shutdown, :over}) end)) end,
+             "shutdown: :over"},
+            {fn -> spawn_link(fn -> exit({:a, 1}) end) && Process.sleep(:infinity) end,
+             "{:a, 1}"},
+            {fn ->
+               spawn_link(fn -> Process.exit(self(), :kill) end) && Process.sleep(:infinity)
+             end, "killed"},
+            {fn -> Process.exit(self(), :normal) && Process.sleep(:infinity) end, "normal"}
+          ] do
+        assert %{"kind" => "exit", "type" => "", "reason" => ^reason, "text" => text} =
+                 capture.(function)
+
+        assert text == "exit: " <> reason
+      end
+    end
+
+    test "an exception in a linked process is told with its text and place" do
+      for function <- [
+            fn -> Task.await(Task.async(fn -> raise ArgumentError, "größer" end)) end,
+            fn ->
+              Task.async_stream([1], fn _ -> raise ArgumentError, "größer" end) |> Enum.to_list()
+            end
+          ] do
+        {error, _log} = ExUnit.CaptureLog.with_log(fn -> seen(function) end)
+        assert %{"kind" => "exit", "reason" => reason} = error
+        assert reason =~ "(ArgumentError) größer"
+        assert reason =~ "errors_test.exs:"
+      end
+    end
+
+    test "the reason comes back to Elixir as the cause" do
+      {result, _log} =
+        ExUnit.CaptureLog.with_log(fn ->
+          Python.eval("f()", %{f: fn -> Task.await(Task.async(fn -> exit(:reason) end)) end})
+        end)
+
+      assert {:error, %Python.Error{type: "Error", module: "erlang", message: "exit: :reason"}} =
+               result
+    end
+
     test "a linked process that crashes takes the function with it, and Python is told" do
       assert %{"kind" => "exit"} =
                seen(fn ->

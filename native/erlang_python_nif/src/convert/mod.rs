@@ -5,6 +5,7 @@
 
 mod buffer;
 mod copy;
+mod function;
 mod integer;
 mod keys;
 mod layout;
@@ -20,10 +21,11 @@ mod unconvertible;
 mod words;
 
 pub use buffer::Shown;
+pub use function::registered as registered_function;
 pub use layout::look as look_at_python;
 pub use opaque::{add_to, atom_name, existing_atom, keep, kept};
 pub use replaced::mark_decoders;
-pub use structs::{Elixir, set_elixir};
+pub use structs::{Elixir, described_function, set_elixir};
 pub use terms::{name_text, text};
 pub use to_python::Encoder;
 pub use to_term::Decoder;

@@ -1,46 +1,50 @@
 //! Terms that Python can keep, compare and give back, but not look into: `erlang.Pid`,
-//! `erlang.Ref`, `erlang.Port` and `erlang.Function`.
+//! `erlang.Ref` and `erlang.Port`. Functions are in `function.rs`.
 
-use crate::callback::{self, Target};
+use super::function;
 use crate::fork;
 use crate::made::Made;
 use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyModule, PyTuple};
+use pyo3::types::PyModule;
 use rustler::{Env, Term, TermType};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// A term in an environment of its own.
-struct Kept {
+#[derive(Clone)]
+pub(super) struct Kept(Arc<Own>);
+
+struct Own {
     env: TermEnv,
     term: SavedTerm,
 }
 
 // SAFETY: the environment is never written to after `new`: reading a term (copying, comparing,
 // hashing, printing it) changes nothing in it.
-unsafe impl Sync for Kept {}
+unsafe impl Sync for Own {}
 
 impl Kept {
     fn new(term: Term<'_>) -> Self {
         let env = TermEnv::new();
         let term = env.copy(term);
-        Kept { env, term }
+        Kept(Arc::new(Own { env, term }))
     }
 
-    fn get(&self) -> Term<'_> {
-        self.env.term(self.term)
+    pub fn get(&self) -> Term<'_> {
+        self.0.env.term(self.0.term)
     }
 
-    fn hash(&self) -> u64 {
+    pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.get().hash(&mut hasher);
         hasher.finish()
     }
 
     /// As the shell prints it, such as `<0.123.0>`.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         // The VM would allocate.
         if fork::is_child() {
             return "of the VM".into();
@@ -105,27 +109,17 @@ opaque!(
 );
 
 opaque!(
-    /// A function of the other side.
-    Function,
-    "Function",
-    {
-        #[pyo3(signature = (*args, **kwargs))]
-        fn __call__<'py>(
-            &self,
-            py: Python<'py>,
-            args: &Bound<'py, PyTuple>,
-            kwargs: Option<&Bound<'py, PyDict>>,
-        ) -> PyResult<Bound<'py, PyAny>> {
-            callback::call(py, Target::Function(self.0.or_raise()?.get()), args, kwargs)
-        }
-    }
-);
-opaque!(
     /// Any term, for what was raised on the other side and may come back to it.
     AnyTerm,
     "_Term",
     {}
 );
+
+impl AnyTerm {
+    pub(super) fn kept(&self) -> PyResult<Kept> {
+        self.0.or_raise().cloned()
+    }
+}
 
 /// An atom, for where text will not do: it arrives as the atom that it names.
 #[pyclass(frozen, module = "erlang")]
@@ -214,7 +208,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_class::<Ref>()?;
     package.add_class::<Port>()?;
     package.add_class::<Atom>()?;
-    package.add_class::<Function>()
+    package.add_class::<function::Function>()
 }
 
 /// The object for a term of one of these kinds. None for others.
@@ -224,7 +218,7 @@ pub fn to_python<'py>(py: Python<'py>, term: Term<'_>) -> PyResult<Option<Bound<
         TermType::Pid => Bound::new(py, Pid(kept()))?.into_any(),
         TermType::Ref => Bound::new(py, Ref(kept()))?.into_any(),
         TermType::Port => Bound::new(py, Port(kept()))?.into_any(),
-        TermType::Fun => Bound::new(py, Function(kept()))?.into_any(),
+        TermType::Fun => function::to_python(py, term)?,
         _ => return Ok(None),
     }))
 }
@@ -240,10 +234,8 @@ pub fn to_term<'a>(env: Env<'a>, object: &Bound<'_, PyAny>) -> Option<Term<'a>> 
         &reference.get().0
     } else if let Ok(port) = object.cast_exact::<Port>() {
         &port.get().0
-    } else if let Ok(function) = object.cast_exact::<Function>() {
-        &function.get().0
     } else {
-        return None;
+        return function::to_term(env, object);
     };
     Some(kept.get()?.get().in_env(env))
 }

@@ -38,6 +38,9 @@ pub struct Helpers {
     pub close_iterator: Py<PyAny>,
     /// What stands for an object that has no counterpart
     pub replaced: Py<PyAny>,
+    /// `erlang.Function`, and what makes one of a `%Python.Function{}`
+    pub function: Py<PyAny>,
+    pub described: Py<PyAny>,
     /// `erlang.Error`
     pub error: Py<PyAny>,
     /// Where no thread is to be interrupted
@@ -107,6 +110,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let gap = Gap::new(&locks)?;
     let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
     let main = py.import("erlang._main")?;
+    let function = py.import("erlang._function")?;
+    package.setattr("Function", function.getattr("Function")?)?;
     let decode = py.import("erlang._decode")?;
     package.setattr("register_decoder", decode.getattr("register_decoder")?)?;
     // All that it has is there.
@@ -127,6 +132,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         pulled: streams.getattr("Pulled")?.unbind(),
         close_iterator: streams.getattr("close")?.unbind(),
         forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
+        function: function.getattr("Function")?.unbind(),
+        described: function.getattr("described")?.unbind(),
         replaced: decode.getattr("replaced")?.unbind(),
         error: package.getattr("Error")?.unbind(),
         delicate: Places::new(locks.getattr("DELICATE")?.cast::<PyDict>()?)?,

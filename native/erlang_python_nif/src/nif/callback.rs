@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The calling process is the one that callbacks are sent to. `names`: what is registered.
 #[rustler::nif]
-fn callback_serve(env: Env<'_>, names: Vec<String>) -> Atom {
+fn callback_serve<'a>(env: Env<'a>, names: Vec<(String, Term<'a>)>) -> Atom {
     package::set_registered(names);
     callback::set_server(env.pid());
     atoms::ok()
@@ -20,8 +20,8 @@ fn callback_serve(env: Env<'_>, names: Vec<String>) -> Atom {
 
 /// False if the Python package has something else by this name.
 #[rustler::nif]
-fn callback_register(name: &str) -> bool {
-    package::register(name)
+fn callback_register<'a>(name: &str, described: Term<'a>) -> bool {
+    package::register(name, described)
 }
 
 #[rustler::nif]
@@ -36,12 +36,19 @@ fn guard_new(pid: LocalPid) -> ResourceArc<Guard> {
     ResourceArc::new(Guard(pid))
 }
 
-/// The calling process will answer: should it end before, Python is told.
+/// The calling process will answer: should it end before, Python is told. Not why it ended: for that there
+/// is `Python.Callback`.
 #[rustler::nif]
 fn callback_accept(env: Env<'_>, callback: ResourceArc<CallbackHandle>) -> Atom {
     // The calling process is alive, so it can be watched.
     let _ = env.monitor(&callback, &env.pid());
     atoms::ok()
+}
+
+/// Whether it needs no answer any more.
+#[rustler::nif]
+fn callback_answered(callback: ResourceArc<CallbackHandle>) -> bool {
+    callback.0.is_answered()
 }
 
 /// Answers. False if nobody waits any more.

@@ -2,6 +2,7 @@
 
 mod datetime;
 mod decimal;
+mod function;
 mod missing;
 mod numpy;
 
@@ -14,6 +15,8 @@ use pyo3::types::{PyFrozenSet, PySet};
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term, TermType};
 use std::sync::OnceLock;
+
+pub use function::to_python as described_function;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -95,6 +98,8 @@ pub fn to_python<'py, 'a>(
         let next = encoder.value(next)?;
         let helpers = python::helpers().ok_or_else(unreadable)?;
         helpers.pulled.bind(py).call1((next,))?
+    } else if name == atoms::function_struct() {
+        function::to_python(encoder, term, None)?
     } else if name == atoms::buffer() {
         let data = term.map_get(atoms::data()).map_err(|_| unreadable())?;
         if !data.is_binary() {
