@@ -44,10 +44,15 @@ defmodule Python.MixProject do
       # Elixir is started before this one where it is started at all, but not demanded: from an
       # Erlang shell, application:start(erlang_python) works by itself. Its code is needed, its
       # processes are not. Logs go to OTP's logger, whose handler Elixir's Logger is.
-      applications: [:kernel, :stdlib, :elixir],
-      optional_applications: [:elixir]
+      # Telemetry is the user's to add, and is to be there when this one looks. Where it is not when this one
+      # is compiled, a release would ask for it.
+      applications: [:kernel, :stdlib, :elixir] ++ telemetry(),
+      optional_applications: [:elixir] ++ telemetry()
     ]
   end
+
+  defp telemetry,
+    do: if(:code.where_is_file(~c"telemetry.app") == :non_existing, do: [], else: [:telemetry])
 
   # A checkout needs no Hex package, so that it builds and passes its tests without Hex. A release needs
   # one while it is compiled, and not after, and is compiled after the other where that is there.
@@ -59,6 +64,7 @@ defmodule Python.MixProject do
         {:rustler_precompiled, "~> 0.8", runtime: false},
         # From 0.13 on, Kino.Render gives maps, and exports of tables know the order of the rows.
         {:kino, "~> 0.13", optional: true},
+        {:telemetry, "~> 1.0", optional: true},
         # For publishing, and for nobody who uses the package.
         {:ex_doc, "~> 0.40", only: :dev, runtime: false}
       ]

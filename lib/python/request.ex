@@ -36,6 +36,10 @@ defmodule Python.Request do
     end
   end
 
+  @doc "The same without events, for what is the library's own."
+  @spec run_quietly(tuple, Options.t()) :: answer
+  def run_quietly(operation, options), do: run_encoding(operation, options)
+
   defp run_encoding(operation, options) do
     case run_once(operation, options) do
       {:error, {:encode_struct, error}} -> run_encoded(operation, options, error)

@@ -7,7 +7,7 @@ defmodule Python.Shutdown do
 
   use GenServer
 
-  alias Python.{Context, Runtime}
+  alias Python.{Context, Operation, Options, Request, Runtime}
 
   # What ends a context whose thread does not come back, and the supervisor's patience beyond that.
   @grace 5_000
@@ -39,10 +39,11 @@ defmodule Python.Shutdown do
          true <- timeout > 0,
          {:ok, context} <- Context.start_link() do
       seconds = max(timeout - 50, 0) / 1_000
-      options = [context: context, timeout: timeout]
+      options = %Options{context: context, timeout: timeout}
+      operation = Operation.call("erlang._shutdown", :run, [seconds], %{})
 
       # What does not come to its end in time is left behind, and is told where it is of use: in the log.
-      _ = Python.call("erlang._shutdown", :run, [seconds], options)
+      _ = Request.run_quietly(operation, options)
       Process.unlink(context.pid)
       Process.exit(context.pid, :kill)
     end

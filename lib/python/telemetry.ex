@@ -1,6 +1,7 @@
 defmodule Python.Telemetry do
   @moduledoc """
-  The events that are emitted where `:telemetry` is loaded when the application starts.
+  The events that are emitted where `:telemetry` is loaded when the application starts. It is an optional
+  dependency of this application, so it is started before it where it is there at all.
 
   | event | measurements | metadata |
   |---|---|---|
@@ -17,12 +18,15 @@ defmodule Python.Telemetry do
 
   The metadata of a call:
 
-    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, `:stream` (the opening of one), or what the
+    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, `:stream` (the opening of one), `:with`, or what the
       functions on objects are made of: `:convert` and `:describe`;
     * `:module` and `:function` - for calls, as they were given; `nil` for a call of an object and
       for code;
     * `:pool` - the pool's name, or `nil` in a context;
     * `:context` - the context as it was given, or `nil`.
+
+  Metadata is plain data, without handles: `:value` of a `Python.Error` is `nil`, and where an object
+  would be there is its reference. Whatever a handler does with it, Python is not called.
 
   `[:python, :pool, :queue]` is emitted before each call to a pool. Calls that were started with
   `Python.call_async/4` and its kin emit it too, but not the others: nothing of ours runs in the caller when they
@@ -59,7 +63,7 @@ defmodule Python.Telemetry do
 
     case result do
       {:error, error} ->
-        reason = %{kind: :error, reason: error, stacktrace: []}
+        reason = %{kind: :error, reason: plain(error), stacktrace: []}
         execute([:python, :call, :exception], measurements, Map.merge(metadata, reason))
 
       _ ->
@@ -88,7 +92,7 @@ defmodule Python.Telemetry do
       result
     catch
       kind, reason ->
-        raised = %{kind: kind, reason: reason, stacktrace: __STACKTRACE__}
+        raised = %{kind: kind, reason: plain(reason), stacktrace: plain(__STACKTRACE__)}
         execute([:python, :callback, :exception], since(start), Map.merge(metadata, raised))
         :erlang.raise(kind, reason, __STACKTRACE__)
     end
@@ -128,6 +132,25 @@ defmodule Python.Telemetry do
       context: options.context
     }
   end
+
+  # Handlers print and store metadata: with a handle in it that would call Python, from within a call, and
+  # keep the object alive. Its reference says which it was.
+  defp plain(%Python.Object{ref: ref}) when is_reference(ref), do: ref
+  defp plain(%Python.Error{cause: cause} = error), do: %{error | value: nil, cause: plain(cause)}
+  defp plain([head | tail]), do: [plain(head) | plain(tail)]
+
+  defp plain(tuple) when is_tuple(tuple),
+    do: tuple |> Tuple.to_list() |> plain() |> List.to_tuple()
+
+  defp plain(%module{} = struct) do
+    fields = for {key, value} <- Map.from_struct(struct), into: %{}, do: {key, plain(value)}
+    Map.put(fields, :__struct__, module)
+  end
+
+  defp plain(map) when is_map(map),
+    do: for({key, value} <- map, into: %{}, do: {plain(key), plain(value)})
+
+  defp plain(other), do: other
 
   # The package is the user's to add; this library does not depend on it.
   defp execute(event, measurements, metadata) do

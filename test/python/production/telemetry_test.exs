@@ -113,6 +113,58 @@ defmodule Python.Production.TelemetryTest do
            """) =~ "as it should be"
   end
 
+  test "metadata is plain data: showing it calls no Python" do
+    assert run("""
+           Python.register(:give, fn object -> raise KeyError, key: object, term: [{object, %{object => 1}}] end)
+           {:ok, context} = Python.Context.start_link()
+
+           tries = [
+             fn -> Python.eval("1 / 0") end,
+             fn -> Python.eval("1 / 0", context: context) end,
+             fn -> Python.eval("__import__('erlang').give(object())") end,
+             fn -> Python.eval("f(object())", %{f: fn object -> throw({:o, object}) end}) end,
+             fn -> Python.eval("f(object())", %{f: fn 5 -> 1 end}) end,
+             fn -> Python.eval("f(object())", %{f: fn object -> Python.call!(object, :nope) end}) end,
+             fn -> Python.call(Python.eval!("object()"), :nope) end
+           ]
+
+           for try <- tries do
+             {{:error, _}, events} = Events.of(try)
+             true = Enum.any?(events, &match?({[_, _, :exception], _, _}, &1))
+             {_, []} = Events.of(fn -> inspect(events, limit: :infinity, structs: true) end)
+             false = inspect(events, limit: :infinity, structs: false) =~ "Elixir.Python.Object"
+           end
+
+           {{:error, %{value: %Python.Object{}}}, _} = Events.of(fn -> Python.eval("1 / 0") end)
+           IO.puts("as it should be")
+           """) =~ "as it should be"
+  end
+
+  test "a with is one call" do
+    assert run("""
+           {lock, _} = Events.of(fn -> Python.call!(:threading, :Lock) end)
+           {1, events} = Events.of(fn -> Python.with(lock, fn _ -> 1 end) end)
+           {[_, _, :start], _, %{operation: :with}} = List.keyfind(events, [:python, :call, :start], 0)
+           {[_, _, :stop], _, %{operation: :with}} = List.last(events)
+           IO.puts("as it should be")
+           """) =~ "as it should be"
+  end
+
+  @tag :tmp_dir
+  test "the application telemetry is started first, where it is there", %{tmp_dir: folder} do
+    project = Mix.Project.get!()
+    refute :telemetry in project.application()[:applications]
+
+    app =
+      {:application, :telemetry, vsn: ~c"1.0.0", modules: [], registered: [], applications: []}
+
+    File.write!(Path.join(folder, "telemetry.app"), :io_lib.format("~p.~n", [app]))
+    Code.append_path(folder)
+    on_exit(fn -> Code.delete_path(folder) end)
+    assert :telemetry in project.application()[:applications]
+    assert :telemetry in project.application()[:optional_applications]
+  end
+
   test "without :telemetry nothing is emitted, and nothing fails" do
     assert {output, 0} = FreshVM.run(~s|IO.inspect(Python.eval("1 + 1"))|)
     assert output =~ "{:ok, 2}"
