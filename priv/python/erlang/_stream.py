@@ -1,6 +1,7 @@
 """Iterators for streams."""
 
 from collections.abc import Generator
+from types import GeneratorType
 
 #: How often a loop that waits looks up, in seconds: an interrupt takes effect between two bytecodes,
 #: and a loop that sleeps has none.
@@ -21,7 +22,13 @@ def close(iterator):
     goes on to be somebody's.
     """
     if isinstance(iterator, (Generator, _Driven)):
-        iterator.close()
+        try:
+            iterator.close()
+        except ValueError as error:
+            # Another stream, or a call, is in the generator this moment, and goes on with it. (What the
+            # generator's own code raises has come through a frame of it.)
+            if type(iterator) is not GeneratorType or error.__traceback__.tb_next is not None:
+                raise
 
 
 class _Driven:

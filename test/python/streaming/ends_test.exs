@@ -361,9 +361,20 @@ defmodule Python.Streaming.EndsTest do
     test "lets go of a suspended stream that is not read on", %{name: name} do
       pool = start_pool()
       {[0, 1], continue} = suspend(stream(:numbers, [name], pool: pool), 2)
+      # The next chunk has been made: a generator at work would be interrupted.
+      eventually_idle(pool)
       stop_supervised!(pool_id(pool))
       assert halt(continue) == :ok
       assert_closed(name)
+    end
+
+    test "ends a suspended stream that reads ahead", %{name: name} do
+      pool = start_pool()
+      {[0, 1], continue} = suspend(stream(:gated, [name, 2], pool: pool), 2)
+      eventually_told(name, "at the gate")
+      stop_supervised!(pool_id(pool))
+      assert halt(continue) == :ok
+      assert_ended(name)
     end
 
     test "ends a stream whose chunk waits in the queue", %{name: name} do
