@@ -31,7 +31,7 @@ use pyo3::types::{PyDict, PyTuple};
 use rustler::{Atom, Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long a wait goes on, at most, before it is looked whether anybody still needs it.
@@ -43,8 +43,25 @@ static LUCK: Luck = Luck::new();
 /// The process of `Python.Callback`.
 static SERVER: Mutex<Option<LocalPid>> = Mutex::new(None);
 
+/// There has been one.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
 pub fn set_server(pid: LocalPid) {
     *SERVER.lock() = Some(pid);
+    BEGUN.store(true, Ordering::Release);
+}
+
+/// False while Python starts.
+pub fn has_begun() -> bool {
+    BEGUN.load(Ordering::Acquire)
+}
+
+/// It is gone. Threads that go on calling it are not to have the VM allocate for nothing, while it ends.
+fn forget_server(gone: LocalPid) {
+    let mut server = SERVER.lock();
+    if *server == Some(gone) {
+        *server = None;
+    }
 }
 
 /// The process that runs callbacks and writes logs.
@@ -305,6 +322,7 @@ pub fn call<'py>(
         SavedTerm::save(term)
     };
     if !message.send(sender, &server, |env| sent.load(env)) {
+        forget_server(server);
         return Err(PyRuntimeError::new_err(
             "the application erlang_python is not running",
         ));

@@ -111,7 +111,7 @@ pub fn write_error(py: Python<'_>, text: &str) -> PyResult<()> {
 }
 
 fn send(py: Python<'_>, device: rustler::Atom, text: &str) -> PyResult<()> {
-    if callback::server().is_err() {
+    if !callback::has_begun() {
         // While Python starts: there is no caller yet. As Python itself, it goes on if that fails.
         let _ = std::io::stderr().write_all(text.as_bytes());
         return Ok(());

@@ -97,9 +97,14 @@ defmodule Python.Processes.RefusedTest do
 
   test "the process that starts the VM's programs is not ended", %{vm: vm} do
     code = """
-    helper = [int(pid) for pid in os.listdir("/proc") if pid.isdigit()
-              if "(erl_child_setup" in open("/proc/%s/stat" % pid).read()
-              and int(open("/proc/%s/stat" % pid).read().rsplit(")", 1)[1].split()[1]) == me][0]
+    def is_helper(pid):
+        try:
+            with open("/proc/%s/stat" % pid) as file:
+                name, rest = file.read().rsplit(")", 1)
+        except OSError:
+            return False
+        return name.endswith("(erl_child_setup") and int(rest.split()[1]) == me
+    helper = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_helper(pid)][0]
     """
 
     assert exec(vm, code) == :ok
