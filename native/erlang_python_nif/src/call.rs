@@ -571,10 +571,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// Runs a code object in `__main__`.
     fn run(&self, code: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Error> {
-        let main = match self.namespace() {
-            Some(main) => main.dict(),
-            None => self.helpers.main_names.bind(self.py).clone(),
-        };
+        let main = namespace::names(self.py, self.helpers, &self.request.pool);
         let main = main.as_ptr();
         // SAFETY: the GIL is held; a code object and a dict. A new reference, or null with an
         // exception set.

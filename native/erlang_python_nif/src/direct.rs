@@ -9,6 +9,7 @@ use crate::call;
 use crate::ending;
 use crate::interpreter;
 use crate::isolation::Nesting;
+use crate::namespace;
 use crate::pool::{self, Counted, Pool};
 use crate::request::{Flags, Request};
 use crate::term_env::Sender;
@@ -49,11 +50,13 @@ pub fn run<'a>(
             sender,
         };
         let _entered = seat.enter();
-        seat.attend(py, &request, Nesting::Outermost, |isolated| {
-            if pool.is_closed() {
-                return ((atoms::error(), atoms::closed()).encode(env), true);
-            }
-            call::perform_here(&request, operation, env, isolated)
+        namespace::within(py, pool, || {
+            seat.attend(py, &request, Nesting::Outermost, |isolated| {
+                if pool.is_closed() {
+                    return ((atoms::error(), atoms::closed()).encode(env), true);
+                }
+                call::perform_here(&request, operation, env, isolated)
+            })
         })
     });
     drop(busy);

@@ -1,7 +1,9 @@
 //! A context's own `__main__`.
 
-use crate::interpreter::python::Helpers;
+use crate::interpreter::python::{self, Helpers};
+use crate::interpreter::stand;
 use crate::lock::Mutex;
+use crate::pool::Pool;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule};
@@ -47,6 +49,29 @@ impl Namespace {
     fn lock(&self) -> crate::lock::MutexGuard<'_, Option<Py<PyModule>>> {
         // Held for an assignment or a clone; nothing is dropped meanwhile.
         self.0.lock()
+    }
+}
+
+/// The names of the `__main__` that a pool's requests see.
+pub fn names<'py>(py: Python<'py>, helpers: &Helpers, pool: &Pool) -> Bound<'py, PyDict> {
+    let own = pool.namespace.as_ref().and_then(|own| own.module(py));
+    own.map_or_else(
+        || helpers.main_names.bind(py).clone(),
+        |module| module.dict(),
+    )
+}
+
+/// Does something as if it stood in there.
+pub fn within<R>(py: Python<'_>, pool: &Pool, work: impl FnOnce() -> R) -> R {
+    let Some(helpers) = python::helpers() else {
+        return work();
+    };
+    let main = helpers.stand.bind(py);
+    let own = pool.namespace.as_ref().and_then(|own| own.module(py));
+    // It fails for want of memory.
+    match own.map(|own| rebound(main, &own.dict())) {
+        Some(Ok(own)) => stand::within(&own, work),
+        _ => stand::within(main, work),
     }
 }
 

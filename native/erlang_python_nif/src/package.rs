@@ -98,6 +98,7 @@ pub fn unregister(name: &str) {
 /// Puts classes and functions into the package.
 pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     convert::add_to(package)?;
+    crate::interpreter::stand::add_to(package)?;
     package.add_function(wrap_pyfunction!(call, package)?)?;
     package.add_function(wrap_pyfunction!(is_registered, package)?)?;
     package.add_function(wrap_pyfunction!(registered, package)?)?;

@@ -7,6 +7,7 @@ use crate::fork;
 use crate::interpreter::{self, PythonThread};
 use crate::isolation::{self, Isolated, Nesting};
 use crate::lock::{Condvar, Mutex};
+use crate::namespace;
 use crate::output;
 use crate::pool::{Closed, Counted, Next, Pool};
 use crate::queue::{Announce, Start};
@@ -140,32 +141,34 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         let mut turn = Instant::now();
         let mut count = 0u32;
         let mut idle = false;
-        loop {
-            match pool.next(worker, sender, idle) {
-                Next::Run(request) => {
-                    idle = false;
-                    run(py, &seat, &request, Nesting::Outermost, &mut reply);
-                }
-                Next::LookOut(mark) => {
-                    idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
-                    pool.arrived(worker);
-                    if sender.is_exiting() {
-                        // Killed meanwhile: what has come is for another.
-                        return Drained::Stop;
+        namespace::within(py, pool, || {
+            loop {
+                match pool.next(worker, sender, idle) {
+                    Next::Run(request) => {
+                        idle = false;
+                        run(py, &seat, &request, Nesting::Outermost, &mut reply);
                     }
-                    turn = Instant::now();
-                    continue;
+                    Next::LookOut(mark) => {
+                        idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
+                        pool.arrived(worker);
+                        if sender.is_exiting() {
+                            // Killed meanwhile: what has come is for another.
+                            return Drained::Stop;
+                        }
+                        turn = Instant::now();
+                        continue;
+                    }
+                    Next::Idle => return Drained::Idle,
+                    Next::Stop => return Drained::Stop,
                 }
-                Next::Idle => return Drained::Idle,
-                Next::Stop => return Drained::Stop,
+                count = count.wrapping_add(1);
+                if count.is_multiple_of(LOOK) && turn.elapsed() > TURN {
+                    // Whoever waits for the GIL has asked for it by now and gets it.
+                    py.detach(|| ());
+                    turn = Instant::now();
+                }
             }
-            count = count.wrapping_add(1);
-            if count.is_multiple_of(LOOK) && turn.elapsed() > TURN {
-                // Whoever waits for the GIL has asked for it by now and gets it.
-                py.detach(|| ());
-                turn = Instant::now();
-            }
-        }
+        })
     })
 }
 
@@ -259,7 +262,10 @@ impl Running {
         } else {
             Nesting::Nested
         };
-        run(py, &seat, request, nesting, &mut reply);
+        // Not in the frame of the code which waits.
+        namespace::within(py, &request.pool, || {
+            run(py, &seat, request, nesting, &mut reply);
+        });
     }
 }
 
@@ -282,7 +288,9 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
     };
     let _entered = seat.enter();
     let mut reply = TermEnv::new();
-    run(py, &seat, request, Nesting::Nested, &mut reply);
+    namespace::within(py, &pool, || {
+        run(py, &seat, request, Nesting::Nested, &mut reply);
+    });
     // Before it counts as one that does not wait.
     worker.stop();
 }

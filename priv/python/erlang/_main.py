@@ -12,10 +12,22 @@ import threading
 import types
 
 import __main__ as MAIN
+import erlang
 from erlang import _imports
 
 #: The names of the interpreter's ``__main__``.
 NAMES = MAIN.__dict__
+
+
+def _stand():
+    code = compile("(0.5).inside", "<elixir>", "eval")
+    code = code.replace(co_consts=tuple(erlang._stand if c == 0.5 else c for c in code.co_consts))
+    # Of code that is no function's, a function has its globals as locals.
+    return types.FunctionType(code, NAMES)
+
+
+#: In its frame calls stand. Its code asks for an attribute that does them (``interpreter/stand.rs``).
+STAND = _stand()
 
 
 class _Here(threading.local):

@@ -5,6 +5,7 @@
 //! and block. So the thread state is asked, frames and code objects have their built-in attributes read, and
 //! code is told apart by its address.
 
+use super::python;
 use super::symbol;
 use super::tracing::Shown;
 use pyo3::ffi;
@@ -72,7 +73,14 @@ impl<'py> Frame<'py> {
         };
         // SAFETY: an own reference, or null without an exception.
         let frame = unsafe { Bound::from_owned_ptr_or_opt(py, frame.cast()) };
-        frame.map(Frame)
+        let mut frame = frame.map(Frame)?;
+        // Those that calls stand in are nobody's code.
+        while let (Some(code), Some(helpers)) = (frame.code(), python::helpers())
+            && code.is(&helpers.stand_code)
+        {
+            frame = frame.back()?;
+        }
+        Some(frame)
     }
 
     pub fn code(&self) -> Option<Code<'py>> {

@@ -21,6 +21,7 @@ pub mod python;
 pub mod reaper;
 pub mod signals;
 mod stack;
+pub mod stand;
 mod start;
 mod symbol;
 mod thread;

@@ -14,6 +14,9 @@ pub struct Helpers {
     pub main_names: Py<PyDict>,
     /// A module that takes the place of `__main__` on the current thread
     pub make_main: Py<PyAny>,
+    /// The function in whose frame calls stand, and its code
+    pub stand: Py<PyAny>,
+    pub stand_code: Py<PyAny>,
     /// `sys.modules`
     pub modules: Py<PyDict>,
     /// `builtins.compile`, with sources remembered for tracebacks
@@ -120,6 +123,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         main: main.getattr("MAIN")?.cast_into::<PyModule>()?.unbind(),
         main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),
         make_main: main.getattr("make")?.unbind(),
+        stand: main.getattr("STAND")?.unbind(),
+        stand_code: main.getattr("STAND")?.getattr("__code__")?.unbind(),
         modules: modules.unbind(),
         compile_exec: code.getattr("compile_exec")?.unbind(),
         compile_eval: code.getattr("compile_eval")?.unbind(),
