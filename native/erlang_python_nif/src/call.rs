@@ -16,7 +16,7 @@ use crate::stream::{self, Limits};
 use crate::term_env::{SavedTerm, TermEnv};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyModule;
+use pyo3::types::{PyDict, PyModule};
 use rustler::sys::enif_get_tuple;
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
@@ -438,13 +438,15 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             names.push(name);
             values.push(value);
         }
+        // Before it is compiled: then a function is made that sees them.
+        let main = namespace::names_for_code(self.py, self.helpers, &self.request.pool)?;
         let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names, place)?;
         if names.is_empty() {
-            self.run(&code)
+            self.run(&code, &main)
         } else {
             let values = pyo3::types::PyTuple::new(self.py, values)?;
             let function = match self.namespace() {
-                Some(main) => namespace::rebound(&code, &main.dict())?,
+                Some(_) => namespace::rebound(&code, &main)?,
                 None => code,
             };
             Ok(Arguments::Many(values.into_any()).apply(&function, None)?)
@@ -459,7 +461,8 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let source = self.source(source)?;
         let place = self.place(place)?;
         let code = code::compiled(self.py, self.helpers, Kind::Exec, source, &[], place)?;
-        self.run(&code).map(drop)
+        let main = namespace::names_for_code(self.py, self.helpers, &self.request.pool)?;
+        self.run(&code, &main).map(drop)
     }
 
     /// `{:convert, value}`: the value as it is in Python.
@@ -570,8 +573,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     /// Runs a code object in `__main__`.
-    fn run(&self, code: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Error> {
-        let main = namespace::names(self.py, self.helpers, &self.request.pool);
+    fn run(
+        &self,
+        code: &Bound<'py, PyAny>,
+        main: &Bound<'py, PyDict>,
+    ) -> Result<Bound<'py, PyAny>, Error> {
         let main = main.as_ptr();
         // SAFETY: the GIL is held; a code object and a dict. A new reference, or null with an
         // exception set.

@@ -59,14 +59,15 @@ fn describe<'a>(
 }
 
 /// What is left when an exception cannot even be described, for want of memory or because its
-/// class resists: its type.
+/// class resists: its type and its text.
 fn bare<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
     let name = error
         .get_type(py)
         .qualname()
         .map_or_else(|_| "Exception".into(), |name| name.to_string());
     let decoder = Decoder::new(py, env, false);
-    let data = [("type", name)];
+    let message = error.value(py).str().map(|text| text.to_string());
+    let data = [("type", name), ("message", message.unwrap_or_default())];
     let data: std::collections::HashMap<_, _> = data.into_iter().collect();
     (data.encode(env), decoder.object(error.value(py).as_any())).encode(env)
 }

@@ -5,6 +5,7 @@
 //! whatever was rebound or reloaded meanwhile.
 
 use crate::interpreter::GilCell;
+use crate::interpreter::python;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -190,11 +191,34 @@ impl Name {
                 if let Some(error) = PyErr::take(py) {
                     return Err(error);
                 }
-                let module = py.import(self.whole.bind(py))?.into_any();
+                let module = match py.import(self.whole.bind(py)) {
+                    Ok(module) => module.into_any(),
+                    Err(error) => self.imported_all_the_same(py, modules, error)?,
+                };
                 self.imported.store(module.as_ptr(), Ordering::Relaxed);
                 Ok(module)
             }
         }
+    }
+
+    /// The module, where nothing can be imported the usual way: because `__import__` is no longer among the
+    /// builtins, or `__main__` has lost its builtins.
+    fn imported_all_the_same<'py>(
+        &self,
+        py: Python<'py>,
+        modules: &Bound<'py, PyAny>,
+        error: PyErr,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Some(helpers) = python::helpers() else {
+            return Err(error);
+        };
+        let import = helpers.builtins.bind(py).dict().get_item("__import__")?;
+        let usable = import.is_some_and(|import| import.is_callable());
+        if usable && helpers.main_names.bind(py).contains("__builtins__")? {
+            return Err(error);
+        }
+        helpers.import.bind(py).call1((self.whole.bind(py),))?;
+        modules.get_item(self.whole.bind(py))
     }
 
     /// The attribute that the name leads to from `object`.

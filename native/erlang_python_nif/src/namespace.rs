@@ -5,6 +5,7 @@ use crate::interpreter::stand;
 use crate::lock::Mutex;
 use crate::pool::Pool;
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule};
 
@@ -61,16 +62,33 @@ pub fn names<'py>(py: Python<'py>, helpers: &Helpers, pool: &Pool) -> Bound<'py,
     )
 }
 
+/// The same for code, which needs builtins: `globals().clear()` takes them away.
+pub fn names_for_code<'py>(
+    py: Python<'py>,
+    helpers: &Helpers,
+    pool: &Pool,
+) -> PyResult<Bound<'py, PyDict>> {
+    let names = names(py, helpers, pool);
+    let key = intern!(py, "__builtins__");
+    if !names.contains(key)? {
+        names.set_item(key, helpers.builtins.bind(py))?;
+    }
+    Ok(names)
+}
+
 /// Does something as if it stood in there.
 pub fn within<R>(py: Python<'_>, pool: &Pool, work: impl FnOnce() -> R) -> R {
     let Some(helpers) = python::helpers() else {
         return work();
     };
     let main = helpers.stand.bind(py);
-    let own = pool.namespace.as_ref().and_then(|own| own.module(py));
-    // It fails for want of memory.
-    match own.map(|own| rebound(main, &own.dict())) {
-        Some(Ok(own)) => stand::within(&own, work),
+    // What fails here fails for want of memory. Up to 3.9 code has its builtins from the frame that it is run
+    // from, if that has the same names.
+    match names_for_code(py, helpers, pool) {
+        Ok(names) if pool.namespace.is_some() => match rebound(main, &names) {
+            Ok(own) => stand::within(&own, work),
+            Err(_) => stand::within(main, work),
+        },
         _ => stand::within(main, work),
     }
 }

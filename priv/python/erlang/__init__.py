@@ -5,6 +5,21 @@
 ``erlang.name(...)`` and ``from erlang import name``.
 """
 
+import sys as _sys
+from importlib.machinery import FileFinder as _FileFinder
+from importlib.machinery import SourceFileLoader as _SourceFileLoader
+
+
+class _Loader(_SourceFileLoader):
+    """Gives the modules of the package the builtins that the package has: ``_builtins.py`` says why."""
+
+    def exec_module(self, module):
+        module.__dict__["__builtins__"] = __builtins__
+        super().exec_module(module)
+
+
+_sys.path_importer_cache[__path__[0]] = _FileFinder(__path__[0], (_Loader, [".py"]))
+
 
 class Interrupt(BaseException):
     """Raised in code whose caller no longer waits: it timed out, was cancelled, or died.

@@ -1,7 +1,8 @@
 """Compiling what comes from Elixir as text, so that tracebacks can show its lines."""
 
 import itertools
-from _ast import PyCF_ONLY_AST
+import keyword
+from _ast import Expression, Lambda, PyCF_ONLY_AST
 
 from erlang import _lines, _main
 
@@ -40,15 +41,13 @@ def _compile_expression(source, names, filename):
     if not names:
         code = _compile(tree, filename, "eval", source=source)
         return code, code
-    # Only here: it takes ms, which a start should not pay.
-    import ast
-
-    parameters = ast.parse("lambda %s: None" % ", ".join(names), filename, "eval").body.args
-    function = ast.Lambda(args=parameters, body=tree.body)
-    ast.copy_location(function, tree.body)
-    for node in ast.walk(parameters):
-        ast.copy_location(node, tree.body)
-    code = _compile(ast.Expression(body=function), filename, "eval", source=source)
+    # Without `ast`, which takes ms to be imported.
+    parameters = _compile("lambda %s: None" % ", ".join(names), filename, "eval", PyCF_ONLY_AST).body.args
+    function = Lambda(args=parameters, body=tree.body)
+    for node in (function, *parameters.args):
+        for attribute in function._attributes:
+            setattr(node, attribute, getattr(tree.body, attribute, None))
+    code = _compile(Expression(body=function), filename, "eval", source=source)
     made = eval(code, _main.NAMES)
     made.__code__ = made.__code__.replace(co_name="<module>")
     return made.__code__, made
@@ -76,7 +75,5 @@ def _compile(code, filename, mode, flags=0, source=None):
 
 
 def _check(name):
-    import keyword
-
     if not name.isidentifier() or keyword.iskeyword(name):
         raise NameError("a variable cannot be called %r: it is not a Python identifier" % (name,))

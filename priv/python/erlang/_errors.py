@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 
-from erlang import _code, _locals
+from erlang import _builtins, _code, _locals
 
 #: Frames of this package are not shown where a traceback begins.
 HERE = os.path.dirname(__file__)
@@ -86,7 +86,7 @@ def _data(exception):
         "notes": _notes(exception),
         "traceback": _traceback(exception, trace),
         "link": None,
-        "hint": _hint(exception) if issubclass(cls, ImportError) else None,
+        "hint": _builtins.hint() or (_hint(exception) if issubclass(cls, ImportError) else None),
     }
 
 
@@ -107,7 +107,7 @@ def _module(cls):
 def _theirs(trace):
     """The part of a traceback that begins in the user's code."""
     start = trace
-    while start is not None and os.path.dirname(start.tb_frame.f_code.co_filename) == HERE:
+    while start is not None and start.tb_frame.f_code.co_filename.rpartition(os.sep)[0] == HERE:
         start = start.tb_next
     return start
 

@@ -21,7 +21,7 @@ def close(iterator):
     Other iterators are left alone, as ``for`` leaves them: a file that some lines were read from
     goes on to be somebody's.
     """
-    if isinstance(iterator, (Generator, _Driven)):
+    if _is_closed_early(iterator):
         try:
             iterator.close()
         except ValueError as error:
@@ -29,6 +29,16 @@ def close(iterator):
             # generator's own code raises has come through a frame of it.)
             if type(iterator) is not GeneratorType or error.__traceback__.tb_next is not None:
                 raise
+
+
+def _is_closed_early(iterator):
+    if isinstance(iterator, (GeneratorType, _Driven)):
+        return True
+    try:
+        return isinstance(iterator, Generator)
+    except NameError:
+        # Code has deleted builtins that `abc` needs.
+        return False
 
 
 class _Driven:

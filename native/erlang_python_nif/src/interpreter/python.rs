@@ -14,6 +14,9 @@ pub struct Helpers {
     pub main_names: Py<PyDict>,
     /// A module that takes the place of `__main__` on the current thread
     pub make_main: Py<PyAny>,
+    /// The builtins, which code may change, and some as they were
+    pub builtins: Py<PyModule>,
+    pub import: Py<PyAny>,
     /// The function in whose frame calls stand, and its code
     pub stand: Py<PyAny>,
     pub stand_code: Py<PyAny>,
@@ -115,6 +118,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     let main = py.import("erlang._main")?;
     let function = py.import("erlang._function")?;
     package.setattr("Function", function.getattr("Function")?)?;
+    let builtins = py.import("builtins")?;
     let decode = py.import("erlang._decode")?;
     package.setattr("register_decoder", decode.getattr("register_decoder")?)?;
     // All that it has is there.
@@ -123,6 +127,8 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         main: main.getattr("MAIN")?.cast_into::<PyModule>()?.unbind(),
         main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),
         make_main: main.getattr("make")?.unbind(),
+        import: builtins.getattr("__import__")?.unbind(),
+        builtins: builtins.unbind(),
         stand: main.getattr("STAND")?.unbind(),
         stand_code: main.getattr("STAND")?.getattr("__code__")?.unbind(),
         modules: modules.unbind(),
@@ -168,6 +174,8 @@ fn package<'py>(py: Python<'py>, folder: &str) -> PyResult<Bound<'py, PyModule>>
     spec.setattr("has_location", true)?;
 
     let package = PyModule::new(py, "erlang")?;
+    // Of its own: see `priv/python/erlang/_builtins.py`.
+    package.setattr("__builtins__", py.import("builtins")?.dict().copy()?)?;
     package.setattr("__spec__", &spec)?;
     package.setattr("__loader__", &loader)?;
     package.setattr("__package__", "erlang")?;
