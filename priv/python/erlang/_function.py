@@ -109,11 +109,11 @@ def described(called, name, args, returns, doc):
         # It is registered by this name.
         name = called
     if args is None:
-        function = Function(called)
+        function = erlang._make_function(called)
     else:
         names = [arg[0] for arg in args]
         defaults = [default for arg in args for default in arg[2]]
-        function = Function(called, (name or "function", names, defaults))
+        function = erlang._make_function(called, (name or "function", names, defaults))
         _sign(function, args, returns, tuple(defaults) or None)
     if name is not None:
         function.__name__ = function.__qualname__ = name

@@ -36,7 +36,9 @@ def remember(instances):
     for instance in instances:
         if isinstance(instance, memoryview):
             instance = instance.obj
-        KNOWN[type(instance).__name__] = instance
+        # The instances of `_Function` are of a subclass that is written in Python.
+        native = next((cls for cls in type(instance).__mro__ if cls.__name__ in classes()), type(instance))
+        KNOWN[native.__name__] = instance
     return sorted(KNOWN)
 
 

@@ -7,11 +7,14 @@ use crate::callback::{self, Target};
 use crate::interpreter::python;
 use crate::made::Made;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyModule, PyString, PyTuple};
 use rustler::{Env, Term};
 use std::collections::hash_map::DefaultHasher;
+use std::ffi::c_void;
 use std::hash::{Hash, Hasher};
+use std::sync::OnceLock;
 
 #[pyclass(frozen, subclass, module = "erlang", name = "_Function")]
 pub struct Function(Made<Callable>);
@@ -198,18 +201,53 @@ impl Parameters {
 
 /// The callable for a function.
 pub fn to_python<'py>(py: Python<'py>, function: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
-    class(py)?.call1((keep(py, function)?,))
+    make(&PyTuple::new(py, [keep(py, function)?])?)
 }
 
 /// The callable for the function that is registered by a name.
 pub fn registered<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    class(py)?.call1((name,))
+    make(&PyTuple::new(py, [name])?)
 }
 
-fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    let helpers = python::helpers()
-        .ok_or_else(|| PyRuntimeError::new_err("the interpreter has not started"))?;
-    Ok(helpers.function.bind(py))
+/// What makes instances of the class and of its subclasses.
+static NEW: OnceLock<ffi::newfunc> = OnceLock::new();
+
+/// Puts the class into the package.
+pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
+    package.add_class::<Function>()?;
+    package.add_function(wrap_pyfunction!(make_function, package)?)?;
+    let class = package.py().get_type::<Function>();
+    // SAFETY: a class of the heap, and the GIL is held. The function in this slot is of this type.
+    unsafe {
+        let new = ffi::PyType_GetSlot(class.as_type_ptr(), ffi::Py_tp_new);
+        if !new.is_null() {
+            let _ = NEW.set(std::mem::transmute::<*mut c_void, ffi::newfunc>(new));
+        }
+    }
+    Ok(())
+}
+
+/// A new callable. Not by a call of the class, whose `__new__` Python code can have changed.
+fn make<'py>(args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let (Some(helpers), Some(new)) = (python::helpers(), NEW.get()) else {
+        return Err(PyRuntimeError::new_err("the interpreter has not started"));
+    };
+    // SAFETY: the GIL is held; the class is a subclass of the one whose function this is; a tuple. A new
+    // reference, or null with an exception set.
+    unsafe {
+        let class = helpers.function.as_ptr().cast();
+        let made = new(class, args.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, made)
+    }
+}
+
+/// The same, for a function that is described.
+#[pyfunction]
+#[pyo3(name = "_make_function")]
+#[pyo3(signature = (*args))]
+fn make_function<'py>(args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    make(args)
 }
 
 /// The function of such a callable. None for others, and for those that only have a name.

@@ -208,7 +208,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_class::<Ref>()?;
     package.add_class::<Port>()?;
     package.add_class::<Atom>()?;
-    package.add_class::<function::Function>()
+    function::add_to(package)
 }
 
 /// The object for a term of one of these kinds. None for others.
