@@ -112,7 +112,7 @@ defmodule Python.ArgumentsTest do
       {Python, :to_term!, [handle, []], [:handle, :opts]},
       {Python, :to_object, [1, []], [nil, :opts]},
       {Python, :to_object!, [1, []], [nil, :opts]},
-      {Python, :with, [handle, &Function.identity/1], [:handle, :fun1]},
+      {Python, :with, [handle, &Function.identity/1, []], [:handle, :fun1, :opts]},
       {Python, :buffer, ["abc", []], [:binary, :opts]},
       {Python, :iterator, [[1]], [:enumerable]},
       {Python, :register, [:never_registered, &Kernel.abs/1], [:function_name, :function]},

@@ -454,4 +454,32 @@ defmodule Python.WithTest do
     eventually_idle(pool)
     assert Pool.stats(pool).workers == 2
   end
+
+  test "comes to its end whenever the caller's garbage is collected" do
+    pool = start_pool(size: 4)
+    code = "__import__('contextlib').nullcontext(5)"
+
+    tasks =
+      for _ <- 1..20 do
+        Task.async(fn ->
+          for _ <- 1..30 do
+            manager = Python.eval!(code, return: :object, pool: pool)
+            5 = Python.with(manager, & &1, timeout: :infinity)
+          end
+
+          :done
+        end)
+      end
+
+    collector =
+      spawn_link(fn ->
+        Stream.repeatedly(fn -> for task <- tasks, do: :erlang.garbage_collect(task.pid) end)
+        |> Stream.run()
+      end)
+
+    results = Task.yield_many(tasks, 60_000)
+    Process.unlink(collector)
+    Process.exit(collector, :kill)
+    assert Enum.all?(results, &match?({_task, {:ok, :done}}, &1))
+  end
 end

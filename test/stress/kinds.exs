@@ -42,10 +42,11 @@ defmodule Stress.Kinds do
     traced: {0, 2, 5},
     reload: {5, 5, 5},
     variables: {10, 10, 10},
+    with: {5, 5, 5},
     context_objects: {0, 2, 4}
   ]
 
-  @state [:stream_finalizers, :traced, :reload, :variables, :context_objects]
+  @state [:stream_finalizers, :traced, :reload, :variables, :with, :context_objects]
   @churn [:context, :context_killed, :pool_stopped, :worker_killed]
 
   def names, do: Keyword.keys(@kinds)

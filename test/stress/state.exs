@@ -79,31 +79,43 @@ defmodule Stress.State do
   end
 
   def run(:with, n) do
-    manager = Python.call!(@python, :managed, [n], [return: :object] ++ any() ++ forever())
+    place = any()
+    manager = Python.call!(@python, :managed, [n], [return: :object] ++ place ++ forever())
+    seen = fn -> Python.call!(@python, :seen, [], place ++ forever()) end
 
     outcome =
-      case random(3) do
+      case random(4) do
         1 ->
-          seen =
-            Python.with(manager, fn ^n ->
-              for _ <- 1..3, do: Python.call!(@python, :seen, [], home(manager))
-            end)
-
-          is(seen, List.duplicate({n, 28}, 3))
+          times = random(5)
+          all = Python.with(manager, fn ^n -> for(_ <- 1..times, do: seen.()) end, forever())
+          is(all, List.duplicate({n, 28}, times))
 
         2 ->
           try do
-            Python.with(manager, fn ^n -> raise "#{n}" end)
+            Python.with(manager, fn ^n -> raise "#{elem(seen.(), 0)}" end, forever())
             wrong("the error #{n}", :nothing)
           rescue
             error in RuntimeError -> is(error.message, "#{n}", :error)
           end
 
         3 ->
-          killed(fn -> Python.with(manager, fn _ -> Process.sleep(:infinity) end) end)
+          killed(fn -> Python.with(manager, fn _ -> Process.sleep(:infinity) end, forever()) end)
+
+        4 ->
+          timeout = random(20)
+
+          in_time(timeout, fn ->
+            try do
+              Python.with(manager, fn _ -> Python.call(:stress_work, :wait, [n]) end,
+                timeout: timeout
+              )
+            rescue
+              error in Python.TimeoutError -> {:error, error}
+            end
+          end)
       end
 
-    is(Python.call(@python, :seen, [], any() ++ forever()), {:ok, {nil, 28}}, outcome)
+    is(seen.(), {nil, 28}, outcome)
   end
 
   def run(:context_objects, n) do
@@ -118,9 +130,6 @@ defmodule Stress.State do
   end
 
   defp module, do: Python.import!(@python)
-
-  # Where a call finds what the body of a `with` has entered.
-  defp home(_manager), do: forever()
 
   defp limits do
     forever() ++ [max_chunk: 20 + random(100), max_wait: random(3), prefetch: random(3) - 1]

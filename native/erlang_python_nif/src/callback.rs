@@ -85,6 +85,8 @@ pub struct Callback {
 #[derive(Default)]
 struct State {
     answer: Option<(TermEnv, SavedTerm)>,
+    /// There was an answer, which may have been taken.
+    answered: bool,
     /// Requests from the callback, to be run by the thread that waits.
     nested: VecDeque<Arc<Request>>,
     /// The process ended without an answer.
@@ -143,7 +145,7 @@ impl Callback {
     /// The process ended without an answer.
     pub fn is_down(&self) -> bool {
         let state = self.lock();
-        state.down && state.answer.is_none()
+        state.down && !state.answered
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -172,6 +174,7 @@ impl Callback {
             return false;
         }
         state.answer = Some((env, saved));
+        state.answered = true;
         drop(state);
         self.tell();
         true
