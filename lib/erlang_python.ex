@@ -5,13 +5,36 @@ defmodule :erlang_python do
   # logic. What they do is documented there.
   #
   # The library is loaded by load/0, not by @on_load: it cannot be loaded before libpython has been
-  # opened, and a module whose on_load fails stops the boot of a release in embedded mode.
+  # opened, and a module whose on_load fails stops the boot of a release in embedded mode. When this code
+  # takes the place of other that has loaded it, @on_load loads it again.
+
+  @on_load :load_again
 
   @doc "Loads the library; `:ok` too when that has been done before."
   @spec load() :: :ok | {:error, {atom, String.t()}}
   def load do
-    path = :filename.join([:code.priv_dir(:erlang_python), ~c"native", ~c"liberlang_python_nif"])
+    path = path()
+    with :ok <- load_from(path), do: Python.Library.loaded(__MODULE__, path)
+  end
 
+  @doc false
+  def load_again do
+    # Other modules may not be there yet.
+    if :persistent_term.get({__MODULE__, :library}, nil) do
+      case Python.Library.again(__MODULE__, path()) do
+        {:load, path} -> load_from(path)
+        {:refuse, text} -> {:error, text}
+      end
+    else
+      :ok
+    end
+  end
+
+  defp path do
+    :filename.join([:code.priv_dir(:erlang_python), ~c"native", ~c"liberlang_python_nif"])
+  end
+
+  defp load_from(path) do
     case :erlang.load_nif(path, 0) do
       :ok -> :ok
       {:error, {:reload, _text}} -> :ok

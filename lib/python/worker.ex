@@ -2,7 +2,8 @@ defmodule Python.Worker do
   @moduledoc false
 
   # A process that, when woken, goes into one dirty NIF and runs what waits in the pool's queue. One
-  # crossing serves many calls. It sends no answers and knows no requests: the native code does.
+  # crossing serves many calls. It sends no answers and knows no requests: the native code does. It calls
+  # itself by its module's name, so that it goes on in new code when the module is loaded again.
 
   @spec start_link(reference, pos_integer, reference) :: pid
   def start_link(pool, id, slot) do
@@ -11,20 +12,22 @@ defmodule Python.Worker do
 
   @doc false
   def init(pool, id, slot) do
-    pool |> :erlang_python.worker_new(id, slot) |> drain()
+    pool |> :erlang_python.worker_new(id, slot) |> __MODULE__.drain()
   end
 
-  defp drain(worker) do
+  @doc false
+  def drain(worker) do
     case :erlang_python.worker_drain(worker) do
-      :idle -> wait(worker)
+      :idle -> __MODULE__.wait(worker)
       :stop -> :ok
     end
   end
 
-  defp wait(worker) do
+  @doc false
+  def wait(worker) do
     receive do
-      :drain -> drain(worker)
-      _ -> wait(worker)
+      :drain -> __MODULE__.drain(worker)
+      _ -> __MODULE__.wait(worker)
     end
   end
 end

@@ -7,8 +7,9 @@
 //!
 //! It knows nothing of Python objects, and nothing of the crate that is loaded after it.
 
+mod entry;
 mod library;
 mod nif;
 mod report;
 
-rustler::init!("erlang_python_loader");
+nif_init!(c"erlang_python_loader", |_, _| true);

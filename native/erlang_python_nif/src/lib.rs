@@ -24,6 +24,8 @@ mod code;
 mod convert;
 mod direct;
 mod ending;
+#[path = "../../erlang_python_loader/src/entry.rs"]
+mod entry;
 mod exception;
 mod fork;
 mod hold;
@@ -52,4 +54,4 @@ mod watchdog;
 mod weight;
 mod worker;
 
-rustler::init!("erlang_python", load = resources::register);
+nif_init!(c"erlang_python", resources::register);

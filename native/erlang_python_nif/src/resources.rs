@@ -16,12 +16,19 @@ use crate::request::{Flags, Request, Ticket};
 use crate::stream::Consumer;
 use crate::term_env::SavedTerm;
 use crate::worker::{PoolHandle, Slot, WorkerHandle};
+use pyo3::ffi;
 use rustler::{Env, Resource, ResourceArc, Term};
 use std::sync::Arc;
 
-/// When the library is loaded. A type that is missing here cannot be used at all: it is
-/// `Env::register`, and not `#[resource_impl]`, that makes them known to the VM.
-pub fn register<'a>(env: Env<'a>, _info: Term<'a>) -> bool {
+/// When the library is loaded for the first time. A type that is missing here cannot be used at all: it is
+/// `Env::register`, and not `#[resource_impl]`, that makes them known to the VM. When the module is loaded
+/// again, the types stay as they are, with their objects: it is the same library.
+pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
+    // SAFETY: it can be asked at any time.
+    if unsafe { ffi::Py_IsInitialized() } != 0 {
+        // Another library has started Python, as a different build of this one does.
+        return false;
+    }
     convert::look_at_vm(env);
     let nothing = atoms::nil().to_term(env);
     let settings = Settings {

@@ -57,7 +57,6 @@ defmodule Python.Types.NativeTest do
   {:ok, "xyz"} = Python.eval("bytes(b)", %{b: Python.buffer("xyz")})
   me = self()
   {:ok, {^me, ^port}} = Python.eval("x", %{x: {me, port}})
-  {:ok, "X"} = Python.eval("f('x')", %{f: &String.upcase/1})
   IO.puts("lives")
   '''
 

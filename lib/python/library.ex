@@ -1,0 +1,75 @@
+defmodule Python.Library do
+  @moduledoc false
+
+  # Which file a module's native library is loaded from when its code is loaded again: by
+  # `:code.load_file/1`, `recompile` in IEx, a release upgrade. The library in memory runs Python and
+  # cannot be replaced; the new code gets it too, if the file is what it was
+  # (native/erlang_python_loader/src/entry.rs).
+
+  @typep identity :: term
+
+  @doc "Remembers what a module's library was loaded from. Without its extension, as `:erlang.load_nif/2` has it."
+  @spec loaded(module, charlist) :: :ok
+  def loaded(module, path) do
+    with nil <- :persistent_term.get({module, :library}, nil) do
+      :persistent_term.put({module, :library}, {path, identity(path)})
+    end
+
+    :ok
+  end
+
+  @doc """
+  What the new code of a module is to load: the file that it was loaded from, if that or the one at
+  `path` is the same. `{:refuse, text}` if it is not, and there is old code that works on.
+  """
+  @spec again(module, charlist) :: {:load, charlist} | {:refuse, String.t()}
+  def again(module, path) do
+    {first, identity} = :persistent_term.get({module, :library})
+
+    cond do
+      same?(first, identity, path) ->
+        {:load, first}
+
+      # It was deleted before it is loaded: IEx does so. To refuse would leave no code at all.
+      not :erlang.module_loaded(module) ->
+        :logger.warning(text(module, path) <> " The old one stays in use until then.")
+        {:load, first}
+
+      true ->
+        {:refuse, text(module, path)}
+    end
+  end
+
+  defp text(module, path) do
+    "The native library of #{inspect(module)}, #{path}, is not the one that runs Python in this VM, and " <>
+      "cannot take its place. Restart the VM to use it."
+  end
+
+  defp same?(path, identity, path), do: identity(path) == identity
+
+  defp same?(first, identity, path) do
+    # A release has its libraries in a folder of each version.
+    identity(first) == identity and content(first) == content(path)
+  end
+
+  @spec identity(charlist) :: identity
+  defp identity(path) do
+    case File.stat(file(path), time: :posix) do
+      {:ok, stat} -> {stat.major_device, stat.inode, stat.size, stat.mtime}
+      {:error, reason} -> reason
+    end
+  end
+
+  defp content(path) do
+    case File.read(file(path)) do
+      {:ok, content} -> :erlang.md5(content)
+      {:error, reason} -> {path, reason}
+    end
+  end
+
+  # The extension that `:erlang.load_nif/2` adds: `.so` on macOS too.
+  defp file(path) do
+    extension = if match?({:win32, _}, :os.type()), do: ".dll", else: ".so"
+    List.to_string(path) <> extension
+  end
+end
