@@ -59,6 +59,9 @@ defmodule :erlang_python do
   def pool_close(_pool), do: not_loaded()
   def pool_send(_pool, _message), do: not_loaded()
   def pool_stats(_pool), do: not_loaded()
+  def pool_limit_stuck(_pool, _most), do: not_loaded()
+  def pool_is_jammed(_pool), do: not_loaded()
+  def pool_stuck(_pool), do: not_loaded()
 
   # nif/worker.rs
   def worker_slot(_limit), do: not_loaded()
@@ -67,7 +70,7 @@ defmodule :erlang_python do
   def worker_drain(_worker), do: not_loaded()
 
   # nif/request.rs
-  def request_submit(_pool, _reference, _flags, _operation, _leader), do: not_loaded()
+  def request_submit(_pool, _reference, _flags, _operation, _leader, _timeout), do: not_loaded()
   def request_run(_pool, _flags, _operation, _leader), do: not_loaded()
   def request_send(_ticket, _message), do: not_loaded()
   def request_watch(_ticket, _owner), do: not_loaded()
@@ -87,7 +90,7 @@ defmodule :erlang_python do
   def callback_answered(_callback), do: not_loaded()
   def callback_answer(_callback, _answer), do: not_loaded()
 
-  def callback_submit(_callbacks, _pool, _reference, _flags, _operation, _leader),
+  def callback_submit(_callbacks, _pool, _reference, _flags_and_timeout, _operation, _leader),
     do: not_loaded()
 
   # nif/stream.rs

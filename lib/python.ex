@@ -1005,7 +1005,8 @@ defmodule Python do
   `:base_prefix`, `:venv` (a folder or `nil`), `:free_threaded`, `:nif_version` and `:pools`, the
   names of the pools that run. `:finalizers` tells of the objects whose handles are gone: how many are `:waiting` to be
   released, and a list of the finalizers (`__del__` methods) that are `:blocked`, each a map with the object's `:class`,
-  `:file`, `:line` and `:function` of the finalizer (`nil` in C code), and for how many `:ms`. Raises
+  `:file`, `:line` and `:function` of the finalizer (`nil` in C code), and for how many `:ms`. `:stuck` and `:stuck_at` are
+  those of `Python.Pool.stats/1`, of all pools, each call with its `:pool`. Raises
   `Python.NotStartedError` if there is no interpreter.
 
   ## Examples
@@ -1018,6 +1019,7 @@ defmodule Python do
     case Runtime.status() do
       {:ok, interpreter} ->
         {:ok, nif_version} = :erlang_python.runtime_nif_version()
+        stuck = Python.Stuck.all()
 
         %{
           python_version: interpreter.version_string,
@@ -1029,7 +1031,9 @@ defmodule Python do
           free_threaded: interpreter.free_threaded,
           nif_version: nif_version,
           pools: Python.Pool.names(),
-          finalizers: Python.Finalizers.info()
+          finalizers: Python.Finalizers.info(),
+          stuck: length(stuck),
+          stuck_at: stuck
         }
 
       {:error, error} ->

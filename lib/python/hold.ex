@@ -24,7 +24,7 @@ defmodule Python.Hold do
       reference = make_ref()
       operation = Operation.call("erlang._object", "hold", [object], %{})
 
-      case Request.hand_in(native, reference, Request.flags(options), operation) do
+      case Request.hand_in(native, reference, Request.flags(options), operation, timeout) do
         ticket when is_reference(ticket) ->
           hold = %{
             ticket: ticket,

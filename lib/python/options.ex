@@ -55,7 +55,7 @@ defmodule Python.Options do
   @object [:timeout, :pool, :context, :keep_locals]
   @value [:timeout, :return, :decode, :pool, :context, :keep_locals]
   @stream [:max_chunk, :max_wait, :prefetch]
-  @pool [:name, :size, :max_queue, :timeout, :decode, :engine, :init, :keep_locals]
+  @pool [:name, :size, :max_queue, :max_stuck, :timeout, :decode, :engine, :init, :keep_locals]
   @context [:name, :max_queue, :timeout, :decode, :init, :keep_locals]
 
   @doc "The options of a call; `kind` says which there are."
@@ -273,6 +273,7 @@ defmodule Python.Options do
       name: nil,
       size: settings.num_workers,
       max_queue: settings.max_queue,
+      max_stuck: 100,
       timeout: settings.worker_timeout,
       decode: [],
       engine: :main,
@@ -309,6 +310,11 @@ defmodule Python.Options do
   def native_queue(:infinity), do: 0xFFFFFFFF
   def native_queue(limit), do: limit
 
+  @doc "The limit of stuck calls, as native code has it."
+  @spec native_stuck(pos_integer | :infinity) :: non_neg_integer
+  def native_stuck(:infinity), do: 0
+  def native_stuck(limit), do: limit
+
   defp start_options(options, defaults, known, what) do
     unless Keyword.keyword?(options) do
       raise ArgumentError,
@@ -342,6 +348,8 @@ defmodule Python.Options do
   defp valid?(:size, size), do: is_integer(size) and size in 1..1024
   defp valid?(:max_queue, :infinity), do: true
   defp valid?(:max_queue, limit), do: is_integer(limit) and limit in 1..1_000_000_000
+  defp valid?(:max_stuck, :infinity), do: true
+  defp valid?(:max_stuck, limit), do: is_integer(limit) and limit in 1..1_000_000
   defp valid?(:timeout, :infinity), do: true
   defp valid?(:timeout, timeout), do: is_integer(timeout) and timeout in 1..@max_timeout
   # Judged by its own module.
@@ -353,6 +361,7 @@ defmodule Python.Options do
   defp allowed(:name), do: "an atom"
   defp allowed(:size), do: "an integer from 1 to 1024"
   defp allowed(:max_queue), do: "an integer from 1 to 1000000000, or :infinity"
+  defp allowed(:max_stuck), do: "an integer from 1 to 1000000, or :infinity"
   defp allowed(:timeout), do: "an integer from 1 to #{@max_timeout} ms, or :infinity"
   defp allowed(:engine), do: ":main"
   defp allowed(:init), do: "Python code, a string"

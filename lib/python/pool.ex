@@ -20,6 +20,9 @@ defmodule Python.Pool do
     * `:size` - how many calls run at the same time. Defaults to the setting `num_workers`.
     * `:max_queue` - how many calls may wait; further ones get `Python.OverloadedError`. An integer
       or `:infinity`. Defaults to the setting `max_queue`.
+    * `:max_stuck` - how many calls may be stuck: given up (past their timeout, their caller dead) and still inside
+      Python, in a C function that cannot be interrupted. Each keeps a thread. Further calls get
+      `Python.OverloadedError`. An integer or `:infinity`. Defaults to `100`.
     * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
       Defaults to the setting `worker_timeout`.
     * `:decode` - as for [calls](`m:Python#module-options`): holds for calls of the pool, which override it
@@ -44,6 +47,7 @@ defmodule Python.Pool do
     Request,
     Runtime,
     Settings,
+    Stuck,
     Worker
   }
 
@@ -56,7 +60,9 @@ defmodule Python.Pool do
           queued: non_neg_integer,
           done: non_neg_integer,
           failed: non_neg_integer,
-          timed_out: non_neg_integer
+          timed_out: non_neg_integer,
+          stuck: non_neg_integer,
+          stuck_at: [map]
         }
 
   @doc """
@@ -109,7 +115,9 @@ defmodule Python.Pool do
 
   It is a map of numbers: `:workers`, of which `:busy` are at work; the calls that are `:queued`,
   and those that are `:done`, `:failed` (with an exception, or a value that cannot cross) or
-  `:timed_out`. Raises `ArgumentError` if there is no pool of that name.
+  `:timed_out`. `:stuck` are the calls that were given up and are still inside Python, and `:stuck_at` says where: a list
+  of maps with `:file`, `:line`, `:function` (`nil` where it is in no Python code), and for how many `:ms`. Raises
+  `ArgumentError` if there is no pool of that name.
 
   ## Examples
 
@@ -121,8 +129,9 @@ defmodule Python.Pool do
   def stats(name) do
     %{workers: workers, native: native} = ask(name)
     counts = if native, do: :erlang_python.pool_stats(native), else: %{}
-    none = %{busy: 0, queued: 0, done: 0, failed: 0, timed_out: 0}
-    none |> Map.merge(counts) |> Map.put(:workers, workers)
+    none = %{busy: 0, queued: 0, done: 0, failed: 0, timed_out: 0, stuck: 0}
+    stuck_at = if native, do: Stuck.calls(native), else: []
+    none |> Map.merge(counts) |> Map.merge(%{workers: workers, stuck_at: stuck_at})
   end
 
   defp ask(name) when is_atom(name) and name not in [nil, true, false] do
@@ -183,7 +192,17 @@ defmodule Python.Pool do
   ## The process
 
   # `workers` are the ids of those that count, `processes` the pids of all that are processes.
-  defstruct [:name, :native, :slots, next_id: 1, workers: MapSet.new(), processes: %{}]
+  # `warned`: how many calls were stuck when the log was told.
+  defstruct [
+    :name,
+    :native,
+    :slots,
+    :max_stuck,
+    next_id: 1,
+    workers: MapSet.new(),
+    processes: %{},
+    warned: 0
+  ]
 
   @impl true
   def init(options) do
@@ -196,7 +215,9 @@ defmodule Python.Pool do
         native = :erlang_python.pool_new(options.name, queue, options.timeout, held)
         :erlang_python.pool_decode(native, options.decode)
         if options.keep_locals, do: :erlang_python.pool_keep_locals(native)
+        :erlang_python.pool_limit_stuck(native, Options.native_stuck(options.max_stuck))
         state = %__MODULE__{name: options.name, native: native, slots: slots()}
+        state = %{state | max_stuck: options.max_stuck}
         state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
         :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})
         run_init(options, state)
@@ -232,6 +253,9 @@ defmodule Python.Pool do
   # From the watchdog: the worker is held up by a request that was cancelled, and takes no more.
   @impl true
   def handle_info({:worker_stuck, id}, state) do
+    warned = Stuck.warn(state.name, state.native, state.max_stuck, state.warned)
+    state = %{state | warned: warned}
+
     # It may have come back in the meantime and ended, and been replaced for that.
     if id in state.workers do
       {:noreply, state |> forget(id) |> start_worker()}

@@ -91,7 +91,7 @@ defmodule Python.Request do
     reference = make_ref()
     flags = flags(options) + @cancel_on_drop
 
-    case hand_in(pool, reference, flags, operation) do
+    case hand_in(pool, reference, flags, operation, timeout) do
       ticket when is_reference(ticket) ->
         receive do
           {^reference, answer} -> answer(answer)
@@ -107,14 +107,15 @@ defmodule Python.Request do
   @doc false
   # The requests of a callback, or of the body of a `with`, are run by the thread that waits for it, if they
   # are for the same pool: otherwise all of a pool's workers could be waiting for each other.
-  def hand_in(pool, reference, flags, operation) do
+  def hand_in(pool, reference, flags, operation, timeout) do
     leader = Process.group_leader()
 
     case Callback.running() do
       nil ->
-        :erlang_python.request_submit(pool, reference, flags, operation, leader)
+        :erlang_python.request_submit(pool, reference, flags, operation, leader, timeout)
 
       {callbacks, _hold} ->
+        flags = {flags, timeout}
         :erlang_python.callback_submit(callbacks, pool, reference, flags, operation, leader)
     end
   end
@@ -130,7 +131,7 @@ defmodule Python.Request do
         reference = make_ref()
         operation = Python.Struct.encode(operation)
 
-        case hand_in(pool, reference, flags(options), operation) do
+        case hand_in(pool, reference, flags(options), operation, timeout) do
           ticket when is_reference(ticket) ->
             :erlang_python.request_watch(ticket, self())
             if timeout != :infinity, do: :erlang_python.request_limit(ticket, timeout)
@@ -277,8 +278,16 @@ defmodule Python.Request do
   end
 
   @doc false
-  def refused(:overloaded, options),
-    do: OverloadedError.new(options.context || options.pool || Pool.default())
+  def refused(:overloaded, options) do
+    pool = options.context || options.pool || Pool.default()
+
+    with {native, _timeout} when is_atom(pool) <- Pool.lookup(pool),
+         true <- :erlang_python.pool_is_jammed(native) do
+      OverloadedError.stuck(pool, Python.Stuck.calls(native))
+    else
+      _ -> OverloadedError.new(pool)
+    end
+  end
 
   def refused(:closed, _options), do: StoppedError.new(:closed)
 

@@ -54,6 +54,7 @@ rustler::atoms! {
     function,
     dropped,
     finalizer_blocked,
+    stuck,
     stdin,
     terminal,
     stdout,

@@ -3,7 +3,8 @@
 //! From the outside in, each layer calling only the next:
 //!
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
-//! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up.
+//! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up. `deadline`,
+//!   `on_interrupt`, `stuck`: until when a request may take, what ends its waits, and those that do not end.
 //! - `call`, `arguments`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
 //!   `mailbox`: what Python asks of us.
 //! - `names`, `code`, `source`, `namespace`, `object`, `exception`: what Python keeps for us between two calls;
@@ -22,6 +23,7 @@ mod call;
 mod callback;
 mod code;
 mod convert;
+mod deadline;
 mod direct;
 mod ending;
 #[path = "../../erlang_python_loader/src/entry.rs"]
@@ -40,6 +42,7 @@ mod names;
 mod namespace;
 mod nif;
 mod object;
+mod on_interrupt;
 mod origin;
 mod output;
 mod package;
@@ -49,6 +52,7 @@ mod request;
 mod resources;
 mod source;
 mod stream;
+mod stuck;
 mod term_env;
 mod watchdog;
 mod weight;

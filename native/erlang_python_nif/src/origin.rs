@@ -54,10 +54,28 @@ impl Origin {
         })
     }
 
+    /// That of a thread which works for a request.
+    pub fn of(request: &Arc<Request>) -> Self {
+        Origin {
+            leader: request.leader(),
+            request: Arc::downgrade(request),
+        }
+    }
+
     /// Makes it the current thread's, which Python started.
     pub fn adopt(&self) {
         ORIGIN.set(Some(self.clone()));
     }
+}
+
+/// The call that the current thread works for, if that is not over.
+pub fn request(py: Python<'_>) -> Option<Arc<Request>> {
+    let own = worker::running().and_then(|running| running.request(py));
+    own.or_else(|| {
+        let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
+        request.place()?;
+        Some(request)
+    })
 }
 
 /// Where what the current thread prints goes. `request`: what it runs.

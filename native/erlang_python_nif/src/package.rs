@@ -8,7 +8,8 @@ use crate::hold;
 use crate::interpreter::{foreign, signals};
 use crate::lock::Mutex;
 use crate::mailbox::Received;
-use crate::origin::{Origin, OriginObject};
+use crate::on_interrupt;
+use crate::origin::{Origin, OriginObject, request as current_request};
 use crate::output;
 use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::worker;
@@ -119,11 +120,35 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(origin, package)?)?;
     package.add_function(wrap_pyfunction!(adopt, package)?)?;
     package.add_class::<foreign::Guarded>()?;
+    package.add_function(wrap_pyfunction!(time_left, package)?)?;
+    package.add_function(wrap_pyfunction!(trust_callbacks, package)?)?;
+    package.add_function(wrap_pyfunction!(on_interrupt::on_interrupt, package)?)?;
+    package.add_function(wrap_pyfunction!(on_interrupt::on_interrupts, package)?)?;
     package.add_function(wrap_pyfunction!(crate::namespace::make_young, package)?)?;
     package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
     package.add_function(wrap_pyfunction!(is_forked, package)?)?;
     package.add_function(wrap_pyfunction!(ends_the_vm, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
+}
+
+/// What is left of the timeout of the call that this is part of, in seconds; None if it has none, and 0.0
+/// once it was given up.
+#[pyfunction]
+fn time_left(py: Python<'_>) -> Option<f64> {
+    let request = current_request(py)?;
+    if request.is_given_up() {
+        return Some(0.0);
+    }
+    Some(request.deadline.left()? as f64 / 1_000.0)
+}
+
+/// Says whether a library is at work that hands on what its callbacks raise: they may be interrupted.
+#[pyfunction]
+#[pyo3(name = "_trust_callbacks")]
+fn trust_callbacks(py: Python<'_>, trusts: bool) {
+    if let Some(running) = worker::running() {
+        running.thread.trust_callbacks(py, trusts);
+    }
 }
 
 /// Calls a registered function of Elixir or Erlang and returns what it returns.

@@ -61,6 +61,9 @@ pub struct Stats {
     pub done: AtomicU64,
     pub failed: AtomicU64,
     pub timed_out: AtomicU64,
+    /// Calls that were given up and are still inside Python, and how many there may be: 0 is any number.
+    pub stuck: AtomicUsize,
+    pub max_stuck: AtomicUsize,
 }
 
 /// What became of a request that was handed in.
@@ -161,8 +164,17 @@ impl Pool {
     }
 
     pub fn submit(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
+        if self.is_jammed() {
+            return Submitted::Overloaded;
+        }
         let pushed = self.lock().push(request);
         self.pushed(pushed, sender)
+    }
+
+    /// Whether as many calls are stuck as may be.
+    pub fn is_jammed(&self) -> bool {
+        let most = self.stats.max_stuck.load(Ordering::Relaxed);
+        most > 0 && self.stats.stuck.load(Ordering::Relaxed) >= most
     }
 
     /// The pool's `:init`, which comes before all else.
@@ -321,7 +333,7 @@ impl Pool {
     /// The place of an idle worker, for a caller that runs its request itself. None while anybody else
     /// is at work: many at once would fight for the GIL, and are better served by the queue.
     pub fn borrow(&self) -> Option<Arc<Worker>> {
-        if self.stats.busy.load(Ordering::Relaxed) > 0 {
+        if self.stats.busy.load(Ordering::Relaxed) > 0 || self.is_jammed() {
             return None;
         }
         self.lock().borrow(|worker| worker.is_process())

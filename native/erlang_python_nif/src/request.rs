@@ -4,12 +4,15 @@
 //! most once, never after the caller gave up, and a request that was cancelled in the queue never
 //! runs.
 
+use crate::deadline::Deadline;
 use crate::interpreter::PythonThread;
 use crate::lock::{Mutex, MutexGuard};
 use crate::mailbox::Mailbox;
+use crate::on_interrupt::Functions;
 use crate::pool::Pool;
 use crate::queue::Start;
 use crate::stream::Stream;
+use crate::stuck::{self, Stuck};
 use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::watchdog;
 use crate::worker::Worker;
@@ -57,6 +60,11 @@ pub struct Request {
     placed: AtomicBool,
     /// Somebody waits for the answer, or has.
     claimed: AtomicBool,
+    /// Until when its caller waits.
+    pub deadline: Deadline,
+    /// What its code has registered. Hardly any does.
+    on_interrupt: OnceLock<Box<Functions>>,
+    pub stuck: Stuck,
     /// See `keep`.
     kept: Mutex<Option<ResourceArc<Ticket>>>,
 }
@@ -256,6 +264,9 @@ impl Request {
             nested: AtomicBool::new(false),
             placed: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
+            deadline: Deadline::default(),
+            on_interrupt: OnceLock::new(),
+            stuck: Stuck::default(),
             kept: Mutex::new(None),
         })
     }
@@ -428,7 +439,17 @@ impl Request {
     }
 
     pub fn leave(&self) {
-        self.left.store(true, Ordering::Release);
+        self.left.store(true, Ordering::SeqCst);
+        stuck::ended(self);
+    }
+
+    /// What its code has registered for its interrupt, if it has.
+    pub fn on_interrupt(&self) -> Option<&Functions> {
+        self.on_interrupt.get().map(|functions| &**functions)
+    }
+
+    pub fn make_on_interrupt(&self) -> &Functions {
+        self.on_interrupt.get_or_init(Box::default)
     }
 
     pub fn mark_interrupted(&self) {

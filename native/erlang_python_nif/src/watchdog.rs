@@ -16,6 +16,7 @@ use crate::lock::{Condvar, Mutex};
 use crate::pool::Pool;
 use crate::request::{Progress, Request};
 use crate::stream::Stream;
+use crate::stuck;
 use crate::term_env::{SavedTerm, Sender, TermEnv};
 use crate::worker;
 use rustler::{Encoder, LocalPid};
@@ -403,6 +404,7 @@ impl Check {
 fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
     let Some(place) = request.place() else { return };
     assistant::remove_mark();
+    stuck::count(request);
     // A context is its thread: it can only be waited for.
     if request.pool.namespace.is_some() {
         return;

@@ -346,6 +346,9 @@ impl Seat<'_> {
         fork::end_if_child(py);
         // Still a part of the request: writing can wait, and be given up.
         output::finish(py);
+        if let Some(functions) = request.on_interrupt() {
+            functions.end(py, request);
+        }
         // Whatever interrupt was aimed at it has struck by now: none is to hit what follows.
         self.thread.end(py, request);
         isolated.leave(request);

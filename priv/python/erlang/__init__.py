@@ -1,6 +1,6 @@
 """What Python code that runs inside the BEAM can ask of it.
 
-``call``, ``send``, ``whereis``, ``self`` and ``log``, and the classes ``Pid``, ``Ref``, ``Port`` and
+``call``, ``send``, ``whereis``, ``self``, ``log``, ``time_left`` and ``on_interrupt``, and the classes ``Pid``, ``Ref``, ``Port`` and
 ``Function``, are put in by the native library. Registered functions can be had by their names:
 ``erlang.name(...)`` and ``from erlang import name``.
 """
@@ -21,10 +21,11 @@ class _Loader(_SourceFileLoader):
 _sys.path_importer_cache[__path__[0]] = _FileFinder(__path__[0], (_Loader, [".py"]))
 
 
-class Interrupt(BaseException):
+class Interrupt(KeyboardInterrupt):
     """Raised in code whose caller no longer waits: it timed out, was cancelled, or died.
 
-    Like ``KeyboardInterrupt`` it is not an ``Exception``, so ``except Exception`` lets it pass.
+    It is a ``KeyboardInterrupt``, as libraries know what to do with one: ``asyncio.run`` cancels its tasks,
+    event loops and test runners hand it on. ``except Exception`` lets it pass.
     ``finally`` blocks and context managers run. Code that catches it and goes on is interrupted
     again a second later.
     """

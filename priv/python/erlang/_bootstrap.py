@@ -16,6 +16,7 @@ from erlang import (
     _lines,
     _locks,
     _logging,
+    _loops,
     _main,
     _stdio,
 )
@@ -51,6 +52,7 @@ def prepare(stack_size, stdio, logging, notebook):
     _forks.install()
     _locks.install()
     _foreign.install()
+    _loops.install()
     if stdio:
         _stdio.install()
     else:

@@ -14,6 +14,7 @@ use super::thread::Detached;
 use super::{assistant, python};
 use crate::atoms;
 use crate::lock::{Condvar, Mutex};
+use crate::on_interrupt;
 use crate::request::{Body, Request};
 use crate::term_env::{Sender, TermEnv};
 use crate::watchdog;
@@ -30,6 +31,12 @@ const LATER: Duration = Duration::from_millis(8);
 
 /// How long it may take to find out what is ahead of a thread.
 const UNKNOWN: Duration = Duration::from_secs(1);
+
+/// How long code has to end by itself, after its functions were run.
+const ENDS: Duration = Duration::from_millis(50);
+
+/// A thread that cannot be interrupted for so long may be waiting for what its code has registered.
+const UNREACHED: Duration = Duration::from_millis(100);
 
 static POSTED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
@@ -104,6 +111,8 @@ struct Aim {
 struct Seen {
     /// There is nothing more to do.
     done: bool,
+    /// First its own functions are to end what it waits for.
+    delegated: bool,
     /// Where Python was, and the request's terms: it may end at once.
     location: Option<Location>,
     body: Option<Arc<Body>>,
@@ -140,6 +149,14 @@ impl Aim {
             self.seen.body = self.request.body();
             let frame = place.thread.frame(py, &self.request);
             self.seen.location = frame.and_then(|frame| frame.location());
+            self.request.stuck.found(self.seen.location.as_ref());
+            let functions = self.request.on_interrupt();
+            if functions.is_some_and(|functions| functions.is_to_run()) {
+                // They end what it waits for, by an error. Struck as well, it would be in the middle of
+                // dealing with that.
+                self.seen.delegated = true;
+                return;
+            }
         }
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
@@ -186,8 +203,13 @@ impl Aim {
         if self.is_first() {
             watchdog::tried(Arc::clone(&self.request));
         }
+        // Afterwards, as a wait that ends then ends with the interrupt. But that may never be had.
+        if seen.done || seen.delegated || self.begun.elapsed() > UNREACHED {
+            on_interrupt::run(&self.request);
+        }
         if !seen.done {
-            self.due = Instant::now() + self.delay;
+            let pause = if seen.delegated { ENDS } else { self.delay };
+            self.due = Instant::now() + pause;
             self.delay = LATER.min(self.delay * 2);
         }
         seen.done

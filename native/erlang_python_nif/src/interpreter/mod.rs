@@ -27,6 +27,7 @@ mod symbol;
 mod thread;
 mod tracing;
 
+pub use frame::Location;
 pub use gil_cell::GilCell;
 pub use stack::stack_size;
 pub use start::{Start, is_started, start};

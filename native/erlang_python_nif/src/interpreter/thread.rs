@@ -37,6 +37,8 @@ struct Running {
     request: Arc<Request>,
     /// How often the thread had come into Python when it began.
     entries: c_int,
+    /// A library is at work that hands on what its callbacks raise: one callback may be interrupted.
+    trusts: bool,
 }
 
 thread_local! {
@@ -154,6 +156,7 @@ impl PythonThread {
         let begun = Running {
             request: Arc::clone(request),
             entries: self.state.entries(py),
+            trusts: false,
         };
         self.running.with(py, |running| running.push(begun));
     }
@@ -193,10 +196,19 @@ impl PythonThread {
 
     /// How many callbacks of C libraries are on the thread's stack, in the request that it is at.
     fn callbacks(&self, py: Python<'_>) -> c_int {
-        let begun = self
-            .running
-            .with(py, |running| running.last().map(|r| r.entries));
+        let begun = self.running.with(py, |running| {
+            running.last().map(|r| r.entries + c_int::from(r.trusts))
+        });
         begun.map_or(0, |begun| self.state.entries(py) - begun)
+    }
+
+    /// Says whether the library that calls the thread's code hands on what that raises. An event loop in C does.
+    pub fn trust_callbacks(&self, py: Python<'_>, trusts: bool) {
+        self.running.with(py, |running| {
+            if let Some(last) = running.last_mut() {
+                last.trusts = trusts;
+            }
+        });
     }
 
     /// Whether a C library has called the code that the thread is in. See `foreign`.

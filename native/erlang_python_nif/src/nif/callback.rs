@@ -65,7 +65,7 @@ fn callback_submit<'a>(
     callbacks: Vec<ResourceArc<CallbackHandle>>,
     pool: ResourceArc<PoolHandle>,
     reference: Term<'a>,
-    flags: u32,
+    (flags, timeout): (u32, Term<'a>),
     operation: Term<'a>,
     leader: Term<'a>,
 ) -> Term<'a> {
@@ -77,6 +77,7 @@ fn callback_submit<'a>(
         operation,
         leader,
     );
+    request.deadline.set(timeout.decode().ok());
     let nested = callbacks
         .iter()
         .any(|callback| callback.0.nest(Arc::clone(&request)).is_ok());

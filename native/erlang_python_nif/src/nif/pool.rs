@@ -3,6 +3,7 @@
 use crate::atoms;
 use crate::namespace::Namespace;
 use crate::pool::{self, Pool, Settings};
+use crate::stuck;
 use crate::term_env::{SavedTerm, Sender};
 use crate::worker::{self, PoolHandle};
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
@@ -89,16 +90,41 @@ fn pool_send<'a>(pool: ResourceArc<PoolHandle>, message: Term<'a>) -> Atom {
     atoms::ok()
 }
 
+/// How many calls may be stuck; 0 is any number.
+#[rustler::nif]
+fn pool_limit_stuck(pool: ResourceArc<PoolHandle>, most: usize) -> Atom {
+    pool.0.stats.max_stuck.store(most, Ordering::Relaxed);
+    atoms::ok()
+}
+
+/// Whether it refuses calls because too many are stuck.
+#[rustler::nif]
+fn pool_is_jammed(pool: ResourceArc<PoolHandle>) -> bool {
+    pool.0.is_jammed()
+}
+
+/// The calls that are stuck: `{{file, line, function} | :none, ms}`.
+#[rustler::nif]
+fn pool_stuck<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Vec<Term<'a>> {
+    let reports = stuck::of(&pool.0).into_iter();
+    let terms = reports.map(|report| match report.location {
+        Some(location) => (location, report.ms).encode(env),
+        None => (atoms::none(), report.ms).encode(env),
+    });
+    terms.collect()
+}
+
 /// What is going on, as a map of numbers.
 #[rustler::nif]
 fn pool_stats<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Term<'a> {
     let stats = &pool.0.stats;
-    let entries: [(Atom, u64); 5] = [
+    let entries: [(Atom, u64); 6] = [
         (atoms::busy(), stats.busy.load(Ordering::Relaxed) as u64),
         (atoms::queued(), pool.0.queued() as u64),
         (atoms::done(), stats.done.load(Ordering::Relaxed)),
         (atoms::failed(), stats.failed.load(Ordering::Relaxed)),
         (atoms::timed_out(), stats.timed_out.load(Ordering::Relaxed)),
+        (atoms::stuck(), stats.stuck.load(Ordering::Relaxed) as u64),
     ];
     let (keys, values): (Vec<_>, Vec<_>) = entries
         .iter()

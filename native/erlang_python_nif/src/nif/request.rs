@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Puts a request into the pool's queue. The answer comes to the calling process as
-/// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`.
+/// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`. `timeout`: how long the caller
+/// waits, in ms or `:infinity`.
 #[rustler::nif]
 fn request_submit<'a>(
     env: Env<'a>,
@@ -21,6 +22,7 @@ fn request_submit<'a>(
     flags: u32,
     operation: Term<'a>,
     leader: Term<'a>,
+    timeout: Term<'a>,
 ) -> Term<'a> {
     let request = Request::new(
         env.pid(),
@@ -30,6 +32,8 @@ fn request_submit<'a>(
         operation,
         leader,
     );
+    // No number: `:infinity`.
+    request.deadline.set(timeout.decode().ok());
     let sender = Sender::scheduler(env);
     let submitted = if request.flags.init() {
         pool.0.submit_first(Arc::clone(&request), sender)
@@ -76,6 +80,7 @@ fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> 
 /// Limits the time until the answer, from now on, in ms. Then the answer is a timeout.
 #[rustler::nif]
 fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
+    ticket.0.deadline.set(Some(timeout));
     watchdog::limit(&ticket.0, timeout);
     atoms::ok()
 }
