@@ -9,6 +9,7 @@
 //! A call that the thread runs while it waits for a callback of another one starts clean of what that one
 //! was in the middle of: the exception that it handles, its event loop and its task.
 
+use crate::interpreter::handled::Aside;
 use crate::interpreter::python::{self, Helpers};
 use crate::object::Handle;
 use crate::request::Request;
@@ -215,17 +216,27 @@ pub fn settle(py: Python<'_>) {
     }
 }
 
+/// The exceptions that the outer request handles.
+enum Handled {
+    Nothing,
+    All(Aside),
+    /// The topmost, as class, exception and traceback: all that Python's own functions give.
+    Topmost([*mut ffi::PyObject; 3]),
+}
+
 /// What the outer request was in the middle of.
 struct Outer<'py> {
-    /// The exception that it handles: class, exception and traceback.
-    handled: Option<[*mut ffi::PyObject; 3]>,
+    handled: Handled,
     /// Its event loop, task and hooks.
     running: Option<(&'static Helpers, Bound<'py, PyAny>)>,
 }
 
 impl<'py> Outer<'py> {
     fn set_aside(py: Python<'py>, helpers: &'static Helpers) -> Self {
-        let handled = set_exception_aside(py);
+        let handled = match helpers.top {
+            Some(top) => Handled::All(Aside::set(py, top)),
+            None => set_exception_aside(py).map_or(Handled::Nothing, Handled::Topmost),
+        };
         let asyncio = helpers.modules.bind(py).contains("asyncio");
         let running = match asyncio {
             Ok(true) => helpers.set_aside.bind(py).call0().ok(),
@@ -246,9 +257,13 @@ impl<'py> Outer<'py> {
         {
             error.write_unraisable(py, None);
         }
-        if let Some([class, value, traceback]) = self.handled {
+        match self.handled {
+            Handled::Nothing => {}
+            Handled::All(aside) => aside.take_back(py),
             // SAFETY: the GIL is held; it takes the three references.
-            unsafe { ffi::PyErr_SetExcInfo(class, value, traceback) };
+            Handled::Topmost([class, value, traceback]) => unsafe {
+                ffi::PyErr_SetExcInfo(class, value, traceback);
+            },
         }
     }
 }

@@ -43,6 +43,16 @@ def take_back(loop, task, hooks):
         asyncio.tasks._enter_task(loop, task)
 
 
+def within_a_generator(function):
+    """Calls a function in a generator, with the generator."""
+
+    def generate():
+        yield function(generator)
+
+    generator = generate()
+    next(generator)
+
+
 def renewal(context):
     """A function that gives a copy of ``context``, which is to be the current one, its own of what all
     copies share and can change: the context of ``decimal``. None if there is nothing like that in it."""

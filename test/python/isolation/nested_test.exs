@@ -26,6 +26,34 @@ defmodule Python.Isolation.NestedTest do
     end
   end
 
+  test "neither is one that the caller of a generator or coroutine handles" do
+    for place <- places() do
+      call = &Python.call!(:variables, &1, [&2], place)
+      none = nested(place, :handled)
+
+      assert call.(:generating, none) == [
+               [nil, "LookupError", nil, "ValueError"],
+               [nil, "ValueError"],
+               "LookupError"
+             ]
+
+      assert call.(:in_a_handling_coroutine, none) ==
+               [[[nil, "ValueError"], "LookupError"], "KeyError"]
+
+      # With generators, exceptions and threads of its own.
+      deep = fn -> call.(:generating, fn -> call.(:generating, none) end) end
+      assert [[inner, "LookupError", inner, "ValueError"], _, "LookupError"] = deep.()
+      assert inner == call.(:generating, none)
+      fail = fn -> match?({:error, _}, Python.eval("next(iter([])) or 1 / 0", place)) end
+      assert [[true, _, true, _], [true, "ValueError"], "LookupError"] = call.(:generating, fail)
+
+      assert [[["thread", "thread"], _, _, _], _, _] =
+               call.(:generating, fn ->
+                 Python.call!(:variables, :in_a_thread, [fn -> "thread" end], place)
+               end)
+    end
+  end
+
   test "an exception that it raises has no context of the outer's" do
     for place <- places() do
       fail = fn ->

@@ -93,6 +93,49 @@ def raising(function):
             return type(error.__context__).__name__
 
 
+def generating(function):
+    """What a function sees that a generator calls whose caller handles an exception, while it handles one of
+    its own and while it does not; and what they all handle after that."""
+
+    def generate():
+        seen = function()
+        after = handled()
+        try:
+            raise ValueError("generator")
+        except ValueError:
+            yield [seen, after, function(), handled()]
+            yield [function(), handled()]
+
+    try:
+        raise LookupError("outer")
+    except LookupError:
+        generator = generate()
+        first, second = next(generator), next(generator)
+        return [first, second, handled()]
+
+
+async def _coroutine(function):
+    try:
+        raise ValueError("coroutine")
+    except ValueError:
+        return [function(), handled()]
+
+
+def in_a_handling_coroutine(function):
+    import asyncio
+
+    async def main():
+        try:
+            raise LookupError("main")
+        except LookupError:
+            return [await _coroutine(function), handled()]
+
+    try:
+        raise KeyError("outer")
+    except KeyError:
+        return [asyncio.run(main()), handled()]
+
+
 def handled():
     return None if sys.exc_info()[0] is None else sys.exc_info()[0].__name__
 

@@ -14,6 +14,7 @@ mod environ;
 pub mod foreign;
 mod frame;
 mod gil_cell;
+pub mod handled;
 pub mod interrupt;
 #[cfg(unix)]
 mod memory;

@@ -2,6 +2,7 @@
 
 use super::Start;
 use super::delicate::{Ahead, Gap, Places};
+use super::handled::Top;
 use crate::isolation::Base;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
@@ -63,6 +64,8 @@ pub struct Helpers {
     pub base: Base,
     /// What copies of a context share, and the running event loop of an outer call
     pub renewal: Py<PyAny>,
+    /// None where exceptions that are handled cannot be set aside as a whole
+    pub top: Option<Top>,
     pub set_aside: Py<PyAny>,
     pub take_back: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
@@ -154,6 +157,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         one_mark: interrupts.getattr("ONE_MARK")?.extract()?,
         base: Base::of_current(py, &renewal)?,
         renewal: renewal.unbind(),
+        top: Top::find(&isolation)?,
         set_aside: isolation.getattr("set_aside")?.unbind(),
         take_back: isolation.getattr("take_back")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
