@@ -63,14 +63,12 @@ impl Drop for Serving {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
-    use crate::fork;
     use crate::lock::Mutex;
+    use crate::{fork, processes};
     use std::cell::Cell;
     use std::ffi::{c_int, c_void};
-    use std::fs;
-    use std::path::Path;
     use std::sync::mpsc;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     unsafe extern "C" {
         // glibc calls the function with the status as well.
@@ -85,9 +83,6 @@ mod glibc {
 
     /// How long what C libraries have buffered may take to be written.
     const FLUSH: Duration = Duration::from_millis(300);
-
-    /// How long they may take to end by themselves.
-    const TERMINATE: Duration = Duration::from_millis(100);
 
     /// Nobody else's, so that `__cxa_finalize` finds what is ours alone.
     static LIBRARY: u8 = 0;
@@ -118,7 +113,7 @@ mod glibc {
         }
         if !fork::is_child() {
             flush();
-            end_workers();
+            processes::end_workers();
         }
         // SAFETY: no preconditions.
         unsafe { libc::_exit(status) }
@@ -134,85 +129,6 @@ mod glibc {
         };
         if std::thread::Builder::new().spawn(flush).is_ok() {
             let _ = flushed.recv_timeout(FLUSH);
-        }
-    }
-
-    /// The workers of Python's pools of processes do not outlive the process that they work for. They are
-    /// children of the VM: its own programs are those of a helper.
-    fn end_workers() {
-        let mut workers = workers();
-        for &pid in &workers {
-            // SAFETY: a child of ours, which nobody has waited for or the number would be free.
-            unsafe { libc::kill(pid, libc::SIGTERM) };
-        }
-        let begun = Instant::now();
-        while !workers.is_empty() && begun.elapsed() < TERMINATE {
-            std::thread::sleep(Duration::from_millis(5));
-            // SAFETY: as above; the status is not asked for.
-            workers.retain(|&pid| unsafe {
-                libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) == 0
-            });
-        }
-        for &pid in &workers {
-            // SAFETY: as above.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-        }
-    }
-
-    fn workers() -> Vec<libc::pid_t> {
-        let own = std::process::id().to_string();
-        let is_ours = |folder: &Path| {
-            let read = |file| fs::read(folder.join(file)).unwrap_or_default();
-            is_child_of(&read("stat"), &own) && is_worker(&read("cmdline"))
-        };
-        fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|process| process.file_name().to_str()?.parse().ok())
-            .filter(|pid: &libc::pid_t| is_ours(&Path::new("/proc").join(pid.to_string())))
-            .collect()
-    }
-
-    fn is_child_of(stat: &[u8], parent: &str) -> bool {
-        let stat = String::from_utf8_lossy(stat);
-        // After the name, which may have anything in it: the state, the parent.
-        stat.rsplit_once(')')
-            .and_then(|(_, rest)| rest.split_whitespace().nth(1))
-            .is_some_and(|ppid| ppid == parent)
-    }
-
-    /// What `multiprocessing` starts, and its copies and kin (`multiprocess`, `billiard`, `loky`).
-    fn is_worker(command: &[u8]) -> bool {
-        const MARKS: [&str; 3] = [
-            "--multiprocessing-fork",
-            ".popen_loky_posix",
-            ".forkserver import main",
-        ];
-        let command = String::from_utf8_lossy(command);
-        MARKS.iter().any(|mark| command.contains(mark))
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn children_are_told_whatever_their_name_is() {
-            assert!(is_child_of(b"12 (a) b (c) S 7 12 12 0", "7"));
-            assert!(!is_child_of(b"12 (a S 7) S 8 12 12 0", "7"));
-            assert!(!is_child_of(b"", "7"));
-        }
-
-        #[test]
-        fn workers_are_told_by_their_command() {
-            let spawned = b"python\0-c\0from multiprocessing.spawn import spawn_main; \
-                            spawn_main(tracker_fd=5, pipe_handle=7)\0--multiprocessing-fork\0";
-            assert!(is_worker(spawned));
-            assert!(is_worker(
-                b"python\0-m\0joblib.externals.loky.backend.popen_loky_posix\0--pipe\x007\0"
-            ));
-            assert!(!is_worker(b"python\0server.py\0"));
         }
     }
 }

@@ -14,6 +14,7 @@
 //! - `interpreter/`: the one interpreter, its threads, their stacks.
 //! - `resources`: what the VM's garbage collector owns, and why this library stays for its life.
 //! - `ending`: how the VM's process ends.
+//! - `processes`: those that Python starts for itself.
 //! - `fork`: copies of the VM, in which nothing of this but Python goes on.
 //! - `term_env`: environments for terms that outlive a NIF, and sending them.
 
@@ -47,6 +48,7 @@ mod origin;
 mod output;
 mod package;
 mod pool;
+mod processes;
 mod queue;
 mod request;
 mod resources;

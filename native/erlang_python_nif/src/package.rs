@@ -11,6 +11,7 @@ use crate::mailbox::Received;
 use crate::on_interrupt;
 use crate::origin::{Origin, OriginObject, request as current_request};
 use crate::output;
+use crate::processes;
 use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::worker;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
@@ -128,6 +129,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
     package.add_function(wrap_pyfunction!(is_forked, package)?)?;
     package.add_function(wrap_pyfunction!(ends_the_vm, package)?)?;
+    package.add_function(wrap_pyfunction!(end_workers, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 
@@ -417,6 +419,13 @@ fn is_forked() -> bool {
 #[pyo3(name = "_ends_the_vm")]
 fn ends_the_vm(signal: i32) -> bool {
     signals::is_fatal(signal)
+}
+
+/// Ends the processes that Python has started for itself.
+#[pyfunction]
+#[pyo3(name = "_end_workers")]
+fn end_workers(py: Python<'_>) {
+    py.detach(processes::end_workers);
 }
 
 /// Writes to the log of the other side.

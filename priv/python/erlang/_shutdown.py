@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import erlang
+
 #: What those in the standard library, and their copies and kin, set at the end.
 _FLAGS = {
     "concurrent.futures.thread": "_shutdown",
@@ -69,18 +71,16 @@ def _end_processes():
 
 def _kill_processes(deadline):
     """Python would wait for those that are not daemons, for ever if need be."""
-    processes = [
-        process
-        for name in ("multiprocessing", "multiprocess", "billiard")
-        if name + ".process" in sys.modules
-        for process in sys.modules[name + ".process"].active_children()
-    ]
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(max(min(deadline - time.monotonic(), 0.1), 0.01))
-        if process.is_alive() and hasattr(process, "kill"):
-            process.kill()
+    # Where it can be seen which they are: with the children of children.
+    erlang._end_workers()
+    for name in ("multiprocessing", "multiprocess", "billiard"):
+        if name + ".process" not in sys.modules:
+            continue
+        for process in sys.modules[name + ".process"].active_children():
+            process.terminate()
+            process.join(max(min(deadline - time.monotonic(), 0.1), 0.01))
+            if process.is_alive() and hasattr(process, "kill"):
+                process.kill()
 
 
 def _end_helpers():
@@ -94,7 +94,11 @@ def _end_helpers():
     ):
         stop = getattr(getattr(sys.modules.get(module), helper, None), "_stop", None)
         if stop is not None:
-            stop()
+            try:
+                stop()
+            except OSError:
+                # It has tidied up after itself.
+                pass
 
 
 def _take_back():

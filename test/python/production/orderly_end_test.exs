@@ -19,6 +19,11 @@ defmodule Python.Production.OrderlyEndTest do
       pid(path)
       time.sleep(1000)
 
+  def outer(path):
+      import multiprocessing
+      multiprocessing.Process(target=wait, args=(path,)).start()
+      wait(path)
+
   def stubborn(path):
       signal.signal(signal.SIGTERM, signal.SIG_IGN)
       wait(path)
@@ -53,10 +58,14 @@ defmodule Python.Production.OrderlyEndTest do
   process.start()
   executor = concurrent.futures.ProcessPoolExecutor(1)
   executor.submit(work_of_test.wait, prefix)
+  server = multiprocessing.get_context("forkserver").Process(target=work_of_test.wait, args=(prefix,))
+  server.start()
+  outer = multiprocessing.Process(target=work_of_test.outer, args=(prefix,))
+  outer.start()
   deadline = time.time() + 60
-  while len(glob.glob(prefix + "*")) < 5 and time.time() < deadline:
+  while len(glob.glob(prefix + "*")) < 8 and time.time() < deadline:
       time.sleep(0.05)
-  assert len(glob.glob(prefix + "*")) == 5
+  assert len(glob.glob(prefix + "*")) == 8
   \"\"\", timeout: 60_000)
   """
 
@@ -69,7 +78,7 @@ defmodule Python.Production.OrderlyEndTest do
       {prefix, path} = paths(dir)
       code = "Python.exec!(#{inspect(path <> "; prefix = #{inspect(prefix)}")})\n" <> @processes
       assert {_output, 3} = FreshVM.run(code <> unquote(ending), timeout: 90_000)
-      assert length(pids(prefix)) == 5
+      assert length(pids(prefix)) == 8
       eventually("they are gone", fn -> gone?(prefix) end)
     end
   end

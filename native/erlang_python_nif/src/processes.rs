@@ -1,0 +1,122 @@
+//! The processes that Python starts for itself: the workers of `multiprocessing`, of its copies and kin
+//! (`multiprocess`, `billiard`), and of `loky`. They are not to outlive the VM.
+//!
+//! They are children of the VM, or of one another. The VM's own programs are children of a helper.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long they may take to end by themselves.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// In the command of each of them.
+const MARKS: [&str; 4] = [
+    "--multiprocessing-fork",
+    ".spawn import spawn_main",
+    ".popen_loky_posix",
+    ".forkserver import main",
+];
+
+struct Process {
+    pid: libc::pid_t,
+    parent: libc::pid_t,
+}
+
+/// Terminates them, and kills those that do not end. They are left to be waited for. Does nothing where
+/// there is no `/proc`.
+pub fn end_workers() {
+    let mut workers = workers();
+    signal(&workers, libc::SIGTERM);
+    let begun = Instant::now();
+    while !workers.is_empty() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+        workers.retain(|&pid| is_running(pid));
+    }
+    signal(&workers, libc::SIGKILL);
+}
+
+fn signal(workers: &[libc::pid_t], signal: libc::c_int) {
+    for &pid in workers {
+        // SAFETY: no preconditions. It was there a moment ago, and the system gives no number anew so soon.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+fn workers() -> Vec<libc::pid_t> {
+    let mut candidates: Vec<Process> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&pid| is_worker(&read(pid, "cmdline")))
+        .filter_map(|pid| {
+            let (_, parent) = state_and_parent(&read(pid, "stat"))?;
+            Some(Process { pid, parent })
+        })
+        .collect();
+    // SAFETY: no preconditions.
+    let mut family = HashSet::from([unsafe { libc::getpid() }]);
+    let mut workers = Vec::new();
+    loop {
+        let (found, rest): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|process| family.contains(&process.parent));
+        if found.is_empty() {
+            return workers;
+        }
+        family.extend(found.iter().map(|process| process.pid));
+        workers.extend(found.iter().map(|process| process.pid));
+        candidates = rest;
+    }
+}
+
+fn is_running(pid: libc::pid_t) -> bool {
+    state_and_parent(&read(pid, "stat")).is_some_and(|(state, _)| state != 'Z')
+}
+
+fn read(pid: libc::pid_t, file: &str) -> Vec<u8> {
+    fs::read(Path::new("/proc").join(pid.to_string()).join(file)).unwrap_or_default()
+}
+
+fn state_and_parent(stat: &[u8]) -> Option<(char, libc::pid_t)> {
+    let stat = String::from_utf8_lossy(stat);
+    // They come after the name, which may have anything in it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
+
+fn is_worker(command: &[u8]) -> bool {
+    let command = String::from_utf8_lossy(command);
+    MARKS.iter().any(|mark| command.contains(mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_told_whatever_the_name_is() {
+        assert_eq!(
+            state_and_parent(b"12 (a) b (c) S 7 12 12 0"),
+            Some(('S', 7))
+        );
+        assert_eq!(state_and_parent(b"12 (a S 7) Z 8 12"), Some(('Z', 8)));
+        assert_eq!(state_and_parent(b""), None);
+    }
+
+    #[test]
+    fn workers_are_told_by_their_command() {
+        for command in [
+            "python\0-c\0from multiprocessing.spawn import spawn_main; spawn_main(5)\0--multiprocessing-fork\0",
+            "python\0-c\0from billiard.spawn import spawn_main; spawn_main(5)\0--billiard-fork\0",
+            "python\0-m\0joblib.externals.loky.backend.popen_loky_posix\0--pipe\x007\0",
+        ] {
+            assert!(is_worker(command.as_bytes()));
+        }
+        assert!(!is_worker(b"python\0server.py\0"));
+    }
+}
