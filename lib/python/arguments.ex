@@ -57,9 +57,9 @@ defmodule Python.Arguments do
             "#{inspect(String.to_atom(text))} or #{inspect(text)}"
   end
 
-  @doc "Raises for what is no handle to an object."
+  @doc "Raises for what is no handle. One that holds no object is Python's to refuse."
   @spec handle!(term) :: :ok
-  def handle!(%Python.Object{ref: ref}) when is_reference(ref), do: :ok
+  def handle!(%Python.Object{}), do: :ok
 
   def handle!(other) do
     raise ArgumentError,

@@ -36,9 +36,7 @@ defmodule Python.ArgumentsTest do
         "math",
         [],
         {1},
-        %{ref: 1},
-        %Object{ref: nil},
-        %Object{ref: 1}
+        %{ref: 1}
       ],
       async: [
         nil,
@@ -52,6 +50,9 @@ defmodule Python.ArgumentsTest do
         {:ok, 1},
         %Async{ref: 1, ticket: nil, owner: self()}
       ],
+      fun: [nil, 1, :f, "f", [], {Kernel, :abs}],
+      function_opts:
+        @no_options ++ [[zzz: 1], [name: 1], [args: 1], [args: [x: "int", y: "int"]]],
       fun1: [nil, 1, :f, &Kernel.self/0, &Kernel.max/2, {Kernel, :abs}],
       function_name: [nil, true, 1, "", [], ~c"f", {:f}, <<255>>, %{}],
       function: [nil, 1, :f, "f", {1, 2}, {:lists, "sum"}, {:lists, :sum, 1}, []],
@@ -115,6 +116,7 @@ defmodule Python.ArgumentsTest do
       {Python, :with, [handle, &Function.identity/1, []], [:handle, :fun1, :opts]},
       {Python, :buffer, ["abc", []], [:binary, :opts]},
       {Python, :iterator, [[1]], [:enumerable]},
+      {Python, :function, [&Kernel.abs/1, []], [:fun, :function_opts]},
       {Python, :register, [:never_registered, &Kernel.abs/1], [:function_name, :function]},
       {Python, :unregister, [:never_registered], [:function_name]},
       {Python, :info, [], []},
