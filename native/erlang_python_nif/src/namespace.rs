@@ -8,6 +8,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A module that takes the place of `__main__`. Its thread makes it when it starts and drops it
 /// when it ends, so that what lives in it is born and dies on that thread.
@@ -50,6 +51,23 @@ impl Namespace {
     fn lock(&self) -> crate::lock::MutexGuard<'_, Option<Py<PyModule>>> {
         // Held for an assignment or a clone; nothing is dropped meanwhile.
         self.0.lock()
+    }
+}
+
+/// What was in the place of `__main__` last. For comparison only: the pointer may dangle.
+static SEEN: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Before a context's request: its code is to find itself, whoever has replaced `__main__`.
+pub fn look_at_main(py: Python<'_>, pool: &Pool) {
+    let (Some(_), Some(helpers)) = (&pool.namespace, python::helpers()) else {
+        return;
+    };
+    let Ok(Some(found)) = helpers.modules.bind(py).get_item(intern!(py, "__main__")) else {
+        return;
+    };
+    if SEEN.swap(found.as_ptr(), Ordering::Relaxed) != found.as_ptr() {
+        // It fails if the module resists: then it is what it wants to be.
+        let _ = helpers.take_over_main.bind(py).call0();
     }
 }
 

@@ -313,6 +313,7 @@ fn run(
                 (atoms::error(), atoms::closed()).encode(env)
             });
         }
+        namespace::look_at_main(py, pool);
         (!request.is_cancelled()).then(|| call::perform(request, body.operation(), reply, isolated))
     });
     if let Some(outcome) = outcome {

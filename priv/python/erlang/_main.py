@@ -71,6 +71,14 @@ def install():
     _imports.when_imported("runpy", _run_beside_others)
 
 
+def take_over():
+    """Somebody has put another module in the place of ``__main__``, as IPython does: contexts go on to find
+    their own."""
+    module = sys.modules.get("__main__")
+    if type(module) is types.ModuleType:
+        module.__class__ = _Main
+
+
 def make():
     """A ``__main__`` for the current thread, with the names that a new one has in this version of Python."""
     import builtins
@@ -105,7 +113,7 @@ def _run_beside_others(runpy):
         _outer = None
 
         def __enter__(self):
-            if self.mod_name != "__main__" or sys.modules.get("__main__") is not MAIN:
+            if self.mod_name != "__main__" or type(sys.modules.get("__main__")) is not _Main:
                 return super().__enter__()
             self._outer = (_here.module,)
             _here.module = self.module

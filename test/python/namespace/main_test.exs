@@ -18,6 +18,20 @@ defmodule Python.Namespace.MainTest do
   @elsewhere (defmodule Elsewhere do
                 # Runs in a VM of its own: the program redirects what is printed, which is everybody's.
 
+                # One that outlives the call which asks for it.
+                def context do
+                  test = self()
+
+                  spawn(fn ->
+                    send(test, Python.Context.start_link())
+                    Process.sleep(:infinity)
+                  end)
+
+                  receive do
+                    {:ok, context} -> {:ok, context}
+                  end
+                end
+
                 def find(program, contexts) do
                   Python.exec!("import pickle\nclass InTheMiddle: pass")
                   found = for _ <- 1..contexts, do: Task.async(fn -> find(program) end)
@@ -156,6 +170,7 @@ defmodule Python.Namespace.MainTest do
 
     test "for good, they go on seeing the one that was there" do
       vm = FreshVM.start()
+      FreshVM.load(vm, @elsewhere)
 
       call = fn function, arguments -> FreshVM.call(vm, Python, function, arguments) end
       assert call.(:exec, ["def f(): return n\nn = 1"]) == :ok
@@ -169,6 +184,13 @@ defmodule Python.Namespace.MainTest do
       assert call.(:exec, ["n = 5"]) == :ok
       assert call.(:eval, ["[n + y for _ in range(1)]", %{y: 1}]) == {:ok, [6]}
       assert Enum.to_list(call.(:call!, [:__main__, :f]) |> List.wrap()) == [5]
+
+      # Contexts find themselves, those that were there before and new ones.
+      assert {:ok, context} = call.(:exec, ["pass"]) && FreshVM.call(vm, Elsewhere, :context, [])
+      code = "import pickle\nclass Mine: pass\nsame = pickle.loads(pickle.dumps(Mine)) is Mine"
+      assert call.(:exec, [code, [context: context]]) == :ok
+      assert call.(:eval, ["same", [context: context]]) == {:ok, true}
+      assert call.(:eval, ["hasattr(sys.modules['__main__'], 'Mine')"]) == {:ok, false}
       assert call.(:exec, ["del sys.modules['__main__']"]) == :ok
       assert call.(:call, [:__main__, :f]) == {:ok, 5}
       assert call.(:eval, ["n + z", %{z: 1}]) == {:ok, 6}

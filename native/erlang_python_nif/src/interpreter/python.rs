@@ -15,6 +15,8 @@ pub struct Helpers {
     pub main_names: Py<PyDict>,
     /// A module that takes the place of `__main__` on the current thread
     pub make_main: Py<PyAny>,
+    /// Makes whatever is in the place of `__main__` by now one that contexts find themselves by
+    pub take_over_main: Py<PyAny>,
     /// The builtins, which code may change, and some as they were
     pub builtins: Py<PyModule>,
     pub import: Py<PyAny>,
@@ -130,6 +132,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         main: main.getattr("MAIN")?.cast_into::<PyModule>()?.unbind(),
         main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),
         make_main: main.getattr("make")?.unbind(),
+        take_over_main: main.getattr("take_over")?.unbind(),
         import: builtins.getattr("__import__")?.unbind(),
         builtins: builtins.unbind(),
         stand: main.getattr("STAND")?.unbind(),
