@@ -72,6 +72,20 @@ defmodule Python.Convert.FormatsTest do
     assert message =~ "T{"
   end
 
+  test "unions and packed structs, which say that they are bytes, are refused all the same" do
+    for {base, pack} <- [{"Union", ""}, {"Structure", ", '_pack_': 1, '_layout_': 'ms'"}] do
+      fields = "{'_fields_': [('a', ctypes.c_int), ('p', ctypes.c_void_p)]#{pack}}"
+
+      for code <- [
+            "type('T', (ctypes.#{base},), #{fields})()",
+            "(type('T', (ctypes.#{base},), #{fields}) * 2)()"
+          ] do
+        assert {:error, %DecodeError{message: message}} = eval("memoryview(#{code})")
+        assert message =~ "neither numbers nor bytes"
+      end
+    end
+  end
+
   test "characters are refused by their format" do
     format = Python.eval!("memoryview(array.array('u', 'ab')).format", modules())
     assert format in ["u", "w"]

@@ -76,33 +76,55 @@ fn plain(view: &PyBuffer) -> Result<(), Failure> {
     }
     // SAFETY: a format is a null-terminated string that lives as long as the view.
     let format = unsafe { CStr::from_ptr(view.format) };
-    if is_plain(format.to_bytes()) {
+    if is_plain(format.to_bytes(), view.itemsize as usize) {
         return Ok(());
     }
     const SHOWN: usize = 60;
     let format: String = format.to_string_lossy().chars().take(SHOWN).collect();
     Err(Unconvertible::new(format!(
-        "the items of this buffer are neither numbers nor bytes but of the format {format:?}, and \
-         have no counterpart as a binary; convert it in Python, for instance with `.tolist()`"
+        "the items of this buffer are neither numbers nor bytes but of the format {format:?} with {} \
+         bytes each, and have no counterpart as a binary; convert it in Python, for instance with \
+         `.tolist()`",
+        view.itemsize
     ))
     .into())
 }
 
-/// Formats of `struct`, of one kind of item, and of complex numbers: a byte order, a count, a kind.
-fn is_plain(format: &[u8]) -> bool {
+/// Formats of `struct`, of one kind of item, and of complex numbers: a byte order, a count, a kind. An item
+/// of another size is something else: unions and packed structs of ctypes say that they are bytes.
+fn is_plain(format: &[u8], itemsize: usize) -> bool {
     let order = format
         .first()
         .is_some_and(|first| b"@=<>!^".contains(first));
     let format = &format[usize::from(order)..];
-    let count = format
+    let digits = format
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
         .count();
-    match &format[count..] {
-        [b'Z', part] => b"efdg".contains(part),
-        [kind] => b"cbB?hHiIlLqQnNefdgspx".contains(kind),
-        _ => false,
-    }
+    let (count, kind) = format.split_at(digits);
+    let count = match std::str::from_utf8(count) {
+        Ok("") => Some(1),
+        Ok(digits) => digits.parse::<usize>().ok(),
+        Err(_) => None,
+    };
+    let sizes: &[usize] = match kind {
+        [b'c' | b'b' | b'B' | b'?' | b's' | b'p' | b'x'] => &[1],
+        [b'h' | b'H' | b'e'] => &[2],
+        [b'i' | b'I' | b'f'] | [b'Z', b'e'] => &[4],
+        [b'q' | b'Q' | b'n' | b'N' | b'd'] | [b'Z', b'f'] => &[8],
+        // With a byte order they are smaller.
+        [b'l' | b'L'] => &[4, 8],
+        [b'Z', b'd'] => &[16],
+        // As wide as the platform has it.
+        [b'g'] => &[8, 10, 12, 16],
+        [b'Z', b'g'] => &[16, 20, 24, 32],
+        _ => &[],
+    };
+    count.is_some_and(|count| {
+        sizes
+            .iter()
+            .any(|size| size.checked_mul(count) == Some(itemsize))
+    })
 }
 
 /// A copy that needs no GIL.
@@ -378,10 +400,25 @@ mod tests {
 
     #[test]
     fn numbers_and_bytes_are_plain() {
-        for format in [
-            "B", "b", "?", "<i", ">q", "@n", "e", "g", "Zd", "<Zf", "3s", "4x", "=12B",
+        for (format, size) in [
+            ("B", 1),
+            ("b", 1),
+            ("?", 1),
+            ("<i", 4),
+            (">q", 8),
+            ("@n", 8),
+            ("<l", 4),
+            ("l", 8),
+            ("e", 2),
+            ("g", 16),
+            ("Zd", 16),
+            ("<Zf", 8),
+            ("3s", 3),
+            ("4x", 4),
+            ("=12B", 12),
+            ("2d", 16),
         ] {
-            assert!(is_plain(format.as_bytes()), "{format}");
+            assert!(is_plain(format.as_bytes(), size), "{format}");
         }
     }
 
@@ -391,7 +428,16 @@ mod tests {
             "", "O", "P", "w", "3w", "u", "&<i", "T{<i:x:}", "X{}", "z", "Z", "ZO", "if", "2i4f",
             "(2)i", "<", "3", "OO",
         ] {
-            assert!(!is_plain(format.as_bytes()), "{format}");
+            for size in [1, 2, 4, 8, 16] {
+                assert!(!is_plain(format.as_bytes(), size), "{format}");
+            }
+        }
+    }
+
+    #[test]
+    fn items_of_another_size_than_their_format_are_not() {
+        for (format, size) in [("B", 8), ("<i", 8), ("3s", 4), ("99999999999999999999B", 8)] {
+            assert!(!is_plain(format.as_bytes(), size), "{format}");
         }
     }
 }
