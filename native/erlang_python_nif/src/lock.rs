@@ -160,10 +160,11 @@ mod checked {
         if held == 0 {
             return;
         }
-        HELD.set(0);
         if cfg!(test) {
             panic!("{what} while a lock is held");
         }
+        // What follows may free and allocate.
+        HELD.set(0);
         eprintln!(
             "{what} while a lock is held:\n{}",
             Backtrace::force_capture()
