@@ -28,7 +28,6 @@ defmodule Python.DocBlock do
 
   alias Python.FreshVM
 
-  @root Path.expand("../..", __DIR__)
   @languages ~w(elixir erlang python text sh dockerfile ini)
 
   @type t :: {language :: String.t(), place :: String.t(), text :: String.t()}
@@ -37,7 +36,7 @@ defmodule Python.DocBlock do
   @spec read(Path.t()) :: [t]
   def read(path) do
     content = File.read!(path)
-    name = Path.relative_to(path, @root)
+    name = Path.relative_to(path, Python.Checkout.path("."))
 
     ~r/^```([^\n]*)\n(.*?)^```$/ms
     |> Regex.scan(content, return: :index)
@@ -303,7 +302,7 @@ defmodule Python.DocBlock do
   # A project of its own is not here, so `mix` runs in this one.
   defp run_shell({"sh", place, text}, {"text", _, _} = expected, state) do
     # A VM that is to crash leaves no core behind.
-    script = "set -euo pipefail\nulimit -c 0\ncd '#{@root}'\n" <> text
+    script = "set -euo pipefail\nulimit -c 0\ncd '#{Python.Checkout.path(".")}'\n" <> text
     env = [{"MIX_ENV", "test"}, {"FOLDER", state.folder}]
 
     bash = System.find_executable("bash")
@@ -332,14 +331,14 @@ defmodule Python.DocBlock do
       assert Mix.Task.get(task) || task =~ ~r/^(local|hex)\./, "#{place}: mix #{task}"
     end
 
-    makefile = File.read!(Path.join(@root, "Makefile"))
+    makefile = File.read!(Python.Checkout.path("Makefile"))
 
     for [_, target] <- Regex.scan(~r/^make ([a-z-]+)/m, text) do
       assert makefile =~ ~r/^#{target}:/m, "#{place}: make #{target}"
     end
 
     for [path] <- Regex.scan(~r/\b(?:scripts|examples|bench|native)\/[\w.\/-]+/, text) do
-      assert File.exists?(Path.join(@root, path)), "#{place}: #{path}"
+      assert File.exists?(Python.Checkout.path(path)), "#{place}: #{path}"
     end
   end
 

@@ -6,8 +6,6 @@ defmodule Python.FakePython do
 
   alias Python.{Interpreter, NotStartedError}
 
-  @probe Path.expand("../../priv/python/probe.py", __DIR__)
-
   # What the suite runs with decides what is at hand: PYTHON, or whatever the machine has.
   def suite_python do
     python_path = if System.get_env("PYTHON", "") == "", do: nil, else: System.get_env("PYTHON")
@@ -16,7 +14,7 @@ defmodule Python.FakePython do
   end
 
   def report(python) do
-    {report, 0} = System.cmd(python, [@probe])
+    {report, 0} = System.cmd(python, [Python.Checkout.path("priv/python/probe.py")])
     report
   end
 

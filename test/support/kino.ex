@@ -4,14 +4,13 @@ defmodule Python.KinoSupport do
   # What a browser would be told of a cell's result. With a folder of compiled packages (`_build/dev/lib`
   # of a project that has them) in ERLANG_PYTHON_KINO, by the real Kino.
 
-  @fake Path.expand("fake_kino.exs", __DIR__)
   @timeout 30_000
 
   @doc "Brings Kino into this VM, for good."
   def load do
     case System.get_env("ERLANG_PYTHON_KINO", "") do
       "" ->
-        Code.require_file(@fake)
+        Code.require_file(Python.Checkout.path("test/support/fake_kino.exs"))
 
       folder ->
         for ebin <- Path.wildcard(Path.join(folder, "{kino,table}/ebin")),

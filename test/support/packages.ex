@@ -4,7 +4,6 @@ defmodule Python.Packages do
   # A virtual environment with packages from PyPI, for tests of what a user does with these packages.
   # Kept in `_build`, one for each Python.
 
-  @folder Path.expand("../../_build/packages", __DIR__)
   @packages ~w(numpy pandas matplotlib pillow polars)
 
   @doc "The folder of the one for the Python of the suite, or why there is none."
@@ -12,7 +11,7 @@ defmodule Python.Packages do
   def venv(packages \\ @packages) do
     %{executable: python, python_version: version} = Python.info()
     key = :erlang.phash2({python, version, packages})
-    folder = Path.join(@folder, "#{version}-#{key}")
+    folder = Path.join(folder(), "#{version}-#{key}")
 
     # Test files are loaded at the same time.
     :global.trans({{__MODULE__, folder}, self()}, fn ->
@@ -46,7 +45,7 @@ defmodule Python.Packages do
   end
 
   @doc "Where they are kept."
-  def folder, do: @folder
+  def folder, do: Python.Checkout.path("_build/packages")
 
   @doc "The reason to skip the tests that need them, if there is one; it is told."
   def skip(env, packages \\ @packages) do

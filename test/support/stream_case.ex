@@ -9,8 +9,6 @@ defmodule Python.StreamCase do
   import ExUnit.Assertions
   import Python.TestCase, only: [eventually: 2, eventually_busy: 2, messages: 0, unique: 1]
 
-  @folder Path.expand("python", __DIR__)
-
   using do
     quote do
       import Python.TestCase
@@ -19,10 +17,12 @@ defmodule Python.StreamCase do
   end
 
   setup_all do
+    folder = Python.Checkout.path("test/support/python")
+
     Python.exec!("""
     import sys
-    if #{inspect(@folder)} not in sys.path:
-        sys.path.append(#{inspect(@folder)})
+    if #{inspect(folder)} not in sys.path:
+        sys.path.append(#{inspect(folder)})
     """)
   end
 
