@@ -41,12 +41,21 @@ defmodule Stress.Kinds do
     stream_finalizers: {10, 10, 10},
     traced: {0, 2, 5},
     reload: {5, 5, 5},
+    native_reload: {1, 1, 1},
     variables: {10, 10, 10},
     with: {5, 5, 5},
     context_objects: {0, 2, 4}
   ]
 
-  @state [:stream_finalizers, :traced, :reload, :variables, :with, :context_objects]
+  @state [
+    :stream_finalizers,
+    :traced,
+    :reload,
+    :native_reload,
+    :variables,
+    :with,
+    :context_objects
+  ]
   @churn [:context, :context_killed, :pool_stopped, :worker_killed]
 
   def names, do: Keyword.keys(@kinds)

@@ -64,6 +64,22 @@ defmodule Stress.State do
     end
   end
 
+  # As an upgrade does. What still runs in the code before it would be killed by a purge.
+  def run(:native_reload, n) do
+    loaded = :code.soft_purge(:erlang_python) and :code.load_file(:erlang_python)
+
+    outcome =
+      case loaded do
+        {:module, :erlang_python} -> :reloaded
+        # Another process loads it, or old code is still at work.
+        {:error, :not_purged} -> :ok
+        false -> :ok
+        other -> wrong("the module loaded again", other)
+      end
+
+    is(call_echo(n), {:ok, n}, outcome)
+  end
+
   def run(:variables, n) do
     place = any() ++ forever()
     is(Python.call(@python, :leave, [n], place), {:ok, n})
@@ -128,6 +144,8 @@ defmodule Stress.State do
     forget_answers()
     :stopped
   end
+
+  defp call_echo(n), do: Python.call(:stress_work, :echo, [n], any() ++ forever())
 
   defp module, do: Python.import!(@python)
 
