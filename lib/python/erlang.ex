@@ -193,13 +193,13 @@ defmodule Python.Erlang do
   No message of the stream is sent after this; to the calling process, none is left.
   """
   @spec stream_cancel(reference) :: :ok
-  def stream_cancel(reference) when is_reference(reference) do
+  def stream_cancel(reference) do
+    checked(fn ->
+      is_reference(reference) or bad("a stream's reference is what stream_start gave", reference)
+    end)
+
     Feeder.cancel(reference)
     drop_messages(reference)
-  end
-
-  def stream_cancel(other) do
-    checked(fn -> bad("a stream's reference is what stream_start gave", other) end)
   end
 
   defp drop_messages(reference) do
