@@ -2,41 +2,47 @@
 
 import sys
 
+_finders = {}
+
 
 def when_imported(name, change):
     """Calls ``change`` with a module, now or when it is imported."""
     if name in sys.modules:
         change(sys.modules[name])
-    else:
-        sys.meta_path.insert(0, _Finder(name, change))
+        return
+    if name not in _finders:
+        _finders[name] = _Finder(name)
+        sys.meta_path.insert(0, _finders[name])
+    _finders[name].changes.append(change)
 
 
 class _Finder:
-    """A finder that finds nothing itself but adds to what a module does when it is loaded."""
+    """A finder that finds nothing itself but adds to what a module does when it is loaded.
 
-    def __init__(self, name, change):
+    It stays where it is: an import of another thread may be passing through ``sys.meta_path``, and would miss
+    one of the others if a finder that it has passed were taken out.
+    """
+
+    def __init__(self, name):
         self._name = name
-        self._change = change
-        self._looking = False
+        self.changes = []
 
     def find_spec(self, name, path=None, target=None):
-        if name != self._name or self._looking:
+        if name != self._name or not self.changes:
             return None
-        import importlib.util
-
-        self._looking = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._looking = False
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._loaded)
-        return spec
+        for finder in list(sys.meta_path):
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec = None if find is None else find(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Loader(spec.loader, self._loaded)
+                return spec
+        return None
 
     def _loaded(self, module):
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-        self._change(module)
+        changes, self.changes = self.changes, []
+        for change in changes:
+            change(module)
 
 
 class _Loader:

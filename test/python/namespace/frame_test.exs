@@ -82,9 +82,7 @@ defmodule Python.Namespace.FrameTest do
         frame = Python.call!(:sys, :_getframe, [], options)
 
         got = [
-          Python.getattr!(frame, "f_globals")
-          |> Python.to_object!()
-          |> Python.getitem!("__name__"),
+          Python.getattr!(frame, "f_globals", return: :object) |> Python.getitem!("__name__"),
           module(Python.call!(:collections, :namedtuple, ["Point", ["x"]], options)),
           module(
             Python.call!(:typing, :NamedTuple, ["Named", [{"x", Python.eval!("int")}]], options)

@@ -24,7 +24,7 @@ defmodule Python.Types.NativeTest do
   """)
   {:ok, instances} =
     Python.eval(
-      "nt.remember([*given, erlang.Atom('ok'), erlang._origin(), caught(raised), erlang._Guarded(len)])",
+      "nt.remember([*given, erlang.Atom('ok'), erlang._origin(), erlang._stand, caught(raised), erlang._Guarded(len)])",
       %{given: [self(), make_ref(), port, &String.upcase/1, Python.buffer("xyz")], raised: raised}
     )
 
