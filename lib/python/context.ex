@@ -159,6 +159,7 @@ defmodule Python.Context do
       :erlang_python.pool_open(native)
       {:ok, context}
     else
+      {:error, {:no_thread, _} = reason} -> {:stop, {:shutdown, Request.error(reason)}}
       {:error, error} -> {:stop, {:shutdown, error}}
     end
   end

@@ -204,6 +204,9 @@ defmodule Python.Pool do
     warned: 0
   ]
 
+  # When to try again to start a worker, in ms.
+  @again 100
+
   @impl true
   def init(options) do
     Process.flag(:trap_exit, true)
@@ -218,9 +221,7 @@ defmodule Python.Pool do
         :erlang_python.pool_limit_stuck(native, Options.native_stuck(options.max_stuck))
         state = %__MODULE__{name: options.name, native: native, slots: slots()}
         state = %{state | max_stuck: options.max_stuck}
-        state = Enum.reduce(1..options.size, state, fn _, state -> start_worker(state) end)
-        :persistent_term.put({__MODULE__, options.name}, {native, options.timeout})
-        run_init(options, state)
+        start_workers(options, state)
 
       # It would never know of a start that comes later.
       {:error, %NotStartedError{reason: :not_started} = error} ->
@@ -229,6 +230,24 @@ defmodule Python.Pool do
       {:error, _} ->
         {:ok, %__MODULE__{name: options.name}}
     end
+  end
+
+  defp start_workers(options, state) do
+    case add_workers(options.size, state) do
+      {:ok, state} ->
+        :persistent_term.put({__MODULE__, options.name}, {state.native, options.timeout})
+        run_init(options, state)
+
+      {:error, reason} ->
+        :erlang_python.pool_close(state.native)
+        {:stop, Python.Error.exit_reason(Request.error(reason))}
+    end
+  end
+
+  defp add_workers(0, state), do: {:ok, state}
+
+  defp add_workers(count, state) do
+    with {:ok, state} <- start_worker(state), do: add_workers(count - 1, state)
   end
 
   defp run_init(%{init: nil}, state), do: {:ok, state}
@@ -258,7 +277,7 @@ defmodule Python.Pool do
 
     # It may have come back in the meantime and ended, and been replaced for that.
     if id in state.workers do
-      {:noreply, state |> forget(id) |> start_worker()}
+      {:noreply, state |> forget(id) |> replace_worker()}
     else
       {:noreply, state}
     end
@@ -269,12 +288,13 @@ defmodule Python.Pool do
     state = %{state | processes: processes}
 
     if id in state.workers do
-      {:noreply, state |> forget(id) |> start_worker()}
+      {:noreply, state |> forget(id) |> replace_worker()}
     else
       {:noreply, state}
     end
   end
 
+  def handle_info(:replace_worker, state), do: {:noreply, replace_worker(state)}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
   def handle_info(_message, state), do: {:noreply, state}
 
@@ -286,18 +306,32 @@ defmodule Python.Pool do
     :erlang_python.pool_close(state.native)
   end
 
-  defp start_worker(%{next_id: id} = state) do
-    state = %{state | next_id: id + 1, workers: MapSet.put(state.workers, id)}
-
-    case :erlang_python.worker_slot(state.slots) do
-      :none ->
-        :ok = :erlang_python.worker_spawn(state.native, id)
+  # While there is no thread to be had, the others do the work.
+  defp replace_worker(state) do
+    case start_worker(state) do
+      {:ok, state} ->
         state
 
-      slot ->
-        pid = Worker.start_link(state.native, id, slot)
-        %{state | processes: Map.put(state.processes, pid, id)}
+      {:error, _reason} ->
+        Process.send_after(self(), :replace_worker, @again)
+        state
     end
+  end
+
+  defp start_worker(%{next_id: id} = state) do
+    with {:ok, processes} <- start_worker(state, :erlang_python.worker_slot(state.slots)) do
+      workers = MapSet.put(state.workers, id)
+      {:ok, %{state | next_id: id + 1, workers: workers, processes: processes}}
+    end
+  end
+
+  defp start_worker(%{next_id: id} = state, :none) do
+    with :ok <- :erlang_python.worker_spawn(state.native, id), do: {:ok, state.processes}
+  end
+
+  defp start_worker(%{next_id: id} = state, slot) do
+    pid = Worker.start_link(state.native, id, slot)
+    {:ok, Map.put(state.processes, pid, id)}
   end
 
   defp forget(state, id), do: %{state | workers: MapSet.delete(state.workers, id)}

@@ -267,6 +267,8 @@ defmodule Python.Request do
   def error({:timed_out, timeout, false}), do: TimeoutError.new(timeout, :queued)
   def error({:timed_out, timeout, true}), do: TimeoutError.new(timeout, :none)
   def error({:bad_request, text}), do: ArgumentError.exception(text)
+  def error(:no_memory), do: Python.Error.no_stack()
+  def error({:no_thread, text}), do: Python.Error.no_thread(text)
   def error(reason) when is_atom(reason), do: StoppedError.new(reason)
 
   defp at_index(%Python.Error{} = error, index) do

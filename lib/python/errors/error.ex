@@ -107,6 +107,28 @@ defmodule Python.Error do
   end
 
   @doc false
+  # As Python would say it. There was no stack that Python could have said it on.
+  def no_stack do
+    own("MemoryError", """
+    there is no memory for the stack that the code would run on. It has not begun, and may be run later. Raise \
+    the limit of the VM's memory or address space (`ulimit -v`), or lower the setting thread_stack_size\
+    """)
+  end
+
+  @doc false
+  # `text`: what the system says.
+  def no_thread(text) do
+    own("RuntimeError", """
+    can't start new thread: #{text}. Raise the limit of the VM's memory, address space (`ulimit -v`) or threads \
+    (`ulimit -u`), or lower the setting thread_stack_size\
+    """)
+  end
+
+  defp own(type, message) do
+    %__MODULE__{type: type, module: "builtins", message: message, builtin: true}
+  end
+
+  @doc false
   # From native/erlang_python_nif/src/exception.rs: the exception, its cause, the cause's cause, …
   def from_native([]), do: nil
 

@@ -72,6 +72,8 @@ rustler::atoms! {
     idle,
     stop,
     worker_stuck,
+    no_memory,
+    no_thread,
     // Start of the interpreter
     started,
     failed,

@@ -42,7 +42,7 @@ pub fn run<'a>(
     see_that_it_is_watched();
     ending::work_begins();
     let request = Request::here(env.pid(), flags, Arc::clone(pool), leader);
-    let (answer, failed) = interpreter::enter(|py, thread| {
+    let done = interpreter::enter(|py, thread| {
         let seat = Seat {
             pool,
             worker,
@@ -59,6 +59,8 @@ pub fn run<'a>(
             })
         })
     });
+    let (answer, failed) =
+        done.unwrap_or_else(|| ((atoms::error(), atoms::no_memory()).encode(env), true));
     drop(busy);
     drop(place);
     if request.settle_here() {

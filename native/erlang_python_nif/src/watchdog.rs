@@ -44,6 +44,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const STAY: Duration = Duration::from_millis(50);
 const STAYS: u32 = 20;
 
+/// When to try again to start a thread where there was none to be had.
+const HELP: Duration = Duration::from_millis(100);
+
 /// Deadlines of requests that are over are thrown out when there are more timers than this, and
 /// twice as many as were left the last time.
 const SWEEP: usize = 1_024;
@@ -190,6 +193,8 @@ enum Check {
     Reapers,
     /// Has it ended?
     Orphaned(Arc<Request>),
+    /// Is there a thread to be had for it?
+    Help(Weak<Pool>),
     /// Is Python still at work? How many times to go on if it is not.
     Exit(u32),
 }
@@ -241,12 +246,8 @@ impl Watchdog {
                         continue;
                     }
                     Job::Help(pool) => {
-                        // Others may have asked for the same; should there be no thread to be had,
-                        // what waits goes on waiting.
-                        if pool.needs_help() {
-                            let _ = worker::spawn_helper(pool);
-                        }
-                        continue;
+                        let Some(timer) = helped(&pool) else { continue };
+                        timer
                     }
                     Job::Close(stream) => {
                         stream.close(None, &[], sender);
@@ -303,6 +304,15 @@ impl Watchdog {
     }
 }
 
+/// Starts one more worker for a pool, if it still needs one: others may have asked for the same. Should there be
+/// no thread to be had, tries again later.
+fn helped(pool: &Arc<Pool>) -> Option<Timer> {
+    if !pool.needs_help() || worker::spawn_helper(Arc::clone(pool)).is_ok() {
+        return None;
+    }
+    Some(Timer::after(HELP, Check::Help(Arc::downgrade(pool))))
+}
+
 /// Interrupts a request.
 fn interrupted(request: Arc<Request>) -> Timer {
     interrupt::post(Arc::clone(&request));
@@ -324,6 +334,7 @@ impl Check {
             | Check::Orphaned(_)
             | Check::Callers(_)
             | Check::Reapers
+            | Check::Help(_)
             | Check::Exit(_) => true,
             Check::Deadline(request, _) | Check::Expire(request) | Check::GiveUp(request) => {
                 request.upgrade().is_some_and(|r| r.is_pending())
@@ -366,6 +377,7 @@ impl Check {
                 }
                 Some(Timer::after(STAY, Check::Exit(left)))
             }
+            Check::Help(pool) => helped(&pool.upgrade()?),
             Check::Callers(seen) => {
                 let begun = direct::look(seen)?;
                 Some(Timer::after(LOOK, Check::Callers(Some(begun))))

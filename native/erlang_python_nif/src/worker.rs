@@ -129,7 +129,7 @@ impl Announce for Worker {
 pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
     let mut reply = TermEnv::new();
     let _serving = ending::Serving::begin();
-    interpreter::enter(|py, thread| {
+    let drained = interpreter::enter(|py, thread| {
         let seat = Seat {
             pool,
             worker,
@@ -169,7 +169,35 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
                 }
             }
         })
-    })
+    });
+    drained.unwrap_or_else(|| turn_down(pool, worker, sender))
+}
+
+/// Answers the next request that waits: there is no memory for the stack that it would run on. No more than
+/// one, since others may have a stack, and so may the scheduler that this worker is on the next time.
+fn turn_down(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
+    pool.arrived(worker);
+    match pool.next(worker, sender, true) {
+        Next::Run(request) => {
+            // To be found, should the worker's process be killed.
+            worker.begin(&request);
+            let answered = request.answer(sender, &mut TermEnv::new(), |env| {
+                if request.stream().is_none() {
+                    count(pool, true);
+                }
+                (atoms::error(), atoms::no_memory()).encode(env)
+            });
+            worker.end();
+            request.forget_body();
+            if let (Some(stream), false) = (request.stream(), answered) {
+                stream.turned_down(&request, sender);
+            }
+            pool.give_back(Arc::clone(worker), sender);
+            Drained::Idle
+        }
+        Next::LookOut(_) | Next::Idle => Drained::Idle,
+        Next::Stop => Drained::Stop,
+    }
 }
 
 /// The worker that the current thread is.

@@ -243,10 +243,10 @@ pub fn look(sender: Sender, message: &mut TermEnv) -> bool {
         };
         busy = true;
         if stands >= BLOCKED && !watch.replaced {
-            // Not to be looked at again, should there be no thread to be had: what waits goes on waiting.
-            watch.replaced = true;
             drop(watch);
-            replace(&reaper);
+            // Should there be no thread to be had, it is tried again.
+            let replaced = replace(&reaper);
+            lock(&reaper.watch).replaced = replaced;
         } else if stands >= WARN
             && !watch.warned
             && lock(&WARNED).is_none_or(|last| last.elapsed() >= WARN_AGAIN)
@@ -265,8 +265,8 @@ pub fn look(sender: Sender, message: &mut TermEnv) -> bool {
     pending() > 0 && !WATCHED.swap(true, Ordering::SeqCst)
 }
 
-/// Takes away what a reaper has left that is blocked, and starts another.
-fn replace(blocked: &Arc<Reaper>) {
+/// Takes away what a reaper has left that is blocked, and starts another. False if there is no thread to be had.
+fn replace(blocked: &Arc<Reaper>) -> bool {
     let left = std::mem::take(&mut lock(&blocked.batch).0);
     {
         let mut waiting = lock(&WAITING);
@@ -276,7 +276,7 @@ fn replace(blocked: &Arc<Reaper>) {
         }
     }
     if lock(&REAPERS).len() >= MOST {
-        return;
+        return true;
     }
     let blocked = Arc::clone(blocked);
     let reaper = Reaper::join();
@@ -295,6 +295,7 @@ fn replace(blocked: &Arc<Reaper>) {
     if started.is_err() {
         leave_reapers(&reaper);
     }
+    started.is_ok()
 }
 
 fn leave_reapers(reaper: &Arc<Reaper>) {

@@ -85,7 +85,8 @@ fn initialize(start: &Start) -> Result<(), String> {
         super::checked::install(py);
         foreign::install(py);
         python::install(py, start)
-    })?;
+    })
+    .ok_or("there is no memory for a stack")??;
     watchdog::start()
         .and_then(|()| interrupt::start())
         .and_then(|()| assistant::start())

@@ -48,10 +48,9 @@ thread_local! {
 /// Runs `work` attached to the interpreter (holding the GIL), on a stack that Python's own limits
 /// fit. To be called on dirty schedulers and on our own threads only: it waits for the GIL.
 ///
-/// # Panics
-///
-/// When the system has no memory for the stack; the caller's NIF turns that into an error.
-pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
+/// None on a dirty scheduler when the system has no memory for the stack; `work` has not run then. Threads of
+/// our own have theirs.
+pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> Option<R> {
     lock::forbid("the GIL is waited for");
     let attached = |stack| {
         THREAD.with(|cell| {
@@ -64,9 +63,9 @@ pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> R {
         })
     };
     if on_scheduler() {
-        stack::on_big_stack(|stack| attached(Some(stack))).expect("no memory for a Python stack")
+        stack::on_big_stack(|stack| attached(Some(stack)))
     } else {
-        attached(None)
+        Some(attached(None))
     }
 }
 

@@ -38,14 +38,15 @@ fn worker_new<'a>(
     handle.encode(env)
 }
 
-/// A worker that is a thread of its own, which ends with the pool.
+/// A worker that is a thread of its own, which ends with the pool. `{:error, {:no_thread, text}}` if there is
+/// none to be had.
 #[rustler::nif(schedule = "DirtyIo")]
 fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Term<'a> {
     let worker = Worker::new(id, Wake::Thread(Mutex::new(false), Condvar::new()));
     pool.0.join(&worker);
     match worker::spawn(pool.0.clone(), worker) {
         Ok(()) => atoms::ok().to_term(env),
-        Err(error) => env.error_tuple(error.to_string()),
+        Err(error) => env.error_tuple((atoms::no_thread(), error.to_string())),
     }
 }
 

@@ -140,6 +140,21 @@ impl Stream {
         }
     }
 
+    /// A request that was given up is over before it has begun.
+    pub fn turned_down(&self, request: &Arc<Request>, sender: Sender) {
+        // Dropped when the lock is free again.
+        let _left;
+        let mut state = self.lock();
+        match &state.request {
+            Some(current) if Arc::ptr_eq(current, request) => _left = state.abandon(),
+            _ => return,
+        }
+        if state.closing && state.phase != Phase::Closed {
+            self.release();
+            self.closed(state, false, sender);
+        }
+    }
+
     /// Tells the one who waits where Python was.
     pub fn tell(
         &self,
