@@ -130,9 +130,11 @@ def _run_finalizers(names):
 
 def _found(names):
     """What the garbage collector knows of all that can be reached from here, but not by way of other modules."""
-    seen = {id(vars(module)) for module in list(sys.modules.values()) if type(module) is types.ModuleType}
+    modules = [module for module in list(sys.modules.values()) if type(module) is types.ModuleType]
+    seen = {id(one) for module in modules for one in (module, vars(module))}
     seen.add(id(names))
     found = [names]
+    running = None
     new = [names]
     while new:
         referred = gc.get_referents(*new)
@@ -140,14 +142,30 @@ def _found(names):
         for one in referred:
             if id(one) not in seen and gc.is_tracked(one):
                 seen.add(id(one))
+                if type(one) is types.FrameType and running is None:
+                    running = _running()
+                    seen.update(running)
+                    if id(one) in running:
+                        continue
                 if not _is_of_others(one):
                     new.append(one)
         found += new
     return found
 
 
+def _running():
+    """The ids of the frames that a thread is in. What others hold by them is not of the context. The frames of an
+    exception's traceback and of generators that wait are: they hold the namespace."""
+    ids = set()
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            ids.add(id(frame))
+            frame = frame.f_back
+    return ids
+
+
 def _is_of_others(value):
     cls = type(value)
     if issubclass(cls, type):
         return type.__dict__["__module__"].__get__(value) != "__main__"
-    return issubclass(cls, (types.ModuleType, types.FrameType))
+    return issubclass(cls, types.ModuleType) and cls is not types.ModuleType

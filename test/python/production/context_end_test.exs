@@ -126,6 +126,42 @@ defmodule Python.Production.ContextEndTest do
         n: int
         def __del__(self): log('data', self.n, os.sep)
     made, data = Made(), Data(3)
+    """,
+    "one that an error is kept beside" => """
+    import gc, os
+    class Ring:
+        def __init__(self, name): self.name, self.me = name, self
+        def __del__(self): log(self.name, os.sep)
+    def fail():
+        local = Ring('local')
+        raise ValueError
+    try: fail()
+    except ValueError as error: kept = error
+    ring = Ring('global')
+    gc.collect()
+    """,
+    "one in a generator, a coroutine, a frame and a module" => """
+    import gc, os, sys, types
+    class Ring:
+        def __init__(self, name): self.name, self.me = name, self
+        def __del__(self): log(self.name, os.sep)
+    def generate():
+        ring = Ring('generator')
+        yield
+    def frame():
+        ring = Ring('frame')
+        return sys._getframe()
+    @types.coroutine
+    def wait(): yield
+    async def coroutine():
+        ring = Ring('coroutine')
+        await wait()
+    generator, waiting, left = generate(), coroutine(), frame()
+    next(generator)
+    waiting.send(None)
+    module = types.ModuleType('module')
+    module.ring = Ring('module')
+    gc.collect()
     """
   }
 
