@@ -11,6 +11,7 @@ defmodule Python.Doctor do
   # wrong are those of Python.NotStartedError.
 
   alias Python.{Interpreter, NotStartedError, Settings}
+  alias Python.Interpreter.Running
 
   @typedoc """
   One thing that was looked at: what it is, how it stands, more about it, and for an `:error` or a
@@ -100,7 +101,7 @@ defmodule Python.Doctor do
       {:ok, settings} ->
         lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
         python_path = known.options[:python] || settings.python_path
-        {ok("Settings", lines), Map.merge(known, %{python_path: python_path, env: settings.env})}
+        {ok("Settings", lines), Map.merge(known, %{python_path: python_path, settings: settings})}
 
       {:error, error} ->
         remedy = "Correct the configuration of :erlang_python, in config.exs or sys.config."
@@ -136,7 +137,7 @@ defmodule Python.Doctor do
   end
 
   defp interpreter(%{stop: nil} = known) do
-    case Interpreter.find(known.python_path, changes: known.env) do
+    case Interpreter.find(known.python_path, changes: known.settings.env) do
       {:ok, interpreter} ->
         lines = [
           row("executable", interpreter.executable),
@@ -195,11 +196,19 @@ defmodule Python.Doctor do
     cond do
       not options[:start] -> {[], known}
       stop -> {skipped("Starting Python", stop), known}
-      true -> {start(options[:python]), known}
+      true -> {start(known.interpreter, known.settings, options[:python]), known}
     end
   end
 
   ## Starting
+
+  # In a VM that runs Python, it may be another one that was looked at.
+  defp start(interpreter, settings, python) do
+    case Running.check(interpreter, settings) do
+      {:ok, _} -> start(python)
+      {:error, error} -> error(error.message, [], error.remedy)
+    end
+  end
 
   defp start(python) do
     if python, do: Application.put_env(:erlang_python, :python_path, python)

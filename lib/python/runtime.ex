@@ -8,6 +8,7 @@ defmodule Python.Runtime do
   use GenServer
 
   alias Python.{Environment, Interpreter, NotStartedError}
+  alias Python.Interpreter.Running
 
   @start_timeout 60_000
 
@@ -54,6 +55,7 @@ defmodule Python.Runtime do
     options = [meanwhile: load_modules, changes: settings.env]
 
     with {:ok, interpreter} <- Interpreter.find(settings.python_path, options),
+         {:ok, interpreter} <- Running.check(interpreter, settings),
          :ok <- Interpreter.load(interpreter),
          :ok <- load_native(),
          :ok <- initialize(interpreter, settings) do
@@ -96,6 +98,9 @@ defmodule Python.Runtime do
       decimal: Code.ensure_loaded?(Decimal),
       fields: for(module <- @structs, do: {module, Map.keys(module.__struct__())})
     }
+
+    # What has failed may be half done, and may yet come up after we have waited for it.
+    Running.remember(interpreter, settings)
 
     case :erlang_python.runtime_start(config, self()) do
       :ok -> await_start(interpreter)

@@ -126,6 +126,11 @@ defmodule Python.Settings do
 
   A setting that makes no sense, and one that does not exist, stops the start of the application
   with a sentence that says so.
+
+  The application can be stopped and started again, with other settings. The interpreter lives as long as the VM,
+  and with it what it was started with: `python_path` (another name of the same one will do),
+  `thread_stack_size`, `stdio`, `logging` and `env`. To change one of these, restart the VM: otherwise the
+  application starts, and calls return `Python.NotStartedError`.
   """
 
   @type t :: %__MODULE__{

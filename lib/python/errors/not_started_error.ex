@@ -29,7 +29,7 @@ defmodule Python.NotStartedError do
   | `:no_shared_library` | the interpreter comes without a libpython that belongs to it |
   | `:probe_timeout` | the interpreter did not answer in time |
   | `:not_loaded` | a native library of erlang_python is missing or does not load |
-  | `:init_failed` | Python was loaded and could not be initialised |
+  | `:init_failed` | Python was loaded and could not be initialised, or another one runs in this VM, or the same with other settings |
   | `:not_started` | the application `:erlang_python` is not running, or there is no pool or context of that name |
   | `:disabled` | the default pool is switched off by `start_pool: false` |
 
