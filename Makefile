@@ -80,6 +80,10 @@ test-locks: ## tests of streams, callbacks and timeouts with a build that checks
 		test/python/timeout_test.exs test/python/async_test.exs test/python/stream_test.exs test/python/pool_test.exs
 	@mix compile
 
+.PHONY: sanitize
+sanitize: setup ## tests of conversion, streams and callbacks under AddressSanitizer (FILES="test/python/production": others)
+	@scripts/sanitize.sh $(FILES)
+
 .PHONY: check
 check: setup check-format check-tests check-compile check-symbols check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
 

@@ -10,7 +10,8 @@ defmodule Python.Native.Cargo do
 
   ## Options
 
-    * `:target` - a target of Rust's, if not the machine's own.
+    * `:target` - a target of Rust's, if not the machine's own. Defaults to `CARGO_BUILD_TARGET`, which cargo
+      knows, and which changes where it leaves the libraries.
     * `:glibc` - the oldest glibc that the libraries are to run on, for Linux with glibc; this needs
       cargo-zigbuild. Without it they need what the machine has.
   """
@@ -61,7 +62,7 @@ defmodule Python.Native.Cargo do
   defp native_dir, do: Path.expand("native")
 
   defp command(options) do
-    case {options[:target], options[:glibc]} do
+    case {options[:target] || System.get_env("CARGO_BUILD_TARGET"), options[:glibc]} do
       {nil, nil} ->
         {"build", [], Path.join(target_dir(), "release")}
 

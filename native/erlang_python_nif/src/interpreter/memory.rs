@@ -48,6 +48,10 @@ static ARENAS: OnceLock<Arenas> = OnceLock::new();
 
 /// Puts the blocks in front. For the start of the interpreter, before other threads enter it.
 pub fn install(py: Python<'_>) {
+    // AddressSanitizer knows nothing of blocks, and has to see who touches what was freed.
+    if cfg!(sanitizer) {
+        return;
+    }
     // Whoever hooks in later goes through the blocks. But tracemalloc, when it is on already, would
     // one day put back what was there before it: then nobody would know what to do with a block.
     let traced: bool = py
