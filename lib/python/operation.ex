@@ -21,8 +21,8 @@ defmodule Python.Operation do
 
   @doc "A call of the object itself."
   @spec apply(Python.Object.t(), [term], map | list) :: tuple
-  def apply(%Python.Object{ref: callable}, args, kwargs) when is_reference(callable) do
-    {:call, callable, nil, args(args), kwargs}
+  def apply(%Python.Object{ref: callable} = object, args, kwargs) when is_reference(callable) do
+    {:call, target(object), nil, args(args), kwargs}
   end
 
   def apply(other, _args, _kwargs), do: Arguments.handle!(other)

@@ -5,7 +5,7 @@ use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
 use crate::fork;
 use crate::hold;
-use crate::interpreter::{foreign, signals};
+use crate::interpreter::{foreign, reaper, signals};
 use crate::lock::Mutex;
 use crate::mailbox::Received;
 use crate::on_interrupt;
@@ -15,26 +15,85 @@ use crate::processes;
 use crate::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::worker;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyModule, PyTuple};
+use pyo3::types::{PyDict, PyModule, PyString, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid, Term};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The names of the registered functions. What they stand for is known to `Python.Callback`.
-static REGISTERED: Mutex<Option<Registered>> = Mutex::new(None);
+static REGISTERED: Mutex<Option<HashMap<String, Registration>>> = Mutex::new(None);
 
-/// By the name, the `%Python.Function{}` that it was registered with, if it was one.
-type Registered = HashMap<String, Option<OwnedTerm>>;
+/// Tells registrations under the same name apart.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+struct Registration {
+    serial: u64,
+    /// The `%Python.Function{}` that it was registered with, if it was one.
+    described: Option<OwnedTerm>,
+    /// The callable, once it was asked for. It is always the same one: whoever keeps a weak reference to
+    /// it, as signals do, keeps it for as long as it is registered.
+    made: Option<Made>,
+}
+
+impl Registration {
+    fn new(described: Option<OwnedTerm>) -> Self {
+        Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            described,
+            made: None,
+        }
+    }
+}
+
+/// A callable that can be dropped by whoever has no GIL.
+struct Made(NonNull<ffi::PyObject>);
+
+// SAFETY: it is used with the GIL held, and dropped by the reaper.
+unsafe impl Send for Made {}
+
+impl Made {
+    fn new(made: &Bound<'_, PyAny>) -> Self {
+        // SAFETY: a Bound is never null.
+        Self(unsafe { NonNull::new_unchecked(made.clone().into_ptr()) })
+    }
+
+    fn get<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        // SAFETY: the GIL is held, and this owns a reference.
+        unsafe { Bound::from_borrowed_ptr(py, self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        reaper::release(self.0);
+    }
+}
 
 /// Makes these the registered names, and no others.
 pub fn set_registered(registered: Vec<(String, Term<'_>)>) {
-    let registered = registered
+    let mut registered: HashMap<String, Registration> = registered
         .into_iter()
-        .map(|(name, described)| (name, owned(described)))
+        .map(|(name, described)| (name, Registration::new(owned(described))))
         .collect();
-    let former = REGISTERED.lock().replace(registered);
-    // What terms hold is not given up under the lock.
+    let mut names = REGISTERED.lock();
+    let mut former = names.take();
+    for (name, registration) in &mut registered {
+        let known = former.as_mut().and_then(|former| former.get_mut(name));
+        if let Some(known) = known
+            && known.described.is_none()
+            && registration.described.is_none()
+        {
+            std::mem::swap(known, registration);
+        }
+    }
+    *names = Some(registered);
+    drop(names);
+    // What terms and callables hold is not given up under the lock.
     drop(former);
 }
 
@@ -47,13 +106,15 @@ static TAKEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// False if the package has something else by this name.
 pub fn register(name: &str, described: Term<'_>) -> bool {
-    let described = owned(described);
+    let registration = Registration::new(owned(described));
     // Both locks are held for a look-up, by nobody who waits for anything.
     let mut names = REGISTERED.lock();
     if taken(|taken| taken.contains(name)) {
         return false;
     }
-    let former = names.get_or_insert_default().insert(name.into(), described);
+    let former = names
+        .get_or_insert_default()
+        .insert(name.into(), registration);
     drop(names);
     drop(former);
     true
@@ -158,10 +219,11 @@ fn trust_callbacks(py: Python<'_>, trusts: bool) {
 #[pyo3(signature = (name, /, *args, **kwargs))]
 fn call<'py>(
     py: Python<'py>,
-    name: &str,
+    name: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let name = &*text_or_atom(name)?;
     if let Some(described) = described(name) {
         return described_function(py, name, &described)?.call(args, kwargs);
     }
@@ -170,8 +232,12 @@ fn call<'py>(
 
 /// How the function of this name was described, if it was.
 fn described(name: &str) -> Option<OwnedTerm> {
+    // There the lock may be a thread's that is gone.
+    if fork::is_child() {
+        return None;
+    }
     let names = REGISTERED.lock();
-    names.as_ref()?.get(name)?.clone()
+    names.as_ref()?.get(name)?.described.clone()
 }
 
 fn described_function<'py>(
@@ -190,18 +256,41 @@ fn described_function<'py>(
 #[pyfunction]
 #[pyo3(name = "_registered")]
 fn registered<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    match described(name) {
-        Some(described) => described_function(py, name, &described),
-        None => convert::registered_function(py, name),
+    if fork::is_child() {
+        return convert::registered_function(py, name);
     }
+    let (serial, described) = {
+        let names = REGISTERED.lock();
+        match names.as_ref().and_then(|names| names.get(name)) {
+            Some(Registration {
+                made: Some(made), ..
+            }) => return Ok(made.get(py)),
+            Some(registration) => (Some(registration.serial), registration.described.clone()),
+            None => (None, None),
+        }
+    };
+    let function = match described {
+        Some(described) => described_function(py, name, &described)?,
+        None => convert::registered_function(py, name)?,
+    };
+    let mut names = REGISTERED.lock();
+    let now = names.as_mut().and_then(|names| names.get_mut(name));
+    // Another thread can have made it meanwhile, and somebody registered another one.
+    if let Some(now) = now
+        && Some(now.serial) == serial
+    {
+        return Ok(now.made.get_or_insert_with(|| Made::new(&function)).get(py));
+    }
+    Ok(function)
 }
 
 #[pyfunction]
 #[pyo3(name = "_is_registered")]
 fn is_registered(name: &str) -> bool {
     // There calling any of them says why it cannot be called, and the lock may be a thread's that is gone.
+    // Names of the package's own, such as those of modules to be imported, are none of them.
     if fork::is_child() {
-        return true;
+        return !name.starts_with('_');
     }
     let names = REGISTERED.lock();
     names.as_ref().is_some_and(|names| names.contains_key(name))
@@ -265,6 +354,14 @@ fn whereis<'py>(py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Option<Bo
             .map(Some)
             .map_err(|failure| failure.into_python("cannot be found")),
         None => Ok(None),
+    }
+}
+
+/// The text of a `str` or of an `erlang.Atom`.
+fn text_or_atom<'a>(name: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, str>> {
+    match convert::atom_name(name) {
+        Some(name) => Ok(Cow::Owned(name)),
+        None => Ok(name.cast::<PyString>()?.to_cow()?),
     }
 }
 
@@ -431,7 +528,12 @@ fn end_workers(py: Python<'_>) {
 /// Writes to the log of the other side.
 #[pyfunction]
 #[pyo3(signature = (level, text, /, **meta))]
-fn log(py: Python<'_>, level: &str, text: &str, meta: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+fn log(
+    py: Python<'_>,
+    level: &Bound<'_, PyAny>,
+    text: &str,
+    meta: Option<&Bound<'_, PyDict>>,
+) -> PyResult<()> {
     const LEVELS: [&str; 8] = [
         "debug",
         "info",
@@ -442,6 +544,7 @@ fn log(py: Python<'_>, level: &str, text: &str, meta: Option<&Bound<'_, PyDict>>
         "alert",
         "emergency",
     ];
+    let level = &*text_or_atom(level)?;
     if !LEVELS.contains(&level) {
         return Err(PyValueError::new_err(format!(
             "{level:?} is no level; the levels are {}",

@@ -52,7 +52,8 @@ class Error(Exception):
 
 def __getattr__(name):
     # Only for names that the package does not have itself.
-    if not name.startswith("_") and _is_registered(name):  # noqa: F821
+    # While the package is being imported it is asked for `__path__` and the like.
+    if "_is_registered" in globals() and _is_registered(name):  # noqa: F821
         return _registered(name)  # noqa: F821
     text = "erlang has no function %r; register one with Python.register(%r, fun)" % (name, name)
     if not name.startswith("_"):

@@ -1,5 +1,6 @@
 """The names in the package ``erlang``: its own, those of registered functions, and no name twice."""
 
+import os
 import sys
 
 import erlang
@@ -21,6 +22,8 @@ class _Package(type(sys)):
 
 def watch():
     """From now on the native side knows which names are taken."""
-    for name in list(vars(erlang)):
+    # What every module has, and the modules of the package that nobody has imported yet, are taken, too.
+    modules = [os.path.splitext(name)[0] for folder in erlang.__path__ for name in os.listdir(folder)]
+    for name in {*vars(erlang), *dir(_Package), *modules}:
         erlang._take(name)
     erlang.__class__ = _Package

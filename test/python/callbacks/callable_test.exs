@@ -446,6 +446,38 @@ defmodule Python.Callbacks.CallableTest do
       assert Python.call(:erlang, name, [1], kwargs: [y: "z"]) == {:ok, {1, "z"}}
     end
 
+    test "is one object for as long as it is registered, so that signals can keep weak references to it" do
+      for {function, value} <- [
+            {&Shop.free?/1, true},
+            {Python.function(fn x -> x end, args: [x: "int"]), 1}
+          ] do
+        name = register(function)
+
+        code = """
+        import erlang, gc, weakref
+        receiver = weakref.ref(erlang.#{name})
+        erlang.#{name}.tag = 7
+        gc.collect()
+        """
+
+        {:ok, context} = Python.Context.start_link()
+        Python.exec!(code, context: context)
+        one = "[receiver() is erlang.#{name}, receiver()(1), erlang.#{name}.tag]"
+        assert Python.eval!(one, %{}, context: context) == [true, value, 7]
+        all = for _ <- 1..8, do: Python.eval_async("id(erlang.#{name})")
+        assert all |> Enum.map(&Python.await/1) |> Enum.uniq() |> length() == 1
+
+        Python.register(name, function)
+        assert Python.eval!("hasattr(erlang.#{name}, 'tag')") == false
+        Python.unregister(name)
+        assert {:error, %Python.Error{type: "AttributeError"}} = Python.eval("erlang.#{name}")
+
+        # Nobody has it any more; the reference is dropped in the background.
+        gone? = fn -> Python.eval!("receiver() is None", %{}, context: context) end
+        eventually("nobody has the function any more", gone?)
+      end
+    end
+
     test "that is replaced is the new one, for who has the name already" do
       name = register(fn x -> {:old, x} end)
       function = Python.eval!("__import__('erlang').#{name}", return: :object)

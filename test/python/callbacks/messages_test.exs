@@ -161,6 +161,19 @@ defmodule Python.Callbacks.MessagesTest do
                {:ok, nil}
     end
 
+    test "takes an erlang.Atom as erlang.call and erlang.log do, too", %{erlang: erlang} do
+      atom = &Python.call!(erlang, :Atom, [&1], return: :object)
+      Python.register(:größte_function, fn x -> x + 1 end)
+      assert Python.call(erlang, :call, [atom.("größte_function"), 1]) == {:ok, 2}
+      Python.unregister(:größte_function)
+      assert Python.call(erlang, :log, [atom.("debug"), "by an atom"]) == {:ok, nil}
+
+      for wrong <- [5, nil, []], function <- [:call, :log] do
+        assert {:error, %Python.Error{type: "TypeError"}} =
+                 Python.call(erlang, function, [wrong, "x"])
+      end
+    end
+
     test "says what a name is", %{erlang: erlang} do
       for wrong <- [5, nil, [], self()] do
         assert {:error, %Python.Error{type: "TypeError", message: message}} =

@@ -144,6 +144,28 @@ defmodule Python.Callbacks.RegisterTest do
       assert Python.call(:erlang, :log, ["debug", "still the built-in"]) == {:ok, nil}
     end
 
+    test "cannot have a name that every module has, nor that of a module of the package" do
+      for name <- ~w(__class__ __dict__ __eq__ __setattr__ _object _hints __init__) do
+        assert_raise ArgumentError, ~r/has a name "#{name}" already/, fn ->
+          Python.register(name, fn -> 1 end)
+        end
+      end
+
+      assert Python.eval!("erlang.__class__.__mro__[1].__name__") == "module"
+      assert Python.import!("erlang._object") |> Python.type() == "module"
+    end
+
+    test "can have a name that begins with an underscore" do
+      for name <- ["_private#{unique()}", "__mine#{unique()}__"] do
+        assert {:error, _} = Python.eval("getattr(erlang, n)", %{n: name})
+        assert Python.register(name, fn x -> x + 1 end) == :ok
+        assert Python.eval!("getattr(erlang, n)(4)", %{n: name}) == 5
+        assert Python.eval!("erlang.call(n, 4)", %{n: name}) == 5
+        Python.unregister(name)
+        assert {:error, _} = Python.eval("getattr(erlang, n)", %{n: name})
+      end
+    end
+
     test "cannot have a name that somebody has given the module erlang, and does not lose its own to it" do
       erlang = Python.import!(:erlang)
       name = unique()

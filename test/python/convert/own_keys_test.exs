@@ -32,6 +32,7 @@ defmodule Python.Convert.OwnKeysTest do
   test "a handle that was changed so is no target" do
     changed = Map.put(Python.to_object!(%{"a" => 1}), "c", 1)
     assert_raise ArgumentError, ~r/the key "c"/, fn -> Python.call(changed, :keys) end
+    assert_raise ArgumentError, ~r/the key "c"/, fn -> Python.apply(changed, []) end
 
     assert_raise ArgumentError, ~r/the key "c"/, fn ->
       Python.stream(changed, :keys) |> Enum.to_list()
