@@ -10,7 +10,7 @@
 use crate::atoms;
 use crate::direct;
 use crate::ending;
-use crate::interpreter::{assistant, interrupt, reaper};
+use crate::interpreter::{assistant, interrupt, reaper, start_once};
 use crate::ledger;
 use crate::lock::{Condvar, Mutex};
 use crate::pool::Pool;
@@ -22,7 +22,7 @@ use crate::worker;
 use rustler::{Encoder, LocalPid};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -87,15 +87,18 @@ enum Job {
 
 /// Starts the thread. Once per VM.
 pub fn start() -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("py_watchdog".into())
-        .spawn(|| {
-            let watchdog = WATCHDOG.get_or_init(Watchdog::default);
-            if let Some(sender) = Sender::own_thread() {
-                watchdog.run(sender);
-            }
-        })
-        .map(drop)
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    start_once(&STARTED, || {
+        std::thread::Builder::new()
+            .name("py_watchdog".into())
+            .spawn(|| {
+                let watchdog = WATCHDOG.get_or_init(Watchdog::default);
+                if let Some(sender) = Sender::own_thread() {
+                    watchdog.run(sender);
+                }
+            })
+            .map(drop)
+    })
 }
 
 /// Interrupts a request that was cancelled or answered while it ran, and sees to its worker.

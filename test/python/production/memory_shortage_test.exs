@@ -128,9 +128,18 @@ defmodule Python.MemoryShortageTest do
   defp remote(vm, function, arguments), do: FreshVM.call(vm, Remote, function, arguments)
 
   # From outside: the limit is to be lifted again.
-  defp limit(pid) do
+  defp limit(pid, room \\ div(@stack, 2)), do: prlimit(pid, size(pid) + room)
+
+  # When threads that were needed for the start alone have ended.
+  defp size(pid, last \\ nil) do
     [_, size] = Regex.run(~r/VmSize:\s+(\d+) kB/, File.read!("/proc/#{pid}/status"))
-    prlimit(pid, String.to_integer(size) * 1_024 + div(@stack, 2))
+
+    if size == last do
+      String.to_integer(size) * 1_024
+    else
+      Process.sleep(200)
+      size(pid, size)
+    end
   end
 
   defp prlimit(pid, bytes) do
@@ -214,6 +223,29 @@ defmodule Python.MemoryShortageTest do
     Process.sleep(300)
     prlimit(pid, :unlimited)
     assert {:ok, {"ok", 42}} = remote(vm, :answer, [begun])
+  end
+
+  test "an interpreter for which there are no threads does not start, and later it does" do
+    {vm, pid} = start(start: false)
+    # For the first thread, and not for all that it starts.
+    limit(pid, @stack + div(@stack, 2))
+    start = [Application, :ensure_all_started, [:erlang_python]]
+    assert {:ok, _} = apply(FreshVM, :call, [vm | start])
+
+    assert {:error, %Python.NotStartedError{reason: :init_failed} = error} =
+             FreshVM.call(vm, Python, :eval, ["1"])
+
+    assert error.message =~ "cannot start a thread"
+
+    prlimit(pid, :unlimited)
+    :ok = FreshVM.call(vm, Application, :stop, [:erlang_python])
+    assert {:ok, _} = apply(FreshVM, :call, [vm | start])
+    assert {:ok, 2} = FreshVM.call(vm, Python, :eval, ["1 + 1"])
+
+    # Those threads are at work.
+    forever = ["while True: pass", [timeout: 200]]
+    assert {:error, %Python.TimeoutError{}} = FreshVM.call(vm, Python, :exec, forever)
+    assert {:ok, 2} = FreshVM.call(vm, Python, :eval, ["1 + 1"])
   end
 
   defp assert_no_stack(error) do

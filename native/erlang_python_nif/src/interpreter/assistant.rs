@@ -9,10 +9,12 @@
 //!
 //! For Python 3.14 it finds out what is ahead in code (`Ahead`).
 
+use super::start::{start_once, wait_for_python};
 use super::thread::{Detached, absorb, raise_in};
 use super::{python, stack_size};
 use crate::lock::{Condvar, Mutex};
 use pyo3::prelude::*;
+use std::sync::atomic::AtomicBool;
 
 enum Job {
     RemoveMark,
@@ -22,22 +24,28 @@ enum Job {
 static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
 
-/// Starts the thread, if this Python needs it. Once per VM.
+/// Starts the thread, which ends if this Python does not need it. Once per VM.
 pub fn start() -> std::io::Result<()> {
-    if !python::helpers().is_some_and(|helpers| helpers.one_mark || helpers.ahead.is_some()) {
-        return Ok(());
-    }
-    std::thread::Builder::new()
-        .name("py_assistant".into())
-        .stack_size(stack_size())
-        .spawn(|| {
-            let own = Detached::new();
-            loop {
-                let jobs = wait();
-                own.attach(|py| jobs.into_iter().for_each(|job| job.run(py, &own)));
-            }
-        })
-        .map(drop)
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    start_once(&STARTED, || {
+        std::thread::Builder::new()
+            .name("py_assistant".into())
+            .stack_size(stack_size())
+            .spawn(|| {
+                wait_for_python();
+                if !python::helpers()
+                    .is_some_and(|helpers| helpers.one_mark || helpers.ahead.is_some())
+                {
+                    return;
+                }
+                let own = Detached::new();
+                loop {
+                    let jobs = wait();
+                    own.attach(|py| jobs.into_iter().for_each(|job| job.run(py, &own)));
+                }
+            })
+            .map(drop)
+    })
 }
 
 impl Job {

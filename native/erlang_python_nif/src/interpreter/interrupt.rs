@@ -10,6 +10,7 @@
 
 use super::delicate::{self, Look};
 use super::frame::{Location, Uncollected};
+use super::start::{start_once, wait_for_python};
 use super::thread::Detached;
 use super::{assistant, python};
 use crate::atoms;
@@ -21,6 +22,7 @@ use crate::watchdog;
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// When to look again at a thread that is not to be interrupted where it is. It may be there most of
@@ -41,39 +43,43 @@ const UNREACHED: Duration = Duration::from_millis(100);
 static POSTED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
 
-/// Starts the thread. Once per VM, when the interpreter has started.
+/// Starts the thread. Once per VM.
 pub fn start() -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("py_interrupt".into())
-        .stack_size(super::stack_size())
-        .spawn(|| {
-            let Some(sender) = Sender::own_thread() else {
-                return;
-            };
-            let own = Detached::new();
-            let mut message = TermEnv::new();
-            let mut aims: Vec<Aim> = Vec::new();
-            loop {
-                for request in posted(aims.iter().map(|aim| aim.due).min()) {
-                    aims.retain(|aim| !Arc::ptr_eq(&aim.request, &request));
-                    aims.push(Aim::new(request));
-                }
-                let now = Instant::now();
-                aims.retain(|aim| aim.request.place().is_some());
-                if aims.iter().all(|aim| aim.due > now) {
-                    continue;
-                }
-                // All at once: where many threads compete for the GIL, it takes long to get.
-                own.attach(|py| {
-                    let _uncollected = Uncollected::new(py);
-                    for aim in aims.iter_mut().filter(|aim| aim.due <= now) {
-                        aim.strike(py);
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    start_once(&STARTED, || {
+        std::thread::Builder::new()
+            .name("py_interrupt".into())
+            .stack_size(super::stack_size())
+            .spawn(|| {
+                let Some(sender) = Sender::own_thread() else {
+                    return;
+                };
+                wait_for_python();
+                let own = Detached::new();
+                let mut message = TermEnv::new();
+                let mut aims: Vec<Aim> = Vec::new();
+                loop {
+                    for request in posted(aims.iter().map(|aim| aim.due).min()) {
+                        aims.retain(|aim| !Arc::ptr_eq(&aim.request, &request));
+                        aims.push(Aim::new(request));
                     }
-                });
-                aims.retain_mut(|aim| aim.due > now || !aim.follow(sender, &mut message));
-            }
-        })
-        .map(drop)
+                    let now = Instant::now();
+                    aims.retain(|aim| aim.request.place().is_some());
+                    if aims.iter().all(|aim| aim.due > now) {
+                        continue;
+                    }
+                    // All at once: where many threads compete for the GIL, it takes long to get.
+                    own.attach(|py| {
+                        let _uncollected = Uncollected::new(py);
+                        for aim in aims.iter_mut().filter(|aim| aim.due <= now) {
+                            aim.strike(py);
+                        }
+                    });
+                    aims.retain_mut(|aim| aim.due > now || !aim.follow(sender, &mut message));
+                }
+            })
+            .map(drop)
+    })
 }
 
 /// Hands a cancelled request over. Never waits.

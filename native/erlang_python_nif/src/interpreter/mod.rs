@@ -31,6 +31,6 @@ mod tracing;
 pub use frame::Location;
 pub use gil_cell::GilCell;
 pub use stack::stack_size;
-pub use start::{Start, is_started, start};
+pub use start::{Start, is_started, start, start_once};
 pub use symbol::symbol;
 pub use thread::{PythonThread, enter, leave_for_good};

@@ -1,12 +1,14 @@
 //! Starting the interpreter: once per VM, on a thread of its own, never ended.
 
 use super::{assistant, environ, foreign, interrupt, python, reaper, signals, stack, thread};
+use crate::lock::{Condvar, Mutex};
 use crate::term_env::{Sender, TermEnv};
 use crate::{atoms, ending, fork, watchdog};
 use pyo3::ffi;
 use rustler::{Encoder, LocalPid};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the interpreter is started with.
 pub struct Start {
@@ -32,6 +34,30 @@ static STARTED: OnceLock<()> = OnceLock::new();
 
 pub fn is_started() -> bool {
     STARTED.get().is_some()
+}
+
+/// Threads may enter Python.
+static READY: Mutex<bool> = Mutex::new(false);
+static CHANGED: Condvar = Condvar::new();
+
+/// Waits until there is an interpreter. For threads that live as long as the VM and are needed as soon as there
+/// is one.
+pub fn wait_for_python() {
+    let ready = READY.lock();
+    drop(CHANGED.wait_while(ready, |ready| !*ready));
+}
+
+/// Starts such a thread, unless it was when the interpreter was to be started before, and could not.
+pub fn start_once(
+    started: &AtomicBool,
+    start: impl FnOnce() -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    // By one at a time: `start` is called by one process.
+    if !started.load(Ordering::Acquire) {
+        start()?;
+        started.store(true, Ordering::Release);
+    }
+    Ok(())
 }
 
 /// Begins to start the interpreter. What comes of it is sent to the owner. Starting a second time
@@ -73,6 +99,11 @@ fn initialize(start: &Start) -> Result<(), String> {
     }
     environ::set(&start.environment);
     ending::stay_first();
+    // The threads first: without them there is to be no interpreter, which cannot be started a second time.
+    watchdog::start()
+        .and_then(|()| interrupt::start())
+        .and_then(|()| assistant::start())
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
     fork::install().map_err(|error| format!("forks cannot be told: {error}"))?;
     config::initialize(&start.program)?;
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
@@ -87,10 +118,9 @@ fn initialize(start: &Start) -> Result<(), String> {
         python::install(py, start)
     })
     .ok_or("there is no memory for a stack")??;
-    watchdog::start()
-        .and_then(|()| interrupt::start())
-        .and_then(|()| assistant::start())
-        .map_err(|error| format!("cannot start a thread: {error}"))
+    *READY.lock() = true;
+    CHANGED.notify_all();
+    Ok(())
 }
 
 /// Python's initialisation by configuration. The older `Py_InitializeEx` ends the process when
