@@ -57,7 +57,7 @@ defmodule Python.InitTest do
                Pool.start_link(name: name(), size: 1, init: @code)
     end)
 
-    assert_received {:EXIT, _, {%Error{}, [_ | _]}}
+    assert_receive {:EXIT, _, {%Error{}, [_ | _]}}, 5_000
     assert {:error, %Error{type: "ZeroDivisionError"}} = Context.start_link(init: @code)
   end
 
