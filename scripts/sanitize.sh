@@ -72,9 +72,14 @@ options+=:handle_segv=0:handle_abort=0:alloc_dealloc_mismatch=0:quarantine_size_
 # vfork.so has to come before libasan, which has a vfork as well.
 options+=:verify_asan_link_order=0:halt_on_error=1:exitcode=99:log_path=$report
 
+# A ps of procps comes to no end with the library in it.
+mkdir -p "$out/bin"
+printf '#!/bin/sh\nexec env -u LD_PRELOAD %s "$@"\n' "$(command -v ps)" >"$out/bin/ps"
+chmod +x "$out/bin/ps"
+
 # The terms of the BEAM, and Python's objects, each in a piece of memory of their own.
 sanitized() {
-  env ASAN_OPTIONS="$options" LD_PRELOAD="$out/vfork.so $asan" PYTHONMALLOC=malloc \
+  env PATH="$out/bin:$PATH" ASAN_OPTIONS="$options" LD_PRELOAD="$out/vfork.so $asan" PYTHONMALLOC=malloc \
     ERL_FLAGS="${ERL_FLAGS:-} +Mea min" "$@"
 }
 
