@@ -77,4 +77,6 @@ def kill_children():
 def decompose():
     import numpy
 
-    numpy.linalg.svd(numpy.random.rand(1500, 1500))
+    # However fast the machine is, it is at work when its time is over.
+    while True:
+        numpy.linalg.svd(numpy.random.rand(1500, 1500))
