@@ -48,7 +48,6 @@ static KNOWN: OnceLock<Option<Known>> = OnceLock::new();
 pub fn of(object: &Bound<'_, PyAny>, references: usize) -> usize {
     let py = object.py();
     // SAFETY: the GIL is held; a `Bound` is proof of it.
-    // SAFETY: the GIL is held; a `Bound` is proof of it.
     if unsafe { references_to(object.as_ptr()) } > references {
         return 0;
     }
