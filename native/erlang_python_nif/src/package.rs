@@ -190,6 +190,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
     package.add_function(wrap_pyfunction!(is_forked, package)?)?;
     package.add_function(wrap_pyfunction!(ends_the_vm, package)?)?;
+    package.add_function(wrap_pyfunction!(is_the_vms_signal, package)?)?;
     package.add_function(wrap_pyfunction!(end_workers, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
@@ -516,6 +517,13 @@ fn is_forked() -> bool {
 #[pyo3(name = "_ends_the_vm")]
 fn ends_the_vm(signal: i32) -> bool {
     signals::is_fatal(signal)
+}
+
+/// Whether the VM handles a signal.
+#[pyfunction]
+#[pyo3(name = "_is_the_vms_signal")]
+fn is_the_vms_signal(signal: i32) -> bool {
+    signals::is_handled_by_the_vm(signal)
 }
 
 /// Ends the processes that Python has started for itself.

@@ -35,6 +35,10 @@ def install():
         "the main thread runs no code of yours. Give the call a timeout, or cancel it",
     )
     _guard(faulthandler, "dump_traceback_later", _check_exit)
+    _guard(faulthandler, "register", _check_chain)
+    # Python's main thread runs finalizers, and there these would be possible.
+    _keep_to_the_main_thread(sys.modules["_signal"], "signal")
+    _keep_to_the_main_thread(signal, "set_wakeup_fd")
     _guard(os, "closerange", _check_descriptors)
 
     _guard(os, "kill", _check_signal_to, _kill(os.kill, signal.pthread_kill, _thread.get_ident))
@@ -43,6 +47,7 @@ def install():
     _guard(signal, "pthread_kill", lambda _thread, number: _check_signal(number))
     _guard(signal, "pidfd_send_signal", _check_signal_to_descriptor)
     _imports.when_imported("resource", _guard_limits)
+    _imports.when_imported("fcntl", _guard_descriptors)
 
 
 def _guard(module, name, check, then=None):
@@ -95,6 +100,34 @@ def _check_exit(timeout, repeat=False, file=None, exit=False):
             "faulthandler.dump_traceback_later() with exit=True",
             "it would end the VM. Leave exit out, or give the call a timeout",
         )
+
+
+def _check_chain(signum, file=None, all_threads=True, chain=False):
+    if erlang._is_the_vms_signal(signum):
+        raise refusal(
+            "faulthandler.register() for %s" % _name(signum),
+            "the VM has a handler for it. Take another signal, such as SIGUSR2",
+        )
+    if chain and erlang._ends_the_vm(signum):
+        raise refusal(
+            "faulthandler.register() for %s with chain=True" % _name(signum),
+            "the signal would end the VM after it. Leave chain out",
+        )
+
+
+def _keep_to_the_main_thread(module, name):
+    original = getattr(module, name)
+
+    @functools.wraps(original)
+    def guarded(*args, **kwargs):
+        if erlang._is_forked():
+            return original(*args, **kwargs)
+        raise ValueError(
+            "%s only works in main thread of the main interpreter, which runs no code of yours inside the "
+            "BEAM: signals are the VM's. Do it in a process of its own" % name
+        )
+
+    take_the_place_of(module, name, guarded)
 
 
 def _check_descriptors(low, high):
@@ -195,3 +228,14 @@ def _guard_limits(resource):
 
     _guard(resource, "setrlimit", check)
     _guard(resource, "prlimit", check_of)
+
+
+# Signals for a descriptor
+
+
+def _guard_descriptors(fcntl):
+    from erlang import _descriptor_signals
+
+    checks = _descriptor_signals.checks(fcntl, refusal, _hits_the_vm)
+    for name, check in zip(("fcntl", "ioctl"), checks):
+        _guard(fcntl, name, check)

@@ -43,6 +43,10 @@ fn is_the_vms(handler: libc::sighandler_t) -> bool {
             .is_some_and(|saved| saved.iter().any(|(_, of)| of.sa_sigaction == handler))
 }
 
+pub fn is_handled_by_the_vm(signal: c_int) -> bool {
+    action(signal).is_some_and(|action| is_the_vms(action.sa_sigaction))
+}
+
 /// In a child: signals that the VM handles do what they do to other programs.
 pub fn forget_those_of_the_vm() {
     for signal in SIGNALS {
