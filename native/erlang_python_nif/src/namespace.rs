@@ -57,18 +57,57 @@ impl Namespace {
 /// What was in the place of `__main__` last. For comparison only: the pointer may dangle.
 static SEEN: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Before a context's request: its code is to find itself, whoever has replaced `__main__`.
-pub fn look_at_main(py: Python<'_>, pool: &Pool) {
+/// Before a context's request: its code is to find itself, whoever has replaced `__main__`. Gives what is there, for
+/// `settle_main`.
+pub fn look_at_main<'py>(py: Python<'py>, pool: &Pool) -> Option<Bound<'py, PyAny>> {
     let (Some(_), Some(helpers)) = (&pool.namespace, python::helpers()) else {
-        return;
+        return None;
     };
-    let Ok(Some(found)) = helpers.modules.bind(py).get_item(intern!(py, "__main__")) else {
-        return;
-    };
+    let found = main(py, helpers)?;
     if SEEN.swap(found.as_ptr(), Ordering::Relaxed) != found.as_ptr() {
         // It fails if the module resists: then it is what it wants to be.
         let _ = helpers.take_over_main.bind(py).call0();
     }
+    Some(found)
+}
+
+/// After it: what its code has put in the place of `__main__` is its own, and all others have back what was there.
+pub fn settle_main(py: Python<'_>, pool: &Pool, before: Option<Bound<'_, PyAny>>) {
+    let (Some(_), Some(helpers)) = (&pool.namespace, python::helpers()) else {
+        return;
+    };
+    let found = main(py, helpers);
+    let same = match (&found, &before) {
+        (Some(found), Some(before)) => found.is(before),
+        // Python's own, which serves everybody, is back.
+        (Some(found), None) => found.is(helpers.main.bind(py)),
+        (None, before) => before.is_none(),
+    };
+    if same {
+        return;
+    }
+    let modules = helpers.modules.bind(py);
+    let name = intern!(py, "__main__");
+    let restored = match before {
+        Some(before) => modules.set_item(name, before),
+        None => modules.del_item(name),
+    };
+    let adopted = restored.and_then(|()| match found {
+        Some(found) if !found.is(helpers.main.bind(py)) => {
+            helpers.adopt_main.bind(py).call1((found,)).map(drop)
+        }
+        _ => Ok(()),
+    });
+    // For want of memory, or as the request was given up just now.
+    if let Err(error) = adopted {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// What is in the place of `__main__`.
+fn main<'py>(py: Python<'py>, helpers: &Helpers) -> Option<Bound<'py, PyAny>> {
+    let found = helpers.modules.bind(py).get_item(intern!(py, "__main__"));
+    found.ok().flatten()
 }
 
 /// The names of the `__main__` that a pool's requests see.

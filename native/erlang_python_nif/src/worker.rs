@@ -341,8 +341,11 @@ fn run(
                 (atoms::error(), atoms::closed()).encode(env)
             });
         }
-        namespace::look_at_main(py, pool);
-        (!request.is_cancelled()).then(|| call::perform(request, body.operation(), reply, isolated))
+        let main = namespace::look_at_main(py, pool);
+        let outcome = (!request.is_cancelled())
+            .then(|| call::perform(request, body.operation(), reply, isolated));
+        namespace::settle_main(py, pool, main);
+        outcome
     });
     if let Some(outcome) = outcome {
         answer(request, outcome, busy, reply, sender);

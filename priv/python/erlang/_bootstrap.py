@@ -13,6 +13,7 @@ from erlang import (
     _forks,
     _guards,
     _imports,
+    _lasting,
     _lines,
     _locks,
     _logging,
@@ -45,6 +46,7 @@ def prepare(stack_size, stdio, logging, notebook):
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
     _main.install()
+    _lasting.install()
     _lines.install()
     _follow_threads()
     _limit_recursion(stack_size // LEVEL)

@@ -44,18 +44,20 @@ class _Main(types.ModuleType):
 
     def __getattribute__(self, name):
         module = _here.module
-        return _getattribute(self, name) if module is None else getattr(module, name)
+        if module is None or module is self:
+            return _getattribute(self, name)
+        return getattr(module, name)
 
     def __setattr__(self, name, value):
         module = _here.module
-        if module is None:
+        if module is None or module is self:
             types.ModuleType.__setattr__(self, name, value)
         else:
             setattr(module, name, value)
 
     def __delattr__(self, name):
         module = _here.module
-        if module is None:
+        if module is None or module is self:
             types.ModuleType.__delattr__(self, name)
         else:
             delattr(module, name)
@@ -98,7 +100,8 @@ def current():
 
 
 def adopt(module):
-    """Gives it to another thread: one that was started from there."""
+    """Gives the current thread one: that of the thread which has started it, or the one that its own code has put
+    in the place of ``__main__``."""
     _here.module = module
 
 

@@ -17,6 +17,8 @@ pub struct Helpers {
     pub make_main: Py<PyAny>,
     /// Makes whatever is in the place of `__main__` by now one that contexts find themselves by
     pub take_over_main: Py<PyAny>,
+    /// What the current thread has in the place of `__main__` from now on.
+    pub adopt_main: Py<PyAny>,
     /// The builtins, which code may change, and some as they were
     pub builtins: Py<PyModule>,
     pub import: Py<PyAny>,
@@ -133,6 +135,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
         main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),
         make_main: main.getattr("make")?.unbind(),
         take_over_main: main.getattr("take_over")?.unbind(),
+        adopt_main: main.getattr("adopt")?.unbind(),
         import: builtins.getattr("__import__")?.unbind(),
         builtins: builtins.unbind(),
         stand: main.getattr("STAND")?.unbind(),
