@@ -15,6 +15,7 @@ tag=${1-v$version}
 [ "$tag" = "v$version" ] || fail "the tag is $tag, and mix.exs has version $version"
 case $version in *-dev) fail "$version is a development version" ;; esac
 if grep -q 'github.com/OWNER' mix.exs; then fail "put the owner into @source_url in mix.exs"; fi
+if grep -rq 'github.com/OWNER' README.md guides livebooks; then fail "put the owner into README.md, guides and livebooks"; fi
 grep -qF "## [$version]" CHANGELOG.md || fail "CHANGELOG.md has no section [$version]"
 [ -f checksum-erlang_python.exs ] || fail "make checksum-erlang_python.exs: mix python.release.checksums"
 

@@ -4,7 +4,7 @@ defmodule Python.DocsTest do
 
   use ExUnit.Case, async: false
 
-  alias Python.DocBlock
+  alias Python.{DocBlock, FreshVM, Packages}
 
   @moduletag timeout: 180_000
 
@@ -20,15 +20,35 @@ defmodule Python.DocsTest do
   test "the guides and the cheatsheet are found" do
     names = Enum.map(@guides, &Path.basename/1)
 
-    for name <- ~w(getting_started types errors callbacks streaming production deployment erlang
-                   troubleshooting) do
+    for name <-
+          ~w(getting_started project_layout types errors callbacks streaming recipes testing production
+                   deployment erlang troubleshooting comparison) do
       assert "#{name}.md" in names
     end
 
     assert "cheatsheet.cheatmd" in names
   end
 
-  for path <- [Path.join(@root, "README.md") | @guides] do
+  # Its examples use packages: it is run in a VM whose Python has them.
+  @recipes Path.join(@root, "guides/recipes.md")
+  @packages ~w(numpy pandas pillow tqdm)
+
+  @tag skip: Packages.skip(__ENV__, @packages)
+  @tag :tmp_dir
+  @tag timeout: 300_000
+  test "the code in guides/recipes.md does what it says", %{tmp_dir: folder} do
+    {:ok, venv} = Packages.venv(@packages)
+    vm = FreshVM.start(settings: [python_path: venv, paths: [folder]])
+    {:ok, _} = FreshVM.call(vm, Application, :ensure_all_started, [:ex_unit])
+    assert DocBlock.indented(@recipes) == []
+
+    case FreshVM.call(vm, DocBlock, :outcome, [DocBlock.read(@recipes), folder], 250_000) do
+      :ok -> FreshVM.stop(vm)
+      {:error, text} -> flunk(text)
+    end
+  end
+
+  for path <- [Path.join(@root, "README.md") | @guides -- [@recipes]] do
     @path path
     @tag :tmp_dir
     test "the code in #{Path.relative_to(path, @root)} does what it says", %{tmp_dir: folder} do

@@ -8,7 +8,7 @@ defmodule Python.Application do
 
   @impl true
   def start(_type, _args) do
-    case Python.Settings.fetch() do
+    case settings() do
       {:ok, settings} ->
         Python.Telemetry.init()
 
@@ -26,6 +26,12 @@ defmodule Python.Application do
       {:error, error} ->
         {:error, Exception.message(error)}
     end
+  end
+
+  defp settings do
+    with {:ok, settings} <- Python.Settings.fetch(),
+         {:ok, folders} <- Python.Paths.resolve(settings.paths),
+         do: {:ok, %{settings | paths: folders}}
   end
 
   @impl true

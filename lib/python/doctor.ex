@@ -10,7 +10,7 @@ defmodule Python.Doctor do
   # Asks the modules that do the work and has no opinion of its own: the sentences about what is
   # wrong are those of Python.NotStartedError.
 
-  alias Python.{Interpreter, NotStartedError, Settings}
+  alias Python.{Interpreter, NotStartedError, Paths, Settings}
   alias Python.Interpreter.Running
 
   @typedoc """
@@ -97,12 +97,13 @@ defmodule Python.Doctor do
   end
 
   defp settings(known) do
-    case Settings.fetch() do
-      {:ok, settings} ->
-        lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
-        python_path = known.options[:python] || settings.python_path
-        {ok("Settings", lines), Map.merge(known, %{python_path: python_path, settings: settings})}
-
+    with {:ok, settings} <- Settings.fetch(),
+         {:ok, folders} <- Paths.resolve(settings.paths) do
+      settings = %{settings | paths: folders}
+      lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
+      python_path = known.options[:python] || settings.python_path
+      {ok("Settings", lines), Map.merge(known, %{python_path: python_path, settings: settings})}
+    else
       {:error, error} ->
         remedy = "Correct the configuration of :erlang_python, in config.exs or sys.config."
         {error(Exception.message(error), [], remedy), %{known | stop: "the settings"}}

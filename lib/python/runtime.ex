@@ -92,6 +92,7 @@ defmodule Python.Runtime do
       stack_size: settings.thread_stack_size,
       stdio: settings.stdio,
       logging: settings.logging,
+      paths: settings.paths,
       notebook: Code.ensure_loaded?(Kino.Render),
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),

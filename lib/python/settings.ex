@@ -65,6 +65,13 @@ defmodule Python.Settings do
         "Environment variables for Python and its children, beside those of `System.get_env/0` at the start. " <>
           "`nil` removes one."
     },
+    paths: %{
+      type: :paths,
+      default: [],
+      doc:
+        "Folders put in front of `sys.path`. A relative one is in the release or its application, else in the " <>
+          "current folder; `{:my_app, \"priv/python\"}` is in the folder of that application."
+    },
     shutdown_timeout: %{
       type: {:integer, 0, @max_timeout},
       unit: "ms",
@@ -86,6 +93,9 @@ defmodule Python.Settings do
 
     %{type: :env} ->
       ~s(a map of names and values, strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` for one to be removed)
+
+    %{type: :paths} ->
+      ~s(a list of folders such as `["priv/python", {:my_app, "priv/python"}]`)
 
     %{type: {:integer, min, max}} = setting ->
       Enum.join(["an integer from #{min} to #{max}" | List.wrap(setting[:unit])], " ")
@@ -129,7 +139,7 @@ defmodule Python.Settings do
 
   The application can be stopped and started again, with other settings. The interpreter lives as long as the VM,
   and with it what it was started with: `python_path` (another name of the same one will do),
-  `thread_stack_size`, `stdio`, `logging` and `env`. To change one of these, restart the VM: otherwise the
+  `thread_stack_size`, `stdio`, `logging`, `env` and `paths`. To change one of these, restart the VM: otherwise the
   application starts, and calls return `Python.NotStartedError`.
   """
 
@@ -143,6 +153,7 @@ defmodule Python.Settings do
           stdio: boolean,
           logging: boolean,
           env: %{optional(String.t()) => String.t() | nil},
+          paths: [String.t() | {atom, String.t()}],
           shutdown_timeout: non_neg_integer
         }
 
@@ -202,7 +213,7 @@ defmodule Python.Settings do
       iex> error.message
       ":erlang_python has no setting :num_worker (did you mean :num_workers?); its settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":start_pool, :stdio, :logging, :env and :shutdown_timeout"
+        ":start_pool, :stdio, :logging, :env, :paths and :shutdown_timeout"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
   def validate(given) do
@@ -291,7 +302,27 @@ defmodule Python.Settings do
       else: :error
   end
 
+  defp cast(:paths, paths) when is_list(paths) do
+    if List.improper?(paths), do: :error, else: cast_paths(paths)
+  end
+
   defp cast(_type, _value), do: :error
+
+  defp cast_paths(paths) do
+    folders = Enum.map(paths, &cast_folder/1)
+    if :error in folders, do: :error, else: {:ok, folders}
+  end
+
+  defp cast_folder({app, path}) when is_atom(app) and app not in [nil, true, false] do
+    with path when is_binary(path) <- cast_folder(path), do: {app, path}
+  end
+
+  defp cast_folder(path) do
+    case cast(:path, path) do
+      {:ok, path} when is_binary(path) -> if String.valid?(path), do: path, else: :error
+      _ -> :error
+    end
+  end
 
   defp cast_env(env) do
     Enum.reduce_while(env, {:ok, %{}}, fn {name, value}, {:ok, all} ->

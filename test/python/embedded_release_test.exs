@@ -21,6 +21,7 @@ defmodule Python.EmbeddedReleaseTest do
       IO.puts("call: \#{inspect(Python.call(:math, :sqrt, [16]))}")
       IO.puts("stream: \#{inspect(stream())}")
       IO.puts("erlang: \#{inspect(:py.eval("1 + 1"))}")
+      IO.puts("own file: \#{inspect(Python.call(:shelf, :place, []))}")
       spawn(fn -> System.stop(0) end)
       Supervisor.start_link([], strategy: :one_for_one)
     end
@@ -48,6 +49,11 @@ defmodule Python.EmbeddedReleaseTest do
   # As the guide has it.
   @runtime Python.DocBlock.file!(Path.join(@root, "guides/deployment.md"), "config/runtime.exs")
 
+  @config """
+  import Config
+  config :erlang_python, paths: ["priv/python", {:small, "priv/more"}]
+  """
+
   setup_all do
     folder = Path.join(System.tmp_dir!(), unique("small_release"))
     on_exit(fn -> File.rm_rf!(folder) end)
@@ -55,7 +61,10 @@ defmodule Python.EmbeddedReleaseTest do
     for {file, text} <- [
           {"mix.exs", @project},
           {"lib/small.ex", @application},
-          {"config/runtime.exs", @runtime}
+          {"config/runtime.exs", @runtime},
+          {"config/config.exs", @config},
+          {"priv/python/shelf.py", "def place(): return __file__"},
+          {"priv/more/pack/thing.py", ""}
         ] do
       path = Path.join(folder, file)
       File.mkdir_p!(Path.dirname(path))
@@ -91,6 +100,9 @@ defmodule Python.EmbeddedReleaseTest do
     assert output =~ "call: {:ok, 4.0}"
     assert output =~ "stream: [0, 1, 2]"
     assert output =~ "erlang: {:ok, 2}"
+
+    # The release's copy, not the project's.
+    assert output =~ ~s(own file: {:ok, "#{release}/lib/small-1.0.0/priv/python/shelf.py"})
   end
 
   test "boots in embedded mode on a machine without Python", %{root: release, folder: folder} do
@@ -128,6 +140,7 @@ defmodule Python.EmbeddedReleaseTest do
     [python: python, interpreter: _] = suite_python()
     assert {output, 0} = boot(moved, [{"MY_APP_PYTHON", python}])
     assert output =~ "call: {:ok, 4.0}"
+    assert output =~ ~s(own file: {:ok, "#{moved}/lib/small-1.0.0/priv/python/shelf.py"})
   end
 
   test "has what it needs in it", %{root: release} do

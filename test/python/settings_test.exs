@@ -18,6 +18,7 @@ defmodule Python.SettingsTest do
              start_pool: true,
              stdio: true,
              logging: true,
+             paths: [],
              shutdown_timeout: 1_000
            }
   end

@@ -86,6 +86,14 @@ defmodule Python.DocBlock do
     :ok
   end
 
+  @doc "As `run_all/2`, in a VM that is called from another one: what fails is text."
+  @spec outcome([t], Path.t()) :: :ok | {:error, String.t()}
+  def outcome(blocks, folder) do
+    run_all(blocks, folder)
+  rescue
+    error -> {:error, Exception.format(:error, error, __STACKTRACE__)}
+  end
+
   defp run({"elixir", place, "# " <> _ = text} = block, state) do
     file = file(String.trim_leading(text, "# "))
 

@@ -7,7 +7,7 @@ defmodule Python.Interpreter.Running do
   alias Python.{Arguments, Interpreter, NotStartedError, Settings}
 
   # What Python is started with. The other settings are those of the application.
-  @settings [:thread_stack_size, :stdio, :logging, :env]
+  @settings [:thread_stack_size, :stdio, :logging, :env, :paths]
 
   # An interpreter has several names, and so may its folders. The packages are those of the prefix.
   @same [
@@ -101,6 +101,9 @@ defmodule Python.Interpreter.Running do
 
     "another :env (#{Arguments.list(names)})"
   end
+
+  defp change(:paths, started, wanted),
+    do: ":paths #{inspect(started)} instead of #{inspect(wanted)}"
 
   defp change(key, started, wanted), do: "#{inspect(key)} #{started} instead of #{wanted}"
 end

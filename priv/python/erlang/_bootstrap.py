@@ -33,7 +33,8 @@ LEVEL = 8_192
 SWITCH_INTERVAL = 0.0005
 
 
-def prepare(stack_size, stdio, logging, notebook):
+def prepare(stack_size, stdio, logging, notebook, paths):
+    sys.path[:0] = paths
     if not hasattr(sys, "argv"):
         sys.argv = [""]
     # The current directory, as for `python -c`, but last: a file there that happens to be called

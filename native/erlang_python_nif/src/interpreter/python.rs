@@ -109,7 +109,13 @@ fn load(py: Python<'_>, folder: &str, start: &Start) -> PyResult<Helpers> {
     crate::package::add_to(&package)?;
     py.import("erlang._bootstrap")?.call_method1(
         "prepare",
-        (start.stack_size, start.stdio, start.logging, start.notebook),
+        (
+            start.stack_size,
+            start.stdio,
+            start.logging,
+            start.notebook,
+            &start.paths,
+        ),
     )?;
     let bootstrap = py.import("erlang._bootstrap")?;
     let code = py.import("erlang._code")?;

@@ -24,6 +24,8 @@ pub struct Start {
     pub logging: bool,
     /// Whether results are shown in a notebook: nothing is to open windows.
     pub notebook: bool,
+    /// Folders to be put in front of `sys.path`.
+    pub paths: Vec<String>,
     /// Bytes of stack for every thread that is entered through us, and for Python's own.
     pub stack_size: usize,
     /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.

@@ -16,6 +16,7 @@ struct Config {
     stdio: bool,
     logging: bool,
     notebook: bool,
+    paths: Vec<String>,
     set_version: Option<i64>,
     decimal: bool,
     fields: Vec<(Atom, Vec<Atom>)>,
@@ -40,6 +41,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
         stdio: config.stdio,
         logging: config.logging,
         notebook: config.notebook,
+        paths: config.paths,
         stack_size: config.stack_size,
         owner,
     };

@@ -1,0 +1,71 @@
+defmodule Python.Paths do
+  @moduledoc false
+
+  # The setting `paths`: which folders of this machine its entries are. Looks at folders; changes nothing.
+
+  @type entry :: String.t() | {app :: atom, String.t()}
+
+  @doc """
+  The folders, with absolute paths. An error for the first entry that is no folder: its modules would be missing
+  somewhere else, with an error that says nothing of the setting.
+  """
+  @spec resolve([entry]) :: {:ok, [String.t()]} | {:error, Exception.t()}
+  def resolve(paths) do
+    paths
+    |> Enum.reduce_while([], fn entry, folders ->
+      case folder(entry) do
+        {:ok, folder} -> {:cont, [folder | folders]}
+        {:error, text} -> {:halt, {:error, ArgumentError.exception(refusal(entry, text))}}
+      end
+    end)
+    |> case do
+      {:error, error} -> {:error, error}
+      folders -> {:ok, folders |> Enum.reverse() |> Enum.uniq()}
+    end
+  end
+
+  defp folder({app, path}) do
+    case :code.lib_dir(app) do
+      {:error, :bad_name} ->
+        {:error,
+         "there is no application #{inspect(app)} on the code path. Name an application of this project or release"}
+
+      lib ->
+        first([Path.expand(path, lib)])
+    end
+  end
+
+  defp folder(path), do: path |> candidates() |> first()
+
+  # A release can be started from any folder, and has the files of its application in a folder with a version. An
+  # environment that says so may also be that of a release which has started this VM, such as Livebook's.
+  defp candidates(path) do
+    root = System.get_env("RELEASE_ROOT", "")
+    released = if root == "", do: [], else: [released_app(), root]
+    for base <- released ++ [File.cwd!()], base != nil, do: Path.expand(path, base)
+  end
+
+  defp released_app do
+    case System.get_env("RELEASE_NAME", "") do
+      "" -> nil
+      name -> with {:error, :bad_name} <- :code.lib_dir(String.to_charlist(name)), do: nil
+    end
+  end
+
+  defp first(candidates) do
+    candidates = Enum.map(candidates, &to_string/1)
+
+    case Enum.find(candidates, &File.dir?/1) do
+      nil ->
+        {:error,
+         "there is no folder #{candidates |> Enum.uniq() |> Enum.join(", nor ")}. " <>
+           "Create it, or correct the setting"}
+
+      folder ->
+        {:ok, folder}
+    end
+  end
+
+  defp refusal(entry, text),
+    do: "the setting :paths of :erlang_python has #{inspect(entry)}, but #{text}"
+end
