@@ -834,19 +834,26 @@ defmodule Python do
   What `fun` raises reaches `__exit__` as an `erlang.Error` and is then
   raised here, unless the manager swallows it: then the result is `nil`. Raises what Python raises.
 
-  `fun` runs in the calling process, while a worker waits for it. That worker enters the manager, runs
+  A worker waits for `fun` meanwhile. It enters the manager, runs
   what `fun` asks of Python, and leaves the manager: on one thread, and in one context of variables. So
   managers work that change either of these, and nobody else sees the change. In `fun` this holds for
   calls that name no `:pool` or `:context`, and for those that name the same one; other processes, such as
   tasks that `fun` starts, have their own workers. In a `Python.Context` the calls of other processes
   wait until `fun` is done.
 
+  Without `:timeout`, `fun` runs in the calling process: `self()`, the mailbox and the process dictionary are the
+  caller's. With `:timeout`, unless that is `:infinity`, it runs in a process of its own, because an Elixir function
+  that does not end can only be ended with its process. That is a process as a task has, with the caller's
+  group leader and Logger metadata, and the caller first among its `$callers`; `fun` and its value are copied. What
+  it raises, throws or exits with arrives here, and if the caller ends, so does it.
+
   ## Options
 
-    * `:timeout` - how long all of it may take, in ms, or `:infinity`. Defaults to the timeout of the pool or
-      context. Then `__exit__` is called, with an `erlang.Error`, and the worker is free, whether `fun` has
-      ended or not; what `fun` asks from then on is refused with a `Python.TimeoutError`, and so is the result
-      when it ends: `fun` itself cannot be interrupted. It is raised here.
+    * `:timeout` - how long all of it may take, in ms, or `:infinity`. Then `fun` is killed, `__exit__` is called, with
+      an `erlang.Error`, and the worker is free. The `Python.TimeoutError` is raised here.
+
+      Defaults to the timeout of the pool or context, which ends everything but `fun`: that goes on in its process, what
+      it asks of Python from then on is refused with a `Python.TimeoutError`, and when it ends that is raised here.
     * `:pool` and `:context` - where to run. Defaults to where the manager is at home.
 
   ## Examples

@@ -89,6 +89,10 @@ defmodule Python.Callback do
   def enter_hold(handle, hold),
     do: Process.put(@key, {[handle | handles()], within(hold, held())})
 
+  @doc "The calling process is in what another one is in, which waits for it."
+  @spec run_as(running | nil) :: :ok
+  def run_as(running), do: leave_hold(running)
+
   @spec leave_hold(running | nil) :: :ok
   def leave_hold(nil), do: with(_ <- Process.delete(@key), do: :ok)
   def leave_hold(outer), do: with(_ <- Process.put(@key, outer), do: :ok)

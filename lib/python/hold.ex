@@ -2,14 +2,14 @@ defmodule Python.Hold do
   @moduledoc false
 
   # Python's `with`, whose body is a function of Elixir's. One request enters the manager, waits for the
-  # body, and leaves the manager (native/erlang_python_nif/src/hold.rs). The body runs in the calling process,
-  # and what it asks of Python goes to the worker that waits: one thread and one context of variables for all
-  # of it.
+  # body, and leaves the manager (native/erlang_python_nif/src/hold.rs). What the body asks of Python goes to the
+  # worker that waits: one thread and one context of variables for all of it.
   #
-  # Nobody can end a body that does not end by itself. At the deadline the manager is left without it and the
-  # worker is free; whatever the body asks from then on is refused.
+  # With a timeout of its own, the body has a process of its own (`Python.Body`), which is killed at the deadline.
+  # Else it runs in the calling process, and nobody can end it: at the deadline the manager is left without it and
+  # the worker is free; whatever the body asks from then on is refused.
 
-  alias Python.{Callback, Home, Operation, Request, StoppedError, TimeoutError}
+  alias Python.{Body, Callback, Home, Operation, Request, StoppedError, TimeoutError}
 
   # How long to wait for an answer that may be on its way, in ms.
   @moment 50
@@ -31,7 +31,8 @@ defmodule Python.Hold do
             reference: reference,
             native: native,
             timeout: timeout,
-            deadline: deadline(timeout)
+            deadline: deadline(timeout),
+            apart: is_integer(options.timeout)
           }
 
           enter(hold, fun)
@@ -45,9 +46,9 @@ defmodule Python.Hold do
   defp enter(%{reference: reference} = hold, fun) do
     receive do
       {^reference, {:held, callback, entered}} ->
-        if hold.timeout != :infinity,
-          do: :erlang_python.request_expire(hold.ticket, left(hold.deadline))
-
+        # Should this process die, the manager is left.
+        :erlang_python.callback_accept(callback)
+        expire(hold)
         body(hold, callback, entered, fun)
 
       {^reference, answer} ->
@@ -57,26 +58,63 @@ defmodule Python.Hold do
     end
   end
 
+  defp expire(%{deadline: :infinity}), do: :ok
+
+  # Where this process looks at the clock itself, it comes first.
+  defp expire(%{ticket: ticket, deadline: deadline, apart: apart}) do
+    spare = if apart, do: @moment, else: 0
+    :erlang_python.request_expire(ticket, left(deadline) + spare)
+  end
+
   # It was left before the body began.
   defp entered({:error, error}), do: {:error, error}
   defp entered({:ok, _}), do: {:error, StoppedError.new(:stopped)}
 
-  defp body(hold, callback, entered, fun) do
-    :erlang_python.callback_accept(callback)
-    outer = Callback.enter_hold(callback, Map.take(hold, [:native, :timeout, :deadline]))
+  defp body(%{apart: false} = hold, callback, entered, fun) do
+    result = run(callback, Map.take(hold, [:native, :timeout, :deadline]), entered, fun)
+    ended(hold, callback, result)
+  end
 
-    result =
-      try do
-        {:ok, fun.(value!(Python.to_term(entered)))}
-      catch
-        kind, reason -> {:raised, kind, reason, __STACKTRACE__}
-      after
-        Callback.leave_hold(outer)
-      end
+  defp body(%{apart: true} = hold, callback, entered, fun) do
+    place = Map.take(hold, [:native, :timeout, :deadline])
+    body = Body.start(fn -> run(callback, place, entered, fun) end)
 
+    result = Body.await(body, left(hold.deadline))
+
+    # What comes after the deadline may be no more than what its passing has led to.
+    if result != :timeout and left(hold.deadline) > 0 do
+      ended(hold, callback, result)
+    else
+      abandon(hold)
+      if result == :timeout, do: Body.kill(body)
+      {:error, late(hold)}
+    end
+  end
+
+  defp run(callback, place, entered, fun) do
+    outer = Callback.enter_hold(callback, place)
+
+    try do
+      {:ok, fun.(value!(Python.to_term(entered)))}
+    catch
+      kind, reason -> {:raised, kind, reason, __STACKTRACE__}
+    after
+      Callback.leave_hold(outer)
+    end
+  end
+
+  defp ended(hold, callback, result) do
     # What is at work there for the body, and was not waited for, does not hold up the leaving.
     waited = :erlang_python.callback_answer(callback, answer(result))
     left(hold, result, waited)
+  end
+
+  # The manager is left, and told why, before the body's end could be taken for the reason.
+  defp abandon(%{reference: reference, ticket: ticket}) do
+    unless :erlang_python.request_cancel(ticket, true) == :running and
+             :erlang_python.request_close(ticket) do
+      flush(reference, @moment)
+    end
   end
 
   defp answer({:ok, _value}), do: {:ok, nil}

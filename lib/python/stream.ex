@@ -5,7 +5,7 @@ defmodule Python.Stream do
   # two demands a stream holds no worker and sends no messages
   # (native/erlang_python_nif/src/stream).
 
-  alias Python.{Callback, Operation, Options, Request, StoppedError, TimeoutError}
+  alias Python.{Callback, Hold, Operation, Options, Request, StoppedError, TimeoutError}
 
   # How long the consumer waits for a generator to be closed, in ms. It is closed all the same.
   @close_timeout 1_000
@@ -81,6 +81,15 @@ defmodule Python.Stream do
   @spec chunk(reference, Options.t()) ::
           {:more | :done, list} | {:failed, list, Exception.t()}
   def chunk(stream, options) do
+    # In a body whose time is over.
+    with {:error, error} <- Hold.limit(:infinity) do
+      {:failed, [], error}
+    else
+      _ -> demand(stream, options)
+    end
+  end
+
+  defp demand(stream, options) do
     timeout = Request.timeout(options)
     reference = make_ref()
 

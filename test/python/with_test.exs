@@ -244,32 +244,41 @@ defmodule Python.WithTest do
     defp eventually_left(manager),
       do: eventually("the manager is left", fn -> length(threads(manager)) == 2 end)
 
+    # Of the pool or context: with one of its own the body has a process of its own, see Python.BodyTest.
+    defp places_with_a_timeout do
+      {:ok, context} = Python.Context.start_link(timeout: 500)
+
+      [
+        [pool: start_pool(timeout: 500)],
+        [pool: start_pool(size: 3, timeout: 500)],
+        [context: context]
+      ]
+    end
+
     test "ends the hold while the body goes on, and is what with raises" do
-      for place <- places() do
+      for place <- places_with_a_timeout() do
         manager = new(:Threads, [], place)
+        test = self()
 
         {took, _} =
           timed(fn ->
             error =
               assert_raise TimeoutError, fn ->
-                Python.with(
-                  manager,
-                  fn _ ->
-                    Process.sleep(700)
-                    # Whatever it asks now is refused.
-                    assert {:error, %TimeoutError{}} = Python.eval("1")
-                    assert {:error, %TimeoutError{}} = Python.eval("1", place)
-                    assert {:error, %TimeoutError{}} = Python.str(manager, timeout: :infinity)
+                Python.with(manager, fn _ ->
+                  Process.sleep(700)
+                  # Whatever it asks now is refused.
+                  assert {:error, %TimeoutError{}} = Python.eval("1")
+                  assert {:error, %TimeoutError{}} = Python.eval("1", place)
+                  assert {:error, %TimeoutError{}} = Python.str(manager, timeout: :infinity)
 
-                    assert_raise TimeoutError, fn ->
-                      Enum.to_list(Python.stream_eval("[1]", place))
-                    end
+                  assert_raise TimeoutError, fn ->
+                    Enum.to_list(Python.stream_eval("[1]", place))
+                  end
 
-                    assert_raise TimeoutError, fn -> Python.call_async(:math, :sqrt, [4]) end
-                    :never_seen
-                  end,
-                  timeout: 500
-                )
+                  assert_raise TimeoutError, fn -> Python.call_async(:math, :sqrt, [4]) end
+                  send(test, :asked)
+                  :never_seen
+                end)
               end
 
             assert error.timeout == 500
@@ -277,6 +286,7 @@ defmodule Python.WithTest do
           end)
 
         assert took < 5_000
+        assert_received :asked
         eventually_left(manager)
         assert Python.getattr!(Python.getattr!(manager, :error), :type) == "Python.TimeoutError"
         assert ask(:state, place) == clean()
@@ -285,13 +295,9 @@ defmodule Python.WithTest do
     end
 
     test "gives the worker back, whatever the body does" do
-      pool = start_pool()
+      pool = start_pool(timeout: 500)
       manager = new(:Threads, [], pool: pool)
-
-      body =
-        spawn(fn ->
-          Python.with(manager, fn _ -> receive do: (:never -> :ok) end, timeout: 500)
-        end)
+      body = spawn(fn -> Python.with(manager, fn _ -> receive do: (:never -> :ok) end) end)
 
       eventually_left(manager)
       assert Python.eval!("1", pool: pool) == 1

@@ -217,11 +217,12 @@ impl Callback {
             if let Some((env, answer)) = state.answer.take() {
                 return Event::Answer(env, answer);
             }
-            if state.down {
-                return Event::Down;
-            }
+            // First, as what has given the request up may have ended the process too.
             if patience.is_some_and(Patience::is_over) {
                 return Event::GivenUp;
+            }
+            if state.down {
+                return Event::Down;
             }
             // A context is its one thread: what waits for it can be run by nobody else.
             if let Some(pool) = &self.pool

@@ -17,6 +17,10 @@ use pyo3::prelude::*;
 use rustler::{Encoder, ResourceArc};
 use std::sync::Arc;
 
+/// A caller that dies with so many ms left is one whose time is over: by the clock that deadlines are read from, it
+/// may be a little early.
+const CLOSE: u64 = 20;
+
 /// Waits for the body. Raises what that raises, as an `erlang.Error`; `erlang.Interrupt` when nobody waits
 /// any more.
 #[pyfunction]
@@ -45,12 +49,17 @@ pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
     );
     drop(held);
     callback.close(running.sender);
-    if callback.is_down() {
-        // Its caller is dead. Whatever else that leads to is not to interrupt the leaving.
+    let dead = callback.is_down();
+    if dead {
+        // Whatever else that leads to is not to interrupt the leaving.
         request.cancel(false);
     }
     // The leaving has some time, however the body has ended. What comes after that interrupts it.
     request.mark_told();
     running.thread.pre_empt(py, &request);
+    if dead && request.deadline.left().is_some_and(|left| left <= CLOSE) {
+        // It died with the body of an outer `with`, whose time is over.
+        return Err(callback::given_up(py, Some(&running), Some(&request)));
+    }
     result.map(drop)
 }
