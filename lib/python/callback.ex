@@ -16,8 +16,9 @@ defmodule Python.Callback do
   # After so many ms without work, garbage is collected.
   @idle 500
 
-  # Where a process that runs a callback keeps it, for requests of its own (Python.Request).
-  @key {__MODULE__, :running}
+  # Where a process that runs a callback keeps it, for requests of its own (Python.Request). An atom: all calls
+  # look there, and a tuple would take twice as long.
+  @key __MODULE__
 
   # The table belongs to the supervisor, which calls this: what was registered outlives the process.
   def start_link(_) do

@@ -173,28 +173,18 @@ defmodule Python.Hold do
 
   ## What the body asks of Python
 
-  @doc "Where what names no place goes in a body: to the worker that is held. Nil elsewhere."
-  @spec place() :: {reference, timeout} | nil
-  def place do
-    case Callback.held() do
-      nil -> nil
-      %{native: native, timeout: timeout} -> {native, timeout}
+  @doc "A timeout that ends with that of a body, or the error of one that has had its time."
+  @spec limit(timeout, map | nil) :: timeout | {:error, TimeoutError.t()}
+  def limit(timeout, nil), do: timeout
+  def limit(timeout, %{deadline: :infinity}), do: timeout
+
+  def limit(timeout, %{deadline: deadline} = hold) do
+    case left(deadline) do
+      0 -> {:error, late(hold)}
+      # Atoms are greater than numbers.
+      left -> min(timeout, left)
     end
   end
-
-  @doc "A timeout that ends with the body's, or the error of a body that has had its time."
-  @spec limit(timeout) :: timeout | {:error, TimeoutError.t()}
-  def limit(timeout) do
-    case Callback.held() do
-      nil -> timeout
-      %{deadline: :infinity} -> timeout
-      %{deadline: deadline} = hold -> limit(timeout, left(deadline), hold)
-    end
-  end
-
-  defp limit(_timeout, 0, hold), do: {:error, late(hold)}
-  # Atoms are greater than numbers.
-  defp limit(timeout, left, _hold), do: min(timeout, left)
 
   defp deadline(:infinity), do: :infinity
   defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout

@@ -7,7 +7,18 @@ defmodule Python.Home do
   # A handle's home is an atom, the name of a pool, or a pid, the process of a context; its node is
   # that of its reference.
 
-  alias Python.{Arguments, Context, Hold, NotStartedError, Object, Options, Pool, Runtime}
+  alias Python.{
+    Arguments,
+    Callback,
+    Context,
+    Hold,
+    NotStartedError,
+    Object,
+    Options,
+    Pool,
+    Runtime
+  }
+
   alias Python.{Settings, StoppedError, Telemetry, TimeoutError}
 
   @type home :: atom | pid
@@ -39,48 +50,49 @@ defmodule Python.Home do
 
   # What names no place goes where the body of a `with` is that it is in. So does what is asked of a pool's
   # handle: any thread of the interpreter will do.
-  def lookup(%{context: nil, pool: pool, timeout: timeout, at_home: at_home} = options)
-      when pool == nil or at_home do
-    case Hold.place() do
-      nil -> pool(pool || Pool.default(), timeout, options)
-      {native, default} -> limited(native, timeout || default)
+  def lookup(%{context: nil, pool: pool, timeout: timeout} = options) do
+    case Callback.held() do
+      nil ->
+        pool(pool || Pool.default(), timeout, options, nil)
+
+      %{native: native, timeout: default} = hold when pool == nil or options.at_home ->
+        limited(native, timeout || default, hold)
+
+      hold ->
+        pool(pool, timeout, options, hold)
     end
   end
 
-  def lookup(%{context: nil, pool: pool, timeout: timeout} = options),
-    do: pool(pool, timeout, options)
-
   def lookup(%{context: %Context{pid: pid, native: native, timeout: default}, timeout: timeout}) do
     here!(pid)
-    limited(native, timeout || default)
+    limited(native, timeout || default, Callback.held())
   end
 
   def lookup(%{context: context, timeout: timeout} = options) do
     with {native, default} when is_reference(native) <- context(context, timeout) do
-      limited(native, timeout || default)
+      limited(native, timeout || default, Callback.held())
     else
       :none -> {:error, no_context(context, options)}
       {:error, error} -> {:error, error}
     end
   end
 
-  defp pool(pool, timeout, options) do
+  defp pool(pool, timeout, options, hold) do
     case Pool.lookup(pool) do
       {native, default} when is_reference(native) ->
         if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
-        limited(native, timeout || default)
+        limited(native, timeout || default, hold)
 
       nil ->
         {:error, no_pool(pool, options)}
     end
   end
 
-  defp limited(native, timeout) do
-    with {:error, error} <- Hold.limit(timeout) do
-      {:error, error}
-    else
-      timeout -> {native, timeout}
-    end
+  defp limited(native, timeout, nil), do: {native, timeout}
+
+  defp limited(native, timeout, hold) do
+    with timeout when timeout == :infinity or is_integer(timeout) <- Hold.limit(timeout, hold),
+         do: {native, timeout}
   end
 
   @doc """

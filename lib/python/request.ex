@@ -202,7 +202,7 @@ defmodule Python.Request do
   end
 
   def timeout(%{timeout: timeout}) do
-    with {:error, _} <- Hold.limit(timeout), do: 0
+    with {:error, _} <- Hold.limit(timeout, Callback.held()), do: 0
   end
 
   ## Giving up

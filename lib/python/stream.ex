@@ -82,7 +82,7 @@ defmodule Python.Stream do
           {:more | :done, list} | {:failed, list, Exception.t()}
   def chunk(stream, options) do
     # In a body whose time is over.
-    with {:error, error} <- Hold.limit(:infinity) do
+    with {:error, error} <- Hold.limit(:infinity, Callback.held()) do
       {:failed, [], error}
     else
       _ -> demand(stream, options)

@@ -50,7 +50,7 @@ pub fn run<'a>(
             sender,
         };
         let _entered = seat.enter();
-        namespace::within(py, pool, || {
+        namespace::at_bottom(py, pool, || {
             seat.attend(py, &request, Nesting::Outermost, |isolated| {
                 if pool.is_closed() {
                     return ((atoms::error(), atoms::closed()).encode(env), true);

@@ -150,6 +150,18 @@ pub fn within<R>(py: Python<'_>, pool: &Pool, work: impl FnOnce() -> R) -> R {
     }
 }
 
+/// The same for a thread that does nothing else yet.
+pub fn at_bottom<R>(py: Python<'_>, pool: &Pool, work: impl FnOnce() -> R) -> R {
+    if !stand::stays() {
+        return within(py, pool, work);
+    }
+    if let Some(helpers) = python::helpers() {
+        // It fails for want of memory.
+        let _ = names_for_code(py, helpers, pool);
+    }
+    work()
+}
+
 /// A function like `function` that sees the names of `globals`.
 pub fn rebound<'py>(
     function: &Bound<'py, PyAny>,

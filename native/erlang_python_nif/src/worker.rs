@@ -141,7 +141,7 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         let mut turn = Instant::now();
         let mut count = 0u32;
         let mut idle = false;
-        namespace::within(py, pool, || {
+        namespace::at_bottom(py, pool, || {
             loop {
                 match pool.next(worker, sender, idle) {
                     Next::Run(request) => {
@@ -229,8 +229,8 @@ pub fn running() -> Option<Running> {
 /// us come here as well.
 pub fn is_aimed_at() -> bool {
     // SAFETY: as in `running`.
-    SEAT.get()
-        .is_some_and(|seat| unsafe { seat.as_ref() }.thread.is_aimed_at())
+    let seat = || SEAT.get().map(|seat| unsafe { seat.as_ref() });
+    interpreter::is_any_aimed_at() && seat().is_some_and(|seat| seat.thread.is_aimed_at())
 }
 
 /// The home of what the current thread makes. None where no worker is at work.

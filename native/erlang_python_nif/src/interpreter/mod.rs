@@ -33,4 +33,4 @@ pub use gil_cell::GilCell;
 pub use stack::stack_size;
 pub use start::{Start, is_started, start, start_once};
 pub use symbol::symbol;
-pub use thread::{PythonThread, enter, leave_for_good};
+pub use thread::{PythonThread, enter, is_any_aimed_at, leave_for_good};

@@ -3,6 +3,9 @@
 //! A dirty scheduler's stack has 320 KB. Python recursion that should end in `RecursionError`
 //! ends in a segmentation fault there. Each dirty scheduler that enters Python gets one big stack,
 //! mapped once and kept: mapping one per call would cost twenty times what the call does.
+//!
+//! A coroutine stays on that stack between the calls, so that something can stay at the bottom of it: the
+//! frame that calls stand in (`stand`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,15 +38,21 @@ pub use protection::protect;
 #[cfg(unix)]
 mod big {
     use super::{Bounds, stack_size};
+    use corosensei::stack::{Stack, StackPointer};
+    use corosensei::{Coroutine, Yielder};
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-    use std::ptr;
+    use std::ptr::{self, NonNull};
 
-    impl Bounds {
-        /// A mapping with a guard page at its low end, where stacks grow to.
-        ///
+    /// A mapping with a guard page at its low end, where stacks grow to.
+    struct Mapping {
+        stack: Bounds,
+        guard: usize,
+    }
+
+    impl Mapping {
         /// None when the system has no memory for it.
-        fn map(size: usize) -> Option<Self> {
+        fn new(size: usize) -> Option<Self> {
             // SAFETY: sysconf has no preconditions.
             let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
             let size = size.next_multiple_of(page);
@@ -67,35 +76,98 @@ mod big {
                 unsafe { libc::munmap(mapped, size + page) };
                 return None;
             }
-            Some(Bounds {
-                // SAFETY: within the mapping.
-                base: unsafe { mapped.cast::<u8>().add(page) },
-                size,
+            Some(Mapping {
+                stack: Bounds {
+                    // SAFETY: within the mapping.
+                    base: unsafe { mapped.cast::<u8>().add(page) },
+                    size,
+                },
+                guard: page,
             })
         }
     }
 
+    // SAFETY: memory with a guard page, used by nobody else and never unmapped. Page-aligned, and larger than
+    // the least that is asked for.
+    unsafe impl Stack for Mapping {
+        fn base(&self) -> StackPointer {
+            pointer(self.stack.base as usize + self.stack.size)
+        }
+
+        fn limit(&self) -> StackPointer {
+            pointer(self.stack.base as usize - self.guard)
+        }
+    }
+
+    fn pointer(address: usize) -> StackPointer {
+        StackPointer::new(address).unwrap_or(StackPointer::MAX)
+    }
+
+    /// What the coroutine is resumed for. It does not unwind.
+    type Job = NonNull<dyn FnMut()>;
+    type Jobs = Coroutine<Job, (), (), Mapping>;
+
+    /// Does a job.
+    fn done(mut job: Job) {
+        // SAFETY: `on_big_stack` waits for the job, which is its own.
+        unsafe { job.as_mut()() }
+    }
+
     thread_local! {
-        // Scheduler threads live as long as the VM: the stack is never unmapped.
-        static STACK: Cell<Option<Bounds>> = const { Cell::new(None) };
+        // Scheduler threads live as long as the VM: neither stack nor coroutine is ever given up.
+        static JOBS: Cell<Option<&'static mut Jobs>> = const { Cell::new(None) };
     }
 
     /// Runs `work` on this thread's big stack. A panic in it goes on in the caller.
     ///
+    /// `bottom` may stay at the bottom of the stack: what it is given does all that comes from then on, and never
+    /// returns. Should it return without, it is asked again the next time.
+    ///
     /// None if there is no memory for the stack; `work` has not run then.
-    pub fn on_big_stack<R>(work: impl FnOnce(Bounds) -> R) -> Option<R> {
+    pub fn on_big_stack<R>(
+        bottom: fn(Bounds, &mut dyn FnMut()),
+        work: impl FnOnce() -> R,
+    ) -> Option<R> {
         // Taken out while in use, so that a nested entry (there is none: a dirty scheduler runs
         // one NIF at a time) could never share it.
-        let stack = match STACK.take() {
-            Some(stack) => stack,
-            None => Bounds::map(stack_size())?,
+        let jobs = match JOBS.take() {
+            Some(jobs) => jobs,
+            None => start(bottom)?,
         };
-        let work = || catch_unwind(AssertUnwindSafe(|| work(stack)));
-        // SAFETY: the bounds are those of memory that is mapped, writable, page-aligned and used by
-        // nobody else. The closure does not unwind: `catch_unwind` is all it does.
-        let result = unsafe { psm::on_stack(stack.base, stack.size, work) };
-        STACK.set(Some(stack));
-        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
+        let mut work = Some(work);
+        let mut result = None;
+        let mut job = || {
+            result = work.take().map(|work| catch_unwind(AssertUnwindSafe(work)));
+        };
+        let job: NonNull<dyn FnMut() + '_> = NonNull::from(&mut job);
+        // SAFETY: it is done when `resume` returns, and not called after that.
+        let job = unsafe { std::mem::transmute::<NonNull<dyn FnMut() + '_>, Job>(job) };
+        jobs.resume(job);
+        JOBS.set(Some(jobs));
+        result.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+
+    fn start(bottom: fn(Bounds, &mut dyn FnMut())) -> Option<&'static mut Jobs> {
+        let mapping = Mapping::new(stack_size())?;
+        let stack = mapping.stack;
+        let serve = move |yielder: &Yielder<Job, ()>, first: Job| {
+            let mut next = Some(first);
+            loop {
+                bottom(stack, &mut || {
+                    loop {
+                        if let Some(job) = next.take() {
+                            done(job);
+                        }
+                        next = Some(yielder.suspend(()));
+                    }
+                });
+                if let Some(job) = next.take() {
+                    done(job);
+                }
+                next = Some(yielder.suspend(()));
+            }
+        };
+        Some(Box::leak(Box::new(Coroutine::with_stack(mapping, serve))))
     }
 }
 

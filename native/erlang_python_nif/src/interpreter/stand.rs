@@ -2,8 +2,9 @@
 //!
 //! `eval`, `globals`, `dir`, `warnings.warn`, `collections.namedtuple`, `pandas` (`query`) and many others look at
 //! the frame of their caller, and fail where there is none, as under a call that comes from C. So threads do
-//! their requests inside of a frame of module code, whose names are those of `__main__`. It is entered once for
-//! all requests that a worker takes in a row, and costs none of them anything.
+//! their requests inside of a frame of module code, whose names are those of `__main__`. A dirty scheduler that has
+//! entered Python stays in one for good (`stack`), another thread for all requests that it takes in a row: it
+//! costs none of them anything.
 
 use super::tracing::Untraced;
 use pyo3::ffi;
@@ -16,6 +17,7 @@ type Job = dyn FnMut();
 
 thread_local! {
     static JOB: Cell<Option<NonNull<Job>>> = const { Cell::new(None) };
+    static STAYS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the code of the frame asks for its attribute, which does what the frame was entered for. For an
@@ -40,19 +42,31 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add("_stand", Bound::new(package.py(), Stand)?)
 }
 
-/// Does something in the frame of `stand`, a function of `STAND` in `priv/python/erlang/_main.py`.
+/// Does something in the frame of `stand`, a function like `STAND` in `priv/python/erlang/_main.py`.
 pub fn within<R>(stand: &Bound<'_, PyAny>, work: impl FnOnce() -> R) -> R {
-    let py = stand.py();
     let mut work = Some(work);
     let mut done = None;
+    enter(stand, &mut || {
+        done = work.take().map(|work| catch_unwind(AssertUnwindSafe(work)));
+    });
+    match (done, work) {
+        (Some(Ok(done)), _) => done,
+        (Some(Err(panic)), _) => resume_unwind(panic),
+        (None, Some(work)) => work(),
+        (None, None) => unreachable!("the work is taken to be done"),
+    }
+}
+
+/// Does something in the frame, which must not unwind. It is not done if there is no frame: for want of memory, or
+/// because of an interrupt that came too late.
+fn enter(stand: &Bound<'_, PyAny>, work: &mut dyn FnMut()) {
+    let py = stand.py();
     // Nobody's trace function sees the frame come and go: it is in no request.
     let mut untraced = Some(Untraced::new(py));
     let mut job = || {
-        if let Some(work) = work.take() {
-            untraced = None;
-            done = Some(catch_unwind(AssertUnwindSafe(work)));
-            untraced = Some(Untraced::new(py));
-        }
+        untraced = None;
+        work();
+        untraced = Some(Untraced::new(py));
     };
     let job: NonNull<dyn FnMut() + '_> = NonNull::from(&mut job);
     // SAFETY: it is only called before this function returns, and put away when the frame is left.
@@ -62,18 +76,36 @@ pub fn within<R>(stand: &Bound<'_, PyAny>, work: impl FnOnce() -> R) -> R {
     unsafe {
         let result = ffi::PyObject_CallObject(stand.as_ptr(), std::ptr::null_mut());
         if result.is_null() {
-            // An interrupt that came too late, or no memory for the frame.
             ffi::PyErr_Clear();
         } else {
             ffi::Py_DECREF(result);
         }
     }
     JOB.set(outer);
-    drop(untraced);
-    match (done, work) {
-        (Some(Ok(done)), _) => done,
-        (Some(Err(panic)), _) => resume_unwind(panic),
-        (None, Some(work)) => work(),
-        (None, None) => unreachable!("the work is taken to be done"),
+}
+
+/// For the bottom of a thread's stack: does something, detached, in a frame that the thread then stays in.
+pub fn stay(stand: &Bound<'_, PyAny>, work: &mut dyn FnMut()) {
+    struct Here<'w>(&'w mut dyn FnMut());
+    // SAFETY: `detach` calls it on the thread that it is from, and it holds nothing of Python's.
+    unsafe impl Send for Here<'_> {}
+
+    impl Here<'_> {
+        fn run(self) {
+            (self.0)();
+        }
     }
+
+    let py = stand.py();
+    enter(stand, &mut || {
+        let work = Here(&mut *work);
+        STAYS.set(true);
+        py.detach(move || work.run());
+        STAYS.set(false);
+    });
+}
+
+/// Whether the thread is in such a frame all the time.
+pub fn stays() -> bool {
+    STAYS.get()
 }

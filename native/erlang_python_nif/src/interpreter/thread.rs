@@ -5,6 +5,7 @@ use super::foreign::State;
 use super::frame::Frame;
 use super::python;
 use super::stack::{self, Bounds};
+use super::stand;
 use super::tracing::Untraced;
 use crate::fork;
 use crate::lock;
@@ -15,7 +16,7 @@ use std::cell::OnceCell;
 use std::ffi::{c_int, c_long, c_ulong};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 unsafe extern "C" {
     // In the limited API since 3.2, but not declared by pyo3-ffi.
@@ -41,6 +42,14 @@ struct Running {
     trusts: bool,
 }
 
+/// How many threads an interrupt is aimed at, or was.
+static AIMED_AT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is such a thread at all. A quick look, for the many who ask.
+pub fn is_any_aimed_at() -> bool {
+    AIMED_AT.load(Ordering::Relaxed) != 0
+}
+
 thread_local! {
     static THREAD: OnceCell<Arc<PythonThread>> = const { OnceCell::new() };
 }
@@ -52,9 +61,9 @@ thread_local! {
 /// our own have theirs.
 pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> Option<R> {
     lock::forbid("the GIL is waited for");
-    let attached = |stack| {
+    let attached = || {
         THREAD.with(|cell| {
-            let thread = cell.get_or_init(|| PythonThread::register(stack));
+            let thread = cell.get_or_init(|| PythonThread::register(None));
             Python::attach(|py| {
                 let done = work(py, thread);
                 fork::end_if_child(py);
@@ -63,10 +72,22 @@ pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> Optio
         })
     };
     if on_scheduler() {
-        stack::on_big_stack(|stack| attached(Some(stack)))
+        stack::on_big_stack(stay, attached)
     } else {
-        Some(attached(None))
+        Some(attached())
     }
+}
+
+/// Does the jobs of a dirty scheduler in the frame that calls stand in.
+fn stay(stack: Bounds, jobs: &mut dyn FnMut()) {
+    THREAD.with(|cell| {
+        cell.get_or_init(|| PythonThread::register(Some(stack)));
+    });
+    Python::attach(|py| {
+        if let Some(helpers) = python::helpers() {
+            stand::stay(helpers.stand.bind(py), jobs);
+        }
+    });
 }
 
 /// Destroys the current thread's thread state. For a thread of ours that is about to end and has
@@ -175,7 +196,7 @@ impl PythonThread {
                 let below = running.iter();
                 below.clone().any(|r| r.request.was_aimed_at())
             });
-            self.aimed_at.store(aimed_at, Ordering::Relaxed);
+            self.set_aimed_at(aimed_at);
         }
         if request.was_interrupted() {
             self.take_back(py);
@@ -185,6 +206,14 @@ impl PythonThread {
     /// Whether an interrupt is aimed at one of its requests, or was.
     pub fn is_aimed_at(&self) -> bool {
         self.aimed_at.load(Ordering::Relaxed)
+    }
+
+    fn set_aimed_at(&self, aimed_at: bool) {
+        match (self.aimed_at.swap(aimed_at, Ordering::Relaxed), aimed_at) {
+            (false, true) => AIMED_AT.fetch_add(1, Ordering::Relaxed),
+            (true, false) => AIMED_AT.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
     }
 
     /// The request whose code the thread is in.
@@ -251,7 +280,7 @@ impl PythonThread {
             last.is_some_and(|r| Arc::ptr_eq(&r.request, request))
         });
         if innermost && !request.interrupt_is_skipped() {
-            self.aimed_at.store(true, Ordering::Relaxed);
+            self.set_aimed_at(true);
             if self.is_in_callback(py) {
                 request.put_interrupt_off();
             } else {
@@ -300,6 +329,12 @@ impl PythonThread {
         if !self.state.is_spared(py) {
             absorb(py, self.ident);
         }
+    }
+}
+
+impl Drop for PythonThread {
+    fn drop(&mut self) {
+        self.set_aimed_at(false);
     }
 }
 
