@@ -83,17 +83,22 @@ defmodule Python.Operation do
   @spec describe(Python.Object.t(), pos_integer) :: tuple
   def describe(%Python.Object{ref: object}, limit), do: {:describe, object, limit}
 
-  defp target(%Python.Object{ref: ref} = object)
+  defp target(%Python.Object{ref: ref, home: _} = object)
        when is_reference(ref) and map_size(object) == @object_size,
        do: ref
 
   defp target(%Python.Object{ref: ref} = object) when is_reference(ref) do
-    [key | _] = Map.keys(object) -- Map.keys(%Python.Object{ref: nil})
+    fault =
+      case Map.keys(object) -- Map.keys(%Python.Object{ref: nil}) do
+        [] ->
+          "lacks the key :home; take the handle as Python gave it"
 
-    raise ArgumentError,
-          "the target of the call is a %Python.Object{} that has the key #{inspect(key)}, which is " <>
-            "none of the struct's and would be lost; to change the Python object use " <>
-            "Python.setitem/3 or Python.setattr/3"
+        [key | _] ->
+          "has the key #{inspect(key)}, which is none of the struct's and would be lost; to change " <>
+            "the Python object use Python.setitem/3 or Python.setattr/3"
+      end
+
+    raise ArgumentError, "the target of the call is a %Python.Object{} that #{fault}"
   end
 
   defp target(module) when is_binary(module), do: module

@@ -70,10 +70,12 @@ defmodule Python.Runtime do
     end
   end
 
-  # What is put into one of these besides its fields would be lost in Python.
+  # What is put into one of these besides its fields would be lost in Python. `Decimal` is there if it is loaded.
   @structs [
     Date,
     DateTime,
+    Decimal,
+    MapSet,
     NaiveDateTime,
     Python.Buffer,
     Python.Bytes,
@@ -83,6 +85,9 @@ defmodule Python.Runtime do
     Range,
     Time
   ]
+
+  defp fields(MapSet), do: Map.keys(MapSet.new())
+  defp fields(module), do: Map.keys(module.__struct__())
 
   defp initialize(interpreter, settings) do
     config = %{
@@ -97,7 +102,7 @@ defmodule Python.Runtime do
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
       decimal: Code.ensure_loaded?(Decimal),
-      fields: for(module <- @structs, do: {module, Map.keys(module.__struct__())})
+      fields: for(module <- @structs, Code.ensure_loaded?(module), do: {module, fields(module)})
     }
 
     # What has failed may be half done, and may yet come up after we have waited for it.

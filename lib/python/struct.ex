@@ -50,9 +50,9 @@ defmodule Python.Struct do
   defp walk(other, _depth), do: other
 
   defp walk_struct(%MapSet{map: elements} = set, depth, _turns) when is_map(elements) do
-    encoded = MapSet.new(set, &walk(&1, depth + 1))
-    all_kept(MapSet.size(encoded), MapSet.size(set), "elements of a MapSet")
-    encoded
+    encoded = Map.new(elements, fn {element, value} -> {walk(element, depth + 1), value} end)
+    all_kept(map_size(encoded), map_size(elements), "elements of a MapSet")
+    %{set | map: encoded}
   end
 
   defp walk_struct(%module{} = struct, _depth, _turns) when module in @native, do: struct

@@ -399,12 +399,8 @@ pub fn given_up(
         request.mark_told();
         running.thread.pre_empt(py, request);
     }
-    let interrupt = python::helpers().map(|helpers| helpers.interrupt.bind(py).call0());
-    match interrupt {
-        Some(Ok(interrupt)) => PyErr::from_value(interrupt),
-        Some(Err(error)) => error,
-        None => PyRuntimeError::new_err("the interpreter has not started"),
-    }
+    let interrupt = python::started().and_then(|helpers| helpers.interrupt.bind(py).call0());
+    interrupt.map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The value of an answer, or the exception that it stands for.
@@ -435,8 +431,7 @@ fn error(
     original: Option<Term<'_>>,
 ) -> PyErr {
     let make = || {
-        let helpers = python::helpers()
-            .ok_or_else(|| PyRuntimeError::new_err("the interpreter has not started"))?;
+        let helpers = python::started()?;
         let error = helpers
             .error
             .bind(py)

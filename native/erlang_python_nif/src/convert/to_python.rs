@@ -318,6 +318,11 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     fn map(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         if let Ok(name) = term.map_get(atoms::__struct__()) {
+            let name = name.decode().map_err(|_| {
+                Unconvertible::new(
+                    "this map has the key :__struct__, and no atom there, which a struct has",
+                )
+            })?;
             return self.structure(term, name);
         }
         // SAFETY: the GIL is held; a new reference or null with an exception set.
@@ -356,20 +361,17 @@ impl<'py, 'a> Encoder<'py, 'a> {
         look().err().unwrap_or_else(none)
     }
 
-    fn structure(&mut self, term: Term<'a>, name: Term<'a>) -> Result<Bound<'py, PyAny>> {
+    fn structure(&mut self, term: Term<'a>, name: Atom) -> Result<Bound<'py, PyAny>> {
         self.plain = false;
-        let name: Option<Atom> = name.decode().ok();
-        if let Some(name) = name {
-            structs::own_keys_only(name, term)?;
-        }
-        if name == Some(atoms::object()) {
+        structs::whole(name, term)?;
+        if name == atoms::object() {
             return term
                 .map_get(atoms::reference())
                 .ok()
                 .and_then(|reference| object::of_reference(self.py, reference))
                 .ok_or_else(|| Unconvertible::new(object::nothing(term)).into());
         }
-        if name == Some(atoms::bytes_struct()) {
+        if name == atoms::bytes_struct() {
             let data = term
                 .map_get(atoms::data())
                 .ok()
@@ -379,12 +381,10 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 })?;
             return self.bytes(bytes(data)?);
         }
-        if let Some(name) = name
-            && let Some(converted) = structs::to_python(self, name, term)?
-        {
+        if let Some(converted) = structs::to_python(self, name, term)? {
             return Ok(converted);
         }
-        let name = name.and_then(|name| name_text(name.to_term(term.get_env())));
+        let name = name_text(name.to_term(term.get_env()));
         let name = name.as_deref().unwrap_or("?");
         let name = name.strip_prefix("Elixir.").unwrap_or(name);
         Err(Unconvertible::of_struct(format!(

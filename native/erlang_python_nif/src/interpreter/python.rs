@@ -4,6 +4,7 @@ use super::Start;
 use super::delicate::{Ahead, Gap, Places};
 use super::handled::Top;
 use crate::isolation::Base;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use std::sync::OnceLock;
@@ -81,6 +82,11 @@ static HELPERS: OnceLock<Helpers> = OnceLock::new();
 /// None until the interpreter has started.
 pub fn helpers() -> Option<&'static Helpers> {
     HELPERS.get()
+}
+
+/// The same for code that Python runs.
+pub fn started() -> PyResult<&'static Helpers> {
+    helpers().ok_or_else(|| PyRuntimeError::new_err("the interpreter has not started"))
 }
 
 /// Imports the `erlang` package from its folder, which stays off `sys.path`, and lets it prepare

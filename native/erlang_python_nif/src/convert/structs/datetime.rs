@@ -1,6 +1,7 @@
 //! Dates and times.
 
-use super::{Result, field, map, unreadable};
+use super::shape::{broken, field, shown};
+use super::{Result, map};
 use crate::atoms;
 use crate::convert::{Decoder, Failure, Unconvertible};
 use crate::interpreter::python;
@@ -86,25 +87,30 @@ pub fn to_python<'py>(
 ) -> Result<Option<Bound<'py, PyAny>>> {
     let converted = if name == atoms::date() {
         let date = date_fields(term)?;
-        datetime(py, "date")?.call1(date).map_err(out_of_range)?
+        datetime(py, "date")?.call1(date).map_err(refused(term))?
     } else if name == atoms::time() {
         let (hour, minute, second, micro) = time_fields(term)?;
         datetime(py, "time")?
             .call1((hour, minute, second, micro))
-            .map_err(out_of_range)?
+            .map_err(refused(term))?
     } else if name == atoms::naive_date_time() {
         moment(py, term, None)?
     } else if name == atoms::date_time() {
         let utc_offset: i32 = field(term, atoms::utc_offset())?;
         let std_offset: i32 = field(term, atoms::std_offset())?;
-        let offset = utc_offset.checked_add(std_offset).ok_or_else(unreadable)?;
+        for name in [atoms::time_zone(), atoms::zone_abbr()] {
+            field::<&str>(term, name)?;
+        }
+        let offset = utc_offset
+            .checked_add(std_offset)
+            .ok_or_else(|| broken(term, atoms::utc_offset()))?;
         let zone = if offset == 0 {
             datetime(py, "timezone")?.getattr("utc")?
         } else {
             let delta = PyDelta::new(py, 0, offset, 0, true)?;
             datetime(py, "timezone")?
                 .call1((delta,))
-                .map_err(out_of_range)?
+                .map_err(refused(term))?
         };
         moment(py, term, Some(zone))?
     } else {
@@ -113,13 +119,18 @@ pub fn to_python<'py>(
     Ok(Some(converted))
 }
 
-fn out_of_range(error: PyErr) -> Failure {
+/// For a struct that Python makes nothing of.
+fn refused(term: Term<'_>) -> impl Fn(PyErr) -> Failure {
+    move |error| out_of_range(error, &format!("this {}", shown(term)))
+}
+
+fn out_of_range(error: PyErr, what: &str) -> Failure {
     Python::attach(|py| {
         if error.is_instance_of::<pyo3::exceptions::PyValueError>(py)
             || error.is_instance_of::<PyOverflowError>(py)
         {
             let text = error.value(py);
-            Unconvertible::new(format!("Python's datetime refuses this: {text}")).into()
+            Unconvertible::new(format!("Python's datetime refuses {what}: {text}")).into()
         } else {
             error.into()
         }
@@ -130,7 +141,11 @@ fn iso(term: Term<'_>) -> Result<()> {
     if field::<Atom>(term, atoms::calendar())? == atoms::iso() {
         Ok(())
     } else {
-        Err(Unconvertible::new("only dates and times of Calendar.ISO have a counterpart").into())
+        Err(Unconvertible::new(format!(
+            "only dates and times of Calendar.ISO have a counterpart, and this {} is of another calendar",
+            shown(term)
+        ))
+        .into())
     }
 }
 
@@ -145,7 +160,10 @@ fn date_fields(term: Term<'_>) -> Result<(i64, i64, i64)> {
 
 fn time_fields(term: Term<'_>) -> Result<(i64, i64, i64, i64)> {
     iso(term)?;
-    let (micro, _precision): (i64, i64) = field(term, atoms::microsecond())?;
+    let (micro, precision): (i64, i64) = field(term, atoms::microsecond())?;
+    if !(0..=6).contains(&precision) {
+        return Err(broken(term, atoms::microsecond()));
+    }
     Ok((
         field(term, atoms::hour())?,
         field(term, atoms::minute())?,
@@ -163,7 +181,7 @@ fn moment<'py>(
     let (hour, minute, second, micro) = time_fields(term)?;
     datetime(py, "datetime")?
         .call1((year, month, day, hour, minute, second, micro, zone))
-        .map_err(out_of_range)
+        .map_err(refused(term))
 }
 
 /// The term for a date or a time. None if it has no counterpart: a time of a zone, and a year that only
@@ -194,7 +212,7 @@ pub fn to_term<'py, 'a>(
                 let utc = datetime(py, "timezone")?.getattr("utc")?;
                 &object
                     .call_method1("astimezone", (utc,))
-                    .map_err(out_of_range)?
+                    .map_err(|error| out_of_range(error, "this"))?
             } else {
                 object
             };

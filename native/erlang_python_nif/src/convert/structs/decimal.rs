@@ -1,6 +1,7 @@
 //! Decimals, where Elixir's package of that name is loaded.
 
-use super::{Result, field, integer, map, unreadable};
+use super::shape::{broken, field, integer, shown};
+use super::{Result, map};
 use crate::atoms;
 use crate::convert::{Decoder, Encoder, Unconvertible};
 use pyo3::exceptions::PyArithmeticError;
@@ -31,16 +32,18 @@ pub fn to_python<'py, 'a>(
     let negative = match field::<i64>(term, atoms::sign())? {
         1 => false,
         -1 => true,
-        _ => return Err(unreadable()),
+        _ => return Err(broken(term, atoms::sign())),
     };
-    let coef = term.map_get(atoms::coef()).map_err(|_| unreadable())?;
+    let coef = term
+        .map_get(atoms::coef())
+        .map_err(|_| broken(term, atoms::coef()))?;
     if coef.is_atom() {
         let text = match (coef.atom_to_string().as_deref(), negative) {
             (Ok("inf"), false) => "Infinity",
             (Ok("inf"), true) => "-Infinity",
             (Ok("NaN"), false) => "NaN",
             (Ok("NaN"), true) => "-NaN",
-            _ => return Err(unreadable()),
+            _ => return Err(broken(term, atoms::coef())),
         };
         return Ok(class.call1((text,))?);
     }
@@ -48,7 +51,7 @@ pub fn to_python<'py, 'a>(
     // By way of digits, not of arithmetic, which would round to the context's precision.
     let coef = integer(encoder, term, atoms::coef())?;
     if coef.lt(0)? {
-        return Err(unreadable());
+        return Err(broken(term, atoms::coef()));
     }
     let coef = class.call1((coef,))?;
     let digits = coef.call_method0("as_tuple")?.getattr("digits")?;
@@ -56,7 +59,11 @@ pub fn to_python<'py, 'a>(
         .call1(((i64::from(negative), digits, exp),))
         .map_err(|error| {
             if error.is_instance_of::<PyArithmeticError>(py) {
-                Unconvertible::new("the exponent is beyond those of Python's decimals").into()
+                Unconvertible::new(format!(
+                    "the exponent of this {} is beyond those of Python's decimals",
+                    shown(term)
+                ))
+                .into()
             } else {
                 error.into()
             }

@@ -1,6 +1,7 @@
 //! `%Python.Function{}`: a function with a name, a signature and a documentation.
 
-use super::{Result, unreadable};
+use super::Result;
+use super::shape::{broken, of_kind};
 use crate::atoms;
 use crate::convert::{Encoder, keep};
 use crate::interpreter::python;
@@ -14,22 +15,35 @@ pub fn to_python<'py, 'a>(
     registered: Option<&str>,
 ) -> Result<Bound<'py, PyAny>> {
     let py = encoder.py();
-    let field = |key| term.map_get(key).map_err(|_| unreadable());
-    let function = field(atoms::fun())?;
-    if function.get_type() != TermType::Fun {
-        return Err(unreadable());
-    }
+    let field = |key| term.map_get(key).map_err(|_| broken(term, key));
+    let function = of_kind(term, atoms::fun(), TermType::Fun)?;
     let called = match registered {
         Some(name) => pyo3::types::PyString::new(py, name).into_any(),
         None => keep(py, function)?,
     };
+    for text in [atoms::name(), atoms::doc()] {
+        let value = field(text)?;
+        if atoms::nil() != value && super::super::terms::text(value).is_none() {
+            return Err(broken(term, text));
+        }
+    }
+    let args = field(atoms::args())?;
+    if atoms::nil() != args && !is_arguments(args) {
+        return Err(broken(term, atoms::args()));
+    }
     let name = encoder.value(field(atoms::name())?)?;
-    let args = encoder.value(field(atoms::args())?)?;
+    let args = encoder.value(args)?;
     let returns = encoder.value(field(atoms::returns())?)?;
     let doc = encoder.value(field(atoms::doc())?)?;
-    let helpers = python::helpers().ok_or_else(unreadable)?;
+    let helpers = python::started()?;
     Ok(helpers
         .described
         .bind(py)
         .call1((called, name, args, returns, doc))?)
+}
+
+/// A list of names, each with a type and the list of its default, if it has one.
+fn is_arguments(args: Term<'_>) -> bool {
+    args.decode::<Vec<(&str, Term, Vec<Term>)>>()
+        .is_ok_and(|args| args.iter().all(|(_, _, default)| default.len() <= 1))
 }

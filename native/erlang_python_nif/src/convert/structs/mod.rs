@@ -5,8 +5,8 @@ mod decimal;
 mod function;
 mod missing;
 mod numpy;
+mod shape;
 
-use super::terms::{key_step, name_text};
 use super::{Decoder, Encoder, Failure, Step, Unconvertible};
 use crate::atoms;
 use crate::interpreter::python;
@@ -17,6 +17,9 @@ use rustler::{Encoder as _, Env, Term, TermType};
 use std::sync::OnceLock;
 
 pub use function::to_python as described_function;
+pub use shape::whole;
+
+use shape::{broken, field, integer, of_kind};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -45,36 +48,6 @@ fn elixir() -> &'static Elixir {
     })
 }
 
-/// Refuses a struct that somebody has put a key into which it does not have: that would be lost.
-pub fn own_keys_only(name: Atom, term: Term<'_>) -> Result<()> {
-    let Some((_, fields)) = elixir().fields.iter().find(|(known, _)| *known == name) else {
-        return Ok(());
-    };
-    let as_many = term.map_size().is_ok_and(|size| size == fields.len());
-    if as_many && fields.iter().all(|field| term.map_get(field).is_ok()) {
-        return Ok(());
-    }
-    let keys: rustler::MapIterator<'_> = term.decode().map_err(|_| unreadable())?;
-    let is_foreign = |key: &Term| !fields.iter().any(|field| *field == *key);
-    let Some((key, _)) = keys.into_iter().find(|(key, _)| is_foreign(key)) else {
-        return Ok(());
-    };
-    let Step::Key(key) = key_step(key) else {
-        return Err(unreadable());
-    };
-    let text = name_text(name.to_term(term.get_env())).unwrap_or_default();
-    let text = text.strip_prefix("Elixir.").unwrap_or(&text);
-    Err(Unconvertible::new(format!(
-        "this %{text}{{}} has the key {key}, which is none of the struct's and would be lost{}",
-        if name == atoms::object() {
-            "; to change the Python object use Python.setitem/3 or Python.setattr/3"
-        } else {
-            ""
-        }
-    ))
-    .into())
-}
-
 /// The object for a struct that is called `name`. None if there is no counterpart.
 pub fn to_python<'py, 'a>(
     encoder: &mut Encoder<'py, 'a>,
@@ -91,20 +64,17 @@ pub fn to_python<'py, 'a>(
     } else if name == atoms::decimal() {
         decimal::to_python(encoder, term)?
     } else if name == atoms::iterator() {
-        let next = term.map_get(atoms::next()).map_err(|_| unreadable())?;
-        if next.get_type() != TermType::Fun {
-            return Err(unreadable());
-        }
-        let next = encoder.value(next)?;
-        let helpers = python::helpers().ok_or_else(unreadable)?;
+        let next = encoder.value(of_kind(term, atoms::next(), TermType::Fun)?)?;
+        let helpers = python::started()?;
         helpers.pulled.bind(py).call1((next,))?
     } else if name == atoms::function_struct() {
         function::to_python(encoder, term, None)?
     } else if name == atoms::buffer() {
-        let data = term.map_get(atoms::data()).map_err(|_| unreadable())?;
-        if !data.is_binary() {
-            return Err(unreadable());
-        }
+        let data = term
+            .map_get(atoms::data())
+            .ok()
+            .filter(|data| data.is_binary())
+            .ok_or_else(|| broken(term, atoms::data()))?;
         if field(term, atoms::copy())? {
             super::buffer::writable(py, super::terms::bytes(data)?)?
         } else {
@@ -114,29 +84,6 @@ pub fn to_python<'py, 'a>(
         return Ok(None);
     };
     Ok(Some(converted))
-}
-
-fn field<'a, T: rustler::Decoder<'a>>(term: Term<'a>, key: Atom) -> Result<T> {
-    term.map_get(key)
-        .and_then(T::decode)
-        .map_err(|_| unreadable())
-}
-
-fn unreadable() -> Failure {
-    Unconvertible::new("this struct has not the fields that its name promises").into()
-}
-
-/// A field that has to be an integer, of any size.
-fn integer<'py, 'a>(
-    encoder: &mut Encoder<'py, 'a>,
-    term: Term<'a>,
-    key: Atom,
-) -> Result<Bound<'py, PyAny>> {
-    let value = term.map_get(key).map_err(|_| unreadable())?;
-    if value.get_type() != TermType::Integer {
-        return Err(unreadable());
-    }
-    encoder.value(value)
 }
 
 fn range<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
@@ -149,7 +96,7 @@ fn range<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Boun
     } else if step.lt(0)? {
         -1
     } else {
-        return Err(unreadable());
+        return Err(broken(term, atoms::step()));
     };
     let end = last.add(towards)?;
     Ok(encoder
@@ -160,10 +107,15 @@ fn range<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Boun
 
 fn set<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
     let py = encoder.py();
-    let map = term.map_get(atoms::map()).map_err(|_| unreadable())?;
-    let elements: rustler::MapIterator<'a> = map.decode().map_err(|_| unreadable())?;
+    let elements: rustler::MapIterator<'a> = field(term, atoms::map())?;
+    if term.map_get(atoms::version()).is_ok() {
+        field::<i64>(term, atoms::version())?;
+    }
     let mut objects = Vec::new();
-    for (at, (element, _)) in elements.enumerate() {
+    for (at, (element, value)) in elements.enumerate() {
+        if !value.is_empty_list() {
+            return Err(broken(term, atoms::map()));
+        }
         let object = encoder
             .element(element)
             .map_err(|e| e.inside(|| Step::Index(at)))?;
