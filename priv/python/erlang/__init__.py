@@ -49,6 +49,24 @@ class Error(Exception):
     def __str__(self):
         return "%s: %s" % (self.type or self.kind, self.reason)
 
+    def __reduce__(self):
+        # What was raised itself is kept for the other side, and is no part of a pickle.
+        state = {name: value for name, value in self.__dict__.items() if name != "_original"}
+        return type(self), self.args, state
+
+    def __copy__(self):
+        return self._copied(self.__dict__)
+
+    def __deepcopy__(self, memo):
+        import copy
+
+        return self._copied(copy.deepcopy(self.__dict__, memo))
+
+    def _copied(self, state):
+        other = type(self)(*self.args)
+        other.__dict__.update(state)
+        return other
+
 
 def __getattr__(name):
     # Only for names that the package does not have itself.

@@ -42,6 +42,9 @@ class Function(erlang._Function):
         return self if instance is None else _MethodType(self, instance)
 
     def __reduce_ex__(self, _protocol):
+        name = self._name()
+        if name is not None:
+            return erlang._registered, (name,)
         raise TypeError(
             "cannot pickle %r: a function of Elixir or Erlang stays in its VM. Register it with "
             "Python.register, and let the code that is pickled call it by its name" % self

@@ -108,6 +108,15 @@ impl Function {
         callback::call(py, Target::Device(atoms::function()), &args, None)
     }
 
+    /// The name that it is registered by. None for others.
+    #[pyo3(name = "_name")]
+    fn registered_name(&self) -> PyResult<Option<&str>> {
+        Ok(match &self.0.or_raise()?.called {
+            Called::Term(_) => None,
+            Called::Name(name) => Some(name),
+        })
+    }
+
     fn __repr__(&self) -> PyResult<String> {
         let text = match &self.0.or_raise()?.called {
             Called::Term(kept) => kept.text(),

@@ -5,9 +5,9 @@ use super::function;
 use crate::fork;
 use crate::made::Made;
 use crate::term_env::{SavedTerm, TermEnv};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyModule;
+use pyo3::types::{PyBytes, PyModule};
 use rustler::{Env, Term, TermType};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -93,26 +93,53 @@ opaque!(
     /// The identifier of a process.
     Pid,
     "Pid",
-    {}
+    {
+        /// In the external term format. In another VM it is what it is to Erlang there.
+        fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            fork::refuse_in_child()?;
+            let external = slf.get().0.or_raise()?.get().to_binary();
+            unpickled_by(slf.py(), "_load_term", PyBytes::new(slf.py(), external.as_slice()))
+        }
+    }
 );
 opaque!(
     /// A reference.
     Ref,
     "Ref",
-    {}
+    {
+        /// In the external term format. In another VM it is what it is to Erlang there.
+        fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            fork::refuse_in_child()?;
+            let external = slf.get().0.or_raise()?.get().to_binary();
+            unpickled_by(slf.py(), "_load_term", PyBytes::new(slf.py(), external.as_slice()))
+        }
+    }
 );
 opaque!(
     /// The identifier of a port.
     Port,
     "Port",
-    {}
+    {
+        /// In the external term format. In another VM it is what it is to Erlang there.
+        fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            fork::refuse_in_child()?;
+            let external = slf.get().0.or_raise()?.get().to_binary();
+            unpickled_by(slf.py(), "_load_term", PyBytes::new(slf.py(), external.as_slice()))
+        }
+    }
 );
 
 opaque!(
     /// Any term, for what was raised on the other side and may come back to it.
     AnyTerm,
     "_Term",
-    {}
+    {
+        fn __reduce__(&self) -> PyResult<()> {
+            Err(PyTypeError::new_err(
+                "a term of Elixir's or Erlang's cannot be pickled: it is kept for them alone",
+            ))
+        }
+    }
 );
 
 impl AnyTerm {
@@ -165,6 +192,46 @@ impl Atom {
         };
         Ok(self.0.or_raise()?.name == other.get().0.or_raise()?.name)
     }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    /// By its name: it is an atom again where there is one of that name.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        unpickled_by(slf.py(), "Atom", &slf.get().0.or_raise()?.name)
+    }
+}
+
+/// What `pickle` asks for: something of the package, to be called with an argument.
+pub(super) fn unpickled_by<'py>(
+    py: Python<'py>,
+    name: &str,
+    argument: impl IntoPyObject<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let call = py.import("erlang")?.getattr(name)?;
+    Ok((call, (argument,)).into_pyobject(py)?.into_any())
+}
+
+/// The opposite of pickling a pid, a reference or a port.
+#[pyfunction]
+#[pyo3(name = "_load_term")]
+fn load_term<'py>(py: Python<'py>, external: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    fork::refuse_in_child()?;
+    let env = TermEnv::new();
+    // The safe form: it makes no atoms.
+    let term = env.env().binary_to_term(external).map(|(term, _)| term);
+    let term = term.filter(|term| !term.is_fun());
+    match term.map(|term| to_python(py, term)).transpose()?.flatten() {
+        Some(object) => Ok(object),
+        None => Err(PyValueError::new_err(
+            "this is no pid, reference or port that is known to this VM",
+        )),
+    }
 }
 
 /// The atom of this name. None if there is none.
@@ -208,6 +275,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_class::<Ref>()?;
     package.add_class::<Port>()?;
     package.add_class::<Atom>()?;
+    package.add_function(wrap_pyfunction!(load_term, package)?)?;
     function::add_to(package)
 }
 
