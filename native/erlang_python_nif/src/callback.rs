@@ -30,8 +30,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustler::{Atom, Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How long a wait goes on, at most, before it is looked whether anybody still needs it.
@@ -78,6 +78,8 @@ pub struct Callback {
     changes: AtomicUsize,
     /// The pool that the waiting request runs on, if it is one that waits.
     pool: Option<Arc<Pool>>,
+    /// The request that it is for.
+    request: Option<Arc<Request>>,
     /// It is the body of a `with`, see `hold.rs`.
     hold: bool,
 }
@@ -89,6 +91,8 @@ struct State {
     answered: bool,
     /// Requests from the callback, to be run by the thread that waits.
     nested: VecDeque<Arc<Request>>,
+    /// Requests from the callback that others run.
+    elsewhere: Vec<Weak<Request>>,
     /// The process ended without an answer.
     down: bool,
     /// Nobody waits any more.
@@ -110,13 +114,7 @@ impl Resource for CallbackHandle {
 impl CallbackHandle {
     /// For `resources::register`: nobody waits for it.
     pub fn spare() -> Self {
-        CallbackHandle(Arc::new(Callback {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            changes: AtomicUsize::new(0),
-            pool: None,
-            hold: false,
-        }))
+        CallbackHandle(Callback::new(None, None, false))
     }
 }
 
@@ -128,14 +126,28 @@ impl Drop for CallbackHandle {
 
 impl Callback {
     /// The body of a `with`.
-    pub fn of_hold(pool: Arc<Pool>) -> Arc<Self> {
+    pub fn of_hold(request: &Arc<Request>) -> Arc<Self> {
+        Self::new(
+            Some(Arc::clone(&request.pool)),
+            Some(Arc::clone(request)),
+            true,
+        )
+    }
+
+    fn new(pool: Option<Arc<Pool>>, request: Option<Arc<Request>>, hold: bool) -> Arc<Self> {
         Arc::new(Callback {
             state: Mutex::default(),
             changed: Condvar::new(),
             changes: AtomicUsize::new(0),
-            pool: Some(pool),
-            hold: true,
+            pool,
+            request,
+            hold,
         })
+    }
+
+    /// The request that it is for.
+    pub fn request(&self) -> Option<Arc<Request>> {
+        self.request.clone()
     }
 
     pub fn is_hold(&self) -> bool {
@@ -203,6 +215,31 @@ impl Callback {
         drop(state);
         self.tell();
         Ok(())
+    }
+
+    /// A request from the callback goes to the queue of a pool.
+    pub fn note_elsewhere(&self, request: &Arc<Request>) {
+        // A callback may make any number, one after the other.
+        const MANY: usize = 8;
+        let mut state = self.lock();
+        if state.elsewhere.len() >= MANY {
+            state.elsewhere.retain(|request| request.strong_count() > 0);
+        }
+        state.elsewhere.push(Arc::downgrade(request));
+    }
+
+    /// Nobody waits for the callback any more, nor for what it has asked of others. What the waiting thread runs
+    /// for it itself is ended by the interrupter.
+    fn give_up(&self, sender: Sender) {
+        let elsewhere = std::mem::take(&mut self.lock().elsewhere);
+        for request in elsewhere.iter().filter_map(Weak::upgrade) {
+            let told = request.answer(sender, &mut TermEnv::new(), |env| {
+                (atoms::error(), atoms::outer_ended()).encode(env)
+            });
+            if told {
+                watchdog::watch(request);
+            }
+        }
     }
 
     fn wait(&self, patience: Option<&Patience>) -> Event {
@@ -298,13 +335,12 @@ pub fn call<'py>(
             .ok_or_else(|| PyRuntimeError::new_err("this thread cannot call Elixir"))?,
     };
     let request = running.as_ref().and_then(|running| running.request(py));
-    let callback = Arc::new(Callback {
-        state: Mutex::default(),
-        changed: Condvar::new(),
-        changes: AtomicUsize::new(0),
-        pool: running.as_ref().map(|running| Arc::clone(&running.pool)),
-        hold: false,
-    });
+    let callback = Callback::new(
+        running.as_ref().map(|running| Arc::clone(&running.pool)),
+        // A thread that Python has started works for one too.
+        request.clone().or_else(|| origin::request(py)),
+        false,
+    );
 
     let mut message = TermEnv::new();
     let sent = {
@@ -384,7 +420,10 @@ pub fn wait<'py>(
                     None,
                 ));
             }
-            Event::GivenUp => return Err(given_up(py, running, request)),
+            Event::GivenUp => {
+                callback.give_up(sender);
+                return Err(given_up(py, running, request));
+            }
         }
     }
 }

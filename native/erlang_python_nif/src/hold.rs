@@ -30,7 +30,7 @@ pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
     let running = worker::running().ok_or_else(outside)?;
     let request = running.request(py).ok_or_else(outside)?;
     let pool = Arc::clone(&running.pool);
-    let callback = Callback::of_hold(Arc::clone(&pool));
+    let callback = Callback::of_hold(&request);
     let told = request.tell(running.sender, |env| {
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
         let entered = Decoder::new(py, env, false).object(entered);

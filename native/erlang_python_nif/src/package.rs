@@ -196,14 +196,10 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// What is left of the timeout of the call that this is part of, in seconds; None if it has none, and 0.0
-/// once it was given up.
+/// once it was given up. A call that a callback makes has no longer than the call that the callback is for.
 #[pyfunction]
 fn time_left(py: Python<'_>) -> Option<f64> {
-    let request = current_request(py)?;
-    if request.is_given_up() {
-        return Some(0.0);
-    }
-    Some(request.deadline.left()? as f64 / 1_000.0)
+    Some(current_request(py)?.time_left()? as f64 / 1_000.0)
 }
 
 /// Says whether a library is at work that hands on what its callbacks raise: they may be interrupted.

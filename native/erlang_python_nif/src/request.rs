@@ -62,6 +62,8 @@ pub struct Request {
     claimed: AtomicBool,
     /// Until when its caller waits.
     pub deadline: Deadline,
+    /// The one whose callback has made it. It ends with that.
+    outer: OnceLock<Arc<Request>>,
     /// What its code has registered. Hardly any does.
     on_interrupt: OnceLock<Box<Functions>>,
     pub stuck: Stuck,
@@ -265,6 +267,7 @@ impl Request {
             placed: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             deadline: Deadline::default(),
+            outer: OnceLock::new(),
             on_interrupt: OnceLock::new(),
             stuck: Stuck::default(),
             kept: Mutex::new(None),
@@ -410,6 +413,29 @@ impl Request {
     fn let_go(&self) {
         let kept = lock(&self.kept).take();
         drop(kept);
+    }
+
+    /// It is made by the callback of another one. Before it is handed in.
+    pub fn set_outer(&self, outer: Arc<Request>) {
+        let _ = self.outer.set(outer);
+    }
+
+    /// How many ms its code has: the least of what is left to it and to those that it is nested in, and nothing
+    /// once one of them was given up. None: there is no end.
+    pub fn time_left(&self) -> Option<u64> {
+        let mut left = None;
+        let mut next = Some(self);
+        while let Some(request) = next {
+            if request.is_given_up() {
+                return Some(0);
+            }
+            left = match (left, request.deadline.left()) {
+                (Some(one), Some(other)) => Some(u64::min(one, other)),
+                (one, other) => one.or(other),
+            };
+            next = request.outer.get().map(|outer| &**outer);
+        }
+        left
     }
 
     /// Whether somebody still waits for the answer.

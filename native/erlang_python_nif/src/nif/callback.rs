@@ -78,12 +78,19 @@ fn callback_submit<'a>(
         leader,
     );
     request.deadline.set(timeout.decode().ok());
+    let outer = callbacks.iter().find_map(|callback| callback.0.request());
+    if let Some(outer) = outer {
+        request.set_outer(outer);
+    }
     let nested = callbacks
         .iter()
         .any(|callback| callback.0.nest(Arc::clone(&request)).is_ok());
     let submitted = if nested {
         Submitted::Queued
     } else {
+        for callback in &callbacks {
+            callback.0.note_elsewhere(&request);
+        }
         pool.0.submit(Arc::clone(&request), Sender::scheduler(env))
     };
     super::request::ticket(env, request, submitted)
