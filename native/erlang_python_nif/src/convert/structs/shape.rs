@@ -19,11 +19,8 @@ pub fn whole(name: Atom, term: Term<'_>) -> Result<()> {
         return Ok(());
     }
     // A `MapSet` has this in some versions of Elixir, and may come from a node with another one.
-    let is_optional = |field: &Atom| name == atoms::map_set() && *field == atoms::version();
-    let is_foreign = |key: &Term| {
-        !fields.iter().any(|field| *field == *key)
-            && !(name == atoms::map_set() && atoms::version() == *key)
-    };
+    let is_optional = |key: Term| name == atoms::map_set() && atoms::version() == key;
+    let is_foreign = |key: &Term| !is_optional(*key) && fields.iter().all(|field| *field != *key);
     let keys: rustler::MapIterator<'_> = term
         .decode()
         .map_err(|_| Unconvertible::new("this struct cannot be read"))?;
@@ -44,7 +41,7 @@ pub fn whole(name: Atom, term: Term<'_>) -> Result<()> {
     }
     let lost = fields
         .iter()
-        .find(|field| term.map_get(field).is_err() && !is_optional(field));
+        .find(|field| term.map_get(field).is_err() && !is_optional(field.to_term(term.get_env())));
     match lost {
         // What it is the handle of is looked up by its reference alone.
         Some(field) if name != atoms::object() => Err(broken(term, *field)),
