@@ -186,7 +186,14 @@ defmodule Python.TimeoutTest do
     test "says where Python was" do
       pool = start_pool()
       name = define("def NAME():\n    while True:\n        x = 1")
-      {:error, error} = Python.call(:__main__, name, [], pool: pool, timeout: 50)
+
+      # It is told within 25 ms or not at all, and the processors may have others to serve.
+      error =
+        eventually("it is told where Python was", fn ->
+          {:error, error} = Python.call(:__main__, name, [], pool: pool, timeout: 50)
+          error.location && error
+        end)
+
       assert %{function: ^name, line: line, code: code} = error.location
       assert line in 2..3
       assert code in ["while True:", "x = 1"]

@@ -162,8 +162,13 @@ defmodule Python.Streaming.AsynchronousTest do
         )
       end
 
-      # Most of it is Python's event loop, so there is less to gain than elsewhere.
-      assert read.([]) < 2 * read.(max_chunk: 1, prefetch: 0)
+      # Most of it is Python's event loop, so there is less to gain than elsewhere. Others may have had the
+      # processors meanwhile.
+      eventually(
+        "it is as fast",
+        fn -> read.([]) < 2 * read.(max_chunk: 1, prefetch: 0) end,
+        60_000
+      )
     end
   end
 
