@@ -39,7 +39,7 @@ defmodule Python do
       gives a `Python.Object`; `:bytes` converts it and marks what was `bytes`, a `bytearray` or a `memoryview` as
       a `Python.Bytes`, at any depth. Not for `exec/2`.
     * `:decode` - what objects become that are a `Python.Object` otherwise, at any depth; a keyword list. Defaults
-      to the pool's. Not for `exec/2`. The keys, and their values (`:object` for each leaves the object in Python):
+      to the pool's. Not for `exec/2`, nor for the arguments of a function that Python calls. The keys, and their values (`:object` for each leaves the object in Python):
         * `:uuid` - `:string` or `:bytes` for `uuid.UUID`;
         * `:path` - `:string` for paths of `pathlib`;
         * `:timedelta` - `:microseconds`, `:milliseconds` or `:seconds`: an integer, rounded down;

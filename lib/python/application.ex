@@ -48,7 +48,11 @@ defmodule Python.Application do
        name: Python.Pool.default(),
        size: settings.num_workers,
        max_queue: settings.max_queue,
-       timeout: settings.worker_timeout}
+       max_stuck: settings.max_stuck,
+       timeout: settings.worker_timeout,
+       init: settings.init,
+       decode: settings.decode,
+       keep_locals: settings.keep_locals}
     ]
   end
 end

@@ -72,6 +72,26 @@ defmodule Python.Settings do
         "Folders put in front of `sys.path`. A relative one is in the release or its application, else in the " <>
           "current folder; `{:my_app, \"priv/python\"}` is in the folder of that application."
     },
+    init: %{
+      type: :code,
+      default: nil,
+      doc: "Code that the default pool executes in `__main__` before its first call."
+    },
+    decode: %{
+      type: :decode,
+      default: [],
+      doc: "The option `:decode` of the default pool: what objects become plain data."
+    },
+    max_stuck: %{
+      type: {:integer_or_infinity, 1, 1_000_000},
+      default: 100,
+      doc: "How many calls of the default pool may be stuck; see `Python.Pool`."
+    },
+    keep_locals: %{
+      type: :boolean,
+      default: false,
+      doc: "Whether errors of the default pool keep the variables of their frames."
+    },
     shutdown_timeout: %{
       type: {:integer, 0, @max_timeout},
       unit: "ms",
@@ -90,6 +110,12 @@ defmodule Python.Settings do
 
     %{type: :path} ->
       "a non-empty string or charlist, or `nil`"
+
+    %{type: :code} ->
+      "Python code, a string or charlist, or `nil`"
+
+    %{type: :decode} ->
+      "a keyword list as of the option `:decode`, such as `[uuid: :string, path: :string]`"
 
     %{type: :env} ->
       ~s(a map of names and values, strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` for one to be removed)
@@ -154,6 +180,10 @@ defmodule Python.Settings do
           logging: boolean,
           env: %{optional(String.t()) => String.t() | nil},
           paths: [String.t() | {atom, String.t()}],
+          init: String.t() | nil,
+          decode: keyword(atom),
+          max_stuck: pos_integer | :infinity,
+          keep_locals: boolean,
           shutdown_timeout: non_neg_integer
         }
 
@@ -213,7 +243,7 @@ defmodule Python.Settings do
       iex> error.message
       ":erlang_python has no setting :num_worker (did you mean :num_workers?); its settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":start_pool, :stdio, :logging, :env, :paths and :shutdown_timeout"
+        ":start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals and :shutdown_timeout"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
   def validate(given) do
@@ -292,6 +322,29 @@ defmodule Python.Settings do
     else
       _ -> :error
     end
+  end
+
+  defp cast(:code, value) when value in [nil, :undefined], do: {:ok, nil}
+
+  defp cast(:code, code) when is_binary(code) do
+    if String.valid?(code), do: {:ok, code}, else: :error
+  end
+
+  defp cast(:code, code) when is_list(code) do
+    with false <- List.improper?(code),
+         true <- Enum.all?(code, &is_integer/1),
+         code when is_binary(code) <- :unicode.characters_to_binary(code) do
+      {:ok, code}
+    else
+      _ -> :error
+    end
+  end
+
+  defp cast(:decode, decode) do
+    Python.Decode.settings(decode)
+    {:ok, decode}
+  rescue
+    ArgumentError -> :error
   end
 
   defp cast(:env, %{} = env) when not is_struct(env), do: cast(:env, Map.to_list(env))

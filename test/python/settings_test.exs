@@ -19,6 +19,10 @@ defmodule Python.SettingsTest do
              stdio: true,
              logging: true,
              paths: [],
+             init: nil,
+             decode: [],
+             max_stuck: 100,
+             keep_locals: false,
              shutdown_timeout: 1_000
            }
   end
