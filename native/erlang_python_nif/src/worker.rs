@@ -373,9 +373,15 @@ impl Seat<'_> {
             worker: Arc::clone(self.worker),
         });
         self.thread.begin(py, request);
+        // A `Python.Context` keeps what its calls set, and a body's manager what that sets.
+        let keeps = request.pool.namespace.is_some() || nesting == Nesting::Within;
+        let traced = (!keeps).then(|| self.thread.traced(py));
         let isolated = Isolated::enter(py, request, nesting);
         let done = work(&isolated);
         fork::end_if_child(py);
+        if let Some(traced) = traced {
+            traced.end();
+        }
         // Still a part of the request: writing can wait, and be given up.
         output::finish(py);
         if let Some(functions) = request.on_interrupt() {

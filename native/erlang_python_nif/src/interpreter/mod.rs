@@ -26,6 +26,7 @@ pub mod stand;
 mod start;
 mod symbol;
 mod thread;
+mod traced;
 mod tracing;
 
 pub use frame::Location;

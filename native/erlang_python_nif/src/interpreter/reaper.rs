@@ -211,7 +211,9 @@ impl Reaper {
                     drop(before);
                 }
                 self.steps.fetch_add(1, Ordering::AcqRel);
+                let traced = thread.traced(py);
                 drop(object);
+                traced.end();
                 self.steps.fetch_add(1, Ordering::AcqRel);
             }
             let class = lock(&self.class).take();

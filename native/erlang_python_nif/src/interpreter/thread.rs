@@ -6,6 +6,7 @@ use super::frame::Frame;
 use super::python;
 use super::stack::{self, Bounds};
 use super::stand;
+use super::traced::{self, Traced};
 use super::tracing::Untraced;
 use crate::fork;
 use crate::lock;
@@ -127,7 +128,9 @@ impl PythonThread {
             if let Some(stack) = stack {
                 stack::protect(stack);
             }
-            let state = State::current(Python::assume_attached());
+            let py = Python::assume_attached();
+            let state = State::current(py);
+            traced::look(py);
             ffi::PyEval_SaveThread();
             state
         };
@@ -170,6 +173,11 @@ impl PythonThread {
     pub unsafe fn any_frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
         // SAFETY: as this function demands: a thread has its state to its end.
         unsafe { Frame::innermost(py, self.state.as_ptr()) }
+    }
+
+    /// What traces it this moment. On the thread itself.
+    pub fn traced<'py>(&self, py: Python<'py>) -> Traced<'py> {
+        Traced::now(py, self.state.as_ptr())
     }
 
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
