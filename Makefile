@@ -76,12 +76,13 @@ stress: build ## thousands of callers that do their worst, for SECONDS=600
 .PHONY: test-locks
 test-locks: ## tests of streams, callbacks and timeouts with a build that checks how locks are used
 	MIX_ENV=test MIX_BUILD_PATH=$(CURDIR)/_build/locks/test CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
-		mix test test/python/streaming test/python/callbacks test/python/interrupts test/python/production \
-		test/python/timeout_test.exs test/python/async_test.exs test/python/stream_test.exs test/python/pool_test.exs
+		mix test test/python/streams test/python/callbacks test/python/timeouts test/python/pools test/python/contexts \
+		test/python/output test/python/calls/async_test.exs \
+		test/python/vm/{shutdown,orderly_end,exit_status,reload,memory_shortage}_test.exs
 	@mix compile
 
 .PHONY: sanitize
-sanitize: setup ## tests of conversion, streams and callbacks under AddressSanitizer (FILES="test/python/production": others)
+sanitize: setup ## tests of conversion, streams and callbacks under AddressSanitizer (FILES="test/python/pools": others)
 	@scripts/sanitize.sh $(FILES)
 
 .PHONY: check

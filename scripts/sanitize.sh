@@ -3,7 +3,7 @@
 # is used after it was freed, or outside of what was allocated, whether the BEAM's, Python's or our own.
 #
 #   scripts/sanitize.sh                      the tests of conversion, streams and callbacks
-#   scripts/sanitize.sh test/python/decode   others
+#   scripts/sanitize.sh test/python/pools    others
 #
 # It works on a copy of the checkout, _build/sanitize/project, and leaves priv/native as it is. First comes
 # a mistake that has to be reported: without, nothing would be checked. It needs Linux with glibc, and gcc's
@@ -18,9 +18,7 @@ out=$PWD/_build/sanitize
 project=$out/project
 report=$out/report
 
-[ $# -gt 0 ] || set -- test/python/convert test/python/decode test/python/types test/python/streaming \
-  test/python/callbacks test/python/types_test.exs test/python/stream_test.exs \
-  test/python/stream_error_test.exs test/python/object_test.exs test/python/objects_test.exs
+[ $# -gt 0 ] || set -- test/python/{values,objects,streams,callbacks,output}
 
 asan=$(gcc -print-file-name=libasan.so 2>/dev/null || true)
 [ -f "$asan" ] || fail "AddressSanitizer's library is missing here: it comes with gcc, on Linux."

@@ -1,4 +1,4 @@
-"""Iterators that tell what becomes of them, for test/python/streaming.
+"""Iterators that tell what becomes of them, for test/python/streams.
 
 Each test has a name of its own, under which its iterators tell what happens and wait at gates.
 """

@@ -1,0 +1,101 @@
+defmodule Python.Code.KeptCodeTest do
+  # Alone: it counts what Python keeps.
+  use Python.TestCase
+
+  # The first time fills what is kept on purpose. What is kept may go up and down by `slack` blocks.
+  defp assert_bounded(count, slack, fun) do
+    run = fn from -> elsewhere(fn -> Enum.each(from..(from + count), fun) end) end
+    run.(1)
+    before = blocks()
+    run.(10_000_000)
+    eventually("Python keeps no more than before", fn -> blocks() - before < slack end)
+  end
+
+  # Runs in a process of its own, whose heap goes with it.
+  defp elsewhere(fun), do: fun |> Task.async() |> Task.await(:infinity)
+
+  # Without the lines of code that is gone, which stay until a sweep. When the next one comes depends on what other
+  # tests have kept; `pieces` says that it does come.
+  defp blocks do
+    {total, alive, blocks} =
+      Python.eval!("""
+      (lambda gc, sys, lines: (
+          gc.collect(), sum(map(len, lines._pieces.values())), lines._sweep(),
+          sum(map(len, lines._pieces.values())))[1::2] + (sys.getallocatedblocks(),)
+      )(__import__('gc'), __import__('sys'), __import__('erlang._lines')._lines)
+      """)
+
+    # As many again as were alive at the last sweep: the kept code, and that of others.
+    assert total <= 2 * (alive + 1_024) + 256
+    blocks
+  end
+
+  describe "the lines of code that came as text" do
+    test "are in the message of an error, also when much other code came after it" do
+      name = define("def NAME(n):\n    return 1 / n")
+      for n <- 1..500, do: Python.eval!("#{n} + 1")
+      assert {:error, error} = Python.call(:__main__, name, [0])
+      assert [%{line: 2, code: "return 1 / n"}] = error.frames
+      assert Exception.message(error) =~ "    return 1 / n"
+    end
+
+    test "are those of the code that was run, where functions call each other" do
+      first = define("def NAME(f):\n    # first\n    return f()")
+      second = define("def NAME():\n    # second\n    # second\n    raise ValueError")
+      assert {:error, error} = Python.exec("#{first}(\n#{second})")
+
+      assert ["NAME(", "return f()", "raise ValueError"] =
+               for(frame <- error.frames, do: String.replace(frame.code, ~r/made_\d+/, "NAME"))
+    end
+
+    test "of the same text are the same, as often as it is run" do
+      for _ <- 1..3 do
+        assert {:error, error} = Python.exec("x = 1\nraise ValueError(x)")
+        assert [%{line: 2, code: "raise ValueError(x)"}] = error.frames
+      end
+    end
+
+    test "may have form feeds and other line ends of Unicode in them" do
+      assert {:error, error} = Python.exec("a = '\u2028'\nb = '\u0085'\nc = 1\n1 / 0")
+      assert [%{line: 4, code: "1 / 0"}] = error.frames
+      assert {:error, error} = Python.exec("a = 1\f\n1 / 0")
+      assert [%{line: 2, code: "1 / 0"}] = error.frames
+    end
+
+    test "have file names that are no files" do
+      assert {:error, %{frames: [%{file: file}]}} = Python.eval("1 / 0")
+      refute File.exists?(file)
+      assert file =~ ~r/^<.*>$/
+    end
+  end
+
+  describe "what is kept of code" do
+    test "is bounded, however many different texts there are" do
+      assert_bounded(times(6_000, 100_000), 12_000, fn n -> Python.eval!("#{n} + x", %{x: n}) end)
+    end
+
+    test "is bounded, however many different names are called" do
+      name = define("class NAME:\n    def __getattr__(self, name): return int")
+      object = Python.call!(:__main__, name)
+
+      assert_bounded(times(20_000, 400_000), 2_000, fn n ->
+        {:ok, 0} = Python.call(object, "f#{n}")
+        {:ok, 0} = Python.call(object, :f, [], kwargs: %{})
+        {:error, _} = if rem(n, 20) == 0, do: Python.call("no_such_#{n}", "f"), else: {:error, 0}
+      end)
+    end
+
+    test "does not mix up texts that run as an expression and as statements" do
+      assert Python.eval("1") == {:ok, 1}
+      assert Python.exec("1") == :ok
+      assert Python.eval("1") == {:ok, 1}
+    end
+
+    test "does not mix up variables that are named differently" do
+      assert Python.eval("a_", %{a_: 1, b_: 2}) == {:ok, 1}
+      assert Python.eval("a_", %{b_: 1, a_: 2}) == {:ok, 2}
+      assert {:error, %{type: "NameError"}} = Python.eval("a_", %{b_: 1})
+      assert {:error, %{type: "NameError"}} = Python.eval("a_")
+    end
+  end
+end

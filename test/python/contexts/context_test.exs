@@ -1,0 +1,333 @@
+defmodule Python.Contexts.ContextTest do
+  # Alone: it counts threads.
+  use Python.TestCase
+
+  alias Python.{Context, NotStartedError, OverloadedError, StoppedError, TimeoutError}
+
+  setup do
+    Python.SupportModules.find()
+    Python.import!(:production)
+    :ok
+  end
+
+  defp context(options \\ []) do
+    {:ok, context} = Context.start_link(options)
+    context
+  end
+
+  # Calls that wait for a lock hold the context until it is released.
+  defp hold(context) do
+    lock = Python.call!(:threading, :Lock)
+    Python.call!(lock, :acquire)
+    args = [lock]
+    holder = Python.call_async(:production, :gate, args, context: context, timeout: :infinity)
+    {holder, fn -> Python.call!(lock, :release) end}
+  end
+
+  describe "a context" do
+    test "is the same thread in every call, whoever calls" do
+      context = context()
+      ident = Python.call!(:threading, :get_ident, [], context: context)
+
+      idents =
+        1..50
+        |> Enum.map(fn n ->
+          Task.async(fn ->
+            case rem(n, 3) do
+              0 -> Python.call!(:threading, :get_ident, [], context: context)
+              1 -> Python.eval!("__import__('threading').get_ident()", context: context)
+              2 -> Python.await(Python.call_async(:threading, :get_ident, [], context: context))
+            end
+          end)
+        end)
+        |> Task.await_many(30_000)
+
+      assert Enum.all?(idents, &(&1 in [ident, {:ok, ident}]))
+      refute Python.call!(:threading, :get_ident, [], context: context()) == ident
+    end
+
+    test "keeps its thread when a call of it fails or runs past its timeout" do
+      context = context()
+      ident = Python.call!(:threading, :get_ident, [], context: context)
+      assert {:error, %Python.Error{}} = Python.eval("1 / 0", context: context)
+      options = [context: context, timeout: 30]
+      assert {:error, %TimeoutError{}} = Python.call(:production, :spin, [], options)
+      assert Python.call(:threading, :get_ident, [], context: context) == {:ok, ident}
+    end
+
+    test "has names of its own" do
+      [one, other] = [context(init: "n = 1"), context()]
+      name = define("NAME = 'main'")
+      assert Python.exec("#{name} = 'one'\ndef f(): return #{name}", context: one) == :ok
+      assert Python.call(:__main__, :f, [], context: one) == {:ok, "one"}
+      assert Python.eval("#{name}, n", context: one) == {:ok, {"one", 1}}
+
+      for code <- [name, "n", "f()"] do
+        assert {:error, %Python.Error{type: "NameError"}} = Python.eval(code, context: other)
+      end
+
+      assert Python.eval(name) == {:ok, "main"}
+    end
+
+    test "is where sqlite3 connections work" do
+      context = context(init: "import sqlite3; db = sqlite3.connect(':memory:')")
+      assert Python.exec("db.execute('create table t (n)')", context: context) == :ok
+
+      for n <- 1..20,
+          do:
+            Python.eval!("db.execute('insert into t values (?)', (n,))", %{n: n},
+              context: context,
+              return: :object
+            )
+
+      assert Python.eval("db.execute('select sum(n) from t').fetchone()", context: context) ==
+               {:ok, {210}}
+
+      connection = Python.eval!("db", context: context)
+
+      assert {:error, %Python.Error{type: "ProgrammingError"}} =
+               Python.call(connection, :commit, [], pool: Python.Pool)
+
+      assert Python.call(connection, :commit, [], context: context) == {:ok, nil}
+      # It knows where it belongs.
+      assert Python.call(connection, :commit) == {:ok, nil}
+    end
+
+    test "is where threading.local and context variables keep their values" do
+      context =
+        context(
+          init:
+            "import threading, contextvars; l = threading.local(); v = contextvars.ContextVar('v')"
+        )
+
+      assert Python.exec("l.x = 1; v.set(2)", context: context) == :ok
+      assert Python.eval("l.x, v.get()", context: context) == {:ok, {1, 2}}
+    end
+
+    test "is where asyncio runs, again and again, and with a loop that is kept" do
+      context =
+        context(
+          init: """
+          import asyncio
+          async def twice(x):
+              await asyncio.sleep(0.001)
+              return 2 * x
+          loop = asyncio.new_event_loop()
+          asyncio.set_event_loop(loop)
+          """
+        )
+
+      for n <- 1..5 do
+        assert Python.eval("loop.run_until_complete(twice(n))", %{n: n}, context: context) ==
+                 {:ok, 2 * n}
+      end
+
+      assert Python.eval("asyncio.run(twice(4))", context: context) == {:ok, 8}
+
+      assert Python.eval("asyncio.run(asyncio.wait_for(twice(5), 5))", context: context) ==
+               {:ok, 10}
+    end
+
+    test "runs calls one after the other, in the order in which they came" do
+      context = context(init: "seen = []")
+      {holder, release} = hold(context)
+
+      calls =
+        for n <- 1..50, do: Python.call_async(:__main__, "seen.append", [n], context: context)
+
+      release.()
+      assert Python.await(holder) == {:ok, "done"}
+      for call <- calls, do: assert(Python.await(call) == {:ok, nil})
+      assert Python.eval("seen", context: context) == {:ok, Enum.to_list(1..50)}
+    end
+
+    test "has a timeout and a bound for its queue" do
+      context = context(timeout: 40, max_queue: 2)
+
+      assert {:error, %TimeoutError{timeout: 40}} =
+               Python.call(:production, :wait, [], context: context)
+
+      {holder, release} = hold(context)
+      options = [context: context, timeout: 30_000]
+
+      # Until the one who waits for the lock is no longer in the queue.
+      calls =
+        eventually("two wait, and a third is refused", fn ->
+          calls =
+            for _ <- 1..3 do
+              try do
+                Python.call_async(:production, :echo, [1], options)
+              rescue
+                error in OverloadedError -> error
+              end
+            end
+
+          if match?([%Python.Async{}, %Python.Async{}, %OverloadedError{}], calls) do
+            calls
+          else
+            for %Python.Async{} = call <- calls, do: Python.cancel(call)
+            nil
+          end
+        end)
+
+      release.()
+      assert Python.await(holder) == {:ok, "done"}
+      for %Python.Async{} = call <- calls, do: assert(Python.await(call) == {:ok, 1})
+    end
+  end
+
+  describe "a context is started" do
+    test "by a supervisor, by name, and started again when it is killed" do
+      name = String.to_atom(unique("Elixir.Context"))
+      start_supervised!({Context, name: name, init: "x = 1"})
+      assert Python.eval("x", context: name) == {:ok, 1}
+      assert Python.exec("x = 2", context: name) == :ok
+      pid = Process.whereis(name)
+      Process.exit(pid, :kill)
+
+      eventually("it is there again", fn ->
+        Process.whereis(name) not in [nil, pid] and
+          Python.eval("x", context: name) == {:ok, 1}
+      end)
+    end
+
+    test "or is not, if its code fails, and whoever asked for it lives" do
+      assert {:error, %Python.Error{type: "ZeroDivisionError"}} =
+               Context.start_link(init: "1 / 0")
+
+      assert messages() == []
+    end
+
+    test "or is not, if its options make no sense" do
+      for {options, named} <- [
+            {[max_queue: 0], "max_queue"},
+            {[timeout: -1], "timeout"},
+            {[size: 2], "size"},
+            {[name: "text"], "name"},
+            {[init: 1], "init"}
+          ] do
+        error = assert_raise ArgumentError, fn -> Context.start_link(options) end
+        assert Exception.message(error) =~ named
+      end
+    end
+  end
+
+  describe "a context ends" do
+    test "by stop: what runs is interrupted, what waits is answered, its names are gone" do
+      name = unique("guarded")
+      gone = define("NAME = []")
+      main = "__import__('sys').modules['__main__'].#{gone}"
+
+      context =
+        context(
+          init: """
+          class Gone:
+              def __init__(self, log): self.log = log
+              def __del__(self): self.log.append(__import__('threading').get_ident())
+          import production
+          """
+        )
+
+      log = Python.eval!(gone, return: :object)
+      assert Python.exec("pass", context: context) == :ok
+      Python.eval!("globals().update(gone=Gone(log))", %{log: log}, context: context)
+      ident = Python.call!(:threading, :get_ident, [], context: context)
+
+      runs = Python.call_async(:production, :guarded, [name], context: context)
+      eventually("it runs", fn -> Python.call!(:production, :count, ["in " <> name]) == 1 end)
+      waits = Python.call_async(:production, :echo, [1], context: context)
+      assert Context.stop(context) == :ok
+
+      assert {:error, %StoppedError{}} = Python.await(runs)
+      assert {:error, %StoppedError{}} = Python.await(waits)
+
+      eventually("its block is left", fn ->
+        Python.call!(:production, :count, ["out " <> name]) == 1
+      end)
+
+      eventually("its names are gone", fn -> Python.eval!(gone) == [ident] end)
+      assert main =~ gone
+      assert {:error, error} = Python.call(:math, :sqrt, [4], context: context)
+      assert error.__struct__ in [StoppedError, NotStartedError]
+      assert Context.stop(context) == :ok
+      assert messages() == []
+    end
+
+    test "with its owner, however that ends" do
+      for ending <- [:normal, :kill, :error] do
+        me = self()
+
+        {owner, monitor} =
+          spawn_monitor(fn ->
+            context = context()
+            send(me, {:context, context})
+
+            receive do
+              :normal -> :ok
+              :error -> exit(:some_reason)
+            end
+          end)
+
+        assert_receive {:context, context}, 10_000
+        watch = Process.monitor(context.pid)
+        assert Python.eval("1", context: context) == {:ok, 1}
+        if ending == :kill, do: Process.exit(owner, :kill), else: send(owner, ending)
+        assert_receive {:DOWN, ^monitor, _, _, _}, 10_000
+        assert_receive {:DOWN, ^watch, _, _, _}, 10_000
+        assert {:error, _} = Python.eval("1", context: context)
+      end
+    end
+  end
+
+  # Unix systems only.
+  if File.exists?("/proc/self/task") do
+    defp threads, do: length(File.ls!("/proc/self/task"))
+
+    defp rss do
+      [_, pages | _] = String.split(File.read!("/proc/self/statm"))
+      String.to_integer(pages) * 4_096
+    end
+
+    test "thousands are started and ended, and no thread and no memory is left" do
+      round = fn count ->
+        1..4
+        |> Enum.map(fn client ->
+          Task.async(fn ->
+            for n <- 1..div(count, 4) do
+              number = client * 100_000 + n
+              context = context()
+              # The same code each time: what is compiled is kept for a while.
+              :ok = Python.exec("text = 'x' * 100_000", context: context)
+              options = [context: context]
+
+              assert Python.eval("n + len(text)", %{n: number}, options) ==
+                       {:ok, number + 100_000}
+
+              :ok = Context.stop(context)
+            end
+          end)
+        end)
+        |> Task.await_many(:infinity)
+      end
+
+      measured = fn before ->
+        eventually("all threads have ended", fn -> threads() <= before end)
+        :erlang.garbage_collect()
+        Python.exec!("__import__('gc').collect()")
+        {rss(), Python.eval!("__import__('sys').getallocatedblocks()")}
+      end
+
+      round.(200)
+      Process.sleep(100)
+      before = threads()
+      # What a thread leaves behind for the next is there now.
+      {rss, blocks} = measured.(before)
+      count = times(2_000, 50_000)
+      round.(count)
+      {rss_after, blocks_after} = measured.(before)
+      # The names alone would be 200 MB, a thread's stack 16 MB each.
+      assert rss_after - rss < 24_000_000 + count * 200
+      assert blocks_after - blocks < 1_000 + count / 4
+    end
+  end
+end
