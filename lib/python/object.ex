@@ -61,7 +61,7 @@ defmodule Python.Object do
   defstruct [:ref, :home]
 
   @typedoc "The fields are private."
-  @type t :: %__MODULE__{ref: reference, home: Python.Home.home()}
+  @type t :: %__MODULE__{ref: reference, home: atom | pid}
 
   @helpers "erlang._object"
 
