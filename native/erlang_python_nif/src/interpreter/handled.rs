@@ -6,12 +6,13 @@
 //! word that points into the state itself outside of generators, and into the generator within one. Where there
 //! is not exactly one such word, nothing is set aside.
 
+use crate::lock::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyModule, PyTuple};
 use std::ops::Range;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// How many words of a thread's state are looked at. Each version has more, and the one in question among them.
 const WORDS: usize = 32;
@@ -55,13 +56,12 @@ impl Top {
                 let generator = arguments.get_item(0)?;
                 let size: usize = generator.get_type().getattr("__basicsize__")?.extract()?;
                 let begin = generator.as_ptr() as usize;
-                *found.lock().unwrap_or_else(PoisonError::into_inner) =
-                    changed(&outside, &words(), begin..begin + size);
+                *found.lock() = changed(&outside, &words(), begin..begin + size);
                 Ok(())
             },
         )?;
         isolation.call_method1("within_a_generator", (look,))?;
-        let found = inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = inside.lock();
         Ok(match found[..] {
             [word] => Some(Top(word)),
             _ => None,
