@@ -8,10 +8,12 @@ defmodule Python.Collector do
 
   alias Python.Runtime
 
-  # How many processes at a time, and how long they have, in ms: one that is in Python, or in another
-  # native function, does it when it comes back.
+  # How many processes at a time, and how long they have, in ms, and how long until the next is done: one that
+  # is in Python, or in another native function, does it when it comes back. Meanwhile nobody else is asked to
+  # collect.
   @at_a_time 100
   @patience 50
+  @quiet 5
 
   def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
@@ -48,7 +50,7 @@ defmodule Python.Collector do
     receive do
       {:garbage_collect, ^reference, _result} -> await(reference, count - 1, deadline)
     after
-      max(deadline - System.monotonic_time(:millisecond), 0) -> :ok
+      (deadline - System.monotonic_time(:millisecond)) |> min(@quiet) |> max(0) -> :ok
     end
   end
 end

@@ -6,6 +6,7 @@ use crate::code::{self, Kind, Place};
 use crate::convert::{Decoder, Encoder, Failure, Unconvertible};
 use crate::exception;
 use crate::fork;
+use crate::growth::Touched;
 use crate::interpreter::python::{self, Helpers};
 use crate::isolation::Isolated;
 use crate::names;
@@ -175,6 +176,7 @@ pub struct Work<'py, 's, 'r, 'a> {
     pub operands: &'s [Term<'r>],
     pub isolated: &'s Isolated<'py>,
     leftovers: &'s Leftovers,
+    pub touched: &'s Touched<'r>,
 }
 
 /// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
@@ -234,6 +236,31 @@ fn answer(
     leftovers: &Leftovers,
 ) -> (Built, bool) {
     let py = isolated.py();
+    let touched = Touched::default();
+    let answer = answer_only(isolated, request, operation, env, leftovers, &touched);
+    if touched.any() {
+        // Nothing depends on it.
+        let grown = catch_unwind(AssertUnwindSafe(|| touched.weigh(py)));
+        match &answer.0 {
+            Built::InReply(_) => object::ballast(env, grown.unwrap_or(0)),
+            Built::Elsewhere(env, _) => object::ballast(env.env(), grown.unwrap_or(0)),
+        }
+    }
+    if let Some(handed_out) = request.handed_out() {
+        let _ = catch_unwind(AssertUnwindSafe(|| handed_out.end(py)));
+    }
+    answer
+}
+
+fn answer_only<'r>(
+    isolated: &Isolated<'_>,
+    request: &Arc<Request>,
+    operation: Term<'r>,
+    env: Env<'_>,
+    leftovers: &Leftovers,
+    touched: &Touched<'r>,
+) -> (Built, bool) {
+    let py = isolated.py();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
             Operands::of(operation).ok_or(Error::BadRequest("an operation is a tuple"))?;
@@ -253,6 +280,7 @@ fn answer(
             operands,
             isolated,
             leftovers,
+            touched,
         };
         work.dispatch(tag)
     }));
@@ -348,6 +376,9 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         } else {
             decoder.value(&object).map_err(Error::decode)?
         };
+        if value.is_map() {
+            self.touched.result(&object);
+        }
         if decoder.leaves_much() {
             self.leftovers.add(object);
         }
@@ -367,6 +398,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let mut encoder = Encoder::new(self.py);
         let arguments = self.arguments(&mut encoder, arguments)?;
         let keywords = self.keywords(&mut encoder, keywords)?;
+        self.touched.extend(&mut encoder.handles);
         let result = arguments.apply(&callable, keywords.as_ref());
         if encoder.leaves_much() {
             arguments
@@ -396,6 +428,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
                     .map_err(|error| Error::At(index, Box::new(error)))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        self.touched.extend(&mut encoder.handles);
         let mut results = Vec::with_capacity(calls.len());
         for (index, arguments) in calls.into_iter().enumerate() {
             self.go_on()?;
@@ -438,6 +471,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             names.push(name);
             values.push(value);
         }
+        self.touched.extend(&mut encoder.handles);
         // Before it is compiled: then a function is made that sees them.
         let main = namespace::names_for_code(self.py, self.helpers, &self.request.pool)?;
         let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names, place)?;
@@ -470,9 +504,12 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let &[value] = self.operands else {
             return Err(Error::BadRequest("a convert has one operand"));
         };
-        Encoder::new(self.py)
+        let mut encoder = Encoder::new(self.py);
+        let value = encoder
             .value(value)
-            .map_err(Error::encode(|| "the value".into()))
+            .map_err(Error::encode(|| "the value".into()))?;
+        self.touched.extend(&mut encoder.handles);
+        Ok(value)
     }
 
     /// `{:describe, object, limit}`: its class and its text, `{:ok, {class, text}}`.
@@ -506,7 +543,10 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// The object of a `%Python.Object{}`'s reference.
     pub fn handle(&self, reference: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
-        object::of_reference(self.py, reference)
+        let handle = object::of_reference(reference);
+        handle
+            .inspect(|handle| self.touched.add(*handle))
+            .and_then(|handle| handle.object(self.py))
             .ok_or(Error::BadRequest("this is no handle to a Python object"))
     }
 

@@ -15,6 +15,7 @@
 use crate::atoms;
 use crate::convert::{Decoder, Encoder, Failure};
 use crate::fork;
+use crate::growth;
 use crate::interpreter::python;
 use crate::lock::{self, Condvar, Mutex, MutexGuard};
 use crate::lookout::Luck;
@@ -345,9 +346,9 @@ pub fn call<'py>(
     let mut message = TermEnv::new();
     let sent = {
         let env = message.env();
-        let args = to_term(py, env, &args.to_list())?;
+        let args = to_term(py, env, &args.to_list(), request.as_ref())?;
         let kwargs = match kwargs {
-            Some(kwargs) => to_term(py, env, kwargs)?,
+            Some(kwargs) => to_term(py, env, kwargs, request.as_ref())?,
             None => Term::map_new(env),
         };
         let target = match target {
@@ -373,13 +374,19 @@ pub fn call<'py>(
     result
 }
 
-fn to_term<'a>(py: Python<'_>, env: Env<'a>, object: &Bound<'_, PyAny>) -> PyResult<Term<'a>> {
+fn to_term<'a>(
+    py: Python<'_>,
+    env: Env<'a>,
+    object: &Bound<'_, PyAny>,
+    request: Option<&Arc<Request>>,
+) -> PyResult<Term<'a>> {
     // `object` and the decoder must agree on a lifetime of the GIL; both are this call's.
-    let mut decoder = Decoder::new(object.py(), env, false);
-    let _ = py;
-    decoder
+    let mut decoder = Decoder::new(object.py(), env, false).handing_out();
+    let term = decoder
         .value(object)
-        .map_err(|failure| failure.into_python("cannot be given to Elixir"))
+        .map_err(|failure| failure.into_python("cannot be given to Elixir"))?;
+    growth::hand_out(py, request, decoder.handed_out());
+    Ok(term)
 }
 
 /// Waits for the answer, and runs what is nested meanwhile.

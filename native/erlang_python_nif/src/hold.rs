@@ -33,7 +33,9 @@ pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
     let callback = Callback::of_hold(&request);
     let told = request.tell(running.sender, |env| {
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
-        let entered = Decoder::new(py, env, false).object(entered);
+        let decoder = Decoder::new(py, env, false).handing_out();
+        let entered = decoder.object(entered);
+        request.hand_out(py, decoder.handed_out());
         (atoms::held(), handle, entered).encode(env)
     });
     if !told {

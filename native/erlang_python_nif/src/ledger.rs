@@ -17,13 +17,74 @@ const LEAST: usize = 64 << 20;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// The sum at which a collection is asked for; none while one is under way.
+/// The sum at which a collection is asked for; none while one is under way. It is twice what was in use at the
+/// least since the last one.
 static MARK: AtomicUsize = AtomicUsize::new(LEAST);
 
 const UNDER_WAY: usize = usize::MAX;
 
+/// What is in the ledger for one object.
+#[derive(Default)]
+pub struct Account(AtomicUsize);
+
+/// Nothing more is entered.
+const CLOSED: usize = usize::MAX;
+
+impl Account {
+    pub fn new(weight: usize) -> Self {
+        add(weight);
+        Account(AtomicUsize::new(weight))
+    }
+
+    pub fn weight(&self) -> usize {
+        match self.0.load(Ordering::Acquire) {
+            CLOSED => 0,
+            weight => weight,
+        }
+    }
+
+    /// It keeps so many bytes alive now. How many more than before.
+    pub fn set(&self, weight: usize) -> usize {
+        // First, so that the sum is never less than nothing.
+        add(weight);
+        let changed = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| {
+                (before != CLOSED).then_some(weight)
+            });
+        match changed {
+            Ok(before) => {
+                remove(before);
+                weight.saturating_sub(before)
+            }
+            Err(_closed) => {
+                remove(weight);
+                0
+            }
+        }
+    }
+
+    /// It is gone.
+    pub fn close(&self) {
+        match self.0.swap(CLOSED, Ordering::AcqRel) {
+            CLOSED => {}
+            weight => remove(weight),
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == CLOSED
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// A handle keeps so many bytes alive.
-pub fn add(weight: usize) {
+fn add(weight: usize) {
     if weight == 0 {
         return;
     }
@@ -33,15 +94,29 @@ pub fn add(weight: usize) {
     }
 }
 
-/// It is gone.
-pub fn remove(weight: usize) {
-    HELD.fetch_sub(weight, Ordering::Relaxed);
+fn remove(weight: usize) {
+    if weight == 0 {
+        return;
+    }
+    let held = HELD
+        .fetch_sub(weight, Ordering::Relaxed)
+        .saturating_sub(weight);
+    let mark = MARK.load(Ordering::Relaxed);
+    let lower = mark_above(held);
+    if lower < mark && mark != UNDER_WAY {
+        // Should it have changed, others see to it.
+        let _ = MARK.compare_exchange(mark, lower, Ordering::AcqRel, Ordering::Relaxed);
+    }
 }
 
 /// All processes were collected, as far as they could be.
 pub fn collected() {
     let held = HELD.load(Ordering::Relaxed);
-    MARK.store(LEAST.max(held.saturating_mul(2)), Ordering::Release);
+    MARK.store(mark_above(held), Ordering::Release);
+}
+
+fn mark_above(held: usize) -> usize {
+    LEAST.max(held.saturating_mul(2))
 }
 
 /// Whom to ask. For a thread that is none of the VM's.

@@ -31,6 +31,7 @@ mod ending;
 mod entry;
 mod exception;
 mod fork;
+mod growth;
 mod hold;
 mod interpreter;
 mod isolation;

@@ -2,8 +2,9 @@
 
 use crate::atoms;
 use crate::interpreter::reaper;
-use crate::ledger;
+use crate::ledger::Account;
 use crate::origin;
+use crate::weight::{self, Weight};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys::{
@@ -12,8 +13,10 @@ use rustler::sys::{
 };
 use rustler::{Env, Term};
 use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One strong reference, for a `%Python.Object{}` or on its way there.
 pub struct Handle(NonNull<ffi::PyObject>);
@@ -27,10 +30,110 @@ unsafe impl Sync for Handle {}
 /// What the VM owns: a resource that begins with this. It is no `rustler::Resource`, as those of one type
 /// are all of one size.
 struct Held {
-    /// With a reference. Null in that which keeps the type.
+    /// With a reference. Null in that which keeps the type, and in ballast.
     object: *mut ffi::PyObject,
-    /// What is in the ledger for it.
-    weight: usize,
+    /// Where there is a watch, its account is used.
+    account: Account,
+    watch: OnceLock<Arc<Watch>>,
+}
+
+/// An object that was handed over while Python code had it, too: it is weighed again when that code has let
+/// go of it (`growth`).
+pub struct Watch {
+    object: NonNull<ffi::PyObject>,
+    /// Closed when the handle is gone.
+    account: Account,
+}
+
+// SAFETY: the object is only touched with the GIL held, and not when the account is closed.
+unsafe impl Send for Watch {}
+// SAFETY: as above; the pointer itself never changes.
+unsafe impl Sync for Watch {}
+
+impl Watch {
+    /// Weighs the object, if nobody but its handle has it any more. False if somebody has.
+    pub fn look(&self, py: Python<'_>) -> bool {
+        if self.account.is_closed() {
+            return true;
+        }
+        // SAFETY: a destructor closes the account before it hands the object to the reaper, which needs
+        // the GIL to give it up. It was open when this thread had the GIL, and nothing is run here that
+        // lets go of that.
+        let object = unsafe { Bound::from_borrowed_ptr(py, self.object.as_ptr()) };
+        // The handle's reference, and ours.
+        match weight::of(&object, 2) {
+            Some(found) => {
+                enter(&self.account, &found);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The handle of a term.
+#[derive(Clone, Copy)]
+pub struct Given<'a>(NonNull<Held>, PhantomData<Term<'a>>);
+
+impl Given<'_> {
+    /// None if it holds no object.
+    pub fn object<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: the term keeps the resource alive, and that the object.
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, self.0.as_ref().object) }
+    }
+
+    /// For code that has the object as well, and goes on. None if it holds none.
+    pub fn watch(&self) -> Option<Arc<Watch>> {
+        // SAFETY: the term keeps the resource alive.
+        let held = unsafe { self.0.as_ref() };
+        let object = NonNull::new(held.object)?;
+        let watch = held.watch.get_or_init(|| {
+            Arc::new(Watch {
+                object,
+                account: Account::new(held.account.weight()),
+            })
+        });
+        held.account.close();
+        Some(Arc::clone(watch))
+    }
+
+    /// Weighs the object again if it is held by its handle and by so many references more. How much has come
+    /// to it.
+    pub fn weigh(&self, py: Python<'_>, others: usize) -> usize {
+        // The handle's reference, and ours.
+        let found = self
+            .object(py)
+            .and_then(|object| weight::of(&object, 2 + others));
+        let Some(found) = found else { return 0 };
+        // SAFETY: as above. What is written here is atomic.
+        enter(unsafe { self.0.as_ref() }.account(), &found)
+    }
+}
+
+impl Held {
+    fn account(&self) -> &Account {
+        match self.watch.get() {
+            Some(watch) => &watch.account,
+            None => &self.account,
+        }
+    }
+}
+
+/// Enters what an object was found to weigh now. How much has come to it.
+pub fn enter(account: &Account, found: &Weight) -> usize {
+    let before = account.weight();
+    let now = counted(found.bytes);
+    // What is missing may be in another handle's hand, and is gone with this one all the same.
+    let shrunk = now < before && !found.shares;
+    if shrunk || now > before + SMALLEST {
+        account.set(now)
+    } else {
+        0
+    }
+}
+
+fn counted(weight: usize) -> usize {
+    if weight < SMALLEST { 0 } else { weight }
 }
 
 static TYPE: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(ptr::null_mut());
@@ -72,7 +175,8 @@ pub fn register(env: Env<'_>) -> bool {
             .cast::<Held>()
             .write(Held {
                 object: ptr::null_mut(),
-                weight: 0,
+                account: Account::default(),
+                watch: OnceLock::new(),
             });
     }
     true
@@ -80,9 +184,10 @@ pub fn register(env: Env<'_>) -> bool {
 
 /// On a scheduler, as a rule: it must not wait for the GIL.
 unsafe extern "C" fn destroy(_env: *mut ErlNifEnv, resource: *mut c_void) {
-    // SAFETY: called by the VM with a resource of ours, once.
-    let held = unsafe { &*resource.cast::<Held>() };
-    ledger::remove(held.weight);
+    // SAFETY: called by the VM with a resource of ours, once. Nobody has it any more.
+    let held = unsafe { resource.cast::<Held>().read() };
+    // Before the object goes: see `Watch::look`.
+    held.account().close();
     if let Some(object) = NonNull::new(held.object) {
         reaper::release(object);
     }
@@ -102,23 +207,27 @@ impl Handle {
     /// The struct that Elixir knows. `weight`: how many bytes of Python's it keeps alive, about. Its home
     /// is where the current thread works.
     pub fn into_term(self, env: Env<'_>, weight: usize) -> Term<'_> {
-        let weight = if weight < SMALLEST { 0 } else { weight };
-        ledger::add(weight);
-        let ballast = (weight / SCALE).min(LARGEST);
-        // SAFETY: the type was registered when the library was loaded. What the resource begins with is
-        // written before anybody sees it; the reference becomes that of the resource.
-        let reference = unsafe {
-            let resource =
-                enif_alloc_resource(TYPE.load(Ordering::Acquire), size_of::<Held>() + ballast);
-            resource.cast::<Held>().write(Held {
-                object: self.0.as_ptr(),
-                weight,
-            });
-            std::mem::forget(self);
-            let term = enif_make_resource(env.as_c_arg(), resource);
-            enif_release_resource(resource);
-            Term::new(env, term)
+        self.make(env, weight, None)
+    }
+
+    /// The same, of an object that Python code has as well.
+    pub fn into_watched_term(self, env: Env<'_>) -> (Term<'_>, Arc<Watch>) {
+        let watch = Arc::new(Watch {
+            object: self.0,
+            account: Account::default(),
+        });
+        (self.make(env, 0, Some(Arc::clone(&watch))), watch)
+    }
+
+    fn make(self, env: Env<'_>, weight: usize, watch: Option<Arc<Watch>>) -> Term<'_> {
+        let weight = counted(weight);
+        let held = Held {
+            object: self.0.as_ptr(),
+            account: Account::new(weight),
+            watch: watch.map_or_else(OnceLock::new, OnceLock::from),
         };
+        std::mem::forget(self);
+        let reference = resource(env, held, weight);
         let keys = [
             atoms::__struct__().to_term(env),
             atoms::home().to_term(env),
@@ -129,23 +238,51 @@ impl Handle {
     }
 }
 
-/// The object of a `%Python.Object{}`'s reference. None if it is none.
-pub fn of_reference<'py>(py: Python<'py>, reference: Term<'_>) -> Option<Bound<'py, PyAny>> {
+/// A resource that begins with `held`, as large as a part of `weight`.
+fn resource(env: Env<'_>, held: Held, weight: usize) -> Term<'_> {
+    let ballast = (weight / SCALE).min(LARGEST);
+    // SAFETY: the type was registered when the library was loaded. What the resource begins with is
+    // written before anybody sees it; a reference becomes that of the resource.
+    unsafe {
+        let resource =
+            enif_alloc_resource(TYPE.load(Ordering::Acquire), size_of::<Held>() + ballast);
+        resource.cast::<Held>().write(held);
+        let term = enif_make_resource(env.as_c_arg(), resource);
+        enif_release_resource(resource);
+        Term::new(env, term)
+    }
+}
+
+/// Has the process that `env` is of, or is sent to, collected as if it had made a handle to so many bytes
+/// more: a handle that it has already cannot become larger. Nobody gets what is made for that, and it is gone with
+/// the next collection.
+pub fn ballast(env: Env<'_>, weight: usize) {
+    if weight < SMALLEST {
+        return;
+    }
+    let held = Held {
+        object: ptr::null_mut(),
+        account: Account::default(),
+        watch: OnceLock::new(),
+    };
+    resource(env, held, weight);
+}
+
+/// The handle of a `%Python.Object{}`'s reference. None if it is none.
+pub fn of_reference(reference: Term<'_>) -> Option<Given<'_>> {
     let mut resource: *const c_void = ptr::null();
     // SAFETY: a valid term of a valid environment, and a type of ours, of which each object begins like
-    // this. The term keeps the resource alive, and that the object.
-    unsafe {
-        let found = enif_get_resource(
+    // this. The term keeps the resource alive.
+    let found = unsafe {
+        enif_get_resource(
             reference.get_env().as_c_arg(),
             reference.as_c_arg(),
             TYPE.load(Ordering::Acquire),
             &mut resource,
-        );
-        if found == 0 {
-            return None;
-        }
-        Bound::from_borrowed_ptr_or_opt(py, (*resource.cast::<Held>()).object)
-    }
+        )
+    };
+    let held = NonNull::new(resource.cast::<Held>().cast_mut())?;
+    (found != 0).then_some(Given(held, PhantomData))
 }
 
 /// Why a `%Python.Object{}` has no handle here.

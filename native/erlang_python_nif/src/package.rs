@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::callback::{self, Target};
 use crate::convert::{self, Decoder};
 use crate::fork;
+use crate::growth;
 use crate::hold;
 use crate::interpreter::{foreign, reaper, signals};
 use crate::lock::Mutex;
@@ -302,10 +303,12 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
     let mut own = TermEnv::new();
     let (pid, message) = {
         let env = own.env();
-        let mut decoder = Decoder::new(py, env, false);
+        let mut decoder = Decoder::new(py, env, false).handing_out();
         let message = decoder
             .value(message)
             .map_err(|failure| failure.into_python("cannot be sent"))?;
+        let request = worker::running().and_then(|running| running.request(py));
+        growth::hand_out(py, request.as_ref(), decoder.handed_out());
         let to = if let Some(name) = process_name(to) {
             find(env, &name)
                 .ok_or_else(|| {

@@ -5,9 +5,11 @@
 //! runs.
 
 use crate::deadline::Deadline;
+use crate::growth::HandedOut;
 use crate::interpreter::PythonThread;
 use crate::lock::{Mutex, MutexGuard};
 use crate::mailbox::Mailbox;
+use crate::object::Watch;
 use crate::on_interrupt::Functions;
 use crate::pool::Pool;
 use crate::queue::Start;
@@ -66,6 +68,8 @@ pub struct Request {
     outer: OnceLock<Arc<Request>>,
     /// What its code has registered. Hardly any does.
     on_interrupt: OnceLock<Box<Functions>>,
+    /// What its code has given to others. Hardly any does.
+    handed_out: OnceLock<Box<HandedOut>>,
     pub stuck: Stuck,
     /// See `keep`.
     kept: Mutex<Option<ResourceArc<Ticket>>>,
@@ -269,6 +273,7 @@ impl Request {
             deadline: Deadline::default(),
             outer: OnceLock::new(),
             on_interrupt: OnceLock::new(),
+            handed_out: OnceLock::new(),
             stuck: Stuck::default(),
             kept: Mutex::new(None),
         })
@@ -470,6 +475,17 @@ impl Request {
     }
 
     /// What its code has registered for its interrupt, if it has.
+    /// What its code has given to others, if anything.
+    pub fn handed_out(&self) -> Option<&HandedOut> {
+        self.handed_out.get().map(|handed_out| &**handed_out)
+    }
+
+    pub fn hand_out(&self, py: Python<'_>, watches: Vec<Arc<Watch>>) {
+        if !watches.is_empty() {
+            self.handed_out.get_or_init(Box::default).add(py, watches);
+        }
+    }
+
     pub fn on_interrupt(&self) -> Option<&Functions> {
         self.on_interrupt.get().map(|functions| &**functions)
     }

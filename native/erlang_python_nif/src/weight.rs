@@ -44,12 +44,20 @@ const TRACE_REFERENCES: usize = 3;
 
 static KNOWN: OnceLock<Option<Known>> = OnceLock::new();
 
-/// The bytes that `object` keeps alive if it is held by so many references and no others.
-pub fn of(object: &Bound<'_, PyAny>, references: usize) -> usize {
+/// What an object was found to weigh.
+pub struct Weight {
+    pub bytes: usize,
+    /// A few others hold parts of it as well, which were not counted: handles, perhaps.
+    pub shares: bool,
+}
+
+/// The bytes that `object` keeps alive if it is held by so many references and no others. None if it is
+/// held by more.
+pub fn of(object: &Bound<'_, PyAny>, references: usize) -> Option<Weight> {
     let py = object.py();
     // SAFETY: the GIL is held; a `Bound` is proof of it.
     if unsafe { references_to(object.as_ptr()) } > references {
-        return 0;
+        return None;
     }
     let known = match KNOWN.get() {
         Some(known) => known,
@@ -59,12 +67,13 @@ pub fn of(object: &Bound<'_, PyAny>, references: usize) -> usize {
             KNOWN.get_or_init(|| known)
         }
     };
-    let Some(known) = known else { return 0 };
+    let known = known.as_ref()?;
     let mut walk = Walk {
         found: Vec::new(),
         room: 0,
         scale: 1,
         weight: 0,
+        shares: false,
     };
     // SAFETY: as above, and what the walk has found it holds references to.
     unsafe {
@@ -79,7 +88,10 @@ pub fn of(object: &Bound<'_, PyAny>, references: usize) -> usize {
             ffi::Py_DecRef(object);
         }
     }
-    walk.weight
+    Some(Weight {
+        bytes: walk.weight,
+        shares: walk.shares,
+    })
 }
 
 /// # Safety
@@ -98,7 +110,11 @@ struct Walk {
     room: usize,
     scale: usize,
     weight: usize,
+    shares: bool,
 }
+
+/// What more references hold is not held by a handle or two, but known to all.
+const FEW: usize = 4;
 
 impl Walk {
     /// # Safety
@@ -204,6 +220,7 @@ impl Walk {
                 ffi::Py_IncRef(object);
                 self.found.push((object, self.scale));
             }
+            self.shares |= !own && references <= FEW;
         }
     }
 }

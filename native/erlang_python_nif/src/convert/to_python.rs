@@ -9,7 +9,7 @@ use super::{
 use crate::arguments::{Arguments, FEW};
 use crate::atoms;
 use crate::names;
-use crate::object;
+use crate::object::{self, Given};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
@@ -30,6 +30,8 @@ pub struct Encoder<'py, 'a> {
     items: usize,
     /// All of them are plain data.
     plain: bool,
+    /// The handles among them.
+    pub handles: Vec<Given<'a>>,
 }
 
 /// From so many elements on it takes a while to free them.
@@ -44,6 +46,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             keys: Keys::default(),
             items: 0,
             plain: true,
+            handles: Vec::new(),
         }
     }
 
@@ -361,6 +364,12 @@ impl<'py, 'a> Encoder<'py, 'a> {
         look().err().unwrap_or_else(none)
     }
 
+    fn handle(&mut self, reference: Term<'a>) -> Option<Bound<'py, PyAny>> {
+        let handle = object::of_reference(reference)?;
+        self.handles.push(handle);
+        handle.object(self.py)
+    }
+
     fn structure(&mut self, term: Term<'a>, name: Atom) -> Result<Bound<'py, PyAny>> {
         self.plain = false;
         structs::whole(name, term)?;
@@ -368,7 +377,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             return term
                 .map_get(atoms::reference())
                 .ok()
-                .and_then(|reference| object::of_reference(self.py, reference))
+                .and_then(|reference| self.handle(reference))
                 .ok_or_else(|| Unconvertible::new(object::nothing(term)).into());
         }
         if name == atoms::bytes_struct() {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::atoms;
 use crate::interpreter::GilCell;
-use crate::object::Handle;
+use crate::object::{Handle, Watch};
 use crate::request::{Flags, Request};
 use crate::weight;
 use pyo3::ffi;
@@ -18,8 +18,10 @@ use pyo3::prelude::*;
 use rustler::sys;
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
+use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -56,6 +58,9 @@ pub struct Decoder<'py, 'a, 's> {
     entered: usize,
     /// All that was met is plain data, of Python's own classes.
     plain: bool,
+    /// What there are handles of is in the hands of Python code, which goes on: these are to be weighed when it
+    /// has let go of them.
+    watches: Option<RefCell<Vec<Arc<Watch>>>>,
 }
 
 /// What conversions have used, for the next one: vectors of this size are mapped anew by libc each
@@ -104,7 +109,19 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             request: None,
             entered: 0,
             plain: true,
+            watches: None,
         }
+    }
+
+    /// For code that hands objects out and goes on.
+    pub fn handing_out(mut self) -> Self {
+        self.watches = Some(RefCell::default());
+        self
+    }
+
+    /// What it has handed out and has itself.
+    pub fn handed_out(&self) -> Vec<Arc<Watch>> {
+        self.watches.as_ref().map_or_else(Vec::new, RefCell::take)
     }
 
     /// As a request wants its answer.
@@ -278,14 +295,22 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         // The caller's, and that of the container which it is in.
         let references = if self.path.is_empty() { 1 } else { 2 };
         let weight = weight::of(object, references);
-        Handle::new(object.clone().unbind()).into_term(self.env, weight)
+        let handle = Handle::new(object.clone().unbind());
+        match (weight, &self.watches) {
+            (None, Some(watches)) => {
+                let (term, watch) = handle.into_watched_term(self.env);
+                watches.borrow_mut().push(watch);
+                term
+            }
+            (weight, _) => handle.into_term(self.env, weight.map_or(0, |weight| weight.bytes)),
+        }
     }
 
     /// A handle to an exception that was raised and described.
     pub fn exception(&self, exception: &Bound<'py, PyAny>) -> Term<'a> {
         // What was raised, the description, and what has led to others is held by these.
         const REFERENCES: usize = 5;
-        let weight = weight::of(exception, REFERENCES);
+        let weight = weight::of(exception, REFERENCES).map_or(0, |weight| weight.bytes);
         Handle::new(exception.clone().unbind()).into_term(self.env, weight)
     }
 

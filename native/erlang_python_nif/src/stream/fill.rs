@@ -7,9 +7,10 @@ use crate::atoms;
 use crate::call::{Answer, Error, Work};
 use crate::convert::{Decoder, Failure, Step};
 use crate::fork;
-use crate::object::Handle;
+use crate::object::{self, Handle};
 use crate::term_env::SavedTerm;
 use crate::watchdog;
+use crate::weight;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Encoder, Env};
@@ -82,6 +83,7 @@ pub fn fill<'a>(work: &Work<'_, '_, '_, 'a>, stream: &Stream) -> Result<Answer<'
         // Not under the lock: an item may have a `__del__` method of any length.
         drop(next);
         if let Some(chunk) = finished {
+            object::ballast(chunk.env.env(), stream.weigh(&iterator));
             let (env, answer) = chunk.answer();
             return Ok(Answer::Elsewhere(env, answer));
         }
@@ -150,16 +152,25 @@ impl Stream {
         chunk: &mut Chunk,
         object: &Bound<'py, PyAny>,
     ) -> Result<(), Failure> {
-        let mut decoder = Decoder::with_flags(py, chunk.env.env(), self.flags);
+        let mut decoder = Decoder::with_flags(py, chunk.env.env(), self.flags).handing_out();
         let term = if self.flags.return_object() {
             decoder.object(object)
         } else {
             decoder.value(object)?
         };
         let term = SavedTerm::save(term);
+        let handed_out = decoder.handed_out();
         drop(decoder);
+        self.handed_out.add(py, handed_out);
         self.push(chunk, term);
         Ok(())
+    }
+
+    /// By how many bytes the iterator has grown since it was weighed last.
+    fn weigh(&self, iterator: &Bound<'_, PyAny>) -> usize {
+        // The stream's reference, and the caller's.
+        let found = weight::of(iterator, 2);
+        found.map_or(0, |found| object::enter(&self.account, &found))
     }
 
     fn push(&self, chunk: &mut Chunk, term: SavedTerm) {
@@ -184,9 +195,10 @@ impl Stream {
 impl Stream {
     fn ended<'a>(&self, py: Python<'_>, chunk: Chunk) -> Answer<'a> {
         self.lock().found = Found::End;
-        let handle = self.iterator().take();
+        let handle = self.take_iterator();
         if let Some(handle) = handle {
             give_up(handle, py);
+            self.handed_out.end(py);
         }
         let answer = {
             let env = chunk.env.env();
@@ -222,7 +234,7 @@ impl Stream {
     }
 
     pub(super) fn close_iterator(&self, py: Python<'_>) {
-        let Some(handle) = self.iterator().take() else {
+        let Some(handle) = self.take_iterator() else {
             return;
         };
         let iterator = handle.get(py);
@@ -233,6 +245,7 @@ impl Stream {
             error.write_unraisable(py, Some(&iterator));
         }
         give_up(handle, py);
+        self.handed_out.end(py);
     }
 }
 

@@ -20,7 +20,9 @@ pub use state::Waiter;
 
 use crate::atoms;
 use crate::call::{Error, Work};
+use crate::growth::HandedOut;
 use crate::isolation::Kept;
+use crate::ledger::Account;
 use crate::lock::{Mutex, MutexGuard};
 use crate::object::Handle;
 use crate::pool::Pool;
@@ -38,6 +40,8 @@ pub struct Stream {
     /// Given up when it has come to its end or has been closed, as `for` does it: what it holds (a
     /// file, a connection) need not wait for the BEAM's garbage collector.
     iterator: Mutex<Option<Handle>>,
+    /// What that keeps alive.
+    account: Account,
     pool: Arc<Pool>,
     /// The context variables of all its chunks.
     context: Option<Kept>,
@@ -47,6 +51,8 @@ pub struct Stream {
     consumer: Option<LocalPid>,
     leader: OwnedTerm,
     limits: Limits,
+    /// What the iterator may have as well: items, and what it was made of.
+    handed_out: HandedOut,
     /// How many items it has given.
     count: AtomicUsize,
     state: Mutex<State>,
@@ -69,6 +75,8 @@ impl Consumer {
     pub fn spare(request: &Arc<Request>) -> Self {
         Consumer(Arc::new(Stream {
             iterator: Mutex::new(None),
+            account: Account::default(),
+            handed_out: HandedOut::new(),
             pool: Arc::clone(&request.pool),
             context: None,
             within: false,
@@ -108,6 +116,8 @@ pub fn open<'a>(
     let iterator = work.helpers.iterate.bind(work.py).call1((object,))?;
     let stream = Stream {
         iterator: Mutex::new(Some(Handle::new(iterator.unbind()))),
+        account: Account::default(),
+        handed_out: HandedOut::new(),
         pool: Arc::clone(&work.request.pool),
         context: work.isolated.keep(),
         within: work.isolated.is_within(),
@@ -118,6 +128,7 @@ pub fn open<'a>(
         count: AtomicUsize::new(0),
         state: Mutex::default(),
     };
+    stream.handed_out.add(work.py, work.touched.watches());
     let consumer = ResourceArc::new(Consumer(Arc::new(stream)));
     Ok((atoms::ok(), consumer).encode(work.env))
 }
@@ -155,6 +166,12 @@ impl Stream {
         self.lock().abandon()
     }
 
+    fn take_iterator(&self) -> Option<Handle> {
+        let iterator = self.iterator().take();
+        self.account.close();
+        iterator
+    }
+
     fn iterator(&self) -> MutexGuard<'_, Option<Handle>> {
         // Held to copy or take it.
         self.iterator.lock()
@@ -162,7 +179,6 @@ impl Stream {
 
     /// Gives the iterator up, soon, on the reaper's thread. That closes a generator, too.
     fn release(&self) {
-        let iterator = self.iterator().take();
-        drop(iterator);
+        drop(self.take_iterator());
     }
 }
