@@ -398,7 +398,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let mut encoder = Encoder::new(self.py);
         let arguments = self.arguments(&mut encoder, arguments)?;
         let keywords = self.keywords(&mut encoder, keywords)?;
-        self.touched.extend(&mut encoder.handles);
+        self.touched.extend(std::mem::take(&mut encoder.handles));
         let result = arguments.apply(&callable, keywords.as_ref());
         if encoder.leaves_much() {
             arguments
@@ -428,7 +428,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
                     .map_err(|error| Error::At(index, Box::new(error)))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        self.touched.extend(&mut encoder.handles);
+        self.touched.extend(std::mem::take(&mut encoder.handles));
         let mut results = Vec::with_capacity(calls.len());
         for (index, arguments) in calls.into_iter().enumerate() {
             self.go_on()?;
@@ -471,7 +471,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             names.push(name);
             values.push(value);
         }
-        self.touched.extend(&mut encoder.handles);
+        self.touched.extend(std::mem::take(&mut encoder.handles));
         // Before it is compiled: then a function is made that sees them.
         let main = namespace::names_for_code(self.py, self.helpers, &self.request.pool)?;
         let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names, place)?;
@@ -508,7 +508,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let value = encoder
             .value(value)
             .map_err(Error::encode(|| "the value".into()))?;
-        self.touched.extend(&mut encoder.handles);
+        self.touched.extend(std::mem::take(&mut encoder.handles));
         Ok(value)
     }
 

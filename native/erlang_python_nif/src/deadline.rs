@@ -27,7 +27,7 @@ impl Deadline {
 
 /// Ms of a clock that is never set.
 #[cfg(target_os = "linux")]
-fn now() -> u64 {
+pub fn now() -> u64 {
     // SAFETY: a valid clock and a place for the time, of which all zeroes is one.
     unsafe {
         let mut time: libc::timespec = std::mem::zeroed();
@@ -37,7 +37,7 @@ fn now() -> u64 {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn now() -> u64 {
+pub fn now() -> u64 {
     use std::sync::OnceLock;
     use std::time::Instant;
 

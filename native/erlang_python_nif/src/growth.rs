@@ -4,6 +4,7 @@
 //! The weighing is `weight`'s, the accounts are the handles' (`object`). A process is collected by what its calls
 //! have made grow (`object::ballast`); of what was sent to processes the ledger alone knows.
 
+use crate::deadline;
 use crate::interpreter::GilCell;
 use crate::object::{Given, Watch};
 use crate::request::Request;
@@ -12,10 +13,60 @@ use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// When an object was weighed last.
+#[derive(Default)]
+pub struct Turns {
+    asked: AtomicU32,
+    at: AtomicU64,
+}
+
+/// How often it is asked, at most, until it is time.
+const TURNS: u32 = 64;
+
+impl Turns {
+    /// Whether it is time to weigh an object again, of which a call has come to its end. To weigh it each time would
+    /// show where calls are short. What has doubled is noticed, if it grows by calls of one kind, and what takes
+    /// long: memory needs time to be filled.
+    pub fn is_due(&self) -> bool {
+        let now = deadline::now();
+        // Only by who has the GIL: nothing is lost between the two.
+        let asked = self.asked.load(Ordering::Relaxed).wrapping_add(1);
+        self.asked.store(asked, Ordering::Relaxed);
+        let due = self.at.load(Ordering::Relaxed) != now
+            || asked.is_power_of_two()
+            || asked.is_multiple_of(TURNS);
+        if due {
+            self.at.store(now, Ordering::Relaxed);
+        }
+        due
+    }
+}
+
+/// Some handles. Most calls are given one, if any, which needs no memory of its own.
+#[derive(Default)]
+pub struct Handles<'a> {
+    first: Option<Given<'a>>,
+    more: Vec<Given<'a>>,
+}
+
+impl<'a> Handles<'a> {
+    pub fn add(&mut self, handle: Given<'a>) {
+        match self.first {
+            None => self.first = Some(handle),
+            Some(_) => self.more.push(handle),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Given<'a>> {
+        self.first.iter().chain(&self.more)
+    }
+}
 
 /// The handles that a request is about, or was given.
 pub struct Touched<'a> {
-    handles: RefCell<Vec<Given<'a>>>,
+    handles: RefCell<Handles<'a>>,
     /// What the answer has a new handle of.
     result: Cell<*const ffi::PyObject>,
 }
@@ -31,12 +82,13 @@ impl Default for Touched<'_> {
 
 impl<'a> Touched<'a> {
     pub fn add(&self, handle: Given<'a>) {
-        self.handles.borrow_mut().push(handle);
+        self.handles.borrow_mut().add(handle);
     }
 
-    pub fn extend(&self, handles: &mut Vec<Given<'a>>) {
-        if !handles.is_empty() {
-            self.handles.borrow_mut().append(handles);
+    pub fn extend(&self, handles: Handles<'a>) {
+        if let Some(first) = handles.first {
+            self.add(first);
+            self.handles.borrow_mut().more.extend(handles.more);
         }
     }
 
@@ -56,14 +108,17 @@ impl<'a> Touched<'a> {
 
     /// Whether there is anything to weigh.
     pub fn any(&self) -> bool {
-        !self.handles.borrow().is_empty()
+        self.handles.borrow().first.is_some()
     }
 
     /// Weighs their objects, of which the request has no reference any more. By how many bytes they have grown.
     pub fn weigh(&self, py: Python<'_>) -> usize {
         let result = self.result.get();
         let mut grown = 0usize;
-        for handle in self.handles.take() {
+        for handle in self.handles.borrow().iter() {
+            if !handle.is_due() {
+                continue;
+            }
             let Some(object) = handle.object(py) else {
                 continue;
             };

@@ -1,6 +1,7 @@
 //! Handles: Python objects that the BEAM's garbage collector owns.
 
 use crate::atoms;
+use crate::growth::Turns;
 use crate::interpreter::reaper;
 use crate::ledger::Account;
 use crate::origin;
@@ -35,6 +36,7 @@ struct Held {
     /// Where there is a watch, its account is used.
     account: Account,
     watch: OnceLock<Arc<Watch>>,
+    turns: Turns,
 }
 
 /// An object that was handed over while Python code had it, too: it is weighed again when that code has let
@@ -95,6 +97,12 @@ impl Given<'_> {
         });
         held.account.close();
         Some(Arc::clone(watch))
+    }
+
+    /// Whether its object is to be weighed now.
+    pub fn is_due(&self) -> bool {
+        // SAFETY: the term keeps the resource alive.
+        unsafe { self.0.as_ref() }.turns.is_due()
     }
 
     /// Weighs the object again if it is held by its handle and by so many references more. How much has come
@@ -177,6 +185,7 @@ pub fn register(env: Env<'_>) -> bool {
                 object: ptr::null_mut(),
                 account: Account::default(),
                 watch: OnceLock::new(),
+                turns: Turns::default(),
             });
     }
     true
@@ -225,6 +234,7 @@ impl Handle {
             object: self.0.as_ptr(),
             account: Account::new(weight),
             watch: watch.map_or_else(OnceLock::new, OnceLock::from),
+            turns: Turns::default(),
         };
         std::mem::forget(self);
         let reference = resource(env, held, weight);
@@ -264,6 +274,7 @@ pub fn ballast(env: Env<'_>, weight: usize) {
         object: ptr::null_mut(),
         account: Account::default(),
         watch: OnceLock::new(),
+        turns: Turns::default(),
     };
     resource(env, held, weight);
 }

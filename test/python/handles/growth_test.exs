@@ -138,7 +138,7 @@ defmodule Python.Handles.GrowthTest do
   free = fn -> Enum.each(Process.list(), &:erlang.garbage_collect/1) end
   settle = fn settle, left ->
     free.()
-    if left > 0 and resident.() > start + 60, do: Process.sleep(20) && settle.(settle, left - 1)
+    if left > 0 and resident.() > start + 100, do: Process.sleep(20) && settle.(settle, left - 1)
   end
   measure = fn name, fun ->
     settle.(settle, 50)

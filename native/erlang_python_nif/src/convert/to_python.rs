@@ -8,8 +8,9 @@ use super::{
 };
 use crate::arguments::{Arguments, FEW};
 use crate::atoms;
+use crate::growth::Handles;
 use crate::names;
-use crate::object::{self, Given};
+use crate::object;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
@@ -31,7 +32,7 @@ pub struct Encoder<'py, 'a> {
     /// All of them are plain data.
     plain: bool,
     /// The handles among them.
-    pub handles: Vec<Given<'a>>,
+    pub handles: Handles<'a>,
 }
 
 /// From so many elements on it takes a while to free them.
@@ -46,7 +47,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             keys: Keys::default(),
             items: 0,
             plain: true,
-            handles: Vec::new(),
+            handles: Handles::default(),
         }
     }
 
@@ -366,7 +367,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     fn handle(&mut self, reference: Term<'a>) -> Option<Bound<'py, PyAny>> {
         let handle = object::of_reference(reference)?;
-        self.handles.push(handle);
+        self.handles.add(handle);
         handle.object(self.py)
     }
 

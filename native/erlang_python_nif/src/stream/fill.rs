@@ -168,6 +168,9 @@ impl Stream {
 
     /// By how many bytes the iterator has grown since it was weighed last.
     fn weigh(&self, iterator: &Bound<'_, PyAny>) -> usize {
+        if !self.turns.is_due() {
+            return 0;
+        }
         // The stream's reference, and the caller's.
         let found = weight::of(iterator, 2);
         found.map_or(0, |found| object::enter(&self.account, &found))

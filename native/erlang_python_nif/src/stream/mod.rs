@@ -20,7 +20,7 @@ pub use state::Waiter;
 
 use crate::atoms;
 use crate::call::{Error, Work};
-use crate::growth::HandedOut;
+use crate::growth::{HandedOut, Turns};
 use crate::isolation::Kept;
 use crate::ledger::Account;
 use crate::lock::{Mutex, MutexGuard};
@@ -42,6 +42,7 @@ pub struct Stream {
     iterator: Mutex<Option<Handle>>,
     /// What that keeps alive.
     account: Account,
+    turns: Turns,
     pool: Arc<Pool>,
     /// The context variables of all its chunks.
     context: Option<Kept>,
@@ -76,6 +77,7 @@ impl Consumer {
         Consumer(Arc::new(Stream {
             iterator: Mutex::new(None),
             account: Account::default(),
+            turns: Turns::default(),
             handed_out: HandedOut::new(),
             pool: Arc::clone(&request.pool),
             context: None,
@@ -117,6 +119,7 @@ pub fn open<'a>(
     let stream = Stream {
         iterator: Mutex::new(Some(Handle::new(iterator.unbind()))),
         account: Account::default(),
+        turns: Turns::default(),
         handed_out: HandedOut::new(),
         pool: Arc::clone(&work.request.pool),
         context: work.isolated.keep(),
