@@ -170,10 +170,10 @@ impl HandedOut {
         let mut all = self.0.with(py, std::mem::take);
         let newest = all.len().saturating_sub(NEWEST);
         let looked = all.split_off(newest);
-        all.extend(looked.into_iter().filter(|watch| !watch.look(py)));
+        all.extend(look(py, looked));
         all.append(&mut watches);
         if all.len() > MOST {
-            all.retain(|watch| !watch.look(py));
+            all = look(py, all);
             let most = all.len().saturating_sub(MOST / 2);
             all.drain(..most);
         }
@@ -182,8 +182,20 @@ impl HandedOut {
 
     /// Weighs what has been let go of by the end of it all.
     pub fn end(&self, py: Python<'_>) {
-        for watch in self.0.with(py, std::mem::take) {
-            watch.look(py);
+        look(py, self.0.with(py, std::mem::take));
+    }
+}
+
+/// Weighs what nobody has any more but those who were given it. The others.
+fn look(py: Python<'_>, watches: Vec<Arc<Watch>>) -> Vec<Arc<Watch>> {
+    let mut left = Vec::new();
+    for (at, watch) in watches.iter().enumerate() {
+        // What is handed out more than once is so in a short time, as a rule.
+        let near = &watches[at.saturating_sub(NEWEST)..watches.len().min(at + NEWEST)];
+        let same = near.iter().filter(|other| watch.is_twin(other)).count();
+        if !watch.look(py, same.saturating_sub(1)) {
+            left.push(Arc::clone(watch));
         }
     }
+    left
 }

@@ -133,3 +133,34 @@ pub fn collector() -> Option<rustler::LocalPid> {
     // SAFETY: written if there is such a process.
     (found != 0).then(|| rustler::LocalPid::from_c_arg(unsafe { pid.assume_init() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Account, HELD, mark_above};
+    use std::sync::atomic::Ordering;
+
+    // In one test: the sum is that of all.
+    #[test]
+    fn the_sum_is_that_of_the_open_accounts() {
+        let held = || HELD.load(Ordering::Relaxed);
+        let before = held();
+        let account = Account::new(10);
+        assert_eq!(account.set(30), 20);
+        assert_eq!(account.set(20), 0);
+        assert_eq!((account.weight(), held() - before), (20, 20));
+        account.close();
+        assert!(account.is_closed());
+        assert_eq!(account.set(5), 0);
+        account.close();
+        assert_eq!((account.weight(), held()), (0, before));
+        drop(account);
+        drop(Account::new(7));
+        assert_eq!(held(), before);
+    }
+
+    #[test]
+    fn a_collection_is_asked_for_at_twice_of_what_is_in_use_and_not_for_little() {
+        assert_eq!(mark_above(0), 64 << 20);
+        assert_eq!(mark_above(1 << 30), 2 << 30);
+    }
+}

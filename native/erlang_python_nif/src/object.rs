@@ -53,8 +53,15 @@ unsafe impl Send for Watch {}
 unsafe impl Sync for Watch {}
 
 impl Watch {
-    /// Weighs the object, if nobody but its handle has it any more. False if somebody has.
-    pub fn look(&self, py: Python<'_>) -> bool {
+    /// Whether both are handles to one object that are there.
+    pub fn is_twin(&self, other: &Watch) -> bool {
+        // The object of a handle that is gone may be, too, and another in its place.
+        self.object == other.object && !self.account.is_closed() && !other.account.is_closed()
+    }
+
+    /// Weighs the object, if nobody but its handle and so many others, which bear their part of it, has it any
+    /// more. False if somebody has.
+    pub fn look(&self, py: Python<'_>, twins: usize) -> bool {
         if self.account.is_closed() {
             return true;
         }
@@ -63,8 +70,9 @@ impl Watch {
         // lets go of that.
         let object = unsafe { Bound::from_borrowed_ptr(py, self.object.as_ptr()) };
         // The handle's reference, and ours.
-        match weight::of(&object, 2) {
-            Some(found) => {
+        match weight::of(&object, 2 + twins) {
+            Some(mut found) => {
+                found.bytes /= 1 + twins;
                 enter(&self.account, &found);
                 true
             }

@@ -11,7 +11,7 @@ defmodule Python.Handles.GrowthTest do
 
   @prelude ~S'''
   Python.exec!("""
-  import io
+  import erlang
 
   def big(size=10_000_000):
       return bytearray(b"x") * size
@@ -78,6 +78,17 @@ defmodule Python.Handles.GrowthTest do
           held = Holder(big())
           function(held)
           del held
+
+  def hand_out_twice(function, count):
+      for _ in range(count):
+          held = Holder(big())
+          function(held)
+          function(held)
+
+  def send_all(pid, count):
+      for _ in range(count):
+          held = Holder(big())
+          erlang.send(pid, (erlang.Atom("object"), held))
 
   def hand_out_by_name(function, count):
       for _ in range(count):
@@ -208,6 +219,9 @@ defmodule Python.Handles.GrowthTest do
     {"objects that callbacks hand on", "Work.hand_to_process(:hand_out)"},
     {"objects that callbacks hand on and Python keeps for a while",
      "Work.hand_to_process(:hand_out_kept)"},
+    {"objects that two callbacks hand on", "Work.hand_to_process(:hand_out_twice)"},
+    {"messages",
+     "receiver = Work.receiver(); Python.call!(:__main__, :send_all, [receiver, 100], timeout: 120_000); send(receiver, :stop)"},
     {"objects in lists that callbacks hand on", "Work.hand_to_process(:hand_out_in_a_list)"},
     {"objects that grow when a callback has got them", "Work.hand_to_process(:hand_out_empty)"},
     {"objects that callbacks use",
