@@ -48,7 +48,8 @@ defmodule Python.Paths do
   defp released_app do
     case System.get_env("RELEASE_NAME", "") do
       "" -> nil
-      name -> with {:error, :bad_name} <- :code.lib_dir(String.to_charlist(name)), do: nil
+      # One atom in the life of a VM.
+      name -> with {:error, :bad_name} <- :code.lib_dir(String.to_atom(name)), do: nil
     end
   end
 
