@@ -8,3 +8,9 @@ case System.get_env("PYTHON", "") do
   "" -> :ok
   python -> config :erlang_python, python_path: python
 end
+
+# ENGINE=name runs the suite's tests of what holds on every engine on that one: test/support/engines.ex.
+case System.get_env("ENGINE", "") do
+  name when name in ["", "main"] -> :ok
+  name -> config :erlang_python, engine: String.to_atom(name)
+end

@@ -20,4 +20,8 @@ long = if Python.TestCase.long?(), do: [], else: [:long]
 
 timeout = if Python.TestCase.long?(), do: 3_600_000, else: 60_000
 
-ExUnit.start(exclude: newer ++ long, capture_log: true, timeout: timeout)
+ExUnit.start(
+  exclude: newer ++ long ++ Python.Engines.exclude(),
+  capture_log: true,
+  timeout: timeout
+)

@@ -2,12 +2,16 @@ defmodule Python.TestCase do
   @moduledoc false
 
   # What the tests of the public functions share. They all run in one interpreter, at the same time:
-  # names that they give to Python are made up by `unique/1`.
+  # names that they give to Python are made up by `unique/1`. Those of what holds on every engine use
+  # Python.EngineCase in its place.
 
   use ExUnit.CaseTemplate
 
+  alias Python.Engines
+
   using do
     quote do
+      @moduletag engine: :main
       import Python.TestCase
     end
   end
@@ -36,7 +40,10 @@ defmodule Python.TestCase do
   """
   def define(source, prefix \\ "made") do
     name = unique(prefix)
-    Python.exec!(String.replace(source, "NAME", name))
+
+    for pool <- Engines.pools(),
+        do: Python.exec!(String.replace(source, "NAME", name), pool: pool)
+
     name
   end
 
@@ -57,9 +64,9 @@ defmodule Python.TestCase do
 
   @doc "Starts a pool for this test. Returns its name."
   def start_pool(options \\ []) do
-    {name, options} = Keyword.pop(options, :name, String.to_atom(unique("Elixir.TestPool")))
-    start_supervised!({Python.Pool, Keyword.merge([size: 1, name: name], options)})
-    name
+    options = Keyword.merge([size: 1, name: String.to_atom(unique("Elixir.TestPool"))], options)
+    start_supervised!({Python.Pool, Keyword.merge(Engines.pool_options(), options)})
+    Engines.started(options[:name])
   end
 
   @doc """

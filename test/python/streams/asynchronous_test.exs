@@ -284,7 +284,7 @@ defmodule Python.Streams.AsynchronousTest do
            ]
 
     eventually_told(name, "finally")
-    assert ask(:ident, name) == ident
+    assert ident(name) == ident
   end
 
   test "a callback of one reads another, with one worker", %{name: name} do
@@ -320,40 +320,33 @@ defmodule Python.Streams.AsynchronousTest do
       {error, cause}
     end
 
-    test "trio's, is told so" do
-      library(
-        "trio",
-        "async def sleep(t):\n    raise RuntimeError('must be called from async context')"
-      )
+    for {name, source, told} <- [
+          {"trio",
+           """
+           async def sleep(t):
+               raise RuntimeError('must be called from async context')
+           """, "must be called from async context"},
+          {"curio",
+           """
+           import types
+           @types.coroutine
+           def sleep(t):
+               yield ('_trap_sleep', t)
+           """, "bad yield"}
+        ] do
+      test "#{name}'s, is told so" do
+        library(unquote(name), unquote(source))
 
-      {error, cause} =
-        error_of_stream("""
-        async def NAME():
-            yield 1
-            await __import__('trio').sleep(1)
-        """)
+        {error, cause} =
+          error_of_stream("""
+          async def NAME():
+              yield 1
+              await __import__('#{unquote(name)}').sleep(1)
+          """)
 
-      assert error.message =~ "trio.run"
-      assert cause.message =~ "must be called from async context"
-    end
-
-    test "curio's, is told so" do
-      library("curio", """
-      import types
-      @types.coroutine
-      def sleep(t):
-          yield ('_trap_sleep', t)
-      """)
-
-      {error, cause} =
-        error_of_stream("""
-        async def NAME():
-            yield 1
-            await __import__('curio').sleep(1)
-        """)
-
-      assert error.message =~ "curio.run"
-      assert cause.message =~ "bad yield"
+        assert error.message =~ "#{unquote(name)}.run"
+        assert cause.message =~ unquote(told)
+      end
     end
 
     test "of its own, is told so" do

@@ -60,14 +60,14 @@ defmodule Python.Streams.CompositionTest do
     end
 
     test "of streams, each read by another process" do
-      assert 1..20
-             |> Task.async_stream(
-               fn n -> Enum.sum(Python.stream(:builtins, :range, [n * 100])) end,
-               max_concurrency: 10,
-               timeout: 60_000
-             )
-             |> Enum.map(fn {:ok, sum} -> sum end) ==
-               for(n <- 1..20, do: Enum.sum(0..(n * 100 - 1)))
+      results =
+        1..times(200, 10_000)
+        |> Enum.map(fn n ->
+          Task.async(fn -> Enum.sum(Python.stream(:builtins, :range, [rem(n, 50) * 100 + 1])) end)
+        end)
+        |> Task.await_many(60_000)
+
+      assert results == for(n <- 1..length(results), do: Enum.sum(0..(rem(n, 50) * 100)))
     end
 
     test "that calls Python for each item, with one worker" do
@@ -204,6 +204,24 @@ defmodule Python.Streams.CompositionTest do
       assert Enum.to_list(numbers) == []
     end
 
+    test "that several read at the same time gives each item once, or says that it is in use" do
+      generator = Python.eval!("(x for x in range(20_000))", %{}, return: :object)
+
+      results =
+        1..4
+        |> Enum.map(fn _ ->
+          Task.async(fn -> read(Python.stream(:builtins, :iter, [generator])) end)
+        end)
+        |> Task.await_many(60_000)
+
+      items = Enum.flat_map(results, &elem(&1, 0))
+      assert items == Enum.uniq(items)
+
+      for {_items, error} <- results, is_exception(error) do
+        assert Exception.message(error) =~ "generator already executing"
+      end
+    end
+
     test "that is no iterator can be enumerated again" do
       {:ok, range} = Python.to_object(1..3)
       assert Enum.to_list(range) == [1, 2, 3]
@@ -236,14 +254,14 @@ defmodule Python.Streams.CompositionTest do
                Enum.to_list(0..9)
 
       assert_closed(name)
-      assert ask(:ident, name) == ident
+      assert ident(name) == ident
 
       # A suspended one that is garbage, too.
       name = name <> " garbage"
       consumer = start(fn -> suspend(stream(:numbers, [name], context: context), 2) end)
       gone(consumer)
       eventually_told(name, "finally")
-      assert ask(:ident, name) == ident
+      assert ident(name) == ident
     end
 
     test "expressions see its names, and thread-bound objects work" do

@@ -8,6 +8,8 @@ defmodule Python.Streams.DeliveryTest do
   describe "the items" do
     test "are lazy: nothing runs before they are asked for", %{name: name} do
       items = stream(:numbers, [name, 3])
+      Python.stream_eval("1 / 0")
+      Python.stream(:no_such_module, :f)
       assert made(name) == 0
       assert Enum.to_list(items) == [0, 1, 2]
       assert made(name) == 3
@@ -15,8 +17,33 @@ defmodule Python.Streams.DeliveryTest do
 
     test "are made anew each time the stream is read", %{name: name} do
       items = stream(:numbers, [name, 3])
-      assert Enum.to_list(items) == Enum.to_list(items)
+      assert Enum.to_list(items) == [0, 1, 2]
+      assert Enum.to_list(items) == [0, 1, 2]
       assert made(name) == 6
+      assert events(name) == ["end", "finally", "end", "finally"]
+    end
+
+    test "are those of the stream, whoever reads it" do
+      items = Python.stream(:builtins, :range, [3])
+      assert Task.await(Task.async(fn -> Enum.to_list(items) end)) == [0, 1, 2]
+    end
+
+    test "come without end, as many as are taken" do
+      assert :itertools |> Python.stream(:count, [10, 5]) |> Enum.take(3) == [10, 15, 20]
+      assert :itertools |> Python.stream(:count) |> Enum.take(10_000) == Enum.to_list(0..9_999)
+    end
+
+    test "come in their order, about as many as a chunk has", %{name: name} do
+      for count <- [0, 1, 2, 4_095, 4_096, 4_097, 100_000] do
+        name = "#{name} #{count}"
+        items = Enum.to_list(stream(:numbers, [name, count]))
+        assert length(items) == count
+        assert items == Enum.take(0..100_000, count)
+        assert made(name) == count
+        assert events(name) == ["end", "finally"]
+      end
+
+      assert messages() == []
     end
 
     @tag timeout: 300_000
@@ -123,6 +150,22 @@ defmodule Python.Streams.DeliveryTest do
         |> Enum.take(51)
 
       assert items == Enum.to_list(0..50)
+    end
+
+    test "arrives when it is made, each time, alone or in a burst", %{name: name} do
+      # It waits for its consumer after each step: were an item kept back, both would wait for ever.
+      for {steps, burst} <- [{20, 1}, {5, 100}] do
+        name = "#{name} #{burst}"
+        stream = stream(:stepped, [name, steps, burst], pool: start_pool(), timeout: 20_000)
+
+        items =
+          for {n, index} <- Stream.with_index(stream) do
+            if n == burst - 1, do: open_gate("#{name} #{div(index, burst)}")
+            n
+          end
+
+        assert items == List.flatten(List.duplicate(Enum.to_list(0..(burst - 1)), steps))
+      end
     end
 
     test "arrives when it is made, whatever is kept ready and however small chunks are", %{
@@ -268,6 +311,7 @@ defmodule Python.Streams.DeliveryTest do
           {[pool: "pool"], ":pool"},
           {[pool: P, context: C], ":pool"},
           {[chunk: 3], ":chunk"},
+          {[tiemout: 1], ":tiemout"},
           {[:prefetch], "option"},
           {%{prefetch: 1}, "options"}
         ] do
@@ -292,6 +336,7 @@ defmodule Python.Streams.DeliveryTest do
 
     test "as do arguments and code" do
       assert_raise ArgumentError, fn -> Python.stream(:m, :f, :no_list) end
+      assert_raise ArgumentError, fn -> Python.stream(:m, :f, 3) end
       assert_raise ArgumentError, fn -> Python.stream(:m, :f, [1 | 2]) end
       assert_raise ArgumentError, fn -> Python.stream(nil, :f) end
       assert_raise ArgumentError, fn -> Python.stream(:m, 1) end
@@ -301,8 +346,10 @@ defmodule Python.Streams.DeliveryTest do
   end
 
   test "keyword arguments, variables and methods work as in a call" do
-    assert Enum.to_list(Python.stream(:builtins, :sorted, [[1, 3, 2]], kwargs: [reverse: true])) ==
-             [3, 2, 1]
+    for kwargs <- [[reverse: true], %{reverse: true}] do
+      items = Python.stream(:builtins, :sorted, [[1, 3, 2]], kwargs: kwargs)
+      assert Enum.to_list(items) == [3, 2, 1]
+    end
 
     assert Enum.to_list(Python.stream_eval("(x * n for x in range(3))", %{n: 2})) == [0, 2, 4]
     assert Enum.to_list(Python.stream_eval("range(2)", prefetch: 0)) == [0, 1]

@@ -25,6 +25,11 @@ defmodule Python.Streams.EndsTest do
       assert messages() == []
     end
 
+    test "by Enum.take of nothing, if it was begun", %{name: name} do
+      assert Enum.take(stream(:numbers, [name]), 0) == []
+      if events(name) != [], do: assert_closed(name)
+    end
+
     test "by Enum.take, whatever is kept ready", %{name: name} do
       for prefetch <- [0, 1, 5], max_chunk <- [1, 7, 4096] do
         name = "#{name} #{prefetch} #{max_chunk}"
@@ -227,13 +232,15 @@ defmodule Python.Streams.EndsTest do
     test "is interrupted when its consumer is killed", %{name: name} do
       pool = start_pool()
 
-      consumer = start(fn -> Enum.each(stream(:gated, [name, 3], pool: pool), & &1) end)
-
-      eventually_told(name, "at the gate")
-      Process.exit(consumer, :kill)
-      assert eventually_told(name, "finally") == ["at the gate", "Interrupt", "finally"]
-      eventually_idle(pool)
-      assert Python.call!(:math, :sqrt, [4], pool: pool) == 2.0
+      for function <- [:gated, :spinning] do
+        name = "#{name} #{function}"
+        consumer = start(fn -> Enum.each(stream(function, [name, 3], pool: pool), & &1) end)
+        eventually_told(name, "at the gate")
+        Process.exit(consumer, :kill)
+        assert eventually_told(name, "finally") == ["at the gate", "Interrupt", "finally"]
+        eventually_idle(pool)
+        assert Python.call!(:math, :sqrt, [4], pool: pool) == 2.0
+      end
     end
 
     test "is interrupted when its consumer has enough, and works ahead", %{name: name} do
@@ -256,21 +263,21 @@ defmodule Python.Streams.EndsTest do
 
     test "is interrupted by a timeout, after the items before it", %{name: name} do
       pool = start_pool()
-      items = stream(:gated, [name, 3], pool: pool, timeout: 500)
 
-      error =
-        assert_raise TimeoutError, fn ->
-          Enum.each(items, &send(self(), {:item, &1}))
-        end
+      for function <- [:gated, :spinning] do
+        name = "#{name} #{function}"
 
-      assert for(_ <- 0..2, do: assert_received({:item, _})) |> length() == 3
-      assert error.reason == :running
-      assert error.timeout == 500
-      assert error.location == nil or is_binary(error.location.file)
-      assert eventually_told(name, "finally") == ["at the gate", "Interrupt", "finally"]
-      assert messages() == []
-      eventually_idle(pool)
-      assert Python.call!(:math, :sqrt, [4], pool: pool) == 2.0
+        assert {[0, 1, 2], %TimeoutError{} = error} =
+                 read(stream(function, [name, 3], pool: pool, timeout: 500))
+
+        assert error.reason == :running
+        assert error.timeout == 500
+        assert error.location == nil or is_binary(error.location.file)
+        assert eventually_told(name, "finally") == ["at the gate", "Interrupt", "finally"]
+        assert messages() == []
+        eventually_idle(pool)
+        assert Python.call!(:math, :sqrt, [4], pool: pool) == 2.0
+      end
     end
 
     test "is interrupted again if it goes on, and closed at last", %{name: name} do
@@ -296,11 +303,46 @@ defmodule Python.Streams.EndsTest do
     end
 
     test "is raised when it is over, not when what blocks has ended" do
-      code = "(x if x < 2 else __import__('time').sleep(2) for x in range(3))"
-      items = Python.stream_eval(code, pool: start_pool(), timeout: 200)
-      assert {ms, _} = timed(fn -> assert_raise TimeoutError, fn -> Enum.to_list(items) end end)
-      # Where 50 ms are promised.
-      assert ms < 1_000
+      code = "(x if x < 2 else __import__('time').sleep(3) for x in range(3))"
+      pool = start_pool()
+      items = Python.stream_eval(code, pool: pool, timeout: 200)
+      {ms, {read, error}} = timed(fn -> read(items) end)
+      assert read == [0, 1]
+      assert %TimeoutError{timeout: 200} = error
+      # test/python/timeouts/deadlines_test.exs has how soon it is.
+      assert ms < 2_500
+      assert Python.call(:math, :sqrt, [4], pool: pool) == {:ok, 2.0}
+    end
+
+    test "that ends at any moment loses no items without saying so, and leaves no messages" do
+      pool = start_pool()
+
+      name =
+        define("""
+        import time
+        def NAME(count):
+            for n in range(count):
+                if n % 50 == 7: time.sleep(0.001)
+                yield n
+        """)
+
+      1..8
+      |> Enum.map(fn _ ->
+        Task.async(fn ->
+          for n <- 1..times(100, 2_000) do
+            {count, timeout} = {rem(n * 37, 300) + 1, rem(n, 6)}
+            stream = Python.stream(:__main__, name, [count], pool: pool, timeout: timeout)
+
+            case read(stream) do
+              {items, nil} -> assert items == Enum.to_list(0..(count - 1))
+              {items, %TimeoutError{}} -> assert items == Enum.take(0..(count - 1), length(items))
+            end
+
+            assert messages() == []
+          end
+        end)
+      end)
+      |> Task.await_many(times(50_000, 1_000_000))
     end
 
     test "holds in the queue, and the generator is closed", %{name: name} do
@@ -529,6 +571,7 @@ defmodule Python.Streams.EndsTest do
       assert eventually_told(name, "closed") == ["closing", "closed"]
       assert messages() == []
       eventually_idle(pool)
+      assert Python.call(:math, :sqrt, [4], pool: pool) == {:ok, 2.0}
     end
 
     test "is not cut short by the end of the consumer", %{name: name} do
@@ -549,6 +592,10 @@ defmodule Python.Streams.EndsTest do
       ExUnit.CaptureIO.capture_io(:standard_error, fn ->
         assert Enum.take(stream(:fails_to_close, [name], pool: pool), 2) == [0, 1]
         eventually_told(name, "closing")
+        eventually_idle(pool)
+
+        code = "__import__('streams').exits_when_closed()"
+        assert Enum.take(Python.stream_eval(code, pool: pool), 2) == [0, 1]
         eventually_idle(pool)
       end)
 
@@ -579,12 +626,12 @@ defmodule Python.Streams.EndsTest do
     test "is let go at the end, without the BEAM's garbage collector", %{name: name} do
       assert Enum.take(stream(:Counted, [name]), 2) == [0, 1]
       assert Enum.to_list(stream(:Counted, [name, 3])) == [0, 1, 2]
-      eventually("both are gone", fn -> ask(:alive, name) == 0 end)
+      eventually("both are gone", fn -> alive(name) == 0 end)
     end
 
     test "is not closed, as no loop would", %{name: name} do
       assert Enum.take(stream(:Closable, [name]), 2) == [0, 1]
-      eventually("it is gone", fn -> ask(:alive, name) == 0 end)
+      eventually("it is gone", fn -> alive(name) == 0 end)
       assert events(name) == []
     end
 
@@ -620,7 +667,7 @@ defmodule Python.Streams.EndsTest do
     )
     |> Stream.run()
 
-    eventually("all are gone", fn -> ask(:alive, name) == 0 end)
+    eventually("all are gone", fn -> alive(name) == 0 end)
     eventually_idle(pool)
   end
 end

@@ -12,9 +12,9 @@ defmodule Python.Streams.ErlangTest do
   end
 
   # Starts a stream and reads it to its end.
-  defp read(reference, items \\ []) do
+  defp read_to_end(reference, items \\ []) do
     receive do
-      {:py_stream, ^reference, {:data, item}} -> read(reference, [item | items])
+      {:py_stream, ^reference, {:data, item}} -> read_to_end(reference, [item | items])
       {:py_stream, ^reference, :done} -> {Enum.reverse(items), :done}
       {:py_stream, ^reference, {:error, reason}} -> {Enum.reverse(items), reason}
     after
@@ -137,26 +137,26 @@ defmodule Python.Streams.ErlangTest do
 
     test "sends None as none, and what cannot cross as an error" do
       {:ok, reference} = erl("py:stream_start(builtins, iter, [[none, undefined, a]]).")
-      assert read(reference) == {[:none, :none, "a"], :done}
+      assert read_to_end(reference) == {[:none, :none, "a"], :done}
     end
 
     test "sends an exception after the items before it", %{name: name} do
       {:ok, reference} = erl("py:stream_start(streams, failing, [Name, 3]).", Name: name)
-      assert read(reference) == {[0, 1, 2], {"streams.Failure", ~c"no more than 3"}}
+      assert read_to_end(reference) == {[0, 1, 2], {"streams.Failure", ~c"no more than 3"}}
 
       {:ok, reference} = erl("py:stream_start(streams, unconvertible, [Name, 3]).", Name: name)
-      assert {[0, 1, 2], {:decode_error, text}} = read(reference)
+      assert {[0, 1, 2], {:decode_error, text}} = read_to_end(reference)
       assert List.to_string(text) =~ ~S([3]["rows"][1])
       assert messages() == []
     end
 
     test "sends what comes of the call itself" do
       {:ok, reference} = erl("py:stream_start(streams, no_such_function, []).")
-      assert {[], {:AttributeError, _}} = read(reference)
+      assert {[], {:AttributeError, _}} = read_to_end(reference)
       {:ok, reference} = erl("py:stream_start(math, sqrt, [4]).")
-      assert {[], {:TypeError, _}} = read(reference)
+      assert {[], {:TypeError, _}} = read_to_end(reference)
       {:ok, reference} = erl("py:stream_start(builtins, iter, [<<1:3>>]).")
-      assert {[], {:encode_error, _}} = read(reference)
+      assert {[], {:encode_error, _}} = read_to_end(reference)
     end
 
     test "with arguments that make no sense is an error exception, and starts nothing" do
@@ -181,7 +181,7 @@ defmodule Python.Streams.ErlangTest do
         end
 
       for {reference, n} <- Enum.with_index(references, 1) do
-        assert read(reference) == {Enum.to_list(0..(n * 5 - 1)), :done}
+        assert read_to_end(reference) == {Enum.to_list(0..(n * 5 - 1)), :done}
       end
 
       Enum.each(references, &eventually_forgotten/1)
@@ -190,13 +190,13 @@ defmodule Python.Streams.ErlangTest do
 
     test "reads asynchronous generators", %{name: name} do
       {:ok, reference} = erl("py:stream_start(streams, anumbers, [Name, 4]).", Name: name)
-      assert read(reference) == {[0, 1, 2, 3], :done}
+      assert read_to_end(reference) == {[0, 1, 2, 3], :done}
     end
 
     test "makes no atoms" do
       start = fn ->
         {:ok, reference} = erl("py:stream_start(builtins, range, [1]).")
-        read(reference)
+        read_to_end(reference)
       end
 
       start.()
@@ -216,7 +216,7 @@ defmodule Python.Streams.ErlangTest do
 
       assert ExUnit.CaptureIO.capture_io(fn ->
                {:ok, reference} = :py.stream_start(:__main__, made, [])
-               assert read(reference) == {[1], :done}
+               assert read_to_end(reference) == {[1], :done}
              end) =~ "from the generator"
     end
   end
@@ -243,7 +243,7 @@ defmodule Python.Streams.ErlangTest do
     test "but has other messages gets all items", %{name: _name} do
       for n <- 1..1_000, do: send(self(), {:other, n})
       {:ok, reference} = erl("py:stream_start(builtins, range, [2000]).")
-      assert read(reference) == {Enum.to_list(0..1_999), :done}
+      assert read_to_end(reference) == {Enum.to_list(0..1_999), :done}
       assert length(messages()) == 1_000
     end
 

@@ -5,22 +5,6 @@ defmodule Python.Streams.ErrorsTest do
 
   alias Python.{DecodeError, EncodeError, Error, NotStartedError, OverloadedError}
 
-  # The items that came, and what was raised after them.
-  defp read(stream) do
-    test = self()
-    tag = make_ref()
-    error = catch_error(Enum.each(stream, &send(test, {tag, &1})))
-    {received(tag), error}
-  end
-
-  defp received(tag) do
-    receive do
-      {^tag, item} -> [item | received(tag)]
-    after
-      0 -> []
-    end
-  end
-
   describe "an exception in a generator" do
     test "is raised after the items before it, however they are fetched", %{name: name} do
       for options <- [
@@ -38,6 +22,11 @@ defmodule Python.Streams.ErrorsTest do
 
       assert Enum.uniq(events(name)) == ["Failure", "finally"]
       assert messages() == []
+
+      for count <- [1, 10, 5_000] do
+        assert {items, %Error{}} = read(stream(:failing, [name, count]))
+        assert items == Enum.to_list(0..(count - 1))
+      end
     end
 
     test "has Python's traceback, in the message and in the stacktrace", %{name: name} do
@@ -73,6 +62,7 @@ defmodule Python.Streams.ErrorsTest do
 
       assert {[], %Error{type: "ModuleNotFoundError"}} = read(Python.stream(:no_such_module, :f))
       assert {[], %Error{type: "NameError"}} = read(Python.stream_eval("no_such_name"))
+      assert {[], %Error{type: "ZeroDivisionError"}} = read(Python.stream_eval("1 / 0"))
       assert {[], %Error{type: "SyntaxError"}} = read(Python.stream_eval("1 +"))
       assert {[], %EncodeError{}} = read(Python.stream(:builtins, :iter, [<<1::3>>]))
     end
@@ -154,6 +144,12 @@ defmodule Python.Streams.ErrorsTest do
         assert Exception.message(error) =~ ~S(at [5]["rows"][1])
         assert messages() == []
       end
+    end
+
+    test "says in its path where it is in the item, and why" do
+      {[1], %DecodeError{} = error} = read(Python.stream_eval(~S"iter([1, {'a': '\ud800'}, 3])"))
+      assert error.path =~ ~s(["a"])
+      assert Exception.message(error) =~ "surrogate"
     end
 
     test "has its place in the stream, not in a chunk", %{name: name} do
@@ -289,6 +285,14 @@ defmodule Python.Streams.ErrorsTest do
     test "range, the views of a dict, str, bytes, set, map, zip" do
       for {code, items} <- [
             {"range(10, 0, -3)", [10, 7, 4, 1]},
+            {"[1, 'a', None]", [1, "a", nil]},
+            {"(x for x in ())", []},
+            {"map(str, [1])", ["1"]},
+            {"iter([[1], (2,)])", [[1], {2}]},
+            {"type('A', (), {'__iter__': lambda self: iter([1])})()", [1]},
+            {"type('A', (), {'__getitem__': lambda self, n: [1, 2][n]})()", [1, 2]},
+            {"iter(iter([1, 2, 3]).__next__, 3)", [1, 2]},
+            {"__import__('io').StringIO('x\\ny')", ["x\n", "y"]},
             {"{'a': 1, 'b': 2}", ["a", "b"]},
             {"{'a': 1, 'b': 2}.keys()", ["a", "b"]},
             {"{'a': 1, 'b': 2}.values()", [1, 2]},

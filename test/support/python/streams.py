@@ -1,66 +1,89 @@
 """Iterators that tell what becomes of them, for test/python/streams.
 
-Each test has a name of its own, under which its iterators tell what happens and wait at gates.
+Each test has a name of its own, under which its iterators tell what happens and wait at gates: the path of a file
+that the test reads, so that it does not matter in which process they run.
 """
 
 import asyncio
-import collections
 import contextlib
 import itertools
+import mmap
+import os
+import struct
 import threading
 import time
 
-_events = collections.defaultdict(list)
-_made = collections.Counter()
-_gates = collections.defaultdict(threading.Event)
-_threads = collections.defaultdict(set)
-_alive = collections.Counter()
-# Items are made, and come and go, on several threads, and counting is more than one step.
-_counting = threading.RLock()
+
+class Notes:
+    """What is told under a name: numbers of items made and of objects alive, the length of the text, the text.
+
+    In memory that is shared: other threads do not get their turn at each item because of it.
+    """
+
+    NUMBERS = struct.Struct("=qqq")
+    SIZE = 1 << 22
+
+    def __init__(self, name):
+        # Items are made, and come and go, on several threads, and counting is more than one step.
+        self.lock = threading.RLock()
+        self.threads = set()
+        file = os.open(name + ".notes", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.ftruncate(file, self.SIZE)
+            self.memory = mmap.mmap(file, self.SIZE)
+        finally:
+            os.close(file)
+
+    def count(self, made=0, alive=0):
+        with self.lock:
+            had_made, had_alive, length = self.NUMBERS.unpack_from(self.memory)
+            self.NUMBERS.pack_into(self.memory, 0, had_made + made, had_alive + alive, length)
+
+    def tell(self, event):
+        line = event.encode() + b"\n"
+        with self.lock:
+            made, alive, length = self.NUMBERS.unpack_from(self.memory)
+            begin = self.NUMBERS.size + length
+            self.memory[begin : begin + len(line)] = line
+            self.NUMBERS.pack_into(self.memory, 0, made, alive, length + len(line))
+
+    def here(self):
+        """Tells of the thread, once."""
+        ident = threading.get_ident()
+        if ident not in self.threads:
+            self.threads.add(ident)
+            self.tell("@%d" % ident)
+
+
+_notes = {}
+_making = threading.RLock()
+
+
+def notes(name):
+    with _making:
+        if name not in _notes:
+            _notes[name] = Notes(name)
+        return _notes[name]
 
 
 def note(name, event):
-    _threads[name].add(threading.get_ident())
-    _events[name].append(event)
+    noted = notes(name)
+    noted.here()
+    noted.tell(event)
 
 
-def events(name):
-    return list(_events[name])
-
-
-def made(name):
-    """How many items have been made."""
-    return _made[name]
-
-
-def threads(name):
-    """How many threads there were."""
-    return len(_threads[name])
-
-
-def ident(name):
-    """The thread, if there was only one."""
-    (ident,) = _threads[name]
-    return ident
-
-
-def alive(name):
-    """How many `Counted` there are."""
-    return _alive[name]
-
-
-def open_gate(name):
-    _gates[name].set()
+def is_open(name):
+    return os.path.exists(name + ".gate")
 
 
 def wait(name):
     """Waits at a gate, in a way that can be interrupted."""
-    while not _gates[name].wait(0.01):
-        pass
+    while not is_open(name):
+        time.sleep(0.01)
 
 
 async def wait_async(name):
-    while not _gates[name].is_set():
+    while not is_open(name):
         await asyncio.sleep(0.005)
 
 
@@ -77,9 +100,9 @@ def told(name):
 
 
 def make(name, item):
-    with _counting:
-        _made[name] += 1
-    _threads[name].add(threading.get_ident())
+    noted = notes(name)
+    noted.here()
+    noted.count(made=1)
     return item
 
 
@@ -100,6 +123,23 @@ def gated(name, count):
                 note(name, "at the gate")
                 wait(name)
             yield make(name, number)
+
+
+def spinning(name, count):
+    """The same, but at the gate it computes without end."""
+    with told(name):
+        for number in range(count):
+            yield make(name, number)
+        note(name, "at the gate")
+        while True:
+            pass
+
+
+def stepped(name, steps, burst):
+    """`steps` times as many numbers as a burst has, each time behind a gate."""
+    for step in range(steps):
+        yield from range(burst)
+        wait("%s %d" % (name, step))
 
 
 def failing(name, count):
@@ -167,6 +207,13 @@ def fails_to_close(name):
         fail("it cannot be closed")
 
 
+def exits_when_closed():
+    try:
+        yield from itertools.count()
+    finally:
+        raise SystemExit
+
+
 def resists(name):
     """Goes on when it is interrupted, twice."""
     with told(name):
@@ -196,8 +243,7 @@ class Counted:
     def __init__(self, name, stop=None):
         self.name = name
         self.numbers = itertools.count() if stop is None else iter(range(stop))
-        with _counting:
-            _alive[name] += 1
+        notes(name).count(alive=1)
 
     def __iter__(self):
         return self
@@ -206,8 +252,7 @@ class Counted:
         return next(self.numbers)
 
     def __del__(self):
-        with _counting:
-            _alive[self.name] -= 1
+        notes(self.name).count(alive=-1)
 
 
 class Closable(Counted):
