@@ -7,10 +7,8 @@ defmodule Python.SupportModules do
   def find do
     folder = Python.Checkout.path("test/support/python")
 
-    unless Python.eval!("folder in __import__('sys').path", %{folder: folder}) do
-      Python.call!(:sys, "path.insert", [0, folder])
-    end
-
-    :ok
+    here = inspect(folder)
+    path = "__import__('sys').path"
+    Python.exec!("#{here} in #{path} or #{path}.insert(0, #{here})")
   end
 end

@@ -1,38 +1,27 @@
 defmodule Python.StreamCase do
   @moduledoc false
 
-  # What the tests of streams share, on every engine. Their iterators are in
-  # test/support/python/streams.py and tell what becomes of them in a file, under the name that each test has.
+  # What the tests of streams share, on every engine. Their iterators are in test/support/python/streams.py
+  # and tell what becomes of them, under the name that each test has.
 
   use ExUnit.CaseTemplate
 
   import ExUnit.Assertions
-  import Python.TestCase, only: [eventually: 2, eventually_busy: 2, messages: 0, unique: 1]
+  import Python.Notes
+  import Python.TestCase, only: [eventually: 2, eventually_busy: 2, messages: 0]
 
   using do
     quote do
       @moduletag engine: Python.Engines.current()
-      import Python.TestCase
+      import Python.Notes
       import Python.StreamCase
+      import Python.TestCase
     end
   end
 
-  setup_all do
-    folder = Python.Checkout.path("test/support/python")
+  setup_all do: Python.SupportModules.find()
 
-    Python.exec!("""
-    import sys
-    if #{inspect(folder)} not in sys.path:
-        sys.path.append(#{inspect(folder)})
-    """)
-  end
-
-  setup do
-    folder = Path.join(System.tmp_dir!(), unique("streams_#{System.pid()}"))
-    File.mkdir_p!(folder)
-    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(folder) end)
-    {:ok, name: Path.join(folder, "stream")}
-  end
+  setup do: {:ok, name: new_name()}
 
   @doc "A stream of one of the iterators there."
   def stream(function, args \\ [], options \\ []) do
@@ -60,58 +49,6 @@ defmodule Python.StreamCase do
     after
       0 -> []
     end
-  end
-
-  @doc "What the iterators have told."
-  def events(name), do: Enum.reject(lines(name), &thread?/1)
-
-  @doc "How many items have been made."
-  def made(name), do: elem(notes(name), 0)
-
-  @doc "How many objects of the class `Counted` there are."
-  def alive(name), do: elem(notes(name), 1)
-
-  @doc "The thread in which the iterators were, if there was only one."
-  def ident(name) do
-    assert ["@" <> ident] = Enum.filter(lines(name), &thread?/1)
-    String.to_integer(ident)
-  end
-
-  defp thread?(line), do: String.starts_with?(line, "@")
-
-  defp lines(name), do: name |> notes() |> elem(2) |> String.split("\n", trim: true)
-
-  defp notes(name) do
-    case File.open(name <> ".notes", [:read, :binary, :raw], &read_notes/1) do
-      {:ok, notes} -> notes
-      # Nothing was told.
-      {:error, :enoent} -> {0, 0, ""}
-    end
-  end
-
-  defp read_notes(file) do
-    case :file.pread(file, 0, 24) do
-      {:ok, <<made::64-native, alive::64-native, length::64-native>>} ->
-        {made, alive, if(length == 0, do: "", else: read_text(file, length))}
-
-      # It is being made.
-      _empty ->
-        {0, 0, ""}
-    end
-  end
-
-  defp read_text(file, length) do
-    {:ok, text} = :file.pread(file, 24, length)
-    text
-  end
-
-  @doc "Lets through whoever waits at the gate of that name."
-  def open_gate(name), do: File.touch!(name <> ".gate")
-
-  @doc "Waits until the iterators have told it, and returns all that they have told."
-  def eventually_told(name, event) do
-    eventually("#{event} is told", fn -> event in events(name) end)
-    events(name)
   end
 
   @doc "Waits until so many items have been made, and sees that it stays at that for a while."
@@ -184,8 +121,7 @@ defmodule Python.StreamCase do
 
   @doc "Keeps the workers of a pool busy, until the function that is returned is called."
   def hold(pool, count \\ 1) do
-    name = Path.join(System.tmp_dir!(), unique("hold_#{System.pid()}"))
-    ExUnit.Callbacks.on_exit(fn -> File.rm(name <> ".gate") end)
+    name = new_name()
     for _ <- 1..count, do: start(fn -> Python.call(:streams, :wait, [name], pool: pool) end)
     eventually_busy(pool, count)
     fn -> open_gate(name) end

@@ -2,6 +2,8 @@ defmodule Python.Contexts.ContextTest do
   # Alone: it counts threads.
   use Python.TestCase
 
+  import Python.Notes
+
   alias Python.{Context, NotStartedError, OverloadedError, StoppedError, TimeoutError}
 
   setup do
@@ -214,7 +216,7 @@ defmodule Python.Contexts.ContextTest do
 
   describe "a context ends" do
     test "by stop: what runs is interrupted, what waits is answered, its names are gone" do
-      name = unique("guarded")
+      name = new_name()
       gone = define("NAME = []")
       main = "__import__('sys').modules['__main__'].#{gone}"
 
@@ -234,17 +236,14 @@ defmodule Python.Contexts.ContextTest do
       ident = Python.call!(:threading, :get_ident, [], context: context)
 
       runs = Python.call_async(:production, :guarded, [name], context: context)
-      eventually("it runs", fn -> Python.call!(:production, :count, ["in " <> name]) == 1 end)
+      eventually_told(name, "in")
       waits = Python.call_async(:production, :echo, [1], context: context)
       assert Context.stop(context) == :ok
 
       assert {:error, %StoppedError{}} = Python.await(runs)
       assert {:error, %StoppedError{}} = Python.await(waits)
 
-      eventually("its block is left", fn ->
-        Python.call!(:production, :count, ["out " <> name]) == 1
-      end)
-
+      eventually_told(name, "out")
       eventually("its names are gone", fn -> Python.eval!(gone) == [ident] end)
       assert main =~ gone
       assert {:error, error} = Python.call(:math, :sqrt, [4], context: context)

@@ -1,6 +1,8 @@
 defmodule Python.Timeouts.CancellationTest do
   # Alone: some of it takes the interpreter for itself.
-  use Python.TestCase
+  use Python.EngineCase
+
+  import Python.Notes
 
   alias Python.Pool
 
@@ -10,20 +12,18 @@ defmodule Python.Timeouts.CancellationTest do
     :ok
   end
 
-  # Starts a process that calls code which notes its coming and going, and waits until it is there.
+  # Starts a process that calls code which tells of its coming and going, and waits until it is there.
   defp guarded(call) do
-    name = unique("guarded")
+    name = new_name()
     {pid, monitor} = spawn_monitor(fn -> call.(name) end)
-    eventually("it has begun", fn -> noted("in " <> name) == 1 end)
+    eventually_told(name, "in")
     {name, pid, monitor}
   end
 
-  defp noted(entry), do: Python.call!(:production, :count, [entry])
-
-  # All that was entered was left, once, and the worker is free.
+  # All that was entered was left, once and in order, and the worker is free.
   defp assert_left(name, pool) do
-    eventually("its context manager has run", fn -> noted("out " <> name) == 1 end)
-    assert noted("finally " <> name) == 1
+    eventually_told(name, "out")
+    assert events(name) == ["in", "Interrupt", "finally", "left", "out"]
     eventually_idle(pool)
     assert Python.call(:production, :echo, [name], pool: pool) == {:ok, name}
     assert Pool.stats(pool).workers == 1
@@ -50,25 +50,25 @@ defmodule Python.Timeouts.CancellationTest do
 
     test "the caller's supervisor ends it" do
       pool = start_pool()
-      name = unique("guarded")
+      name = new_name()
       call = fn -> Python.call(:production, :guarded, [name], pool: pool, timeout: :infinity) end
       supervisor = start_supervised!({Task.Supervisor, []})
       {:ok, _} = Task.Supervisor.start_child(supervisor, call)
-      eventually("it has begun", fn -> noted("in " <> name) == 1 end)
+      eventually_told(name, "in")
       stop_supervised!(Task.Supervisor)
       assert_left(name, pool)
     end
 
     test "a Task that calls is shut down" do
       pool = start_pool()
-      name = unique("guarded")
+      name = new_name()
 
       task =
         Task.async(fn ->
           Python.call(:production, :guarded, [name], pool: pool, timeout: :infinity)
         end)
 
-      eventually("it has begun", fn -> noted("in " <> name) == 1 end)
+      eventually_told(name, "in")
       assert Task.shutdown(task, :brutal_kill) == nil
       assert_left(name, pool)
     end
@@ -80,7 +80,7 @@ defmodule Python.Timeouts.CancellationTest do
         guarded(fn name ->
           options = [pool: pool, timeout: :infinity]
           Python.call_async(:production, :guarded, [name], options)
-          eventually("it has begun", fn -> noted("in " <> name) == 1 end)
+          eventually_told(name, "in")
         end)
 
       assert_receive {:DOWN, ^monitor, _, _, :normal}, 10_000
@@ -89,9 +89,9 @@ defmodule Python.Timeouts.CancellationTest do
 
     test "it is cancelled" do
       pool = start_pool()
-      name = unique("guarded")
+      name = new_name()
       async = Python.call_async(:production, :guarded, [name], pool: pool, timeout: :infinity)
-      eventually("it has begun", fn -> noted("in " <> name) == 1 end)
+      eventually_told(name, "in")
       assert Python.cancel(async) == :ok
       assert_left(name, pool)
       assert messages() == []
@@ -106,7 +106,6 @@ defmodule Python.Timeouts.CancellationTest do
       Process.exit(pid, :kill)
       assert_receive {:DOWN, ^monitor, _, _, :killed}, 10_000
       assert_left(name, pool)
-      assert noted("in " <> name) == 1
     end
 
     test "the one who calls it in a callback is killed" do

@@ -37,6 +37,10 @@ defmodule Python.Timeouts.InfinityTest do
     assert messages() == []
   end
 
+  test "take as long as they take" do
+    assert Python.call(:time, :sleep, [0.1], @infinity) == {:ok, nil}
+  end
+
   test "print to the group leader" do
     pool = start_pool()
 

@@ -1,16 +1,12 @@
 """What callers with deadlines call."""
 
+import contextlib
+import os
 import socket
 import threading
 import time
 
-log = []
-_log_lock = threading.Lock()
-
-
-def note(entry):
-    with _log_lock:
-        log.append(entry)
+from notes import note
 
 
 def until(seconds, answer):
@@ -57,6 +53,25 @@ def read_socket():
         return ours.recv(1)
 
 
+def read_pipe():
+    """A read that blocks, in a C function that has no timeout of its own."""
+    ours, theirs = os.pipe()
+    threading.Timer(1, os.write, [theirs, b"x"]).start()
+    try:
+        return os.read(ours, 1)
+    finally:
+        os.close(ours)
+
+
+def comprehend():
+    """A loop in which Python calls C, again and again."""
+    return [0 for _ in iter(int, 1)]
+
+
+def all_of_them():
+    return all(1 for _ in iter(int, 1))
+
+
 def take_lock():
     lock = threading.Lock()
     lock.acquire()
@@ -76,23 +91,33 @@ class Manager:
         self.name = name
 
     def __enter__(self):
-        note("in " + self.name)
+        note(self.name, "in")
 
     def __exit__(self, kind, *_):
-        note("out " + self.name)
+        note(self.name, "out")
         self.kind = kind
 
 
+@contextlib.contextmanager
+def manager(name):
+    try:
+        yield
+    finally:
+        note(name, "left")
+
+
 def guarded(name):
-    with Manager(name):
+    """Tells what it is left by, whatever ends it."""
+    with Manager(name), manager(name):
         try:
             wait()
+        except Exception:
+            note(name, "Exception")
+        except BaseException as exception:
+            note(name, type(exception).__name__)
+            raise
         finally:
-            note("finally " + name)
-
-
-def count(name):
-    return log.count(name)
+            note(name, "finally")
 
 
 def gate(lock):
