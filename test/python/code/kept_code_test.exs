@@ -1,5 +1,5 @@
 defmodule Python.Code.KeptCodeTest do
-  # Alone: it counts what Python keeps.
+  # What is kept of code that was run. Alone: it counts what Python keeps.
   use Python.TestCase
 
   # The first time fills what is kept on purpose. What is kept may go up and down by `slack` blocks.
@@ -28,45 +28,6 @@ defmodule Python.Code.KeptCodeTest do
     # As many again as were alive at the last sweep: the kept code, and that of others.
     assert total <= 2 * (alive + 1_024) + 256
     blocks
-  end
-
-  describe "the lines of code that came as text" do
-    test "are in the message of an error, also when much other code came after it" do
-      name = define("def NAME(n):\n    return 1 / n")
-      for n <- 1..500, do: Python.eval!("#{n} + 1")
-      assert {:error, error} = Python.call(:__main__, name, [0])
-      assert [%{line: 2, code: "return 1 / n"}] = error.frames
-      assert Exception.message(error) =~ "    return 1 / n"
-    end
-
-    test "are those of the code that was run, where functions call each other" do
-      first = define("def NAME(f):\n    # first\n    return f()")
-      second = define("def NAME():\n    # second\n    # second\n    raise ValueError")
-      assert {:error, error} = Python.exec("#{first}(\n#{second})")
-
-      assert ["NAME(", "return f()", "raise ValueError"] =
-               for(frame <- error.frames, do: String.replace(frame.code, ~r/made_\d+/, "NAME"))
-    end
-
-    test "of the same text are the same, as often as it is run" do
-      for _ <- 1..3 do
-        assert {:error, error} = Python.exec("x = 1\nraise ValueError(x)")
-        assert [%{line: 2, code: "raise ValueError(x)"}] = error.frames
-      end
-    end
-
-    test "may have form feeds and other line ends of Unicode in them" do
-      assert {:error, error} = Python.exec("a = '\u2028'\nb = '\u0085'\nc = 1\n1 / 0")
-      assert [%{line: 4, code: "1 / 0"}] = error.frames
-      assert {:error, error} = Python.exec("a = 1\f\n1 / 0")
-      assert [%{line: 2, code: "1 / 0"}] = error.frames
-    end
-
-    test "have file names that are no files" do
-      assert {:error, %{frames: [%{file: file}]}} = Python.eval("1 / 0")
-      refute File.exists?(file)
-      assert file =~ ~r/^<.*>$/
-    end
   end
 
   describe "what is kept of code" do

@@ -67,11 +67,46 @@ defmodule Python.Code.SourceLinesTest do
       failing = define("def NAME(n):\n    # a comment\n    return 1 / n")
       assert {:error, error} = Python.call(:__main__, failing, [0])
       assert [%{line: 3, code: "return 1 / n"}] = error.frames
+      assert Exception.message(error) =~ "    return 1 / n"
+    end
+
+    test "are those of the code that was run, where functions call each other" do
+      first = define("def NAME(f):\n    # first\n    return f()")
+      second = define("def NAME():\n    # second\n    # second\n    raise ValueError")
+      assert {:error, error} = Python.exec("#{first}(\n#{second})")
+
+      assert ["NAME(", "return f()", "raise ValueError"] =
+               for(frame <- error.frames, do: String.replace(frame.code, ~r/made_\d+/, "NAME"))
+    end
+
+    test "of the same text are the same, as often as it is run" do
+      for _ <- 1..3 do
+        assert {:error, error} = Python.exec("x = 1\nraise ValueError(x)")
+        assert [%{line: 2, code: "raise ValueError(x)"}] = error.frames
+      end
+    end
+
+    test "may have form feeds and other line ends of Unicode in them" do
+      assert {:error, error} = Python.exec("a = '\u2028'\nb = '\u0085'\nc = 1\n1 / 0")
+      assert [%{line: 4, code: "1 / 0"}] = error.frames
+      assert {:error, error} = Python.exec("a = 1\f\n1 / 0")
+      assert [%{line: 2, code: "1 / 0"}] = error.frames
+    end
+
+    test "have file names that are no files" do
+      assert {:error, %{frames: [%{file: file}]}} = Python.eval("1 / 0")
+      refute File.exists?(file)
+      assert file =~ ~r/^<.*>$/
     end
 
     test "stay while a function lives, however much comes after it" do
       name = define("def NAME():\n    return 'its own line'")
+      failing = define("def NAME(n):\n    return 1 / n")
       for n <- 1..3_000, do: Python.eval!("#{n} + #{unique() |> String.length()}")
+
+      assert {:error, error} = Python.call(:__main__, failing, [0])
+      assert [%{line: 2, code: "return 1 / n"}] = error.frames
+      assert Exception.message(error) =~ "    return 1 / n"
 
       assert Python.eval!("__import__('inspect').getsource(#{name})") ==
                "def #{name}():\n    return 'its own line'\n"

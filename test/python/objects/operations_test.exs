@@ -1,6 +1,6 @@
 defmodule Python.Objects.OperationsTest do
   # What can be done with a %Python.Object{}: the functions, and the protocols.
-  # What keeps one alive, and for how long, is in object_test.exs.
+  # What keeps one alive, and for how long, is in garbage_test.exs.
 
   use Python.TestCase, async: true
 
@@ -9,7 +9,7 @@ defmodule Python.Objects.OperationsTest do
   setup_all do: Python.SupportModules.find()
 
   defp object(code, vars \\ %{}), do: Python.eval!(code, vars, return: :object)
-  defp new(class, arguments \\ []), do: Python.call!(:managers, class, arguments)
+  defp new(class), do: Python.call!(:managers, class)
 
   # An object of a class with one method, which gives this.
   defp bad(method, code), do: object("type('Bad', (), {'__#{method}__': lambda self: #{code}})()")
@@ -204,6 +204,7 @@ defmodule Python.Objects.OperationsTest do
       list = object("[3, 1, 2]")
       assert Python.call(list, :sort, [], kwargs: %{reverse: true}) == {:ok, nil}
       assert Python.call!(list, "copy") == [3, 2, 1]
+      assert Python.call(list, :index, [2]) == {:ok, 1}
       assert Python.call!(Python.import!(:os), "path.join", ["a", "b"]) == "a/b"
     end
 
@@ -219,6 +220,14 @@ defmodule Python.Objects.OperationsTest do
         end)
 
       assert Task.await(task)
+      list = object("[]")
+      Task.await(Task.async(fn -> Python.call!(list, :append, [1]) end))
+      assert Python.call(list, :copy) == {:ok, [1]}
+
+      vars = %{a: object, b: [object], c: {object}, d: %{"k" => object}, e: %{object => 1}}
+      assert Python.eval!("a is b[0] is c[0] is d['k'] and e[a] == 1", vars)
+      assert %Object{} = Python.call!(:builtins, :dict, [], kwargs: %{x: object})["x"]
+
       kept = :erlang.term_to_binary(%{object: object}) |> :erlang.binary_to_term()
       assert Python.eval!("a is b", %{a: object, b: kept.object})
     end
@@ -227,9 +236,49 @@ defmodule Python.Objects.OperationsTest do
       assert inspect(object("__import__('collections').Counter('aab')")) ==
                "#Python.Object<<class 'collections.Counter'> Counter({'a': 2, 'b': 1})>"
 
-      assert inspect(object("[0] * 10 ** 6")) |> String.length() < 300
+      for code <- ["[0] * 10 ** 6", "list(range(1_000_000))"] do
+        assert inspect(object(code)) |> String.length() < 300
+      end
+
+      assert inspect(object("type('A' * 100_000, (), {})()")) |> String.length() < 600
       assert inspect([object("5")]) == "[#Python.Object<<class 'int'> 5>]"
       assert inspect(%{a: object("'ü'")}) == "%{a: #Python.Object<<class 'str'> 'ü'>}"
+      assert inspect(object("'größe 🐍'")) =~ "größe 🐍"
+      shown = inspect(object(~S"'\ud800'"))
+      assert String.valid?(shown)
+      assert shown =~ "ud800"
+    end
+
+    test "whose repr does not work is inspected all the same" do
+      for body <- ["raise ValueError", "raise SystemExit", "return 5", "return repr(self)"] do
+        name = define("class NAME:\n    def __repr__(self): #{body}")
+        object = Python.call!(:__main__, name)
+        assert inspect(object) =~ "#Python.Object<"
+      end
+    end
+
+    test "whose repr does not end is inspected all the same" do
+      name = define("class NAME:\n    def __repr__(self):\n        while True: pass")
+      object = Python.call!(:__main__, name)
+      {ms, shown} = timed(fn -> inspect(object) end)
+      assert shown =~ "#Python.Object<"
+      assert ms < 10_000
+      assert Python.eval("1") == {:ok, 1}
+    end
+
+    test "that is none any more is refused" do
+      assert {:error, error} = Python.call(%Object{ref: make_ref()}, :copy)
+      assert Exception.message(error) =~ "object"
+      assert {:error, error} = Python.call(:builtins, :len, [%Object{ref: make_ref()}])
+      assert Exception.message(error) =~ "object"
+      assert_raise ArgumentError, fn -> Python.call(%Object{ref: nil}, :copy) end
+      assert inspect(%Object{ref: make_ref()}) =~ "#Python.Object<"
+    end
+
+    test "of another kind of reference is refused" do
+      %Python.Async{ticket: ticket} = async = Python.call_async(:math, :sqrt, [4])
+      assert {:error, _} = Python.call(%Object{ref: ticket}, :copy)
+      assert Python.await(async) == {:ok, 2.0}
     end
 
     test "is in a string what Python's str makes of it" do
@@ -382,127 +431,6 @@ defmodule Python.Objects.OperationsTest do
     test "gives items that are large" do
       generator = object("(bytes(100_000) for _ in range(200))")
       assert generator |> Stream.map(&byte_size/1) |> Enum.sum() == 20_000_000
-    end
-  end
-
-  describe "with" do
-    defp log(manager), do: Python.getattr!(manager, :log)
-    defp error(manager, name), do: manager |> Python.getattr!(:error) |> Python.getattr!(name)
-
-    test "enters, gives what the function gives, and leaves" do
-      manager = new(:Manager)
-      any = make_ref()
-
-      assert Python.with(manager, fn entered ->
-               assert Python.eval!("a is b", %{a: entered, b: manager})
-               assert log(manager) == ["enter"]
-               {:any, any}
-             end) == {:any, any}
-
-      assert log(manager) == ["enter", "exit"]
-      assert Python.getattr!(manager, :kind) == nil
-    end
-
-    test "gives the function what __enter__ gives, as a value" do
-      manager = new(:Manager, [false, object("lambda: [1, None]")])
-      assert Python.with(manager, & &1) == [1, nil]
-    end
-
-    test "works with Python's own" do
-      lock = Python.call!(:threading, :Lock)
-      assert Python.with(lock, fn true -> Python.call!(lock, :locked) end)
-      refute Python.call!(lock, :locked)
-
-      file = Python.call!(:tempfile, :TemporaryFile, [])
-      assert Python.with(file, &Python.call!(&1, :write, [{:bytes, "abc"}])) == 3
-      assert Python.getattr!(file, :closed)
-
-      error = Python.getattr!(Python.import!(:erlang), :Error)
-      suppressing = Python.call!(:contextlib, :suppress, [error])
-      assert Python.with(suppressing, fn _ -> raise "swallowed" end) == nil
-    end
-
-    test "tells __exit__ of what is raised, thrown, or an exit, and goes on raising it" do
-      manager = new(:Manager)
-
-      assert_raise ArithmeticError, fn ->
-        Python.with(manager, fn _ -> raise ArithmeticError end)
-      end
-
-      assert log(manager) == ["enter", "exit"]
-      assert Python.eval!("m.kind is __import__('erlang').Error", %{m: manager})
-      assert Python.eval!("isinstance(m.error, m.kind)", %{m: manager})
-      assert error(manager, :kind) == "error"
-
-      assert Python.eval!("str(m.error)", %{m: manager}) =~
-               "bad argument in arithmetic expression"
-
-      assert error(manager, :stacktrace) =~ "objects_test.exs"
-
-      manager = new(:Manager)
-      assert catch_throw(Python.with(manager, fn _ -> throw({:a, 1}) end)) == {:a, 1}
-      assert error(manager, :kind) == "throw"
-
-      manager = new(:Manager)
-      assert catch_exit(Python.with(manager, fn _ -> exit(:enough) end)) == :enough
-      assert error(manager, :kind) == "exit"
-
-      manager = new(:Manager)
-      divide = fn _ -> Python.eval!("1 / 0") end
-      assert_raise Error, ~r/division/, fn -> Python.with(manager, divide) end
-      assert log(manager) == ["enter", "exit"]
-    end
-
-    test "keeps the stacktrace of what was raised" do
-      Python.with(new(:Manager), fn _ -> deep_in_here() end)
-    rescue
-      RuntimeError ->
-        assert Enum.any?(__STACKTRACE__, &match?({__MODULE__, :deep_in_here, _, _}, &1))
-    end
-
-    # Not the last call, so that it stays in the stacktrace.
-    defp deep_in_here, do: [raise("here")]
-
-    test "gives nil if the manager swallows it" do
-      for work <- [fn _ -> raise "x" end, fn _ -> throw(:x) end, fn _ -> exit(:x) end] do
-        manager = new(:Manager, [true])
-        assert Python.with(manager, work) == nil
-        assert log(manager) == ["enter", "exit"]
-      end
-    end
-
-    test "raises what __exit__ raises" do
-      manager = new(:Manager, [false, nil, object("lambda: 1 / 0")])
-      assert_raise Error, ~r/division/, fn -> Python.with(manager, fn _ -> 1 end) end
-      assert_raise Error, ~r/division/, fn -> Python.with(manager, fn _ -> raise "mine" end) end
-    end
-
-    test "does not leave what could not be entered" do
-      manager = new(:Manager, [false, object("lambda: 1 / 0")])
-      assert_raise Error, ~r/division/, fn -> Python.with(manager, fn _ -> flunk("in") end) end
-      assert log(manager) == ["enter"]
-
-      assert_raise Error, ~r/__enter__/, fn ->
-        Python.with(object("5"), fn _ -> flunk("in") end)
-      end
-    end
-
-    test "leaves what was entered but could not be converted" do
-      manager = new(:Manager, [false, object("lambda: '\\ud800'")])
-      assert_raise DecodeError, fn -> Python.with(manager, fn _ -> flunk("in") end) end
-      assert log(manager) == ["enter", "exit"]
-    end
-
-    test "can be nested" do
-      {outer, inner} = {new(:Manager), new(:Manager, [true])}
-
-      assert Python.with(outer, fn _ ->
-               Python.with(inner, fn _ -> raise "inner" end)
-               :went_on
-             end) == :went_on
-
-      assert Python.getattr!(outer, :error) == nil
-      assert Python.getattr!(inner, :error) != nil
     end
   end
 end

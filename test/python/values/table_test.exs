@@ -45,6 +45,8 @@ defmodule Python.Values.TableTest do
 
     test "float: float" do
       assert in_python(1.5) == {"builtins.float", "1.5"}
+      assert in_python(0.0) == {"builtins.float", "0.0"}
+      assert in_python(1.0e308) == {"builtins.float", "1e+308"}
       assert in_python(-0.0) == {"builtins.float", "-0.0"}
       assert in_python(1.7976931348623157e308) == {"builtins.float", "1.7976931348623157e+308"}
       assert in_python(5.0e-324) == {"builtins.float", "5e-324"}
@@ -61,7 +63,8 @@ defmodule Python.Values.TableTest do
       assert in_python(<<0, 255>>) == {"builtins.bytes", ~S(b'\x00\xff')}
       # A surrogate, an overlong zero, the beginning of a character, beyond Unicode.
       for binary <- [<<0xED, 0xA0, 0x80>>, <<0xC0, 0x80>>, <<0xC3>>, <<0xF4, 0x90, 0x80, 0x80>>] do
-        assert {"builtins.bytes", _} = in_python(binary)
+        shown = for <<byte <- binary>>, do: "\\x" <> String.downcase(Base.encode16(<<byte>>))
+        assert in_python(binary) == {"builtins.bytes", "b'#{shown}'"}
       end
     end
 
@@ -86,6 +89,8 @@ defmodule Python.Values.TableTest do
 
     test ":nan, :infinity, :neg_infinity: float" do
       assert in_python(:nan) == {"builtins.float", "nan"}
+      assert in_python(:infinity) == {"builtins.float", "inf"}
+      assert in_python(:neg_infinity) == {"builtins.float", "-inf"}
       assert in_python([:infinity]) == {"builtins.list", "[inf]"}
       assert in_python(%{"a" => :neg_infinity}) == {"builtins.dict", "{'a': -inf}"}
     end
@@ -95,6 +100,7 @@ defmodule Python.Values.TableTest do
       assert in_python(:"größe 日本 🐍") == {"builtins.str", "'größe 日本 🐍'"}
       assert in_python(:"") == {"builtins.str", "''"}
       assert in_python(Enum) == {"builtins.str", "'Elixir.Enum'"}
+      assert in_python(:error) == {"builtins.str", "'error'"}
 
       for letter <- ["a", "ä", "日", "🐍"] do
         longest = String.duplicate(letter, 255)
@@ -106,12 +112,15 @@ defmodule Python.Values.TableTest do
       assert in_python([]) == {"builtins.list", "[]"}
       assert in_python([1, [2.5, "a"], nil]) == {"builtins.list", "[1, [2.5, 'a'], None]"}
       assert in_python(~c"ab") == {"builtins.list", "[97, 98]"}
+      assert in_python(a: 1) == {"builtins.list", "[('a', 1)]"}
     end
 
     test "tuple: tuple" do
       assert in_python({}) == {"builtins.tuple", "()"}
       assert in_python({1}) == {"builtins.tuple", "(1,)"}
       assert in_python({:a, {1, []}}) == {"builtins.tuple", "('a', (1, []))"}
+      assert in_python({:bytes, 1}) == {"builtins.tuple", "('bytes', 1)"}
+      assert in_python({:bytes, "a", "b"}) == {"builtins.tuple", "('bytes', 'a', 'b')"}
     end
 
     test "map: dict" do
@@ -122,6 +131,9 @@ defmodule Python.Values.TableTest do
       assert in_python(%{nil => 1}) == {"builtins.dict", "{None: 1}"}
       assert in_python(%{<<255>> => 1}) == {"builtins.dict", ~S({b'\xff': 1})}
       assert in_python(%{2.5 => 1}) == {"builtins.dict", "{2.5: 1}"}
+      assert in_python(%{true => 1}) == {"builtins.dict", "{True: 1}"}
+      assert in_python(%{(2 ** 80) => 1}) == {"builtins.dict", "{1208925819614629174706176: 1}"}
+      assert in_python(%{nan: 1}) == {"builtins.dict", "{'nan': 1}"}
       assert Python.eval!("x == {i: str(i) for i in range(100_000)}", %{x: numbered(100_000)})
     end
 
@@ -253,7 +265,7 @@ defmodule Python.Values.TableTest do
       assert same("'a\\0b'") == "a\0b"
       assert same("'x' * 1_000_000") == String.duplicate("x", 1_000_000)
       # Not an atom, whatever it says.
-      assert same("['nil', 'true', 'ok']") == ["nil", "true", "ok"]
+      assert same("['nil', 'true', 'ok', 'nan']") == ["nil", "true", "ok", "nan"]
     end
 
     test "bytes, bytearray, memoryview: binary" do
@@ -263,6 +275,7 @@ defmodule Python.Values.TableTest do
       assert same("bytearray(b'ab\\xff')") == <<"ab", 255>>
       assert same("memoryview(b'abcdef')") == "abcdef"
       assert same("memoryview(b'abcdef')[1:5:2]") == "bd"
+      assert same("memoryview(b'abcdef')[::2]") == "ace"
       assert same("memoryview(b'abc')[::-1]") == "cba"
       assert same("memoryview(bytes(range(6))).cast('B', [2, 3])") == <<0, 1, 2, 3, 4, 5>>
       assert same("memoryview(__import__('array').array('h', [1, 2]))") |> byte_size() == 4
@@ -311,6 +324,14 @@ defmodule Python.Values.TableTest do
 
       assert same("{1: 1, 2.5: 2, (1, 'a'): 3, b'\\xff': 4, True: 5}") ==
                %{1 => 5, 2.5 => 2, {1, "a"} => 3, <<255>> => 4}
+
+      # As far as Python tells them apart.
+      assert same("{1: 'a', True: 'b'}") == %{1 => "b"}
+      assert same("{0: 'a', '0': 'b', 0.5: 'c'}") == %{0 => "a", "0" => "b", 0.5 => "c"}
+
+      assert from_python("{(1, 2): None, None: (), 1.5: b''}") ==
+               {%{{1, 2} => nil, nil => {}, 1.5 => ""},
+                %{{1, 2} => :none, :none => {}, 1.5 => ""}}
 
       assert from_python("{None: 1, frozenset({1}): 2}") ==
                {%{nil => 1, MapSet.new([1]) => 2}, %{:none => 1, [1] => 2}}
@@ -448,6 +469,9 @@ defmodule Python.Values.TableTest do
             "NotImplemented",
             "slice(1)",
             "ValueError()",
+            "ValueError('a')",
+            "type('A', (), {})()",
+            "{'a': 1}.items()",
             "{}.keys()",
             "__import__('fractions').Fraction(1, 3)",
             "__import__('uuid').UUID(int=1)",
@@ -458,7 +482,12 @@ defmodule Python.Values.TableTest do
           ] do
         assert {%Object{} = object, %Object{}} = from_python(code)
         assert {[%Object{}], [%Object{}]} = from_python("[#{code}]")
-        assert Python.eval!("type(x) is type(#{code})", %{x: object})
+
+        assert {{1, %{"a" => %Object{}}}, {1, %{"a" => %Object{}}}} =
+                 from_python("(1, {'a': #{code}})")
+
+        made = if code =~ "'A'", do: "type(x)", else: "type(#{code})"
+        assert Python.eval!("type(x) is #{made}", %{x: object})
       end
     end
 
@@ -476,14 +505,14 @@ defmodule Python.Values.TableTest do
         class NAMEBytearray(bytearray): pass
         class NAMEEnum(enum.IntEnum): A = 3
         class NAMEStrEnum(str, enum.Enum): A = 'a'
-        NAME = [NAMEInt(2 ** 70), NAMEFloat(1.5), NAMEStr('a'), NAMEList([1]), NAMETuple((1,)),
+        NAME = [NAMEInt(5), NAMEInt(2 ** 70), NAMEFloat(1.5), NAMEStr('a'), NAMEList([1]), NAMETuple((1,)),
                 NAMEDict(a=1), NAMEBytes(b'b'), NAMEBytearray(b'c'), NAMEEnum.A, NAMEStrEnum.A,
                 collections.OrderedDict(a=1), collections.defaultdict(int, a=1),
                 collections.Counter('a')]
         """)
 
       assert same(name) ===
-               [2 ** 70, 1.5, "a", [1], {1}, %{"a" => 1}, "b", "c", 3, "a"] ++
+               [5, 2 ** 70, 1.5, "a", [1], {1}, %{"a" => 1}, "b", "c", 3, "a"] ++
                  [%{"a" => 1}, %{"a" => 1}, %{"a" => 1}]
 
       for base <- ["set", "frozenset"] do

@@ -41,6 +41,7 @@ defmodule Python.Values.UnconvertibleTest do
             {bits, ""},
             {[bits], "[0]"},
             {[1, [2, bits]], "[1][1]"},
+            {{1, {2, [bits]}}, "[1][1][0]"},
             {{1, {bits}}, "[1][0]"},
             {%{"rows" => [%{name: bits}]}, ~s(["rows"][0][:name])},
             {%{1 => bits}, "[1]"},
@@ -69,6 +70,13 @@ defmodule Python.Values.UnconvertibleTest do
       assert {:error, %EncodeError{place: "keyword arguments", path: ~s(["a"])}} =
                Python.call(:builtins, :dict, [], kwargs: %{"a" => <<1::1>>})
 
+      for {term, path} <- [{<<1::3>>, "[0]"}, {%{[1] => 2}, "[0]"}, {%{{1, [2]} => 3}, "[0]"}] do
+        assert {:error, %EncodeError{place: "arguments"} = error} =
+                 Python.call(:builtins, :len, [term])
+
+        assert String.starts_with?(error.path, path)
+      end
+
       assert {:error, %EncodeError{} = error} =
                Python.map(:builtins, :len, [["a"], [[1, <<1::1>>]]])
 
@@ -88,6 +96,7 @@ defmodule Python.Values.UnconvertibleTest do
             {"{b'a': '\\ud800'}", "[<bytes>]"},
             {"{1.5: '\\ud800'}", "[<float>]"},
             {"{'\\ud800': 1}", "[<str>]"},
+            {"{'\\udfff': 1}", "[<str>]"},
             {"{(1, '\\ud800'): 1}", "[<tuple>][1]"},
             {"{'größe 🐍': '\\ud800'}", ~s(["größe 🐍"])},
             {"{'a\\\"b': '\\ud800'}", ~S(["a\"b"])},
@@ -137,11 +146,13 @@ defmodule Python.Values.UnconvertibleTest do
       assert_refused({:bytes, <<1::3>>}, "[1]", "bitstring")
       assert_refused([%Bytes{data: <<1::3>>}], "[0]", "Python.Bytes")
       assert_refused([%Bytes{data: nil}], "[0]", "Python.Bytes")
+      assert_refused(%Bytes{data: 5}, "", "Python.Bytes")
       assert_refused([%Python.Buffer{data: <<1::3>>}], "[0]", "fields")
     end
 
     test "an improper list does not go" do
       assert_refused([1 | 2], "", "improper")
+      assert_refused([1, %{"rows" => [%URI{}]}], ~s([1]["rows"][0]), "URI")
       assert_refused([1, [2, 3 | %{}]], "[1]", "improper")
       assert_refused(%{"a" => [[] | :b]}, ~s(["a"]), "improper")
       assert_refused(Enum.to_list(1..100_000) ++ :end, "", "improper")
@@ -342,6 +353,7 @@ defmodule Python.Values.UnconvertibleTest do
             {"(lambda l: (l.append(l), l)[1])([])", "[0]", "list"},
             {"(lambda l: (l.extend([l, l]), l)[1])([1])", "[1]", "list"},
             {"(lambda d: (d.update(a=d), d)[1])({})", ~s(["a"]), "dict"},
+            {"(lambda d: (d.update(a=[d]), d)[1])({})", ~s(["a"][0]), "dict"},
             {"(lambda l: (l.append((1, {'k': l})), l)[1])([])", ~s([0][1]["k"]), "list"},
             {"(lambda t: (t[0].append(t), t)[1])(([],))", "[0][0]", "tuple"}
           ] do

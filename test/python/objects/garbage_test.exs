@@ -1,8 +1,6 @@
-defmodule Python.Objects.HandlesTest do
-  # Alone: it counts what Python keeps.
+defmodule Python.Objects.GarbageTest do
+  # When Python lets go of the objects that Elixir has handles to. Alone: it counts what Python keeps.
   use Python.TestCase
-
-  alias Python.Object
 
   # A class that counts its living instances.
   defp counting do
@@ -24,83 +22,6 @@ defmodule Python.Objects.HandlesTest do
 
   # Runs in a process of its own, whose heap goes with it.
   defp elsewhere(fun), do: fun |> Task.async() |> Task.await(:infinity)
-
-  describe "an object" do
-    test "is inspected as Python shows it" do
-      counter = Python.call!(:collections, :Counter, ["aab"], return: :object)
-
-      assert inspect(counter) ==
-               "#Python.Object<<class 'collections.Counter'> Counter({'a': 2, 'b': 1})>"
-    end
-
-    test "is inspected in a sane length, however large it is" do
-      large = Python.eval!("list(range(1_000_000))", %{}, return: :object)
-      assert String.length(inspect(large)) < 600
-      long = Python.eval!("type('A' * 100_000, (), {})()", %{}, return: :object)
-      assert String.length(inspect(long)) < 600
-    end
-
-    test "is inspected in any script, and with lone surrogates" do
-      assert inspect(Python.eval!("'größe 🐍'", %{}, return: :object)) =~ "größe 🐍"
-      shown = inspect(Python.eval!(~S"'\ud800'", %{}, return: :object))
-      assert String.valid?(shown)
-      assert shown =~ "ud800"
-    end
-
-    test "whose repr does not work is inspected all the same" do
-      for body <- ["raise ValueError", "raise SystemExit", "return 5", "return repr(self)"] do
-        name = define("class NAME:\n    def __repr__(self): #{body}")
-        object = Python.call!(:__main__, name)
-        assert inspect(object) =~ "#Python.Object<"
-      end
-    end
-
-    test "whose repr does not end is inspected all the same" do
-      name = define("class NAME:\n    def __repr__(self):\n        while True: pass")
-      object = Python.call!(:__main__, name)
-      {ms, shown} = timed(fn -> inspect(object) end)
-      assert shown =~ "#Python.Object<"
-      assert ms < 10_000
-      assert Python.eval("1") == {:ok, 1}
-    end
-
-    test "can be passed back, alone and inside of others" do
-      object = Python.call!(:builtins, :object)
-      assert Python.eval!("a is b", %{a: object, b: object})
-      vars = %{a: object, b: [object], c: {object}, d: %{"k" => object}, e: %{object => 1}}
-      assert Python.eval!("a is b[0] is c[0] is d['k'] and e[a] == 1", vars)
-      assert Python.call!(:builtins, :dict, [], kwargs: %{x: object})["x"] |> is_struct(Object)
-    end
-
-    test "has methods" do
-      list = Python.eval!("[3, 1, 2]", %{}, return: :object)
-      assert Python.call(list, :sort) == {:ok, nil}
-      assert Python.call(list, :index, [2]) == {:ok, 1}
-      assert Python.call(list, :sort, [], kwargs: %{reverse: true}) == {:ok, nil}
-      assert Python.call(list, :copy) == {:ok, [3, 2, 1]}
-    end
-
-    test "is the same in every process" do
-      list = Python.eval!("[]", %{}, return: :object)
-      elsewhere(fn -> Python.call!(list, :append, [1]) end)
-      assert Python.call(list, :copy) == {:ok, [1]}
-    end
-
-    test "that is none any more is refused" do
-      assert {:error, error} = Python.call(%Object{ref: make_ref()}, :copy)
-      assert Exception.message(error) =~ "object"
-      assert {:error, error} = Python.call(:builtins, :len, [%Object{ref: make_ref()}])
-      assert Exception.message(error) =~ "object"
-      assert_raise ArgumentError, fn -> Python.call(%Object{ref: nil}, :copy) end
-      assert inspect(%Object{ref: make_ref()}) =~ "#Python.Object<"
-    end
-
-    test "of another kind of reference is refused" do
-      %Python.Async{ticket: ticket} = async = Python.call_async(:math, :sqrt, [4])
-      assert {:error, _} = Python.call(%Object{ref: ticket}, :copy)
-      assert Python.await(async) == {:ok, 2.0}
-    end
-  end
 
   describe "the BEAM's garbage collector" do
     test "gives up an object that nobody has any more" do
