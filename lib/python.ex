@@ -31,30 +31,7 @@ defmodule Python do
 
   ## Options
 
-    * `:kwargs` - keyword arguments for Python, a map or a keyword list. Calls only.
-    * `:timeout` - how long the call may take in all, in ms, or `:infinity`. Defaults to the pool's
-      timeout, which defaults to the setting `worker_timeout` (30000). Then the work is cancelled
-      and the result is a `Python.TimeoutError`.
-    * `:return` - `:value` (the default) converts the result; `:object` leaves it in Python and
-      gives a `Python.Object`; `:bytes` converts it and marks what was `bytes`, a `bytearray` or a `memoryview` as
-      a `Python.Bytes`, at any depth. Not for `exec/2`.
-    * `:decode` - what objects become that are a `Python.Object` otherwise, at any depth; a keyword list. Defaults
-      to the pool's. Not for `exec/2`, nor for the arguments of a function that Python calls. The keys, and their values (`:object` for each leaves the object in Python):
-        * `:uuid` - `:string` or `:bytes` for `uuid.UUID`;
-        * `:path` - `:string` for paths of `pathlib`;
-        * `:timedelta` - `:microseconds`, `:milliseconds` or `:seconds`: an integer, rounded down;
-        * `:enum` - `:value` or `:name` for members of `enum.Enum`;
-        * `:dataclass` - `:map` for instances of dataclasses;
-        * `:pydantic` - `:map` for pydantic's models, without the fields that they exclude;
-        * `:row` - `:map`, `:tuple` or `:list` for rows of SQLAlchemy, `sqlite3` and asyncpg.
-    * `:pool` - the name of the `Python.Pool` to run on. Defaults to that of the object that is called, see
-      `Python.Object`, else to the application's.
-    * `:context` - the `Python.Context` to run in instead, or its pid or name.
-    * `:keep_locals` - whether the exception of a `Python.Error` keeps the variables of the frames that it came
-      through (`frame.f_locals`), and with them all that they hold. Defaults to the pool's, which defaults to `false`.
-    * `:file` and `:line` - where the code stands: a file's name, and the number of the line at which the code
-      begins (defaults to 1). For tracebacks, warnings and `inspect.getsource`. Only for code: `eval/3`, `exec/2`,
-      `stream_eval/3`.
+  #{Python.Options.docs(:call)}
 
   The functions on objects, such as `getattr/3` and `len/2`, take `:timeout`, `:pool` and `:context`, and
   those that give a value of an object `:return`. They run where the object is at home if no option says
@@ -394,11 +371,7 @@ defmodule Python do
 
   Those of `call/4`, with `:timeout` for each chunk, and:
 
-    * `:max_chunk` - how many items are fetched at once, at most. Defaults to 4096.
-    * `:max_wait` - how long items may wait for others to be delivered together, in ms. Defaults
-      to 1.
-    * `:prefetch` - how many chunks are kept ready while the consumer is busy. Defaults to 1. With 0
-      Python does nothing that was not asked for.
+  #{Python.Options.docs(:stream)}
 
   ## Examples
 

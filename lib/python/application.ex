@@ -15,11 +15,10 @@ defmodule Python.Application do
         children =
           [
             {Python.Runtime, settings},
-            Python.Collector,
-            Python.Callback,
-            {Python.Shutdown, settings}
+            Python.Collector
           ] ++
-            default_pool(settings) ++ [Python.Feeder]
+            for(engine <- Python.Engine.all(), do: {Python.Callback, engine}) ++
+            [{Python.Shutdown, settings}] ++ default_pool(settings) ++ [Python.Feeder]
 
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
 

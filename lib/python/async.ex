@@ -14,12 +14,12 @@ defmodule Python.Async do
   """
 
   @enforce_keys [:ref, :ticket, :owner]
-  defstruct [:ref, :ticket, :owner]
+  defstruct [:ref, :ticket, :owner, :engine]
 
   @opaque ticket :: reference
 
   @typedoc "The fields are private but for `:owner`."
-  @type t :: %__MODULE__{ref: reference, ticket: ticket, owner: pid}
+  @type t :: %__MODULE__{ref: reference, ticket: ticket, owner: pid, engine: module}
 
   defimpl Inspect do
     def inspect(async, _options), do: "#Python.Async<owner: #{inspect(async.owner)}>"

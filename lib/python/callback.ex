@@ -6,7 +6,7 @@ defmodule Python.Callback do
 
   use GenServer
 
-  alias Python.{Error, NotStartedError, Struct, Telemetry}
+  alias Python.{Engine, Error, NotStartedError, Struct, Telemetry}
 
   @table __MODULE__
 
@@ -20,14 +20,21 @@ defmodule Python.Callback do
   # look there, and a tuple would take twice as long.
   @key __MODULE__
 
+  @doc "The process for the callbacks of one engine."
+  @spec child_spec(module) :: Supervisor.child_spec()
+  def child_spec(engine), do: %{id: name(engine), start: {__MODULE__, :start_link, [engine]}}
+
   # The table belongs to the supervisor, which calls this: what was registered outlives the process.
-  def start_link(_) do
+  def start_link(engine) do
     if :ets.whereis(@table) == :undefined do
       :ets.new(@table, [:named_table, :public, read_concurrency: true])
     end
 
-    GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+    GenServer.start_link(__MODULE__, engine, name: name(engine))
   end
+
+  defp name(Engine.Main), do: __MODULE__
+  defp name(engine), do: Module.concat(engine, Callback)
 
   ## Registered functions
 
@@ -36,7 +43,7 @@ defmodule Python.Callback do
   def register(name, function, list) do
     if :ets.whereis(@table) == :undefined, do: raise(NotStartedError.new(:not_started))
 
-    if interpreter?() and not :erlang_python.callback_register(name, described(function)) do
+    unless Enum.all?(engines(), & &1.callback_register(name, described(function))) do
       raise ArgumentError,
             "the Python module erlang has a name #{inspect(name)} already, and erlang.#{name} " <>
               "would not be this function; register it under another name"
@@ -53,22 +60,22 @@ defmodule Python.Callback do
   def unregister(name) do
     # Where there is no table there is no function either.
     if :ets.whereis(@table) != :undefined, do: :ets.delete(@table, name)
-    if interpreter?(), do: :erlang_python.callback_unregister(name)
+    for engine <- engines(), do: engine.callback_unregister(name)
     :ok
   end
 
   # Without an interpreter a function can be registered all the same, as the VM runs all the same.
-  defp interpreter?, do: match?({:ok, _}, Python.Runtime.status())
+  defp engines, do: for(engine <- Engine.all(), engine.status() == :ok, do: engine)
 
   # The callbacks and the bodies of `with` that a process is in, the innermost first, and the innermost body.
-  @type running :: {[reference, ...], hold :: map | nil}
+  @type running :: {Engine.callbacks(), hold :: map | nil}
 
   @doc "What the calling process runs, or nil."
   @spec running() :: running | nil
   def running, do: Process.get(@key)
 
   @doc "The callbacks and the bodies of `with` that the calling process is in, the innermost first."
-  @spec handles() :: [reference]
+  @spec handles() :: Engine.callbacks()
   def handles do
     case running() do
       nil -> []
@@ -86,7 +93,7 @@ defmodule Python.Callback do
   end
 
   @doc "The calling process enters the body of a `with`. What it was in before, for `leave_hold/1`."
-  @spec enter_hold(reference, map) :: running | nil
+  @spec enter_hold({module, Engine.callback()}, map) :: running | nil
   def enter_hold(handle, hold),
     do: Process.put(@key, {[handle | handles()], within(hold, held())})
 
@@ -107,34 +114,35 @@ defmodule Python.Callback do
   ## The process
 
   @impl true
-  def init(nil) do
-    if interpreter?(),
+  def init(engine) do
+    if engine.status() == :ok,
       do:
-        :erlang_python.callback_serve(
+        engine.callback_serve(
           for {name, function, _} <- :ets.tab2list(@table), do: {name, described(function)}
         )
 
     # The callbacks that run, by the monitors of their processes.
-    {:ok, %{}}
+    {:ok, {engine, %{}}}
   end
 
   @impl true
-  def handle_info({:callback, handle, target, args, kwargs, origin}, callbacks) do
-    {_pid, monitor} = spawn_monitor(fn -> run(handle, target, args, kwargs, origin) end)
-    {:noreply, Map.put(callbacks, monitor, handle), @idle}
+  def handle_info({:callback, handle, target, args, kwargs, origin}, {engine, callbacks}) do
+    {_pid, monitor} = spawn_monitor(fn -> run({engine, handle}, target, args, kwargs, origin) end)
+
+    {:noreply, {engine, Map.put(callbacks, monitor, handle)}, @idle}
   end
 
   # One that ends without an answer was killed, by the exit of a process that it is linked to for instance.
-  def handle_info({:DOWN, monitor, :process, _pid, reason}, callbacks)
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, {engine, callbacks})
       when is_map_key(callbacks, monitor) do
     {handle, callbacks} = Map.pop!(callbacks, monitor)
 
-    unless :erlang_python.callback_answered(handle) do
+    unless engine.callback_answered?(handle) do
       ended = {"exit", "", Exception.format_exit(reason), "", {:exit, reason}}
-      :erlang_python.callback_answer(handle, {:error, ended})
+      engine.callback_answer(handle, {:error, ended})
     end
 
-    {:noreply, callbacks, @idle}
+    {:noreply, {engine, callbacks}, @idle}
   end
 
   def handle_info({:forward, pid, message}, state) do
@@ -153,8 +161,8 @@ defmodule Python.Callback do
 
   ## The process of one call
 
-  defp run(handle, target, args, kwargs, {caller, leader}) do
-    Process.put(@key, {[handle], nil})
+  defp run({engine, handle} = callback, target, args, kwargs, {caller, leader}) do
+    Process.put(@key, {[callback], nil})
     inherit(caller, leader)
 
     answer =
@@ -165,7 +173,7 @@ defmodule Python.Callback do
         kind, reason -> {:error, raised(kind, reason, __STACKTRACE__)}
       end
 
-    :erlang_python.callback_answer(handle, answer)
+    engine.callback_answer(handle, answer)
   end
 
   # What Python prints and reads is no call of anybody's function.

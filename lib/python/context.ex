@@ -40,29 +40,21 @@ defmodule Python.Context do
     Operation,
     Options,
     Request,
-    Runtime,
     Settings
   }
 
-  @enforce_keys [:pid, :native, :timeout]
-  defstruct [:pid, :native, :timeout]
+  @enforce_keys [:pid, :engine, :native, :timeout]
+  defstruct [:pid, :engine, :native, :timeout]
 
   @typedoc "The field `:pid` is the context's process, the others are private."
-  @type t :: %__MODULE__{pid: pid, native: reference, timeout: timeout}
+  @type t :: %__MODULE__{pid: pid, engine: module, native: term, timeout: timeout}
 
   @doc """
   Starts a context, linked to the caller. Returns `{:ok, context}` or `{:error, exception}`.
 
   ## Options
 
-    * `:name` - an atom to register the context's process under, for use as `:context`.
-    * `:max_queue` - how many calls may wait, or `:infinity`. Defaults to the setting `max_queue`.
-    * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
-      Defaults to the setting `worker_timeout`.
-    * `:decode` - as for [calls](`m:Python#module-options`): holds for calls in the context, which override
-      it key by key. Defaults to `[]`.
-    * `:keep_locals` - as for [calls](`m:Python#module-options`), which override it. Defaults to `false`.
-    * `:init` - code that is executed in it first. An exception there is the result.
+  #{Python.Options.Start.docs(:context)}
 
   Raises `ArgumentError` for an option that makes no sense.
 
@@ -84,7 +76,7 @@ defmodule Python.Context do
   @doc false
   # As supervisors want it: the result is a pid, or a reason that they show as the exception that it is.
   def start_process(options) do
-    options = Options.context(options, Settings.read!())
+    options = Options.Start.context(options, Settings.read!())
     registered = if options.name, do: [name: options.name], else: []
 
     # Linked only when it runs: a context that does not start is a result, not the end of whoever
@@ -131,14 +123,15 @@ defmodule Python.Context do
 
   @doc false
   @spec send(t | pid | atom, term) :: :ok
-  def send(%__MODULE__{native: native}, message), do: :erlang_python.pool_send(native, message)
+  def send(%__MODULE__{engine: engine, native: native}, message),
+    do: engine.send_to_pool(native, message)
 
   def send(pid_or_name, message) do
     Arguments.context!(pid_or_name, "a %Python.Async{}, ")
 
     case Home.lookup(%Options{context: pid_or_name}) do
       {:error, error} -> raise error
-      {native, _timeout} -> :erlang_python.pool_send(native, message)
+      {engine, native, _timeout} -> engine.send_to_pool(native, message)
     end
   end
 
@@ -149,26 +142,39 @@ defmodule Python.Context do
     Process.flag(:trap_exit, true)
     Process.monitor(owner)
 
-    with {:ok, _} <- Runtime.status(),
-         native = new(options),
-         :ok <- :erlang_python.pool_decode(native, options.decode),
-         :ok <- if(options.keep_locals, do: :erlang_python.pool_keep_locals(native), else: :ok),
-         context = %__MODULE__{pid: self(), native: native, timeout: options.timeout},
-         :ok <- :erlang_python.worker_spawn(native, 1),
-         :ok <- run_init(options.init, context) do
-      :erlang_python.pool_open(native)
-      {:ok, context}
+    engine = options.engine
+
+    with :ok <- engine.status(),
+         {:ok, native} <- engine.start(:context, options) do
+      start(
+        %__MODULE__{
+          pid: self(),
+          engine: engine,
+          native: native,
+          timeout: options.timeout
+        },
+        options.init
+      )
     else
-      {:error, {:no_thread, _} = reason} -> {:stop, {:shutdown, Request.error(reason)}}
-      {:error, error} -> {:stop, {:shutdown, error}}
+      {:error, error} -> {:stop, {:shutdown, error(error)}}
     end
   end
 
-  # Calls wait until its :init is done.
-  defp new(options) do
-    queue = Options.native_queue(options.max_queue)
-    :erlang_python.pool_new(nil, queue, options.timeout, options.init != nil)
+  defp start(%{engine: engine, native: native} = context, init) do
+    with {:ok, _worker} <- engine.start_worker(native, :context, 1),
+         :ok <- run_init(init, context) do
+      engine.open(native)
+      {:ok, context}
+    else
+      {:error, error} ->
+        # Calls may wait for it already.
+        engine.stop(native)
+        {:stop, {:shutdown, error(error)}}
+    end
   end
+
+  defp error(error) when is_exception(error), do: error
+  defp error(reason), do: Request.error(reason)
 
   defp run_init(nil, _context), do: :ok
 
@@ -187,5 +193,5 @@ defmodule Python.Context do
   def handle_info(_message, context), do: {:noreply, context}
 
   @impl true
-  def terminate(_reason, context), do: :erlang_python.pool_close(context.native)
+  def terminate(_reason, context), do: context.engine.stop(context.native)
 end

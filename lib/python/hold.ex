@@ -20,13 +20,14 @@ defmodule Python.Hold do
   @doc "Enters `object`, runs `fun` with what that gives, and leaves it."
   @spec run(Python.Object.t(), (term -> term), Python.Options.t()) :: result
   def run(object, fun, options) do
-    with {native, timeout} when is_reference(native) <- Home.lookup(options) do
+    with {engine, native, timeout} <- Home.lookup(options) do
       reference = make_ref()
       operation = Operation.call("erlang._object", "hold", [object], %{})
 
-      case Request.hand_in(native, reference, Request.flags(options), operation, timeout) do
+      case Request.hand_in(engine, native, reference, Request.flags(options), operation, timeout) do
         ticket when is_reference(ticket) ->
           hold = %{
+            engine: engine,
             ticket: ticket,
             reference: reference,
             native: native,
@@ -47,7 +48,7 @@ defmodule Python.Hold do
     receive do
       {^reference, {:held, callback, entered}} ->
         # Should this process die, the manager is left.
-        :erlang_python.callback_accept(callback)
+        hold.engine.callback_accept(callback)
         expire(hold)
         body(hold, callback, entered, fun)
 
@@ -61,9 +62,9 @@ defmodule Python.Hold do
   defp expire(%{deadline: :infinity}), do: :ok
 
   # Where this process looks at the clock itself, it comes first.
-  defp expire(%{ticket: ticket, deadline: deadline, apart: apart}) do
+  defp expire(%{engine: engine, ticket: ticket, deadline: deadline, apart: apart}) do
     spare = if apart, do: @moment, else: 0
-    :erlang_python.request_expire(ticket, left(deadline) + spare)
+    engine.expire(ticket, left(deadline) + spare)
   end
 
   # It was left before the body began.
@@ -71,12 +72,12 @@ defmodule Python.Hold do
   defp entered({:ok, _}), do: {:error, StoppedError.new(:stopped)}
 
   defp body(%{apart: false} = hold, callback, entered, fun) do
-    result = run(callback, Map.take(hold, [:native, :timeout, :deadline]), entered, fun)
+    result = run(callback, place(hold), entered, fun)
     ended(hold, callback, result)
   end
 
   defp body(%{apart: true} = hold, callback, entered, fun) do
-    place = Map.take(hold, [:native, :timeout, :deadline])
+    place = place(hold)
     body = Body.start(fn -> run(callback, place, entered, fun) end)
 
     result = Body.await(body, left(hold.deadline))
@@ -91,8 +92,11 @@ defmodule Python.Hold do
     end
   end
 
+  # What the body's own calls need.
+  defp place(hold), do: Map.take(hold, [:engine, :native, :timeout, :deadline])
+
   defp run(callback, place, entered, fun) do
-    outer = Callback.enter_hold(callback, place)
+    outer = Callback.enter_hold({place.engine, callback}, place)
 
     try do
       {:ok, fun.(value!(Python.to_term(entered)))}
@@ -105,14 +109,13 @@ defmodule Python.Hold do
 
   defp ended(hold, callback, result) do
     # What is at work there for the body, and was not waited for, does not hold up the leaving.
-    waited = :erlang_python.callback_answer(callback, answer(result))
+    waited = hold.engine.callback_answer(callback, answer(result))
     left(hold, result, waited)
   end
 
   # The manager is left, and told why, before the body's end could be taken for the reason.
-  defp abandon(%{reference: reference, ticket: ticket}) do
-    unless :erlang_python.request_cancel(ticket, true) == :running and
-             :erlang_python.request_close(ticket) do
+  defp abandon(%{engine: engine, reference: reference, ticket: ticket}) do
+    unless engine.cancel(ticket, true) == :running and engine.stop_listening(ticket) do
       flush(reference, @moment)
     end
   end
@@ -141,14 +144,13 @@ defmodule Python.Hold do
   # It was told of something else than what the body has come to.
   defp outcome({:ok, _}, _result), do: {:error, StoppedError.new(:stopped)}
 
-  defp give_up(%{reference: reference} = hold) do
-    case :erlang_python.request_cancel(hold.ticket, true) do
+  defp give_up(%{engine: engine, reference: reference} = hold) do
+    case engine.cancel(hold.ticket, true) do
       :queued ->
         {:error, TimeoutError.new(hold.timeout, :queued)}
 
       :running ->
-        location =
-          Request.location(reference, fn -> :erlang_python.request_close(hold.ticket) end)
+        location = Request.location(reference, fn -> engine.stop_listening(hold.ticket) end)
 
         # It may have been entered that very moment.
         flush(reference, 0)

@@ -11,6 +11,7 @@ defmodule Python.Home do
     Arguments,
     Callback,
     Context,
+    Engine,
     Hold,
     NotStartedError,
     Object,
@@ -36,8 +37,8 @@ defmodule Python.Home do
 
   def options(options, _target), do: options
 
-  @doc "The native queue, and how long to wait for the answer."
-  @spec lookup(Options.t()) :: {reference, timeout} | {:error, Exception.t()}
+  @doc "The engine, what it knows the pool or context by, and how long to wait for the answer."
+  @spec lookup(Options.t()) :: Pool.lookup() | {:error, Exception.t()}
   def lookup(%{context: nil, pool: {:away, node}}) do
     {:error,
      Python.EncodeError.new(
@@ -49,28 +50,27 @@ defmodule Python.Home do
   end
 
   # What names no place goes where the body of a `with` is that it is in. So does what is asked of a pool's
-  # handle: any thread of the interpreter will do.
+  # handle, if any worker of the engine will do.
   def lookup(%{context: nil, pool: pool, timeout: timeout} = options) do
     case Callback.held() do
       nil ->
         pool(pool || Pool.default(), timeout, options, nil)
 
-      %{native: native, timeout: default} = hold when pool == nil or options.at_home ->
-        limited(native, timeout || default, hold)
-
       hold ->
-        pool(pool, timeout, options, hold)
+        if pool == nil or (options.at_home and shared?(pool, hold)),
+          do: limited(hold.engine, hold.native, timeout || hold.timeout, hold),
+          else: pool(pool, timeout, options, hold)
     end
   end
 
-  def lookup(%{context: %Context{pid: pid, native: native, timeout: default}, timeout: timeout}) do
+  def lookup(%{context: %Context{pid: pid} = context, timeout: timeout}) do
     here!(pid)
-    limited(native, timeout || default, Callback.held())
+    limited(context.engine, context.native, timeout || context.timeout, Callback.held())
   end
 
   def lookup(%{context: context, timeout: timeout} = options) do
-    with {native, default} when is_reference(native) <- context(context, timeout) do
-      limited(native, timeout || default, Callback.held())
+    with {engine, native, default} <- context(context, timeout) do
+      limited(engine, native, timeout || default, Callback.held())
     else
       :none -> {:error, no_context(context, options)}
       {:error, error} -> {:error, error}
@@ -79,35 +79,43 @@ defmodule Python.Home do
 
   defp pool(pool, timeout, options, hold) do
     case Pool.lookup(pool) do
-      {native, default} when is_reference(native) ->
-        if Telemetry.enabled?(), do: Telemetry.queue(pool, native)
-        limited(native, timeout || default, hold)
+      {engine, native, default} ->
+        if Telemetry.enabled?(), do: Telemetry.queue(pool, engine, native)
+        limited(engine, native, timeout || default, hold)
 
       nil ->
         {:error, no_pool(pool, options)}
     end
   end
 
-  defp limited(native, timeout, nil), do: {native, timeout}
+  defp limited(engine, native, timeout, nil), do: {engine, native, timeout}
 
-  defp limited(native, timeout, hold) do
+  defp limited(engine, native, timeout, hold) do
     with timeout when timeout == :infinity or is_integer(timeout) <- Hold.limit(timeout, hold),
-         do: {native, timeout}
+         do: {engine, native, timeout}
+  end
+
+  # Whether the body of a `with` can use the handles of a pool.
+  defp shared?(pool, %{engine: engine}) do
+    case Pool.lookup(pool) do
+      {^engine, _native, _timeout} -> engine.shares_handles?()
+      other -> other == nil
+    end
   end
 
   @doc """
-  The native queue of a context that is given by its pid or name, and its timeout; `:none` if it is not
-  there. Raises for the pid or the name of anything else: no process gets a message that it does not know.
+  The look-up of a context that is given by its pid or name; `:none` if it is not there. Raises for the pid or the
+  name of anything else: no process gets a message that it does not know.
   """
   @spec context(pid | atom, timeout | nil) ::
-          {reference, timeout} | :none | {:error, Exception.t()}
+          Pool.lookup() | :none | {:error, Exception.t()}
   def context(context, timeout) do
     with {:ok, _} <- Runtime.status() do
       pid = if is_pid(context), do: context, else: Process.whereis(context)
 
       if is_pid(pid) do
         here!(pid)
-        :erlang_python.pool_of_context(pid) || starting(pid, context, timeout)
+        Engine.context(pid) || starting(pid, context, timeout)
       else
         :none
       end
@@ -121,8 +129,8 @@ defmodule Python.Home do
         wait = timeout || Settings.read!().worker_timeout
 
         try do
-          %{native: native, timeout: timeout} = GenServer.call(pid, :context, wait)
-          {native, timeout}
+          context = GenServer.call(pid, :context, wait)
+          {context.engine, context.native, context.timeout}
         catch
           :exit, {:timeout, _} -> {:error, TimeoutError.new(wait, :queued)}
           :exit, {_gone, _} -> :none

@@ -1,29 +1,134 @@
 defmodule Python.Options do
   @moduledoc false
 
-  # The options of calls, streams and pools: their names, what is allowed, their defaults. All
-  # ArgumentErrors for options are made here.
+  # The options of calls and streams. Each is declared once, in one schema, from which come its name, its
+  # documentation, its default and its validation. Those of pools and contexts are in lib/python/options/start.ex.
 
-  alias Python.Arguments
+  alias Python.{Arguments, Schema}
 
   @max_timeout 4_294_967_295
   @max_line 1_000_000
 
-  defstruct kwargs: %{},
-            timeout: nil,
-            return: :value,
-            pool: nil,
-            context: nil,
-            keep_locals: nil,
-            max_chunk: 4_096,
-            max_wait: 1,
-            prefetch: 1,
-            file: nil,
-            line: nil,
-            erlang: false,
-            init: false,
-            decode: 0,
-            at_home: false
+  # Which options there are: with arguments, with code, ...
+  @kinds [:call, :code, :exec, :object, :value, :stream, :stream_code]
+
+  @type kind :: :call | :code | :exec | :object | :value | :stream | :stream_code
+
+  # `:kinds`, if not all have it.
+  @call [
+    kwargs: %{
+      type: {:parse, &__MODULE__.kwargs/1},
+      default: %{},
+      default_text: "",
+      kinds: [:call, :stream],
+      doc: "keyword arguments for Python, a map or a keyword list. Calls only."
+    },
+    timeout: %{
+      type: {:parse, &__MODULE__.timeout/1},
+      default: nil,
+      doc: """
+      how long the call may take in all, in ms, or `:infinity`. Defaults to the pool's
+      timeout, which defaults to the setting `worker_timeout` (30000). Then the work is cancelled
+      and the result is a `Python.TimeoutError`.
+      """
+    },
+    return: %{
+      type: {:one_of, [:value, :object, :bytes]},
+      default: :value,
+      kinds: [:call, :code, :value, :stream, :stream_code],
+      doc: """
+      `:value` converts the result; `:object` leaves it in Python and
+      gives a `Python.Object`; `:bytes` converts it and marks what was `bytes`, a `bytearray` or a `memoryview` as
+      a `Python.Bytes`, at any depth. Not for `exec/2`.
+      """
+    },
+    decode: %{
+      type: {:parse, &Python.Decode.settings/1},
+      default: 0,
+      default_text: "",
+      kinds: [:call, :code, :value, :stream, :stream_code],
+      doc: """
+      what objects become that are a `Python.Object` otherwise, at any depth; a keyword list. Defaults
+      to the pool's. Not for `exec/2`, nor for the arguments of a function that Python calls. The keys, and their values (`:object` for each leaves the object in Python):
+        * `:uuid` - `:string` or `:bytes` for `uuid.UUID`;
+        * `:path` - `:string` for paths of `pathlib`;
+        * `:timedelta` - `:microseconds`, `:milliseconds` or `:seconds`: an integer, rounded down;
+        * `:enum` - `:value` or `:name` for members of `enum.Enum`;
+        * `:dataclass` - `:map` for instances of dataclasses;
+        * `:pydantic` - `:map` for pydantic's models, without the fields that they exclude;
+        * `:row` - `:map`, `:tuple` or `:list` for rows of SQLAlchemy, `sqlite3` and asyncpg.
+      """
+    },
+    pool: %{
+      type: {:check, &__MODULE__.place_name/1},
+      allowed: "the name of a pool, an atom",
+      default: nil,
+      doc: """
+      the name of the `Python.Pool` to run on. Defaults to that of the object that is called, see
+      `Python.Object`, else to the application's.
+      """
+    },
+    context: %{
+      type: {:check, &__MODULE__.context_or_name/1},
+      allowed: "a %Python.Context{}, its pid or its name",
+      default: nil,
+      doc: "the `Python.Context` to run in instead, or its pid or name."
+    },
+    file: %{
+      type: {:check, &__MODULE__.file/1},
+      allowed: "the name of the file in which the code stands, a string such as __ENV__.file",
+      default: nil,
+      kinds: [:code, :exec, :stream_code],
+      doc: """
+      the name of the file in which the code stands, for tracebacks, warnings and `inspect.getsource`. Only for
+      code: `eval/3`, `exec/2`, `stream_eval/3`.
+      """
+    },
+    line: %{
+      type: {:integer, 1, @max_line},
+      allowed: "the number of the line at which the code begins, from 1 to #{@max_line}",
+      default: nil,
+      kinds: [:code, :exec, :stream_code],
+      doc: "the number of the line in that file at which the code begins. Without it, 1."
+    },
+    keep_locals: %{
+      type: :boolean,
+      default: nil,
+      doc: """
+      whether the exception of a `Python.Error` keeps the variables of the frames that it came
+      through (`frame.f_locals`), and with them all that they hold. Defaults to the pool's, which defaults to `false`.
+      """
+    },
+    max_chunk: %{
+      type: {:integer, 1, 1_000_000},
+      allowed: "a number of items from 1 to 1000000",
+      default: 4_096,
+      kinds: [:stream, :stream_code],
+      doc: "how many items are fetched at once, at most."
+    },
+    max_wait: %{
+      type: {:integer, 0, 60_000},
+      allowed: "a number of ms from 0 to 60000",
+      default: 1,
+      kinds: [:stream, :stream_code],
+      doc: "how long items may wait for others to be delivered together, in ms."
+    },
+    prefetch: %{
+      type: {:integer, 0, 1_000},
+      allowed: "a number of chunks from 0 to 1000",
+      default: 1,
+      kinds: [:stream, :stream_code],
+      doc: """
+      how many chunks are kept ready while the consumer is busy. With 0 Python does nothing that was not asked for.
+      """
+    }
+  ]
+
+  # What is no option but goes with them: the caller speaks Erlang; it is the :init of a pool; the pool or context is
+  # the home of the handle that the call is about.
+  @others [erlang: false, init: false, at_home: false]
+
+  defstruct for({key, entry} <- @call, do: {key, entry.default}) ++ @others
 
   @type t :: %__MODULE__{
           kwargs: map | list,
@@ -37,29 +142,25 @@ defmodule Python.Options do
           max_chunk: pos_integer,
           max_wait: non_neg_integer,
           prefetch: non_neg_integer,
-          # Where code stands.
           file: String.t() | nil,
           line: pos_integer | nil,
-          # The caller speaks Erlang: None is `none`.
           erlang: boolean,
-          # It is the :init of a pool.
           init: boolean,
           decode: Python.Decode.settings(),
-          # The pool or context is the home of the handle that the call is about.
           at_home: boolean
         }
 
-  @call [:kwargs, :timeout, :return, :decode, :pool, :context, :keep_locals]
-  @code [:timeout, :return, :decode, :pool, :context, :file, :line, :keep_locals]
-  @exec [:timeout, :pool, :context, :file, :line, :keep_locals]
-  @object [:timeout, :pool, :context, :keep_locals]
-  @value [:timeout, :return, :decode, :pool, :context, :keep_locals]
-  @stream [:max_chunk, :max_wait, :prefetch]
-  @pool [:name, :size, :max_queue, :max_stuck, :timeout, :decode, :engine, :init, :keep_locals]
-  @context [:name, :max_queue, :timeout, :decode, :init, :keep_locals]
+  @doc "The documentation of the options of calls, or of those that only streams have, as a list in Markdown."
+  @spec docs(:call | :stream) :: String.t()
+  def docs(:call),
+    do: Schema.docs(for({key, entry} <- @call, not stream?(entry), do: {key, entry}))
+
+  def docs(:stream), do: Schema.docs(for({key, entry} <- @call, stream?(entry), do: {key, entry}))
+
+  defp stream?(entry), do: entry[:kinds] == [:stream, :stream_code]
 
   @doc "The options of a call; `kind` says which there are."
-  @spec call(keyword, :call | :code | :exec | :object | :value | :stream | :stream_code) :: t
+  @spec call(keyword, kind) :: t
   def call(options, kind \\ :call)
   def call([], _kind), do: %__MODULE__{}
   # What many calls have, and all kinds allow.
@@ -86,13 +187,10 @@ defmodule Python.Options do
           "options are a keyword list (of #{Arguments.list(known)}), not #{Arguments.short(options)}"
   end
 
-  defp known(:call), do: @call
-  defp known(:code), do: @code
-  defp known(:exec), do: @exec
-  defp known(:object), do: @object
-  defp known(:value), do: @value
-  defp known(:stream), do: @call ++ @stream
-  defp known(:stream_code), do: @code ++ @stream
+  for kind <- @kinds do
+    names = for {key, entry} <- @call, kind in Map.get(entry, :kinds, @kinds), do: key
+    defp known(unquote(kind)), do: unquote(names)
+  end
 
   defp put({key, value}, result, options, kind, known) do
     if key in known do
@@ -113,7 +211,10 @@ defmodule Python.Options do
   defp elsewhere(kind, options) do
     strange =
       for {key, value} <- options,
-          (is_atom(key) or is_binary(key)) and key not in (@call ++ @stream),
+          (is_atom(key) or is_binary(key)) and
+            key not in unquote(
+              for {key, entry} <- @call, entry[:kinds] != [:code, :exec, :stream_code], do: key
+            ),
           into: %{},
           do: {key, value}
 
@@ -132,80 +233,38 @@ defmodule Python.Options do
     end
   end
 
-  defp check(:kwargs, kwargs), do: kwargs(kwargs)
-  defp check(:timeout, timeout), do: timeout(timeout)
-  defp check(:return, return) when return in [:value, :object, :bytes], do: return
-
-  defp check(:return, return) do
-    raise ArgumentError, "the option :return is :value, :object or :bytes, not #{inspect(return)}"
+  for {key, entry} <- @call do
+    defp check(unquote(key), value) do
+      case Schema.cast(unquote(Macro.escape(entry.type)), value) do
+        {:ok, value} -> value
+        :error -> refuse(unquote(key), unquote(Schema.allowed(entry)), value)
+      end
+    end
   end
 
-  defp check(:decode, decode), do: Python.Decode.settings(decode)
-
-  defp check(:pool, pool) when is_atom(pool) and pool not in [nil, true, false], do: pool
-
-  defp check(:pool, pool) do
-    raise ArgumentError, "the option :pool is the name of a pool, an atom, not #{inspect(pool)}"
+  @spec refuse(atom, String.t(), term) :: no_return
+  defp refuse(key, allowed, value) do
+    raise ArgumentError, "the option #{inspect(key)} is #{allowed}, not #{inspect(value)}"
   end
 
-  defp check(:context, %Python.Context{} = context), do: context
-  defp check(:context, context) when is_pid(context), do: context
+  @doc false
+  def place_name(name) when is_atom(name) and name not in [nil, true, false], do: {:ok, name}
+  def place_name(_other), do: :error
 
-  defp check(:context, context) when is_atom(context) and context not in [nil, true, false],
-    do: context
+  @doc false
+  # Its module has these options in its documentation, so that the struct is not there yet.
+  def context_or_name(context)
+      when is_struct(context, Python.Context) or is_pid(context),
+      do: {:ok, context}
 
-  defp check(:context, context) do
-    raise ArgumentError,
-          "the option :context is a %Python.Context{}, its pid or its name, " <>
-            "not #{inspect(context)}"
+  def context_or_name(name), do: place_name(name)
+
+  @doc false
+  def file(file) when is_binary(file) and file != "" do
+    if String.valid?(file) and not String.contains?(file, <<0>>), do: {:ok, file}, else: :error
   end
 
-  defp check(:keep_locals, keep) when is_boolean(keep), do: keep
-
-  defp check(:keep_locals, keep) do
-    raise ArgumentError, "the option :keep_locals is true or false, not #{inspect(keep)}"
-  end
-
-  defp check(:max_chunk, items) when is_integer(items) and items in 1..1_000_000, do: items
-
-  defp check(:max_chunk, items) do
-    raise ArgumentError,
-          "the option :max_chunk is a number of items from 1 to 1000000, not #{inspect(items)}"
-  end
-
-  defp check(:max_wait, wait) when is_integer(wait) and wait in 0..60_000, do: wait
-
-  defp check(:max_wait, wait) do
-    raise ArgumentError,
-          "the option :max_wait is a number of ms from 0 to 60000, not #{inspect(wait)}"
-  end
-
-  defp check(:prefetch, chunks) when is_integer(chunks) and chunks in 0..1_000, do: chunks
-
-  defp check(:prefetch, chunks) do
-    raise ArgumentError,
-          "the option :prefetch is a number of chunks from 0 to 1000, not #{inspect(chunks)}"
-  end
-
-  defp check(:file, file) when is_binary(file) and file != "" do
-    if String.valid?(file) and not String.contains?(file, <<0>>), do: file, else: bad_file(file)
-  end
-
-  defp check(:file, file), do: bad_file(file)
-
-  defp check(:line, line) when is_integer(line) and line in 1..@max_line, do: line
-
-  defp check(:line, line) do
-    raise ArgumentError,
-          "the option :line is the number of the line at which the code begins, " <>
-            "from 1 to #{@max_line}, not #{inspect(line)}"
-  end
-
-  defp bad_file(file) do
-    raise ArgumentError,
-          "the option :file is the name of the file in which the code stands, a string such as " <>
-            "__ENV__.file, not #{inspect(file)}"
-  end
+  def file(_other), do: :error
 
   @doc "Where code stands, as operations have it."
   @spec place(t) :: Python.Operation.place()
@@ -265,105 +324,4 @@ defmodule Python.Options do
           "keyword arguments are a map or a keyword list whose names are atoms or strings, " <>
             "not #{inspect(kwargs)}"
   end
-
-  @doc "The options of a pool, with the settings as their defaults."
-  @spec pool(keyword, Python.Settings.t()) :: map
-  def pool(options, settings) do
-    defaults = %{
-      name: nil,
-      size: settings.num_workers,
-      max_queue: settings.max_queue,
-      max_stuck: 100,
-      timeout: settings.worker_timeout,
-      decode: [],
-      engine: :main,
-      init: nil,
-      keep_locals: false
-    }
-
-    options = start_options(options, defaults, @pool, "a pool")
-
-    if options.name do
-      options
-    else
-      raise ArgumentError, "a pool needs a :name, an atom"
-    end
-  end
-
-  @doc "The options of a context, with the settings as their defaults."
-  @spec context(keyword, Python.Settings.t()) :: map
-  def context(options, settings) do
-    defaults = %{
-      name: nil,
-      max_queue: settings.max_queue,
-      timeout: settings.worker_timeout,
-      decode: [],
-      init: nil,
-      keep_locals: false
-    }
-
-    start_options(options, defaults, @context, "a context")
-  end
-
-  @doc "The limit of a queue, as native code has it."
-  @spec native_queue(pos_integer | :infinity) :: pos_integer
-  def native_queue(:infinity), do: 0xFFFFFFFF
-  def native_queue(limit), do: limit
-
-  @doc "The limit of stuck calls, as native code has it."
-  @spec native_stuck(pos_integer | :infinity) :: non_neg_integer
-  def native_stuck(:infinity), do: 0
-  def native_stuck(limit), do: limit
-
-  defp start_options(options, defaults, known, what) do
-    unless Keyword.keyword?(options) do
-      raise ArgumentError,
-            "the options of #{what} are a keyword list of #{Arguments.list(known)}, " <>
-              "not #{Arguments.short(options)}"
-    end
-
-    case Keyword.keys(options) -- known do
-      [] ->
-        :ok
-
-      [key | _] ->
-        raise ArgumentError,
-              "unknown option #{inspect(key)} of #{what}#{Arguments.did_you_mean(key, known)}; " <>
-                "the options are #{Arguments.list(known)}"
-    end
-
-    options = Map.merge(defaults, Map.new(options))
-
-    Enum.each(options, fn {key, value} ->
-      unless valid?(key, value) do
-        raise ArgumentError,
-              "the option #{inspect(key)} of #{what} is #{allowed(key)}, not #{inspect(value)}"
-      end
-    end)
-
-    Map.update!(options, :decode, &Python.Decode.settings/1)
-  end
-
-  defp valid?(:name, name), do: is_atom(name) and name not in [true, false]
-  defp valid?(:size, size), do: is_integer(size) and size in 1..1024
-  defp valid?(:max_queue, :infinity), do: true
-  defp valid?(:max_queue, limit), do: is_integer(limit) and limit in 1..1_000_000_000
-  defp valid?(:max_stuck, :infinity), do: true
-  defp valid?(:max_stuck, limit), do: is_integer(limit) and limit in 1..1_000_000
-  defp valid?(:timeout, :infinity), do: true
-  defp valid?(:timeout, timeout), do: is_integer(timeout) and timeout in 1..@max_timeout
-  # Judged by its own module.
-  defp valid?(:decode, _decode), do: true
-  defp valid?(:engine, engine), do: engine == :main
-  defp valid?(:init, code), do: is_nil(code) or is_binary(code)
-  defp valid?(:keep_locals, keep), do: is_boolean(keep)
-
-  defp allowed(:name), do: "an atom"
-  defp allowed(:size), do: "an integer from 1 to 1024"
-  defp allowed(:max_queue), do: "an integer from 1 to 1000000000, or :infinity"
-  defp allowed(:max_stuck), do: "an integer from 1 to 1000000, or :infinity"
-  defp allowed(:timeout), do: "an integer from 1 to #{@max_timeout} ms, or :infinity"
-  defp allowed(:engine), do: ":main"
-  defp allowed(:init), do: "Python code, a string"
-  defp allowed(:keep_locals), do: "true or false"
 end

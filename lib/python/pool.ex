@@ -16,21 +16,7 @@ defmodule Python.Pool do
 
   ## Options
 
-    * `:name` - an atom, which calls give as `:pool`. Required.
-    * `:size` - how many calls run at the same time. Defaults to the setting `num_workers`.
-    * `:max_queue` - how many calls may wait; further ones get `Python.OverloadedError`. An integer
-      or `:infinity`. Defaults to the setting `max_queue`.
-    * `:max_stuck` - how many calls may be stuck: given up (past their timeout, their caller dead) and still inside
-      Python, in a C function that cannot be interrupted. Each keeps a thread. Further calls get
-      `Python.OverloadedError`. An integer or `:infinity`. Defaults to `100`.
-    * `:timeout` - how long a call may take that does not say so itself, in ms, or `:infinity`.
-      Defaults to the setting `worker_timeout`.
-    * `:decode` - as for [calls](`m:Python#module-options`): holds for calls of the pool, which override it
-      key by key. Defaults to `[]`.
-    * `:init` - code that is executed in `__main__` when the pool starts. If it raises, the pool does
-      not start.
-    * `:keep_locals` - as for [calls](`m:Python#module-options`), which override it. Defaults to `false`.
-    * `:engine` - `:main`, the one interpreter. There are no others yet.
+  #{Python.Options.Start.docs(:pool)}
   """
 
   # The process keeps the workers' number; no request passes through it. Callers put theirs into the
@@ -47,12 +33,11 @@ defmodule Python.Pool do
     Request,
     Runtime,
     Settings,
-    Stuck,
-    Worker
+    Stuck
   }
 
-  @typedoc "What a request needs of a pool: its native queue and its default timeout in ms."
-  @type lookup :: {reference, timeout}
+  @typedoc "What a request needs of a pool: its engine, what that knows the pool by, and its default timeout in ms."
+  @type lookup :: {engine :: module, Python.Engine.pool(), timeout}
 
   @type stats :: %{
           workers: non_neg_integer,
@@ -100,7 +85,7 @@ defmodule Python.Pool do
   @doc false
   # As supervisors want it, which show the reason.
   def start_process(options) do
-    options = Options.pool(options, Settings.read!())
+    options = Options.Start.pool(options, Settings.read!())
     GenServer.start_link(__MODULE__, options, name: options.name)
   end
 
@@ -127,11 +112,15 @@ defmodule Python.Pool do
   """
   @spec stats(atom) :: stats
   def stats(name) do
-    %{workers: workers, native: native} = ask(name)
-    counts = if native, do: :erlang_python.pool_stats(native), else: %{}
-    none = %{busy: 0, queued: 0, done: 0, failed: 0, timed_out: 0, stuck: 0}
-    stuck_at = if native, do: Stuck.calls(native), else: []
-    none |> Map.merge(counts) |> Map.merge(%{workers: workers, stuck_at: stuck_at})
+    case ask(name) do
+      %{native: nil} ->
+        none = %{busy: 0, queued: 0, done: 0, failed: 0, timed_out: 0, stuck: 0}
+        Map.merge(none, %{workers: 0, stuck_at: []})
+
+      %{engine: engine, native: native, workers: workers} ->
+        stuck_at = Stuck.calls(engine, native)
+        Map.merge(engine.stats(native), %{workers: workers, stuck_at: stuck_at})
+    end
   end
 
   defp ask(name) when is_atom(name) and name not in [nil, true, false] do
@@ -195,8 +184,8 @@ defmodule Python.Pool do
   # `warned`: how many calls were stuck when the log was told.
   defstruct [
     :name,
+    :engine,
     :native,
-    :slots,
     :max_stuck,
     next_id: 1,
     workers: MapSet.new(),
@@ -211,38 +200,46 @@ defmodule Python.Pool do
   def init(options) do
     Process.flag(:trap_exit, true)
 
-    case Runtime.status() do
-      {:ok, _} ->
-        queue = Options.native_queue(options.max_queue)
-        held = options.init != nil
-        native = :erlang_python.pool_new(options.name, queue, options.timeout, held)
-        :erlang_python.pool_decode(native, options.decode)
-        if options.keep_locals, do: :erlang_python.pool_keep_locals(native)
-        :erlang_python.pool_limit_stuck(native, Options.native_stuck(options.max_stuck))
-        state = %__MODULE__{name: options.name, native: native, slots: slots()}
-        state = %{state | max_stuck: options.max_stuck}
-        start_workers(options, state)
+    state = %__MODULE__{
+      name: options.name,
+      engine: options.engine,
+      max_stuck: options.max_stuck
+    }
+
+    case options.engine.status() do
+      :ok ->
+        start(options, state)
 
       # It would never know of a start that comes later.
       {:error, %NotStartedError{reason: :not_started} = error} ->
         {:stop, Python.Error.exit_reason(error)}
 
       {:error, _} ->
-        {:ok, %__MODULE__{name: options.name}}
+        {:ok, state}
     end
   end
 
-  defp start_workers(options, state) do
+  defp start(options, %{engine: engine} = state) do
+    case engine.start(:pool, options) do
+      {:ok, native} -> start_workers(options, %{state | native: native})
+      {:error, reason} -> {:stop, Python.Error.exit_reason(error(reason))}
+    end
+  end
+
+  defp start_workers(options, %{engine: engine, native: native} = state) do
     case add_workers(options.size, state) do
       {:ok, state} ->
-        :persistent_term.put({__MODULE__, options.name}, {state.native, options.timeout})
+        :persistent_term.put({__MODULE__, options.name}, {engine, native, options.timeout})
         run_init(options, state)
 
       {:error, reason} ->
-        :erlang_python.pool_close(state.native)
-        {:stop, Python.Error.exit_reason(Request.error(reason))}
+        engine.stop(native)
+        {:stop, Python.Error.exit_reason(error(reason))}
     end
   end
+
+  defp error(error) when is_exception(error), do: error
+  defp error(reason), do: Request.error(reason)
 
   defp add_workers(0, state), do: {:ok, state}
 
@@ -250,12 +247,15 @@ defmodule Python.Pool do
     with {:ok, state} <- start_worker(state), do: add_workers(count - 1, state)
   end
 
-  defp run_init(%{init: nil}, state), do: {:ok, state}
+  defp run_init(%{init: nil}, state) do
+    state.engine.open(state.native)
+    {:ok, state}
+  end
 
   defp run_init(%{init: code, name: name}, state) do
     case Request.run(Operation.exec(code), %Options{pool: name, init: true}) do
       :ok ->
-        :erlang_python.pool_open(state.native)
+        state.engine.open(state.native)
         {:ok, state}
 
       {:error, error} ->
@@ -266,13 +266,14 @@ defmodule Python.Pool do
 
   @impl true
   def handle_call(:stats, _from, state) do
-    {:reply, %{workers: MapSet.size(state.workers), native: state.native}, state}
+    {:reply, %{state | workers: MapSet.size(state.workers)}, state}
   end
 
   # From the watchdog: the worker is held up by a request that was cancelled, and takes no more.
   @impl true
   def handle_info({:worker_stuck, id}, state) do
-    warned = Stuck.warn(state.name, state.native, state.max_stuck, state.warned)
+    native = {state.engine, state.native}
+    warned = Stuck.warn(state.name, native, state.max_stuck, state.warned)
     state = %{state | warned: warned}
 
     # It may have come back in the meantime and ended, and been replaced for that.
@@ -303,7 +304,7 @@ defmodule Python.Pool do
 
   def terminate(_reason, state) do
     :persistent_term.erase({__MODULE__, state.name})
-    :erlang_python.pool_close(state.native)
+    state.engine.stop(state.native)
   end
 
   # While there is no thread to be had, the others do the work.
@@ -319,23 +320,12 @@ defmodule Python.Pool do
   end
 
   defp start_worker(%{next_id: id} = state) do
-    with {:ok, processes} <- start_worker(state, :erlang_python.worker_slot(state.slots)) do
+    with {:ok, pid} <- state.engine.start_worker(state.native, :pool, id) do
+      processes = if pid, do: Map.put(state.processes, pid, id), else: state.processes
       workers = MapSet.put(state.workers, id)
       {:ok, %{state | next_id: id + 1, workers: workers, processes: processes}}
     end
   end
 
-  defp start_worker(%{next_id: id} = state, :none) do
-    with :ok <- :erlang_python.worker_spawn(state.native, id), do: {:ok, state.processes}
-  end
-
-  defp start_worker(%{next_id: id} = state, slot) do
-    pid = Worker.start_link(state.native, id, slot)
-    {:ok, Map.put(state.processes, pid, id)}
-  end
-
   defp forget(state, id), do: %{state | workers: MapSet.delete(state.workers, id)}
-
-  # Two dirty schedulers are left to the VM: it reads its files there.
-  defp slots, do: max(:erlang.system_info(:dirty_io_schedulers) - 2, 1)
 end

@@ -7,7 +7,7 @@ defmodule Python.Request do
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
   # with it (native/erlang_python_nif/src/request.rs).
 
-  alias Python.{Async, Callback, Hold, Home, Options, OverloadedError, Pool, StoppedError}
+  alias Python.{Async, Callback, Engine, Hold, Home, Options, OverloadedError, Pool, StoppedError}
   alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
@@ -66,37 +66,44 @@ defmodule Python.Request do
       {:error, error} ->
         {:error, error}
 
-      {pool, :infinity} when options.context == nil ->
-        run_here(pool, operation, options)
+      {engine, pool, timeout} when elem(operation, 0) == :stream ->
+        with {:ok, stream} <- run_in(engine, pool, timeout, operation, options),
+             do: {:ok, {engine, stream}}
 
-      {pool, timeout} ->
-        run_there(pool, timeout, operation, options)
+      {engine, pool, timeout} ->
+        run_in(engine, pool, timeout, operation, options)
     end
   end
 
+  defp run_in(engine, pool, :infinity, operation, %{context: nil} = options),
+    do: run_here(engine, pool, operation, options)
+
+  defp run_in(engine, pool, timeout, operation, options),
+    do: run_there(engine, pool, timeout, operation, options)
+
   # Who would never give up can as well run the request itself: nobody has to be woken for it.
-  defp run_here(pool, operation, options) do
+  defp run_here(engine, pool, operation, options) do
     with nil <- Callback.running(),
          leader = Process.group_leader(),
-         answer = :erlang_python.request_run(pool, flags(options), operation, leader),
+         answer = Engine.run(engine, pool, flags(options), operation, leader),
          true <- answer != :busy do
       answer(answer)
     else
-      _ -> run_there(pool, :infinity, operation, options)
+      _ -> run_there(engine, pool, :infinity, operation, options)
     end
   end
 
-  defp run_there(pool, timeout, operation, options) do
+  defp run_there(engine, pool, timeout, operation, options) do
     # Made in the function that waits: the VM then passes over older messages at once.
     reference = make_ref()
     flags = flags(options) + @cancel_on_drop
 
-    case hand_in(pool, reference, flags, operation, timeout) do
+    case hand_in(engine, pool, reference, flags, operation, timeout) do
       ticket when is_reference(ticket) ->
         receive do
           {^reference, answer} -> answer(answer)
         after
-          timeout -> give_up(ticket, reference, timeout)
+          timeout -> give_up(engine, ticket, reference, timeout)
         end
 
       refused ->
@@ -107,16 +114,15 @@ defmodule Python.Request do
   @doc false
   # The requests of a callback, or of the body of a `with`, are run by the thread that waits for it, if they
   # are for the same pool: otherwise all of a pool's workers could be waiting for each other.
-  def hand_in(pool, reference, flags, operation, timeout) do
+  def hand_in(engine, pool, reference, flags, operation, timeout) do
     leader = Process.group_leader()
 
     case Callback.running() do
       nil ->
-        :erlang_python.request_submit(pool, reference, flags, operation, leader, timeout)
+        Engine.submit(engine, pool, reference, flags, operation, leader, timeout)
 
       {callbacks, _hold} ->
-        flags = {flags, timeout}
-        :erlang_python.callback_submit(callbacks, pool, reference, flags, operation, leader)
+        engine.submit_nested(callbacks, pool, reference, {flags, timeout}, operation, leader)
     end
   end
 
@@ -127,15 +133,15 @@ defmodule Python.Request do
       {:error, error} ->
         {:error, error}
 
-      {pool, timeout} ->
+      {engine, pool, timeout} ->
         reference = make_ref()
         operation = Python.Struct.encode(operation)
 
-        case hand_in(pool, reference, flags(options), operation, timeout) do
+        case hand_in(engine, pool, reference, flags(options), operation, timeout) do
           ticket when is_reference(ticket) ->
-            :erlang_python.request_watch(ticket, self())
-            if timeout != :infinity, do: :erlang_python.request_limit(ticket, timeout)
-            {:ok, %Async{ref: reference, ticket: ticket, owner: self()}}
+            engine.watch(ticket, self())
+            if timeout != :infinity, do: engine.limit(ticket, timeout)
+            {:ok, %Async{ref: reference, ticket: ticket, owner: self(), engine: engine}}
 
           refused ->
             {:error, refused(refused, options)}
@@ -145,13 +151,13 @@ defmodule Python.Request do
 
   @doc "Waits for what was submitted. False if somebody has done so before."
   @spec await(Async.t(), timeout) :: answer | :claimed
-  def await(%Async{ref: reference, ticket: ticket}, timeout) do
-    if :erlang_python.request_claim(ticket) do
+  def await(%Async{ref: reference, ticket: ticket, engine: engine}, timeout) do
+    if engine.claim(ticket) do
       answer =
         receive do
           {^reference, answer} -> answer(answer)
         after
-          timeout -> give_up(ticket, reference, timeout)
+          timeout -> give_up(engine, ticket, reference, timeout)
         end
 
       with {:error, {:encode_struct, error}} <- answer, do: {:error, error}
@@ -167,21 +173,21 @@ defmodule Python.Request do
 
   @doc "Sends a message to the code that was submitted."
   @spec send(Async.t(), term) :: :ok
-  def send(%Async{ticket: ticket}, message), do: :erlang_python.request_send(ticket, message)
+  def send(%Async{ticket: ticket, engine: engine}, message),
+    do: engine.send_to_request(ticket, message)
 
   @doc "Gives up what was submitted, and whatever has come of it."
   @spec cancel(Async.t()) :: :ok
-  def cancel(%Async{ref: reference, ticket: ticket, owner: owner}) do
-    unclaimed = :erlang_python.request_claim(ticket)
+  def cancel(%Async{ref: reference, ticket: ticket, owner: owner, engine: engine}) do
+    unclaimed = engine.claim(ticket)
 
     cond do
       # The owner may be waiting this moment.
       not unclaimed and owner != self() ->
-        :erlang_python.request_abandon(ticket)
+        engine.abandon(ticket)
 
       # An answer that nobody has taken is in the owner's mailbox, or about to be.
-      :erlang_python.request_cancel(ticket, false) == :answered and unclaimed and
-          owner == self() ->
+      engine.cancel(ticket, false) == :answered and unclaimed and owner == self() ->
         receive do
           {^reference, _answer} -> :ok
         end
@@ -197,7 +203,7 @@ defmodule Python.Request do
     case Home.lookup(options) do
       # The demand will be refused, and say why.
       {:error, _} -> 0
-      {_native, timeout} -> timeout
+      {_engine, _pool, timeout} -> timeout
     end
   end
 
@@ -207,8 +213,8 @@ defmodule Python.Request do
 
   ## Giving up
 
-  defp give_up(ticket, reference, timeout) do
-    case :erlang_python.request_cancel(ticket, true) do
+  defp give_up(engine, ticket, reference, timeout) do
+    case engine.cancel(ticket, true) do
       :answered ->
         # The answer won by a hair, and is in the mailbox or about to be.
         receive do
@@ -219,7 +225,7 @@ defmodule Python.Request do
         {:error, TimeoutError.new(timeout, :queued)}
 
       :running ->
-        location = location(reference, fn -> :erlang_python.request_close(ticket) end)
+        location = location(reference, fn -> engine.stop_listening(ticket) end)
         {:error, TimeoutError.new(timeout, location)}
     end
   end
@@ -283,9 +289,9 @@ defmodule Python.Request do
   def refused(:overloaded, options) do
     pool = options.context || options.pool || Pool.default()
 
-    with {native, _timeout} when is_atom(pool) <- Pool.lookup(pool),
-         true <- :erlang_python.pool_is_jammed(native) do
-      OverloadedError.stuck(pool, Python.Stuck.calls(native))
+    with {engine, native, _timeout} when is_atom(pool) <- Pool.lookup(pool),
+         true <- engine.jammed?(native) do
+      OverloadedError.stuck(pool, Python.Stuck.calls(engine, native))
     else
       _ -> OverloadedError.new(pool)
     end

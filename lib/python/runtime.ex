@@ -41,12 +41,13 @@ defmodule Python.Runtime do
   @needed [
     :erlang_python,
     Python.Callback,
+    Python.Engine.Main,
+    Python.Engine.Main.Worker,
     Python.Feeder,
     Python.Operation,
     Python.Options,
     Python.Pool,
-    Python.Request,
-    Python.Worker
+    Python.Request
   ]
 
   defp start(settings) do

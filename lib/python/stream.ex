@@ -36,8 +36,11 @@ defmodule Python.Stream do
     end
   end
 
+  @typedoc "An open stream, with its engine."
+  @type open :: {module, Python.Engine.stream()}
+
   @doc "Opens a stream, for `chunk/2`."
-  @spec open(tuple, Options.t()) :: {:ok, reference} | {:error, Exception.t()}
+  @spec open(tuple, Options.t()) :: {:ok, open} | {:error, Exception.t()}
   def open(source, options) do
     source
     |> Operation.stream(options.max_chunk, options.max_wait, options.prefetch)
@@ -78,7 +81,7 @@ defmodule Python.Stream do
   end
 
   @doc "The next items: `{:more | :done, items}`, or `{:failed, items_before, error}`."
-  @spec chunk(reference, Options.t()) ::
+  @spec chunk(open, Options.t()) ::
           {:more | :done, list} | {:failed, list, Exception.t()}
   def chunk(stream, options) do
     # In a body whose time is over.
@@ -89,11 +92,11 @@ defmodule Python.Stream do
     end
   end
 
-  defp demand(stream, options) do
+  defp demand({engine, native} = stream, options) do
     timeout = Request.timeout(options)
     reference = make_ref()
 
-    case :erlang_python.stream_demand(stream, reference, Callback.handles()) do
+    case engine.stream_demand(native, reference, Callback.handles()) do
       :coming ->
         case wait(stream, reference, options.max_wait, deadline(timeout), timeout) do
           {:failed, items, :overloaded} ->
@@ -113,7 +116,7 @@ defmodule Python.Stream do
 
   # The chunk comes when it is full, or at the first item after `max_wait`. Items that were made
   # before, by a generator that now takes its time, have to be asked for.
-  defp wait(stream, reference, look, deadline, timeout) do
+  defp wait({engine, native} = stream, reference, look, deadline, timeout) do
     receive do
       {^reference, answer} -> answer(answer)
     after
@@ -121,7 +124,7 @@ defmodule Python.Stream do
         if left(deadline) == 0 do
           give_up(stream, reference, timeout)
         else
-          case :erlang_python.stream_flush(stream) do
+          case engine.stream_flush(native) do
             :early ->
               look = min(max(look, 1) * 2, @longest_look)
               wait(stream, reference, look, deadline, timeout)
@@ -146,8 +149,8 @@ defmodule Python.Stream do
   defp answer({:error, :overloaded}), do: {:failed, [], :overloaded}
   defp answer({:error, reason}), do: {:failed, [], Request.error(reason)}
 
-  defp give_up(stream, reference, timeout) do
-    case :erlang_python.stream_cancel(stream) do
+  defp give_up({engine, native}, reference, timeout) do
+    case engine.stream_cancel(native) do
       :answered ->
         # On its way, unless its worker died this moment.
         receive do
@@ -157,13 +160,11 @@ defmodule Python.Stream do
         end
 
       :queued ->
-        :erlang_python.stream_stop_listening(stream)
+        engine.stream_stop_listening(native)
         {:failed, [], TimeoutError.new(timeout, :queued)}
 
       :running ->
-        location =
-          Request.location(reference, fn -> :erlang_python.stream_stop_listening(stream) end)
-
+        location = Request.location(reference, fn -> engine.stream_stop_listening(native) end)
         {:failed, [], TimeoutError.new(timeout, location)}
     end
   end
@@ -172,15 +173,15 @@ defmodule Python.Stream do
   defp close({{:failed, _error}, stream}), do: close(stream, 0)
   defp close({_state, stream}), do: close(stream, @close_timeout)
 
-  defp close(stream, timeout) do
+  defp close({engine, native}, timeout) do
     reference = make_ref()
 
-    unless :erlang_python.stream_close(stream, reference, Callback.handles()) do
+    unless engine.stream_close(native, reference, Callback.handles()) do
       receive do
         {^reference, _closed} -> :ok
       after
         timeout ->
-          unless :erlang_python.stream_stop_listening(stream) do
+          unless engine.stream_stop_listening(native) do
             receive do
               {^reference, _closed} -> :ok
             after

@@ -15,10 +15,10 @@ defmodule Python.Stuck do
   # From how many on the log is told, and then each time that they have doubled.
   @many 10
 
-  @doc "The calls of a pool or context, by its native queue, that are stuck."
-  @spec calls(reference) :: [call]
-  def calls(native) do
-    for {location, ms} <- :erlang_python.pool_stuck(native) do
+  @doc "The calls of an engine's pool or context that are stuck."
+  @spec calls(module, Python.Engine.pool()) :: [call]
+  def calls(engine, native) do
+    for {location, ms} <- engine.stuck(native) do
       {file, line, function} = with :none <- location, do: {nil, nil, nil}
       %{file: file, line: line, function: function, ms: ms}
     end
@@ -28,19 +28,24 @@ defmodule Python.Stuck do
   @spec all() :: [map]
   def all do
     for pool <- Python.Pool.names(),
-        {native, _timeout} <- [Python.Pool.lookup(pool)],
-        call <- calls(native),
+        {engine, native, _timeout} <- [Python.Pool.lookup(pool)],
+        call <- calls(engine, native),
         do: Map.put(call, :pool, pool)
   end
 
   @doc "Warns if many are stuck. `warned`: how many were when it did so last; what it is to be given next."
-  @spec warn(atom, reference, pos_integer | :infinity, non_neg_integer) :: non_neg_integer
-  def warn(pool, native, most, warned) do
-    %{stuck: stuck} = :erlang_python.pool_stats(native)
+  @spec warn(
+          atom,
+          {module, Python.Engine.pool()},
+          pos_integer | :infinity,
+          non_neg_integer
+        ) :: non_neg_integer
+  def warn(pool, {engine, native}, most, warned) do
+    %{stuck: stuck} = engine.stats(native)
 
     cond do
       stuck >= threshold(most, warned) ->
-        :logger.warning(warning(pool, stuck, most, calls(native)))
+        :logger.warning(warning(pool, stuck, most, calls(engine, native)))
         stuck
 
       stuck < div(warned, 2) ->

@@ -104,9 +104,9 @@ defmodule Python.Telemetry do
   end
 
   @doc false
-  @spec queue(atom, reference) :: :ok
-  def queue(pool, native) do
-    %{queued: queued, busy: busy} = :erlang_python.pool_stats(native)
+  @spec queue(atom, module, Python.Engine.pool()) :: :ok
+  def queue(pool, engine, native) do
+    %{queued: queued, busy: busy} = engine.stats(native)
     execute([:python, :pool, :queue], %{queued: queued, busy: busy}, %{pool: pool})
   end
 

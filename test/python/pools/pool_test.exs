@@ -27,7 +27,7 @@ defmodule Python.Pools.PoolTest do
 
   defp worker?(pid) do
     with true <- is_pid(pid), {:dictionary, dictionary} <- Process.info(pid, :dictionary) do
-      dictionary[:"$initial_call"] == {Python.Worker, :init, 3}
+      dictionary[:"$initial_call"] == {Python.Engine.Main.Worker, :init, 3}
     else
       _ -> false
     end

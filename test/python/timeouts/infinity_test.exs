@@ -119,7 +119,10 @@ defmodule Python.Timeouts.InfinityTest do
     task = Task.async(fn -> Python.exec("while True: pass", [pool: pool] ++ @infinity) end)
     eventually("this is so", fn -> match?(%{busy: 1}, Pool.stats(pool)) end)
     {:links, links} = Process.info(Process.whereis(pool), :links)
-    [worker] = for pid <- links, initial_call(pid) == {Python.Worker, :init, 3}, do: pid
+
+    [worker] =
+      for pid <- links, initial_call(pid) == {Python.Engine.Main.Worker, :init, 3}, do: pid
+
     Process.exit(worker, :kill)
     assert {:error, %StoppedError{}} = Task.await(task)
     assert Python.eval("1", %{}, [pool: pool] ++ @infinity) == {:ok, 1}

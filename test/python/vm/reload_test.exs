@@ -96,7 +96,7 @@ defmodule Python.VM.ReloadTest do
       for n <- 1..20 do
         Reload.load(:erlang_python)
         Reload.load(:erlang_python_loader)
-        if rem(n, 4) == 0, do: Reload.load(Python.Worker)
+        if rem(n, 4) == 0, do: Reload.load(Python.Engine.Main.Worker)
         Process.sleep(50)
       end
 
@@ -146,7 +146,7 @@ defmodule Python.VM.ReloadTest do
       Code.compiler_options(ignore_module_conflict: true)
       pids = [Reload.again(fn -> Python.call(:math, :sqrt, [4]) end)]
 
-      for _ <- 1..3, file <- ~w(lib/erlang_python.ex lib/erlang_python_loader.ex lib/python/worker.ex) do
+      for _ <- 1..3, file <- ~w(lib/erlang_python.ex lib/erlang_python_loader.ex lib/python/engine/main/worker.ex) do
         Code.compile_file(file)
         {:ok, 2.0} = Python.call(:math, :sqrt, [4])
       end

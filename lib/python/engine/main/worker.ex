@@ -1,4 +1,4 @@
-defmodule Python.Worker do
+defmodule Python.Engine.Main.Worker do
   @moduledoc false
 
   # A process that, when woken, goes into one dirty NIF and runs what waits in the pool's queue. One

@@ -1,0 +1,136 @@
+defmodule Python.Options.Start do
+  @moduledoc false
+
+  # The options that pools and contexts are started with. Each is declared once, like those of calls; an engine has
+  # its own beside them.
+
+  alias Python.{Engine, Schema}
+
+  @max_timeout 4_294_967_295
+
+  # `:kinds`, if not both have it.
+  @start [
+    name: %{
+      type: {:check, &__MODULE__.name/1},
+      allowed: "an atom",
+      default: nil,
+      doc: %{
+        pool: "an atom, which calls give as `:pool`. Required.",
+        context: "an atom to register the context's process under, for use as `:context`."
+      }
+    },
+    size: %{
+      type: {:integer, 1, 1024},
+      default: {:setting, :num_workers},
+      kinds: [:pool],
+      doc: "how many calls run at the same time."
+    },
+    max_queue: %{
+      type: {:integer_or_infinity, 1, 1_000_000_000},
+      default: {:setting, :max_queue},
+      doc: "how many calls may wait, or `:infinity`; further ones get `Python.OverloadedError`."
+    },
+    max_stuck: %{
+      type: {:integer_or_infinity, 1, 1_000_000},
+      default: 100,
+      kinds: [:pool],
+      doc: """
+      how many calls may be stuck: given up (past their timeout, their caller dead) and still inside
+      Python, in a C function that cannot be interrupted. Each keeps a thread. Further calls get
+      `Python.OverloadedError`. An integer or `:infinity`.
+      """
+    },
+    timeout: %{
+      type: {:integer_or_infinity, 1, @max_timeout},
+      unit: "ms",
+      default: {:setting, :worker_timeout},
+      doc: "how long a call may take that does not say so itself, in ms, or `:infinity`."
+    },
+    decode: %{
+      type: {:parse, &Python.Decode.settings/1},
+      default: [],
+      doc: """
+      as for [calls](`m:Python#module-options`), which override it key by key.
+      """
+    },
+    engine: %{
+      type: {:check, &Engine.fetch/1},
+      allowed: Enum.map_join(Engine.names(), ", ", &inspect/1),
+      default: :main,
+      doc: "what runs Python: `:main`, the VM's own interpreter."
+    },
+    init: %{
+      type: {:check, &__MODULE__.code/1},
+      allowed: "Python code, a string",
+      default: nil,
+      doc: %{
+        pool:
+          "code that is executed in `__main__` when the pool starts. If it raises, the pool does not start.",
+        context: "code that is executed in it first. An exception there is the result."
+      }
+    },
+    keep_locals: %{
+      type: :boolean,
+      default: false,
+      doc: "as for [calls](`m:Python#module-options`), which override it."
+    }
+  ]
+
+  @doc "Their documentation, as a list in Markdown."
+  @spec docs(Engine.kind()) :: String.t()
+  def docs(kind), do: Schema.docs(common(kind))
+
+  @doc "The options of a pool, with the settings as their defaults. `:engine` is a module."
+  @spec pool(keyword, Python.Settings.t()) :: map
+  def pool(options, settings) do
+    options = validate!(options, :pool, "a pool", settings)
+    if options.name == nil, do: raise(ArgumentError, "a pool needs a :name, an atom")
+    options
+  end
+
+  @doc "The options of a context, with the settings as their defaults. `:engine` is a module."
+  @spec context(keyword, Python.Settings.t()) :: map
+  def context(options, settings), do: validate!(options, :context, "a context", settings)
+
+  defp validate!(options, kind, what, settings) do
+    engine = if Keyword.keyword?(options), do: Keyword.get(options, :engine, :main)
+
+    own =
+      case Engine.fetch(engine) do
+        {:ok, engine} -> engine.options(kind)
+        :error -> []
+      end
+
+    Schema.validate!(options, with_own(common(kind), own), what, settings)
+  end
+
+  # An engine may have other defaults, or other limits.
+  defp with_own(common, own) do
+    Enum.map(common, fn {key, entry} -> {key, Keyword.get(own, key, entry)} end) ++
+      Keyword.drop(own, Keyword.keys(common))
+  end
+
+  defp common(kind) do
+    for {key, entry} <- @start, kind in Map.get(entry, :kinds, [kind]) do
+      {key, with(%{doc: %{^kind => doc}} <- entry, do: %{entry | doc: doc})}
+    end
+  end
+
+  @doc false
+  def name(name) when is_atom(name) and name not in [true, false], do: {:ok, name}
+  def name(_other), do: :error
+
+  @doc false
+  def code(code) when is_nil(code) or is_binary(code), do: {:ok, code}
+  def code(_other), do: :error
+
+  @doc "The limit of a queue, as native code has it."
+  @spec native_queue(pos_integer | :infinity) :: pos_integer
+  def native_queue(:infinity), do: 0xFFFFFFFF
+  def native_queue(limit), do: limit
+
+  @doc "The limit of stuck calls, as native code has it."
+  @spec native_stuck(pos_integer | :infinity) :: non_neg_integer
+  def native_stuck(:infinity), do: 0
+  def native_stuck(limit), do: limit
+end
