@@ -18,47 +18,12 @@
 //! - `fork`: copies of the VM, in which nothing of this but Python goes on.
 //! - `term_env`: environments for terms that outlive a NIF, and sending them.
 
-mod arguments;
-mod atoms;
-mod call;
-mod callback;
-mod code;
-mod convert;
-mod deadline;
-mod direct;
-mod ending;
+mod base;
+mod engine;
 #[path = "../../erlang_python_loader/src/entry.rs"]
 mod entry;
-mod exception;
-mod fork;
-mod growth;
-mod hold;
-mod interpreter;
-mod isolation;
-mod ledger;
-mod lock;
-mod lookout;
-mod made;
-mod mailbox;
-mod names;
-mod namespace;
 mod nif;
-mod object;
-mod on_interrupt;
-mod origin;
-mod output;
-mod package;
 mod pool;
-mod processes;
-mod queue;
-mod request;
-mod resources;
-mod source;
-mod stream;
-mod stuck;
-mod term_env;
-mod watchdog;
-mod weight;
-mod worker;
+mod python;
 
-nif_init!(c"erlang_python", resources::register);
+nif_init!(c"erlang_python", nif::resources::register);

@@ -1,12 +1,14 @@
 //! `callback_*`: functions of Elixir that Python calls.
 
-use crate::atoms;
-use crate::callback::{self, CallbackHandle, Guard};
-use crate::package;
+use crate::base::atoms;
+use crate::base::flags::Flags;
+use crate::base::server;
+use crate::base::term_env::Sender;
+use crate::engine::main::callback::{CallbackHandle, Guard};
+use crate::engine::main::package;
 use crate::pool::Submitted;
-use crate::request::{Flags, Request};
-use crate::term_env::Sender;
-use crate::worker::PoolHandle;
+use crate::pool::handles::PoolHandle;
+use crate::pool::request::Request;
 use rustler::{Atom, Env, LocalPid, ResourceArc, Term};
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use std::sync::Arc;
 #[rustler::nif]
 fn callback_serve<'a>(env: Env<'a>, names: Vec<(String, Term<'a>)>) -> Atom {
     package::set_registered(names);
-    callback::set_server(env.pid());
+    server::set(env.pid());
     atoms::ok()
 }
 

@@ -1,8 +1,8 @@
 //! `floor_*`: what the VM charges for a native function, for the benchmarks to compare with.
 
-use crate::atoms;
-use crate::lock::{Condvar, Mutex, MutexGuard};
-use crate::term_env::{Sender, TermEnv};
+use crate::base::atoms;
+use crate::base::lock::{Condvar, Mutex, MutexGuard};
+use crate::base::term_env::{Sender, TermEnv};
 use rustler::{Atom, Encoder, Env, LocalPid};
 use std::time::Duration;
 

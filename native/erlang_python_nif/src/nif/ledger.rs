@@ -1,7 +1,7 @@
 //! `ledger_*`: how much handles keep alive.
 
-use crate::atoms;
-use crate::ledger;
+use crate::base::atoms;
+use crate::base::ledger;
 use rustler::Atom;
 
 /// All processes were collected.

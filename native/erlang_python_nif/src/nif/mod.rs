@@ -8,6 +8,7 @@ mod floor;
 mod ledger;
 mod pool;
 mod request;
+pub mod resources;
 mod runtime;
 mod source;
 mod stream;

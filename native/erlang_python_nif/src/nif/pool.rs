@@ -1,11 +1,10 @@
 //! `pool_*`: a pool's queue.
 
-use crate::atoms;
-use crate::namespace::Namespace;
+use crate::base::atoms;
+use crate::base::term_env::{SavedTerm, Sender};
+use crate::engine::main::own::Main;
+use crate::pool::handles::{self, PoolHandle};
 use crate::pool::{self, Pool, Settings};
-use crate::stuck;
-use crate::term_env::{SavedTerm, Sender};
-use crate::worker::{self, PoolHandle};
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
@@ -29,7 +28,8 @@ fn pool_new<'a>(
     };
     let settings = Settings {
         max_queue,
-        namespace: is_context.then(Namespace::default),
+        pinned: is_context,
+        engine: Box::new(Main::new(is_context)),
         home: SavedTerm::save(home),
         timeout: timeout.decode().ok(),
         held,
@@ -79,7 +79,7 @@ fn pool_keep_locals(pool: ResourceArc<PoolHandle>) -> Atom {
 /// run, answered with `{:error, :stopped}`.
 #[rustler::nif]
 fn pool_close(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
-    worker::close(&pool.0, Sender::scheduler(env));
+    handles::close(&pool.0, Sender::scheduler(env));
     atoms::ok()
 }
 
@@ -106,7 +106,7 @@ fn pool_is_jammed(pool: ResourceArc<PoolHandle>) -> bool {
 /// The calls that are stuck: `{{file, line, function} | :none, ms}`.
 #[rustler::nif]
 fn pool_stuck<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Vec<Term<'a>> {
-    let reports = stuck::of(&pool.0).into_iter();
+    let reports = pool.0.stuck().into_iter();
     let terms = reports.map(|report| match report.location {
         Some(location) => (location, report.ms).encode(env),
         None => (atoms::none(), report.ms).encode(env),

@@ -1,12 +1,13 @@
 //! `request_*`: what callers ask for.
 
-use crate::atoms;
-use crate::direct;
+use crate::base::atoms;
+use crate::base::flags::Flags;
+use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::Submitted;
-use crate::request::{Flags, Progress, Request, Ticket};
-use crate::term_env::{Sender, TermEnv};
-use crate::watchdog;
-use crate::worker::PoolHandle;
+use crate::pool::handles::PoolHandle;
+use crate::pool::marks::CLAIMED;
+use crate::pool::request::{Progress, Request, Ticket};
+use crate::pool::watch;
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,7 +63,9 @@ fn request_run<'a>(
     operation: Term<'a>,
     leader: Term<'a>,
 ) -> Term<'a> {
-    direct::run(env, &pool.0, Flags::new(flags), operation, leader)
+    pool.0
+        .engine
+        .run_here(env, &pool.0, Flags::new(flags), operation, leader)
         .unwrap_or_else(|| atoms::busy().to_term(env))
 }
 
@@ -81,14 +84,14 @@ fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> 
 #[rustler::nif]
 fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
     ticket.0.deadline.set(Some(timeout));
-    watchdog::limit(&ticket.0, timeout);
+    watch::limit(&ticket.0, timeout);
     atoms::ok()
 }
 
 /// Gives the request up if it is not over in so many ms. Its caller is not waiting and gets no message.
 #[rustler::nif]
 fn request_expire(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
-    watchdog::expire(&ticket.0, timeout);
+    watch::expire(&ticket.0, timeout);
     atoms::ok()
 }
 
@@ -102,7 +105,7 @@ fn request_send<'a>(ticket: ResourceArc<Ticket>, message: Term<'a>) -> Atom {
 /// Claims the answer. True the first time only: an answer can be waited for once.
 #[rustler::nif]
 fn request_claim(ticket: ResourceArc<Ticket>) -> bool {
-    ticket.0.claim()
+    !ticket.0.marks.set(CLAIMED)
 }
 
 /// Gives the request up. Says how far it was: `:queued`, `:running` or `:answered`, in which case
@@ -136,7 +139,7 @@ fn request_abandon(env: Env<'_>, ticket: ResourceArc<Ticket>) -> Atom {
             (atoms::error(), atoms::cancelled()).encode(env)
         });
     if told {
-        watchdog::watch(Arc::clone(&ticket.0));
+        watch::watch(Arc::clone(&ticket.0));
     }
     atoms::ok()
 }

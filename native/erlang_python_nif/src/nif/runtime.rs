@@ -1,9 +1,11 @@
 //! `runtime_*`: the interpreter as a whole.
 
-use crate::atoms;
-use crate::convert::{Elixir, set_elixir};
-use crate::ending;
-use crate::interpreter::{self, Start, reaper};
+use crate::base::atoms;
+use crate::engine::main::start;
+use crate::pool::ending;
+use crate::python::convert::{Elixir, set_elixir};
+use crate::python::interpreter::Start;
+use crate::python::reaper;
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
 
 /// What `Python.Runtime` starts the interpreter with. See `Start` and `Elixir`.
@@ -26,7 +28,7 @@ struct Config {
 /// at once if it has been started before.
 #[rustler::nif(schedule = "DirtyIo")]
 fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> {
-    if interpreter::is_started() {
+    if start::is_started() {
         return atoms::started().to_term(env);
     }
     set_elixir(Elixir {
@@ -34,7 +36,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
         decimal: config.decimal,
         fields: config.fields,
     });
-    let start = Start {
+    let settings = Start {
         program: config.program,
         package: config.package,
         environment: config.environment,
@@ -45,7 +47,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
         stack_size: config.stack_size,
         owner,
     };
-    match interpreter::start(start) {
+    match start::start(settings) {
         Ok(()) => atoms::ok().to_term(env),
         Err(error) => (atoms::failed(), error.to_string()).encode(env),
     }
@@ -54,7 +56,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
 /// Whether the interpreter has started, in this VM's life.
 #[rustler::nif]
 fn runtime_started() -> bool {
-    interpreter::is_started()
+    start::is_started()
 }
 
 /// The application is about to end, and often the VM with it.

@@ -1,6 +1,6 @@
 //! `source_*`: sources of code that came as text.
 
-use crate::source;
+use crate::python::source;
 
 /// A line of code that is said to be in a file, or nil.
 #[rustler::nif]

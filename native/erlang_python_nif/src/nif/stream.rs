@@ -1,11 +1,13 @@
 //! `stream_*`: what the consumer of a stream asks for. The stream itself is opened by a request.
 
-use crate::atoms;
-use crate::callback::CallbackHandle;
+use crate::base::atoms;
+use crate::base::term_env::Sender;
+use crate::engine::main::callback::CallbackHandle;
 use crate::pool::Submitted;
-use crate::stream::{Consumer, Demanded, Flushed, Waiter};
-use crate::term_env::Sender;
+use crate::pool::request::Request;
+use crate::pool::stream::{Consumer, Demanded, Flushed, Waiter};
 use rustler::{Atom, Env, ResourceArc, Term};
+use std::sync::Arc;
 
 /// Asks for the next chunk. `:coming`: `{reference, answer}` follows as a message; `:ended`: there is
 /// none; `:overloaded` or `:closed`: the pool takes no request. `callbacks`: what the calling process runs.
@@ -16,7 +18,8 @@ fn stream_demand<'a>(
     reference: Term<'a>,
     callbacks: Vec<ResourceArc<CallbackHandle>>,
 ) -> Atom {
-    match consumer.0.demand(env, reference, &callbacks) {
+    let nest = nest(&callbacks);
+    match consumer.0.demand(env, reference, &nest) {
         Demanded::Coming | Demanded::Refused(Submitted::Queued) => atoms::coming(),
         Demanded::Ended => atoms::ended(),
         Demanded::Refused(Submitted::Overloaded) => atoms::overloaded(),
@@ -60,5 +63,14 @@ fn stream_close<'a>(
     let waiter = Waiter::new(env, reference);
     consumer
         .0
-        .close(Some(waiter), &callbacks, Sender::scheduler(env))
+        .close(Some(waiter), &nest(&callbacks), Sender::scheduler(env))
+}
+
+/// A body of a `with` that the process is in takes the requests of streams of its pool. `callbacks`: what the
+/// process runs, the innermost first.
+fn nest(callbacks: &[ResourceArc<CallbackHandle>]) -> impl Fn(&Arc<Request>) -> bool {
+    move |request| {
+        let mut holds = callbacks.iter().filter(|callback| callback.0.is_hold());
+        holds.any(|hold| hold.0.nest(Arc::clone(request)).is_ok())
+    }
 }

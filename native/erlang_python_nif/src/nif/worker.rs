@@ -1,9 +1,11 @@
 //! `worker_*`: those who drain a pool's queue.
 
-use crate::atoms;
-use crate::lock::{Condvar, Mutex};
-use crate::term_env::Sender;
-use crate::worker::{self, Drained, PoolHandle, Slot, Wake, Worker, WorkerHandle};
+use crate::base::atoms;
+use crate::base::term_env::Sender;
+use crate::engine::Drained;
+use crate::pool::Worker;
+use crate::pool::handles::{PoolHandle, Slot, WorkerHandle};
+use crate::pool::worker::Wake;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
 
 /// The right to be on a dirty scheduler, if less than `limit` workers have it. It ends when it is
@@ -42,9 +44,9 @@ fn worker_new<'a>(
 /// none to be had.
 #[rustler::nif(schedule = "DirtyIo")]
 fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Term<'a> {
-    let worker = Worker::new(id, Wake::Thread(Mutex::new(false), Condvar::new()));
+    let worker = Worker::new(id, Wake::thread());
     pool.0.join(&worker);
-    match worker::spawn(pool.0.clone(), worker) {
+    match pool.0.engine.spawn(pool.0.clone(), worker) {
         Ok(()) => atoms::ok().to_term(env),
         Err(error) => env.error_tuple((atoms::no_thread(), error.to_string())),
     }
@@ -53,7 +55,8 @@ fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Ter
 /// Runs what waits. `:idle` when nothing does any more, `:stop` when the worker is to end.
 #[rustler::nif(schedule = "DirtyIo")]
 fn worker_drain(env: Env<'_>, worker: ResourceArc<WorkerHandle>) -> Atom {
-    match worker::drain(&worker.pool, &worker.worker, Sender::dirty(env)) {
+    let (pool, sender) = (&worker.pool, Sender::dirty(env));
+    match pool.engine.drain(pool, &worker.worker, sender) {
         Drained::Idle => atoms::idle(),
         Drained::Stop => atoms::stop(),
     }

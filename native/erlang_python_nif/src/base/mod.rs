@@ -1,0 +1,21 @@
+//! What everything else stands on: terms and locks, a clock, and what is known of the VM and its process. Nothing
+//! here knows Python.
+
+pub mod atoms;
+pub mod clock;
+pub mod deadline;
+pub mod flags;
+pub mod fork;
+pub mod inbox;
+pub mod ledger;
+pub mod lock;
+pub mod lookout;
+pub mod mailbox;
+pub mod once;
+pub mod processes;
+pub mod server;
+pub mod signals;
+pub mod term_env;
+
+/// File, line and function.
+pub type Location = (String, i64, String);

@@ -1,0 +1,213 @@
+//! Environments for terms that live outside of a NIF call, and the sending of them.
+//!
+//! rustler's `OwnedEnv` refuses to send from a scheduler thread, where most of our answers are
+//! made, so this file calls `enif_send` itself.
+
+use crate::base::{clock, fork, lock};
+use rustler::sys::{
+    ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env, enif_free_env,
+    enif_is_current_process_alive, enif_make_copy, enif_send, enif_thread_type,
+};
+use rustler::{Env, LocalPid, Term};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+/// An environment of our own. It frees its terms when it is dropped.
+pub struct TermEnv(NonNull<ErlNifEnv>);
+
+// SAFETY: a process-independent environment may be used by any thread, by one at a time;
+// `TermEnv` is neither `Sync` nor `Clone`.
+unsafe impl Send for TermEnv {}
+
+impl TermEnv {
+    pub fn new() -> Self {
+        // SAFETY: no preconditions; enif_alloc_env never returns null (it aborts when out of
+        // memory, as every allocation of the VM does).
+        TermEnv(unsafe { NonNull::new_unchecked(enif_alloc_env()) })
+    }
+
+    /// The environment to build terms in. They live until `clear`, `send` or the drop.
+    pub fn env(&self) -> Env<'_> {
+        // SAFETY: the pointer is valid as long as `self`, and so is the lifetime handed out.
+        unsafe { Env::new(self, self.0.as_ptr()) }
+    }
+
+    /// Copies a term in, to be had again by `term`.
+    pub fn copy(&self, term: Term<'_>) -> SavedTerm {
+        // SAFETY: both pointers are valid for the call.
+        SavedTerm(unsafe { enif_make_copy(self.0.as_ptr(), term.as_c_arg()) })
+    }
+
+    /// A term saved by `copy` in this environment.
+    pub fn term(&self, saved: SavedTerm) -> Term<'_> {
+        // SAFETY: `SavedTerm`s are made by `copy` only, and their keepers (`Request`) never mix
+        // environments or clear one that still has saved terms.
+        unsafe { Term::new(self.env(), saved.0) }
+    }
+
+    pub fn clear(&mut self) {
+        lock::forbid("terms are freed");
+        // SAFETY: `&mut self` proves that no term borrowed from this environment is left.
+        unsafe { enif_clear_env(self.0.as_ptr()) }
+    }
+
+    /// Sends what `message` builds in this environment, without copying it, and clears the
+    /// environment. Says whether the receiver was alive, as far as is known.
+    pub fn send(
+        &mut self,
+        sender: Sender,
+        to: &LocalPid,
+        message: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        let message = message(self.env()).as_c_arg();
+        // SAFETY: `sender` is the environment of the running NIF or null on our own threads, as
+        // enif_send wants it; `message` was built in `self`, which is not used again before it
+        // has been cleared.
+        let sent = unsafe { enif_send(sender.env, to.as_c_arg(), self.0.as_ptr(), message) } == 1;
+        if !sent && sender.is_exiting() {
+            forward(*to, std::mem::take(self), SavedTerm(message));
+            return true;
+        }
+        self.clear();
+        sent
+    }
+}
+
+impl Default for TermEnv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for TermEnv {
+    fn drop(&mut self) {
+        // There a thread that is gone may have the lock of the VM's allocator.
+        if fork::is_child() {
+            return;
+        }
+        lock::forbid("terms are freed");
+        // SAFETY: allocated in `new`, freed once.
+        unsafe { enif_free_env(self.0.as_ptr()) }
+    }
+}
+
+/// A term with an environment of its own, if it needs one: an atom or a local pid does not.
+#[derive(Clone)]
+pub struct OwnedTerm {
+    env: Option<Arc<Unchanging>>,
+    term: SavedTerm,
+}
+
+/// An environment that is only read.
+struct Unchanging(TermEnv);
+
+// SAFETY: reading a term of an environment changes nothing.
+unsafe impl Sync for Unchanging {}
+
+impl OwnedTerm {
+    pub fn new(term: Term<'_>) -> Self {
+        if term.is_atom() || term.decode::<LocalPid>().is_ok() {
+            return OwnedTerm {
+                env: None,
+                term: SavedTerm::save(term),
+            };
+        }
+        let env = TermEnv::new();
+        let term = env.copy(term);
+        OwnedTerm {
+            env: Some(Arc::new(Unchanging(env))),
+            term,
+        }
+    }
+
+    pub fn in_env<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match &self.env {
+            Some(own) => own.0.term(self.term).in_env(env),
+            None => self.term.load(env),
+        }
+    }
+}
+
+/// A term kept in a `TermEnv`, or one that needs none: such are the same if their words are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SavedTerm(ErlNifTerm);
+
+impl SavedTerm {
+    /// A term that stays where it is.
+    pub fn save(term: Term<'_>) -> Self {
+        SavedTerm(term.as_c_arg())
+    }
+
+    /// `env` must be the environment that the term was saved from, not cleared since, or the term one
+    /// that needs none.
+    pub fn load(self, env: Env<'_>) -> Term<'_> {
+        // SAFETY: as demanded of the callers, who save, load and send within one function, or keep
+        // the term beside its environment (`OwnedTerm`).
+        unsafe { Term::new(env, self.0) }
+    }
+}
+
+/// On whose behalf a message is sent: the environment of the running NIF or callback on a
+/// scheduler, nobody's on a thread of our own. The VM wants to be told.
+#[derive(Clone, Copy)]
+pub struct Sender {
+    env: *mut ErlNifEnv,
+    /// It is a process in a dirty NIF, which can be killed meanwhile.
+    dirty: bool,
+}
+
+impl Sender {
+    pub fn scheduler(env: Env<'_>) -> Self {
+        Sender {
+            env: env.as_c_arg(),
+            dirty: false,
+        }
+    }
+
+    /// For a dirty NIF, on its own thread only.
+    pub fn dirty(env: Env<'_>) -> Self {
+        Sender {
+            env: env.as_c_arg(),
+            dirty: true,
+        }
+    }
+
+    /// For threads that are not the VM's. `None` on one of the VM's schedulers.
+    pub fn own_thread() -> Option<Self> {
+        // SAFETY: no preconditions.
+        (unsafe { enif_thread_type() } == 0).then_some(Sender {
+            env: ptr::null_mut(),
+            dirty: false,
+        })
+    }
+
+    pub fn as_c_arg(self) -> *mut ErlNifEnv {
+        self.env
+    }
+
+    /// Whether it was killed while it was in the NIF: the VM sends nothing for it any more, though
+    /// the receiver may well live.
+    pub fn is_exiting(self) -> bool {
+        // SAFETY: the environment of a dirty NIF, which runs on this thread (`dirty`).
+        self.dirty && unsafe { enif_is_current_process_alive(self.env) } == 0
+    }
+
+    /// Sends an atom or another term that needs no environment.
+    pub fn send_immediate(self, to: &LocalPid, message: rustler::Atom) -> bool {
+        let to_arg: &ErlNifPid = to.as_c_arg();
+        // SAFETY: as in `TermEnv::send`; an atom is an immediate and belongs to no environment.
+        let sent = unsafe { enif_send(self.env, to_arg, ptr::null_mut(), message.as_c_arg()) } == 1;
+        if !sent && self.is_exiting() {
+            forward(*to, TermEnv::new(), SavedTerm(message.as_c_arg()));
+            return true;
+        }
+        sent
+    }
+}
+
+/// Sends a term for a process that is exiting and cannot.
+fn forward(to: LocalPid, mut env: TermEnv, term: SavedTerm) {
+    clock::soon(move |sender, _| {
+        env.send(sender, &to, |env| term.load(env));
+    });
+}

@@ -1,0 +1,488 @@
+//! Python calls Elixir.
+//!
+//! A call of a function of the other side sends the function and its arguments to a process of
+//! Elixir's (`Python.Callback`), which runs it in a process of its own, and waits for the answer
+//! without the GIL. The wait ends with the answer, with the death of that process, or when nobody
+//! waits for the request any more that the Python code is part of.
+//!
+//! While it waits, the thread runs requests that come from its own callback, on its own stack: so
+//! the nesting of Elixir and Python costs stack and no workers. A request that comes by way of
+//! another process, such as a GenServer that the callback asks, waits in the pool's queue like any
+//! other; if all workers wait for callbacks, the pool gets one more for as long as that lasts
+//! (`Pool::help`). Serving the queue here instead could run code that waits for a lock which the
+//! waiting Python code below holds.
+
+use crate::base::atoms;
+use crate::base::clock;
+use crate::base::lock::{self, Condvar, Mutex, MutexGuard};
+use crate::base::lookout::Luck;
+use crate::base::server;
+use crate::base::term_env::{SavedTerm, Sender, TermEnv};
+use crate::engine::main::drain;
+use crate::engine::main::kept;
+use crate::engine::main::origin;
+use crate::engine::main::output;
+use crate::engine::main::own::Main;
+use crate::engine::main::patience::Patience;
+use crate::engine::main::seat::{self, Running};
+use crate::pool::Pool;
+use crate::pool::marks::{NESTED, TOLD};
+use crate::pool::request::Request;
+use crate::pool::watch;
+use crate::python::child;
+use crate::python::convert::{Decoder, Encoder, Failure};
+use crate::python::helpers;
+use crate::python::host::{Host, Target};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How long a wait goes on, at most, before it is looked whether anybody still needs it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Whether answers come at once.
+static LUCK: Luck = Luck::new();
+
+/// The process that runs callbacks and writes logs.
+pub fn server() -> PyResult<LocalPid> {
+    server::get()
+        .ok_or_else(|| PyRuntimeError::new_err("the application erlang_python is not running"))
+}
+
+/// A call into Elixir that Python waits for.
+pub struct Callback {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How often the state has changed.
+    changes: AtomicUsize,
+    /// The pool that the waiting request runs on, if it is one that waits.
+    pool: Option<Arc<Pool>>,
+    /// The request that it is for.
+    request: Option<Arc<Request>>,
+    /// It is the body of a `with`, see `hold.rs`.
+    hold: bool,
+}
+
+#[derive(Default)]
+struct State {
+    answer: Option<(TermEnv, SavedTerm)>,
+    /// There was an answer, which may have been taken.
+    answered: bool,
+    /// Requests from the callback, to be run by the thread that waits.
+    nested: VecDeque<Arc<Request>>,
+    /// Requests from the callback that others run.
+    elsewhere: Vec<Weak<Request>>,
+    /// The process ended without an answer.
+    down: bool,
+    /// Nobody waits any more.
+    over: bool,
+}
+
+/// What the process that runs the function holds, and `Python.Callback`, which answers when that process
+/// ends without having done so. When nobody is left to answer, Python does not wait any longer.
+pub struct CallbackHandle(pub Arc<Callback>);
+
+impl Resource for CallbackHandle {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.0.down();
+    }
+}
+
+impl CallbackHandle {
+    /// For `resources::register`: nobody waits for it.
+    pub fn spare() -> Self {
+        CallbackHandle(Callback::new(None, None, false))
+    }
+}
+
+impl Drop for CallbackHandle {
+    fn drop(&mut self) {
+        self.0.down();
+    }
+}
+
+impl Callback {
+    /// The body of a `with`.
+    pub fn of_hold(request: &Arc<Request>) -> Arc<Self> {
+        Self::new(
+            Some(Arc::clone(&request.pool)),
+            Some(Arc::clone(request)),
+            true,
+        )
+    }
+
+    fn new(pool: Option<Arc<Pool>>, request: Option<Arc<Request>>, hold: bool) -> Arc<Self> {
+        Arc::new(Callback {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            changes: AtomicUsize::new(0),
+            pool,
+            request,
+            hold,
+        })
+    }
+
+    /// The request that it is for.
+    pub fn request(&self) -> Option<Arc<Request>> {
+        self.request.clone()
+    }
+
+    pub fn is_hold(&self) -> bool {
+        self.hold
+    }
+
+    /// The process ended without an answer.
+    pub fn is_down(&self) -> bool {
+        let state = self.lock();
+        state.down && !state.answered
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Held for a few moves.
+        self.state.lock()
+    }
+
+    /// The state has changed.
+    fn tell(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
+
+    fn down(&self) {
+        self.lock().down = true;
+        self.tell();
+    }
+
+    /// `{:ok, value}` or `{:error, {kind, type, reason, stacktrace, original}}`. False if nobody
+    /// waits any more, or it was answered before.
+    pub fn answer(&self, term: Term<'_>) -> bool {
+        let env = TermEnv::new();
+        let saved = env.copy(term);
+        let mut state = self.lock();
+        if state.over || state.answer.is_some() {
+            return false;
+        }
+        state.answer = Some((env, saved));
+        state.answered = true;
+        drop(state);
+        self.tell();
+        true
+    }
+
+    /// Whether it needs no answer any more.
+    pub fn is_answered(&self) -> bool {
+        let state = self.lock();
+        state.over || state.answer.is_some()
+    }
+
+    /// Hands a request from the callback to the thread that waits. Gives it back if it is for
+    /// another pool or nobody waits. A thread that Python started is of no pool, and of each: the
+    /// workers may be waiting for it. It cannot stand in for a context's.
+    pub fn nest(&self, request: Arc<Request>) -> Result<(), Arc<Request>> {
+        let same = match &self.pool {
+            Some(pool) => Arc::ptr_eq(pool, &request.pool),
+            None => !request.pool.pinned && Main::of(&request.pool).is_some(),
+        };
+        let mut state = self.lock();
+        if !same || state.over || state.answer.is_some() {
+            return Err(request);
+        }
+        request.marks.set(NESTED);
+        state.nested.push_back(request);
+        drop(state);
+        self.tell();
+        Ok(())
+    }
+
+    /// A request from the callback goes to the queue of a pool.
+    pub fn note_elsewhere(&self, request: &Arc<Request>) {
+        // A callback may make any number, one after the other.
+        const MANY: usize = 8;
+        let mut state = self.lock();
+        if state.elsewhere.len() >= MANY {
+            state.elsewhere.retain(|request| request.strong_count() > 0);
+        }
+        state.elsewhere.push(Arc::downgrade(request));
+    }
+
+    /// Nobody waits for the callback any more, nor for what it has asked of others. What the waiting thread runs
+    /// for it itself is ended by the interrupter.
+    fn give_up(&self, sender: Sender) {
+        let elsewhere = std::mem::take(&mut self.lock().elsewhere);
+        for request in elsewhere.iter().filter_map(Weak::upgrade) {
+            let told = request.answer(sender, &mut TermEnv::new(), |env| {
+                (atoms::error(), atoms::outer_ended()).encode(env)
+            });
+            if told {
+                watch::watch(request);
+            }
+        }
+    }
+
+    fn wait(&self, patience: Option<&Patience>) -> Event {
+        lock::forbid("an answer is waited for");
+        // Most answers take no longer than the waking of a thread that sleeps.
+        LUCK.watch(&self.changes, 0);
+        let mut state = self.lock();
+        loop {
+            if let Some(nested) = state.nested.pop_front() {
+                return Event::Nested(nested);
+            }
+            if let Some((env, answer)) = state.answer.take() {
+                return Event::Answer(env, answer);
+            }
+            // First, as what has given the request up may have ended the process too.
+            if patience.is_some_and(Patience::is_over) {
+                return Event::GivenUp;
+            }
+            if state.down {
+                return Event::Down;
+            }
+            // A context is its one thread: what waits for it can be run by nobody else.
+            if let Some(pool) = &self.pool
+                && pool.pinned
+                && !pool.is_reserved()
+                && let Some(request) = pool.take_waiting()
+            {
+                return Event::Claimed(request);
+            }
+            state = self.changed.wait_timeout(state, LOOK);
+        }
+    }
+
+    /// The end of the wait. Requests that came too late go back to the queue.
+    pub fn close(&self, sender: Sender) {
+        let mut state = self.lock();
+        state.over = true;
+        let late = std::mem::take(&mut state.nested);
+        drop(state);
+        for request in late {
+            request.marks.take(NESTED);
+            let pool = Arc::clone(&request.pool);
+            pool.submit_anyway(request, sender);
+        }
+    }
+}
+
+enum Event {
+    Answer(TermEnv, SavedTerm),
+    Nested(Arc<Request>),
+    /// A request from the queue, running already.
+    Claimed(Arc<Request>),
+    Down,
+    GivenUp,
+}
+
+/// Tells a process when nobody has this any more, on either side.
+pub struct Guard(pub LocalPid);
+
+impl Resource for Guard {}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let pid = self.0;
+        clock::soon(move |sender, _| {
+            sender.send_immediate(&pid, atoms::dropped());
+        });
+    }
+}
+
+/// What Python objects ask for.
+pub struct Elixir;
+
+impl Host for Elixir {
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        target: Target<'_>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        call(py, target, args, kwargs)
+    }
+
+    fn home<'a>(&self, env: Env<'a>) -> Term<'a> {
+        origin::home(env)
+    }
+}
+
+/// Calls a function of the other side and waits for what it gives.
+pub fn call<'py>(
+    py: Python<'py>,
+    target: Target<'_>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    child::refuse_in_child()?;
+    if !matches!(target, Target::Device(_)) {
+        // What was printed before comes before what the function prints.
+        output::flush(py)?;
+    }
+    let to = server()?;
+    let running = seat::running();
+    let sender = match &running {
+        Some(running) => running.sender,
+        None => Sender::own_thread()
+            .ok_or_else(|| PyRuntimeError::new_err("this thread cannot call Elixir"))?,
+    };
+    let request = running.as_ref().and_then(|running| running.request(py));
+    let callback = Callback::new(
+        running.as_ref().map(|running| Arc::clone(&running.pool)),
+        // A thread that Python has started works for one too.
+        request.clone().or_else(|| origin::request(py)),
+        false,
+    );
+
+    let mut message = TermEnv::new();
+    let sent = {
+        let env = message.env();
+        let args = to_term(py, env, &args.to_list(), request.as_ref())?;
+        let kwargs = match kwargs {
+            Some(kwargs) => to_term(py, env, kwargs, request.as_ref())?,
+            None => Term::map_new(env),
+        };
+        let target = match target {
+            Target::Function(function) => function.in_env(env),
+            Target::Name(name) => name.encode(env),
+            Target::Device(device) => (atoms::device(), device).encode(env),
+        };
+        let caller = request.as_ref().and_then(|request| request.caller());
+        let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
+        let origin = (caller, origin::leader(request.as_ref(), env));
+        let term = (atoms::callback(), handle, target, args, kwargs, origin).encode(env);
+        SavedTerm::save(term)
+    };
+    if !message.send(sender, &to, |env| sent.load(env)) {
+        server::forget(to);
+        return Err(PyRuntimeError::new_err(
+            "the application erlang_python is not running",
+        ));
+    }
+
+    let result = wait(py, &callback, request.as_ref(), running.as_ref(), sender);
+    callback.close(sender);
+    result
+}
+
+fn to_term<'a>(
+    py: Python<'_>,
+    env: Env<'a>,
+    object: &Bound<'_, PyAny>,
+    request: Option<&Arc<Request>>,
+) -> PyResult<Term<'a>> {
+    // `object` and the decoder must agree on a lifetime of the GIL; both are this call's.
+    let mut decoder = Decoder::new(object.py(), env, false).handing_out();
+    let term = decoder
+        .value(object)
+        .map_err(|failure| failure.into_python("cannot be given to Elixir"))?;
+    kept::hand_out(py, request, decoder.handed_out());
+    Ok(term)
+}
+
+/// Waits for the answer, and runs what is nested meanwhile.
+pub fn wait<'py>(
+    py: Python<'py>,
+    callback: &Arc<Callback>,
+    request: Option<&Arc<Request>>,
+    running: Option<&Running>,
+    sender: Sender,
+) -> PyResult<Bound<'py, PyAny>> {
+    let patience = request.map(|request| Patience::of(py, request));
+    loop {
+        // What is nested runs: only the wait itself counts as one.
+        let blocked = match running {
+            Some(running) => Some(running.pool.block()),
+            None => origin::block(),
+        };
+        let event = py.detach(|| callback.wait(patience.as_ref()));
+        drop(blocked);
+        match event {
+            Event::Answer(env, answer) => return value(py, env.term(answer)),
+            Event::Nested(request) => match running {
+                Some(running) => drain::run_nested(running, py, &request, true, callback.hold),
+                None => drain::run_on_foreign_thread(py, &request, sender),
+            },
+            Event::Claimed(request) => {
+                if let Some(running) = running {
+                    drain::run_nested(running, py, &request, false, false);
+                }
+            }
+            Event::Down => {
+                return Err(error(
+                    py,
+                    "exit",
+                    "",
+                    "the process that ran the function was killed",
+                    "",
+                    None,
+                ));
+            }
+            Event::GivenUp => {
+                callback.give_up(sender);
+                return Err(given_up(py, running, request));
+            }
+        }
+    }
+}
+
+/// The exception for code that nobody waits for any more.
+pub fn given_up(
+    py: Python<'_>,
+    running: Option<&Running>,
+    request: Option<&Arc<Request>>,
+) -> PyErr {
+    if let (Some(running), Some(request)) = (running, request) {
+        request.marks.set(TOLD);
+        running.runner.pre_empt(py, request);
+    }
+    let interrupt = helpers::started().and_then(|helpers| helpers.interrupt.bind(py).call0());
+    interrupt.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// The value of an answer, or the exception that it stands for.
+fn value<'py>(py: Python<'py>, answer: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok((tag, value)) = answer.decode::<(rustler::Atom, Term)>() {
+        if tag == atoms::ok() {
+            return Encoder::new(py)
+                .value(value)
+                .map_err(|failure: Failure| failure.into_python("came back from Elixir and"));
+        }
+        if let Ok((kind, class, reason, stacktrace, original)) =
+            value.decode::<(&str, &str, &str, &str, Term)>()
+        {
+            return Err(error(py, kind, class, reason, stacktrace, Some(original)));
+        }
+    }
+    Err(PyRuntimeError::new_err(
+        "Elixir gave an answer that makes no sense",
+    ))
+}
+
+fn error(
+    py: Python<'_>,
+    kind: &str,
+    class: &str,
+    reason: &str,
+    stacktrace: &str,
+    original: Option<Term<'_>>,
+) -> PyErr {
+    let make = || {
+        let helpers = helpers::started()?;
+        let error = helpers
+            .error
+            .bind(py)
+            .call1((kind, reason, stacktrace, class))?;
+        if let Some(original) = original {
+            error.setattr("_original", crate::python::convert::keep(py, original)?)?;
+        }
+        Ok(PyErr::from_value(error))
+    };
+    make().unwrap_or_else(|error: PyErr| error)
+}

@@ -1,0 +1,310 @@
+//! What a worker does with a pool's queue: it runs one request after the other.
+
+use crate::base::atoms;
+use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::Drained;
+use crate::engine::main::call;
+use crate::engine::main::isolation::{self, Isolated, Nesting};
+use crate::engine::main::kept;
+use crate::engine::main::output;
+use crate::engine::main::own;
+use crate::engine::main::runner::{self, Runner};
+use crate::engine::main::seat::{Running, Seat};
+use crate::pool::ending;
+use crate::pool::queue::Start;
+use crate::pool::request::{Place, Request};
+use crate::pool::stream::{self, Stream};
+use crate::pool::worker::Wake;
+use crate::pool::{Counted, Next, Pool, Worker};
+use crate::python::child;
+use crate::python::interpreter;
+use crate::python::namespace;
+use pyo3::Python;
+use rustler::Encoder;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a worker goes on before it lets others have the GIL. CPython itself switches every
+/// 5 ms, but only between bytecodes, and a queue full of calls of C functions has none.
+const TURN: Duration = Duration::from_millis(2);
+
+/// How many requests run between two looks at the clock.
+const LOOK: u32 = 16;
+
+/// Runs what waits in the pool's queue, until nothing does.
+pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
+    let mut reply = TermEnv::new();
+    let _serving = ending::Serving::begin();
+    let drained = runner::enter(|py, runner| {
+        let seat = Seat {
+            pool,
+            worker,
+            runner,
+            sender,
+        };
+        let _entered = seat.enter();
+        pool.arrived(worker);
+        let mut turn = Instant::now();
+        let mut count = 0u32;
+        let mut idle = false;
+        namespace::at_bottom(py, own::namespace(pool), || {
+            loop {
+                match pool.next(worker, sender, idle) {
+                    Next::Run(request) => {
+                        idle = false;
+                        run(py, &seat, &request, Nesting::Outermost, &mut reply);
+                    }
+                    Next::LookOut(mark) => {
+                        idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
+                        pool.arrived(worker);
+                        if sender.is_exiting() {
+                            // Killed meanwhile: what has come is for another.
+                            return Drained::Stop;
+                        }
+                        turn = Instant::now();
+                        continue;
+                    }
+                    Next::Idle => return Drained::Idle,
+                    Next::Stop => return Drained::Stop,
+                }
+                count = count.wrapping_add(1);
+                if count.is_multiple_of(LOOK) && turn.elapsed() > TURN {
+                    // Whoever waits for the GIL has asked for it by now and gets it.
+                    py.detach(|| ());
+                    turn = Instant::now();
+                }
+            }
+        })
+    });
+    drained.unwrap_or_else(|| turn_down(pool, worker, sender))
+}
+
+/// Answers the next request that waits: there is no memory for the stack that it would run on. No more than
+/// one, since others may have a stack, and so may the scheduler that this worker is on the next time.
+fn turn_down(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
+    pool.arrived(worker);
+    match pool.next(worker, sender, true) {
+        Next::Run(request) => {
+            // To be found, should the worker's process be killed.
+            worker.begin(&request);
+            let answered = request.answer(sender, &mut TermEnv::new(), |env| {
+                if request.receiver().is_none() {
+                    pool.count(true);
+                }
+                (atoms::error(), atoms::no_memory()).encode(env)
+            });
+            worker.end();
+            request.forget_body();
+            if let (Some(stream), false) = (Stream::of(&request), answered) {
+                stream.turned_down(&request, sender);
+            }
+            pool.give_back(Arc::clone(worker), sender);
+            Drained::Idle
+        }
+        Next::LookOut(_) | Next::Idle => Drained::Idle,
+        Next::Stop => Drained::Stop,
+    }
+}
+
+/// Runs a request on the stack of the one that waits for it. `claim`: unless it was cancelled.
+///
+/// `within`: it is from the body of a `with`, and shares the surroundings of that.
+pub fn run_nested(
+    running: &Running,
+    py: Python<'_>,
+    request: &Arc<Request>,
+    claim: bool,
+    within: bool,
+) {
+    if claim && !Start::start(request) {
+        return;
+    }
+    let mut reply = TermEnv::new();
+    let seat = Seat {
+        pool: &running.pool,
+        worker: &running.worker,
+        runner: &running.runner,
+        sender: running.sender,
+    };
+    let nesting = if within {
+        Nesting::Within
+    } else {
+        Nesting::Nested
+    };
+    // Not in the frame of the code which waits.
+    namespace::within(py, own::namespace(&request.pool), || {
+        run(py, &seat, request, nesting, &mut reply);
+    });
+}
+
+/// Runs a request on a thread that Python started, which waits for the callback that it is from.
+pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sender) {
+    if !Start::start(request) {
+        return;
+    }
+    let pool = Arc::clone(&request.pool);
+    let worker = Worker::new(0, Wake::thread());
+    // Known to the pool, for when that closes, but not one that takes anything from the queue.
+    pool.join(&worker);
+    let _blocked = pool.block();
+    let runner = Runner::of_foreign_thread(py);
+    let seat = Seat {
+        pool: &pool,
+        worker: &worker,
+        runner: &runner,
+        sender,
+    };
+    let _entered = seat.enter();
+    let mut reply = TermEnv::new();
+    namespace::within(py, own::namespace(&pool), || {
+        run(py, &seat, request, Nesting::Nested, &mut reply);
+    });
+    // Before it counts as one that does not wait.
+    worker.stop();
+}
+
+/// Runs a request that `Pool::next` claimed, and answers it.
+fn run(
+    py: Python<'_>,
+    seat: &Seat<'_>,
+    request: &Arc<Request>,
+    nesting: Nesting,
+    reply: &mut TermEnv,
+) {
+    let Some(body) = request.body() else { return };
+    let (pool, sender) = (seat.pool, seat.sender);
+    let busy = Counted::new(&pool.stats.busy);
+    let outcome = seat.attend(py, request, nesting, |isolated| {
+        // Whoever closed it before the request could be found could not interrupt it.
+        if pool.is_closed() {
+            request.answer(sender, reply, |env| {
+                (atoms::error(), atoms::closed()).encode(env)
+            });
+        }
+        let own = own::namespace(pool);
+        let main = namespace::look_at_main(py, own);
+        let outcome =
+            (!request.is_over()).then(|| call::perform(request, body.operation(), reply, isolated));
+        namespace::settle_main(py, own, main);
+        outcome
+    });
+    if let Some(outcome) = outcome {
+        answer(request, outcome, busy, reply, sender);
+    }
+    drop(body);
+    request.forget_body();
+    if request.receiver().is_some() {
+        reply.clear();
+        stream::settle(request, sender);
+    }
+}
+
+impl Seat<'_> {
+    /// Does a request's work as one that can be found, and interrupted, while it is done.
+    pub fn attend<'py, R>(
+        &self,
+        py: Python<'py>,
+        request: &Arc<Request>,
+        nesting: Nesting,
+        work: impl FnOnce(&Isolated<'py>) -> R,
+    ) -> R {
+        self.worker.begin(request);
+        request.enter(Place {
+            at: Arc::clone(self.runner) as _,
+            worker: Arc::clone(self.worker),
+        });
+        self.runner.begin(py, request);
+        // A `Python.Context` keeps what its calls set, and a body's manager what that sets.
+        let keeps = request.pool.pinned || nesting == Nesting::Within;
+        let traced = (!keeps).then(|| self.runner.traced(py));
+        let isolated = Isolated::enter(py, request, nesting);
+        let done = work(&isolated);
+        child::end_if_child(py);
+        if let Some(traced) = traced {
+            traced.end();
+        }
+        // Still a part of the request: writing can wait, and be given up.
+        output::finish(py);
+        if let Some(functions) = kept::functions(request) {
+            functions.end(py, request);
+        }
+        // Whatever interrupt was aimed at it has struck by now: none is to hit what follows.
+        self.runner.end(py, request);
+        isolated.leave(request);
+        request.leave();
+        self.worker.end();
+        done
+    }
+}
+
+/// `busy`: the worker counts as busy. Who has the answer finds that counted, and the worker not.
+fn answer(
+    request: &Request,
+    mut outcome: call::Outcome,
+    busy: Counted<'_>,
+    reply: &mut TermEnv,
+    sender: Sender,
+) {
+    let failed = outcome.failed();
+    let _leftovers = std::mem::take(&mut outcome.leftovers);
+    let answered = request.answer(sender, reply, |env| {
+        if request.receiver().is_none() {
+            request.pool.count(failed);
+        }
+        drop(busy);
+        outcome.into_term(env)
+    });
+    if !answered {
+        reply.clear();
+    }
+}
+
+/// Starts a worker for as long as something waits. For a pool whose workers all wait themselves.
+pub fn spawn_helper(pool: Arc<Pool>) -> std::io::Result<()> {
+    let worker = Worker::new(0, Wake::thread());
+    pool.join(&worker);
+    std::thread::Builder::new()
+        .name("py_helper".into())
+        .stack_size(interpreter::stack_size())
+        .spawn(move || {
+            if let Some(sender) = Sender::own_thread() {
+                drain(&pool, &worker, sender);
+                worker.stop();
+                pool.remove(&worker, sender);
+                interpreter::leave_for_good();
+            }
+        })
+        .map(drop)
+}
+
+/// Starts a worker that drains on a thread of its own.
+pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(format!("py_worker_{}", worker.id))
+        .stack_size(interpreter::stack_size())
+        .spawn(move || {
+            let Some(sender) = Sender::own_thread() else {
+                return;
+            };
+            if let Some(namespace) = own::namespace(&pool) {
+                // Should it fail (for want of memory), the interpreter's `__main__` serves.
+                let _ = interpreter::enter(|py, _| {
+                    let helpers = crate::python::helpers::get()?;
+                    isolation::settle(py);
+                    namespace.make(py, helpers).ok()
+                });
+            }
+            while let Drained::Idle = drain(&pool, &worker, sender) {
+                worker.wait();
+            }
+            if let Some(namespace) = own::namespace(&pool) {
+                interpreter::enter(|py, _| {
+                    if let Some(helpers) = crate::python::helpers::get() {
+                        namespace.clear(py, helpers);
+                    }
+                });
+            }
+            interpreter::leave_for_good();
+        })
+        .map(drop)
+}

@@ -1,0 +1,245 @@
+//! What a stream's requests do in Python: fill a chunk, close the iterator.
+
+use crate::base::atoms;
+use crate::base::term_env::SavedTerm;
+use crate::engine::main::call::{Answer, Error, Work};
+use crate::engine::main::items::Items;
+use crate::pool::stream::{Chunk, Consumer, Found, Limits, Phase, State, Stream, closed};
+use crate::pool::watch;
+use crate::python::child;
+use crate::python::convert::{Decoder, Failure, Step};
+use crate::python::object;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::{Encoder, ResourceArc, Term};
+use std::time::{Duration, Instant};
+
+/// How long its `finally` blocks may take before they are interrupted.
+const CLEANUP: Duration = Duration::from_secs(10);
+
+/// `{:iter, target, name, arguments, keywords}` and `{:iter_eval, source, variables}` with the
+/// stream's limits: `{:ok, consumer}`.
+pub fn open<'a>(
+    work: &Work<'_, '_, '_, 'a>,
+    object: &Bound<'_, PyAny>,
+    mut limits: Limits,
+) -> Result<Term<'a>, Error> {
+    let within = work.isolated.is_within();
+    if within {
+        limits.prefetch = 0;
+    }
+    let iterator = work.helpers.iterate.bind(work.py).call1((object,))?;
+    let items = Items::new(iterator.unbind(), work.isolated.keep(), within);
+    items.handed_out.add(work.py, work.touched.watches());
+    let consumer = Consumer::new(work.request, Box::new(items), limits);
+    Ok((atoms::ok(), ResourceArc::new(consumer)).encode(work.env))
+}
+
+/// `{:fill}`: fills a chunk. `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
+/// when the iterator raised after these items.
+pub fn fill<'a>(
+    work: &Work<'_, '_, '_, 'a>,
+    stream: &Stream,
+    items: &Items,
+) -> Result<Answer<'a>, Error> {
+    let py = work.py;
+    let filling = Filling { py, stream, items };
+    // SAFETY: the GIL is held.
+    let iterator = items
+        .iterator(py)
+        .filter(|iterator| unsafe { ffi::PyIter_Check(iterator.as_ptr()) } != 0)
+        .ok_or(Error::BadRequest("only an iterator has a next item"))?;
+    let mut clock = Clock::new();
+    {
+        let chunk = Chunk::default();
+        let mut state = stream.lock();
+        state.begun = Some(clock.begun);
+        let before = state.filled.replace(chunk);
+        state.wanted = false;
+        drop(state);
+        drop(before);
+    }
+    loop {
+        work.go_on()?;
+        // SAFETY: an iterator (just checked), and the GIL is held. A new reference, or null, with
+        // an exception set if there was one.
+        let next = unsafe {
+            let next = ffi::PyIter_Next(iterator.as_ptr());
+            Bound::from_owned_ptr_or_opt(py, next)
+        };
+        child::end_if_child(work.py);
+        let finished = {
+            let mut state = stream.lock();
+            let added = next.as_ref().is_some_and(|object| {
+                filling.add_simple(state.filled.get_or_insert_default(), object)
+            });
+            if !added {
+                // Gone if the consumer has taken it: a new one begins.
+                let mut chunk = state.filled.take().unwrap_or_default();
+                drop(state);
+                let object = match &next {
+                    Some(object) => object,
+                    None => match PyErr::take(work.py) {
+                        Some(error) => {
+                            // To describe it may take long.
+                            work.go_on()?;
+                            return Ok(filling.failed(chunk, error.into()));
+                        }
+                        None => return Ok(filling.ended(chunk)),
+                    },
+                };
+                if let Err(failure) = filling.add(&mut chunk, object) {
+                    let at = items.count();
+                    let error = Error::decode(failure.inside(|| Step::Index(at)));
+                    return Ok(filling.failed(chunk, error));
+                }
+                state = stream.lock();
+                state.filled = Some(chunk);
+            }
+            filling.finished(&mut state, &mut clock)
+        };
+        // Not under the lock: an item may have a `__del__` method of any length.
+        drop(next);
+        if let Some(chunk) = finished {
+            object::ballast(chunk.env.env(), items.weigh(&iterator));
+            let (env, answer) = chunk.answer();
+            return Ok(Answer::Elsewhere(env, answer));
+        }
+    }
+}
+
+/// How long a chunk is in the making. Reading the time costs a part of what a fast item does, so it
+/// is read rarely as long as items are fast. Should they become slow all of a sudden, whoever waits for
+/// them asks for what there is.
+struct Clock {
+    begun: Instant,
+    read: Instant,
+    passed: Duration,
+    /// How many items may go by until it is read again.
+    left: u32,
+}
+
+/// So many items that took no longer than this are fast.
+const ITEMS: u32 = 16;
+const FAST: Duration = Duration::from_micros(50);
+
+impl Clock {
+    fn new() -> Self {
+        let begun = Instant::now();
+        Clock {
+            begun,
+            read: begun,
+            passed: Duration::ZERO,
+            left: 0,
+        }
+    }
+
+    fn passed(&mut self) -> Duration {
+        if self.left > 0 {
+            self.left -= 1;
+            return self.passed;
+        }
+        let now = Instant::now();
+        if now - self.read < FAST {
+            self.left = ITEMS;
+        }
+        self.read = now;
+        self.passed = now - self.begun;
+        self.passed
+    }
+}
+
+/// A chunk in the making.
+struct Filling<'f, 'py> {
+    py: Python<'py>,
+    stream: &'f Stream,
+    items: &'f Items,
+}
+
+impl<'py> Filling<'_, 'py> {
+    /// Adds an item whose conversion runs no Python code. False if it is another one.
+    fn add_simple(&self, chunk: &mut Chunk, object: &Bound<'py, PyAny>) -> bool {
+        if self.stream.flags.return_object() {
+            return false;
+        }
+        let decoder = Decoder::with_flags(self.py, chunk.env.env(), self.stream.flags);
+        let Some(term) = decoder.simple(object).map(SavedTerm::save) else {
+            return false;
+        };
+        drop(decoder);
+        self.push(chunk, term);
+        true
+    }
+
+    fn add(&self, chunk: &mut Chunk, object: &Bound<'py, PyAny>) -> Result<(), Failure> {
+        let mut decoder =
+            Decoder::with_flags(self.py, chunk.env.env(), self.stream.flags).handing_out();
+        let term = if self.stream.flags.return_object() {
+            decoder.object(object)
+        } else {
+            decoder.value(object)?
+        };
+        let term = SavedTerm::save(term);
+        let handed_out = decoder.handed_out();
+        drop(decoder);
+        self.items.handed_out.add(self.py, handed_out);
+        self.push(chunk, term);
+        Ok(())
+    }
+
+    fn push(&self, chunk: &mut Chunk, term: SavedTerm) {
+        chunk.items.push(term);
+        self.items.add();
+    }
+
+    /// The chunk, if it is to be handed over. The look at the clock is under the lock: a consumer that
+    /// has asked for what there is (`flush`) and found nothing is told of this item.
+    fn finished(&self, state: &mut State, clock: &mut Clock) -> Option<Chunk> {
+        let items = state.filled.as_ref().map_or(0, |chunk| chunk.items.len());
+        let finished = state.closing
+            || state.wanted
+            || items >= self.stream.limits.max_items
+            || clock.passed() >= self.stream.limits.max_wait;
+        if finished { state.filled.take() } else { None }
+    }
+    fn ended<'a>(&self, chunk: Chunk) -> Answer<'a> {
+        self.stream.lock().found = Found::End;
+        self.items.end(self.py);
+        let answer = {
+            let env = chunk.env.env();
+            SavedTerm::save((atoms::ok(), (atoms::done(), chunk.list(env))).encode(env))
+        };
+        Answer::Elsewhere(chunk.env, answer)
+    }
+
+    /// The iterator is closed when the consumer has been told.
+    fn failed<'a>(&self, chunk: Chunk, error: Error) -> Answer<'a> {
+        self.stream.lock().found = Found::Failure;
+        let answer = {
+            let env = chunk.env.env();
+            let keep_locals = self.stream.pool.keeps_locals(self.stream.flags);
+            let reason = error.into_term(self.py, env, keep_locals);
+            let items = chunk.list(env);
+            SavedTerm::save((atoms::ok(), (atoms::failed(), items, reason)).encode(env))
+        };
+        Answer::Elsewhere(chunk.env, answer)
+    }
+}
+
+/// `{:close}`: closes the iterator; `{:ok, :closed}`.
+pub fn close<'a>(
+    work: &Work<'_, '_, '_, 'a>,
+    stream: &Stream,
+    items: &Items,
+) -> Result<Answer<'a>, Error> {
+    let request = {
+        let mut state = stream.lock();
+        state.phase = Phase::Closed;
+        state.request.clone()
+    };
+    if let Some(request) = request {
+        watch::give_up_later(&request, CLEANUP);
+    }
+    items.close_iterator(work.py);
+    Ok(Answer::Here(closed(work.env)))
+}

@@ -1,0 +1,69 @@
+//! The body of a `with`, which runs in Elixir while its worker waits.
+//!
+//! A request enters the context manager, tells its caller so, and waits as for a callback: whatever the
+//! caller asks of Python meanwhile is handed to the thread (`Callback::nest`) and runs on it, in the same
+//! context of variables. The caller's answer ends the wait, and the manager is left. So does the caller's
+//! death, or that the request was given up: then the manager is told of an error.
+//!
+//! A process can be at most in one such wait of a request, but these can be nested, in each other and in
+//! callbacks.
+
+use crate::base::atoms;
+use crate::engine::main::callback::{self, Callback, CallbackHandle};
+use crate::engine::main::kept;
+use crate::engine::main::seat;
+use crate::pool::marks::TOLD;
+use crate::python::convert::Decoder;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rustler::{Encoder, ResourceArc};
+use std::sync::Arc;
+
+/// A caller that dies with so many ms left is one whose time is over: by the clock that deadlines are read from, it
+/// may be a little early.
+const CLOSE: u64 = 20;
+
+/// Waits for the body. Raises what that raises, as an `erlang.Error`; `erlang.Interrupt` when nobody waits
+/// any more.
+#[pyfunction]
+#[pyo3(name = "_hold")]
+pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
+    let outside = || PyRuntimeError::new_err("only Python.with/3 holds a worker");
+    let running = seat::running().ok_or_else(outside)?;
+    let request = running.request(py).ok_or_else(outside)?;
+    let pool = Arc::clone(&running.pool);
+    let callback = Callback::of_hold(&request);
+    let told = request.tell(running.sender, |env| {
+        let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
+        let decoder = Decoder::new(py, env, false).handing_out();
+        let entered = decoder.object(entered);
+        kept::hand_out(py, Some(&request), decoder.handed_out());
+        (atoms::held(), handle, entered).encode(env)
+    });
+    if !told {
+        return Err(callback::given_up(py, Some(&running), Some(&request)));
+    }
+    let held = pool.hold();
+    let result = callback::wait(
+        py,
+        &callback,
+        Some(&request),
+        Some(&running),
+        running.sender,
+    );
+    drop(held);
+    callback.close(running.sender);
+    let dead = callback.is_down();
+    if dead {
+        // Whatever else that leads to is not to interrupt the leaving.
+        request.cancel(false);
+    }
+    // The leaving has some time, however the body has ended. What comes after that interrupts it.
+    request.marks.set(TOLD);
+    running.runner.pre_empt(py, &request);
+    if dead && request.deadline.left().is_some_and(|left| left <= CLOSE) {
+        // It died with the body of an outer `with`, whose time is over.
+        return Err(callback::given_up(py, Some(&running), Some(&request)));
+    }
+    result.map(drop)
+}

@@ -1,0 +1,47 @@
+//! What is kept with a request while it runs. Hardly any has something.
+
+use crate::engine::main::on_interrupt::Functions;
+use crate::pool::request::Request;
+use crate::python::growth::HandedOut;
+use crate::python::object::Watch;
+use pyo3::Python;
+use std::sync::{Arc, OnceLock};
+
+#[derive(Default)]
+pub struct Kept {
+    /// What its code has registered.
+    functions: OnceLock<Box<Functions>>,
+    /// What its code has given to others.
+    handed_out: OnceLock<Box<HandedOut>>,
+}
+
+/// What its code has registered for its interrupt, if it has.
+pub fn functions(request: &Request) -> Option<&Functions> {
+    request.kept::<Kept>()?.functions.get().map(|f| &**f)
+}
+
+/// The same, made if there is none yet.
+pub fn make_functions(request: &Request) -> Option<&Functions> {
+    let kept = request.keep_for_engine::<Kept>()?;
+    Some(kept.functions.get_or_init(Box::default))
+}
+
+/// What its code has given to others, if anything.
+pub fn handed_out(request: &Request) -> Option<&HandedOut> {
+    request.kept::<Kept>()?.handed_out.get().map(|h| &**h)
+}
+
+/// What threads have that Python code has started: they are of no request.
+static OF_THREADS: HandedOut = HandedOut::new();
+
+/// `request`: whose code hands it out.
+pub fn hand_out(py: Python<'_>, request: Option<&Arc<Request>>, watches: Vec<Arc<Watch>>) {
+    if watches.is_empty() {
+        return;
+    }
+    let kept = request.and_then(|request| request.keep_for_engine::<Kept>());
+    match kept {
+        Some(kept) => kept.handed_out.get_or_init(Box::default).add(py, watches),
+        None => OF_THREADS.add(py, watches),
+    }
+}

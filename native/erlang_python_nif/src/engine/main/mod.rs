@@ -1,0 +1,66 @@
+//! The engine of the one interpreter in the VM.
+
+pub mod assistant;
+pub mod call;
+pub mod callback;
+pub mod direct;
+pub mod drain;
+pub mod fill;
+pub mod foreign;
+pub mod hold;
+pub mod interrupt;
+pub mod isolation;
+pub mod items;
+pub mod kept;
+pub mod on_interrupt;
+pub mod origin;
+pub mod output;
+pub mod own;
+pub mod package;
+pub mod patience;
+pub mod runner;
+pub mod seat;
+pub mod start;
+
+use crate::base::flags::Flags;
+use crate::base::term_env::Sender;
+use crate::engine::main::own::Main;
+use crate::engine::{Drained, Engine};
+use crate::pool::request::Request;
+use crate::pool::{Pool, Worker};
+use rustler::{Env, Term};
+use std::io;
+use std::sync::Arc;
+
+impl Engine for Main {
+    fn drain(&self, pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
+        drain::drain(pool, worker, sender)
+    }
+
+    fn spawn(&self, pool: Arc<Pool>, worker: Arc<Worker>) -> io::Result<()> {
+        drain::spawn(pool, worker)
+    }
+
+    fn spawn_helper(&self, pool: Arc<Pool>) -> io::Result<()> {
+        drain::spawn_helper(pool)
+    }
+
+    fn run_here<'a>(
+        &self,
+        env: Env<'a>,
+        pool: &Arc<Pool>,
+        flags: Flags,
+        operation: Term<'a>,
+        leader: Term<'a>,
+    ) -> Option<Term<'a>> {
+        direct::run(env, pool, flags, operation, leader)
+    }
+
+    fn interrupt(&self, request: Arc<Request>) {
+        interrupt::post(request);
+    }
+
+    fn outlived(&self, _request: &Arc<Request>) {
+        assistant::remove_mark();
+    }
+}

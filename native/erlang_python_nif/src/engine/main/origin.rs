@@ -1,0 +1,108 @@
+//! Whose work a thread does that Python started: that of the call which started it.
+//!
+//! What it prints goes where that call's output goes. And while it waits for Elixir, the call may be
+//! waiting for the thread, which Python alone knows: its worker then counts as one that waits.
+
+use crate::base::atoms;
+use crate::base::fork;
+use crate::base::term_env::OwnedTerm;
+use crate::engine::main::seat;
+use crate::pool::Blocked;
+use crate::pool::request::Request;
+use crate::python::made::Made;
+use pyo3::prelude::*;
+use rustler::{Env, Term};
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+/// Handed from the thread that starts another to that one.
+#[pyclass(frozen, module = "erlang", name = "_Origin")]
+pub struct OriginObject(Made<Origin>);
+
+impl OriginObject {
+    pub fn new(origin: Origin) -> Self {
+        OriginObject(Made::new(origin))
+    }
+
+    pub fn get(&self) -> PyResult<&Origin> {
+        self.0.or_raise()
+    }
+}
+
+#[derive(Clone)]
+pub struct Origin {
+    leader: OwnedTerm,
+    request: Weak<Request>,
+}
+
+thread_local! {
+    static ORIGIN: RefCell<Option<Origin>> = const { RefCell::new(None) };
+}
+
+impl Origin {
+    /// That of a thread which the current one starts.
+    pub fn current(py: Python<'_>) -> Option<Self> {
+        if fork::is_child() {
+            return None;
+        }
+        let Some(request) = seat::running().and_then(|running| running.request(py)) else {
+            return ORIGIN.with_borrow(Clone::clone);
+        };
+        Some(Origin {
+            leader: request.leader(),
+            request: Arc::downgrade(&request),
+        })
+    }
+
+    /// That of a thread which works for a request.
+    pub fn of(request: &Arc<Request>) -> Self {
+        Origin {
+            leader: request.leader(),
+            request: Arc::downgrade(request),
+        }
+    }
+
+    /// Makes it the current thread's, which Python started.
+    pub fn adopt(&self) {
+        ORIGIN.set(Some(self.clone()));
+    }
+}
+
+/// The call that the current thread works for, if that is not over.
+pub fn request(py: Python<'_>) -> Option<Arc<Request>> {
+    let own = seat::running().and_then(|running| running.request(py));
+    own.or_else(|| {
+        let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
+        request.place()?;
+        Some(request)
+    })
+}
+
+/// Where what the current thread prints goes. `request`: what it runs.
+pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'a>> {
+    match request {
+        Some(request) => Some(request.leader().in_env(env)),
+        None => ORIGIN.with_borrow(|origin| Some(origin.as_ref()?.leader.in_env(env))),
+    }
+}
+
+/// What the objects are to bear that the current thread hands out: the name of the pool that it works for,
+/// or the process of the context. Nil if it works for none.
+pub fn home(env: Env<'_>) -> Term<'_> {
+    let home = seat::home().or_else(|| {
+        let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
+        Some(request.pool.home)
+    });
+    match home {
+        Some(home) => home.load(env),
+        None => atoms::nil().to_term(env),
+    }
+}
+
+/// Counts the worker that the current thread works for as one that waits. None if there is none.
+pub fn block() -> Option<Blocked> {
+    let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
+    // Once its call is over, the thread is on its own.
+    request.place()?;
+    Some(request.pool.block_for(&request))
+}

@@ -1,0 +1,42 @@
+//! How long code may wait for something.
+
+use crate::engine::main::runner::Runner;
+use crate::pool::marks::{INTERRUPTED, TOLD};
+use crate::pool::request::Request;
+use pyo3::Python;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a wait in a `finally` block lasts, at most. As long as such a block has before the next
+/// interrupt.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// A wait ends when nobody waits for the request any more. But once its code knows that, it is
+/// leaving, and what it waits for on its way out is part of that. A C library that has called the code
+/// is not to be left by an exception, so such code waits for the answer.
+pub struct Patience {
+    request: Arc<Request>,
+    until: Option<Instant>,
+    endless: bool,
+}
+
+impl Patience {
+    /// For a wait of the request's code that begins now.
+    pub fn of(py: Python<'_>, request: &Arc<Request>) -> Self {
+        let runner = request.place().and_then(Runner::at);
+        Patience {
+            endless: runner.is_some_and(|runner| runner.is_in_callback(py)),
+            until: request
+                .marks
+                .has(TOLD | INTERRUPTED)
+                .then(|| Instant::now() + LEAVE),
+            request: Arc::clone(request),
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        !self.endless
+            && self.request.is_over()
+            && self.until.is_none_or(|until| Instant::now() >= until)
+    }
+}

@@ -1,0 +1,247 @@
+//! A thread that runs requests, and how it is interrupted in one.
+
+use crate::pool::marks::{INTERRUPTED, NESTED, PUT_OFF, SKIP};
+use crate::pool::request::{Place, Request};
+use crate::python::helpers;
+use crate::python::interpreter::{self, Frame, GilCell, PythonThread, Traced, absorb};
+use pyo3::prelude::*;
+use std::cell::OnceCell;
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// With the requests that it is running: one, or more when a callback into Elixir calls Python again.
+pub struct Runner {
+    thread: Arc<PythonThread>,
+    running: GilCell<Vec<Running>>,
+    /// An interrupt is aimed at one of its requests, or was.
+    aimed_at: AtomicBool,
+}
+
+struct Running {
+    request: Arc<Request>,
+    /// How often the thread had come into Python when it began.
+    entries: c_int,
+    /// A library is at work that hands on what its callbacks raise: one callback may be interrupted.
+    trusts: bool,
+}
+
+/// How many threads an interrupt is aimed at, or was.
+static AIMED_AT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is such a thread at all. A quick look, for the many who ask.
+pub fn is_any_aimed_at() -> bool {
+    AIMED_AT.load(Ordering::Relaxed) != 0
+}
+
+thread_local! {
+    static RUNNER: OnceCell<Arc<Runner>> = const { OnceCell::new() };
+}
+
+/// As `interpreter::enter`, for a thread that runs requests.
+pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<Runner>) -> R) -> Option<R> {
+    interpreter::enter(|py, thread| {
+        RUNNER.with(|cell| work(py, cell.get_or_init(|| Runner::of(Arc::clone(thread)))))
+    })
+}
+
+impl Runner {
+    fn of(thread: Arc<PythonThread>) -> Arc<Self> {
+        Arc::new(Runner {
+            thread,
+            running: GilCell::new(Vec::new()),
+            aimed_at: AtomicBool::new(false),
+        })
+    }
+
+    /// The thread of a place where a request of this engine runs.
+    pub fn at(place: &Place) -> Option<&Runner> {
+        place.at.downcast_ref()
+    }
+
+    /// The current thread, which Python started and which has a thread state of its own.
+    pub fn of_foreign_thread(py: Python<'_>) -> Arc<Self> {
+        Self::of(Arc::new(PythonThread::of_foreign_thread(py)))
+    }
+
+    /// The Python code that it is in, if it runs this request, or others on top of it.
+    pub fn frame<'py>(&self, py: Python<'py>, request: &Arc<Request>) -> Option<Frame<'py>> {
+        let runs = self.running.with(py, |running| {
+            running.iter().any(|r| Arc::ptr_eq(&r.request, request))
+        });
+        if !runs {
+            return None;
+        }
+        // SAFETY: the end of the request would take it out of the list, with the GIL, and comes before the
+        // end of the thread.
+        unsafe { self.thread.frame(py) }
+    }
+
+    /// What traces the thread this moment. On the thread itself.
+    pub fn traced<'py>(&self, py: Python<'py>) -> Traced<'py> {
+        self.thread.traced(py)
+    }
+
+    pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
+        let begun = Running {
+            request: Arc::clone(request),
+            entries: self.thread.state.entries(py),
+            trusts: false,
+        };
+        self.running.with(py, |running| running.push(begun));
+    }
+
+    /// The end of a request: from here on no interrupt can be aimed at it, and one that was and
+    /// has not struck yet strikes in code of ours, so that it never hits the next.
+    pub fn end(&self, py: Python<'_>, request: &Arc<Request>) {
+        // What is taken out is dropped outside.
+        let _ended = self.running.with(py, |running| {
+            let at = running
+                .iter()
+                .rposition(|r| Arc::ptr_eq(&r.request, request));
+            at.map(|at| running.remove(at))
+        });
+        if self.is_aimed_at() {
+            let aimed_at = self.running.with(py, |running| {
+                let below = running.iter();
+                below
+                    .clone()
+                    .any(|r| r.request.marks.has(INTERRUPTED | PUT_OFF))
+            });
+            self.set_aimed_at(aimed_at);
+        }
+        if request.marks.has(INTERRUPTED) {
+            self.take_back(py);
+        }
+    }
+
+    /// Whether an interrupt is aimed at one of its requests, or was.
+    pub fn is_aimed_at(&self) -> bool {
+        self.aimed_at.load(Ordering::Relaxed)
+    }
+
+    fn set_aimed_at(&self, aimed_at: bool) {
+        match (self.aimed_at.swap(aimed_at, Ordering::Relaxed), aimed_at) {
+            (false, true) => AIMED_AT.fetch_add(1, Ordering::Relaxed),
+            (true, false) => AIMED_AT.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+    }
+
+    /// The request whose code the thread is in.
+    pub fn innermost(&self, py: Python<'_>) -> Option<Arc<Request>> {
+        self.running
+            .with(py, |running| Some(Arc::clone(&running.last()?.request)))
+    }
+
+    /// How many callbacks of C libraries are on the thread's stack, in the request that it is at.
+    fn callbacks(&self, py: Python<'_>) -> c_int {
+        let begun = self.running.with(py, |running| {
+            running.last().map(|r| r.entries + c_int::from(r.trusts))
+        });
+        begun.map_or(0, |begun| self.thread.state.entries(py) - begun)
+    }
+
+    /// Says whether the library that calls the thread's code hands on what that raises. An event loop in C does.
+    pub fn trust_callbacks(&self, py: Python<'_>, trusts: bool) {
+        self.running.with(py, |running| {
+            if let Some(last) = running.last_mut() {
+                last.trusts = trusts;
+            }
+        });
+    }
+
+    /// Whether a C library has called the code that the thread is in. See `foreign`.
+    pub fn is_in_callback(&self, py: Python<'_>) -> bool {
+        self.callbacks(py) > 0
+    }
+
+    /// The requests that run above this one because its own callbacks made them.
+    pub fn nested_in(&self, py: Python<'_>, request: &Arc<Request>) -> Vec<Arc<Request>> {
+        self.running.with(py, |running| {
+            let running = running.iter().map(|r| &r.request);
+            let above = running.skip_while(|r| !Arc::ptr_eq(r, request));
+            above
+                .skip(1)
+                .take_while(|r| r.marks.has(NESTED))
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// Takes the place of an interrupt that has struck or is about to: the caller raises one itself.
+    pub fn pre_empt(&self, py: Python<'_>, request: &Request) {
+        if request.marks.has(INTERRUPTED) {
+            self.take_back(py);
+        } else {
+            request.marks.set(SKIP);
+        }
+    }
+
+    /// Raises `exception` in the thread if it is at `request`, and nowhere deeper. Whoever ends the
+    /// request holds the GIL, so that it cannot end meanwhile. In a callback of a C library it is left to
+    /// the end of that.
+    pub fn interrupt(&self, request: &Arc<Request>, exception: &Bound<'_, PyAny>) -> bool {
+        let py = exception.py();
+        let innermost = self.running.with(py, |running| {
+            let last = running.last();
+            last.is_some_and(|r| Arc::ptr_eq(&r.request, request))
+        });
+        if innermost && !request.marks.take(SKIP) {
+            self.set_aimed_at(true);
+            if self.is_in_callback(py) {
+                request.marks.set(PUT_OFF);
+            } else {
+                self.aim(request, exception);
+            }
+        }
+        innermost
+    }
+
+    fn aim(&self, request: &Request, exception: &Bound<'_, PyAny>) {
+        request.marks.set(INTERRUPTED);
+        self.thread.state.aim(self.thread.ident, exception);
+    }
+
+    /// For the thread itself, when it has come in: an interrupt that has not struck yet does not strike
+    /// what a C library has called. `uncounted`: how many callbacks have begun that are not counted yet.
+    pub fn put_off(&self, py: Python<'_>, uncounted: c_int) {
+        let (Some(helpers), Some(request)) = (helpers::get(), self.innermost(py)) else {
+            return;
+        };
+        let pending = self.thread.state.pending(py) == helpers.interrupt.as_ptr();
+        if pending && self.callbacks(py) + uncounted > 0 {
+            request.marks.set(PUT_OFF);
+            // Code that the thread is in the middle of may have an exception set.
+            let error = PyErr::take(py);
+            self.take_back(py);
+            if let Some(error) = error {
+                error.restore(py);
+            }
+        }
+    }
+
+    /// For the thread itself, when it is about to go back into a C library: what was put off is aimed at
+    /// it again if that was its last callback. `counted`: how many are over and still counted.
+    pub fn aim_again(&self, py: Python<'_>, counted: c_int) {
+        let (Some(helpers), Some(request)) = (helpers::get(), self.innermost(py)) else {
+            return;
+        };
+        if self.callbacks(py) == counted && request.marks.take(PUT_OFF) {
+            self.aim(&request, helpers.interrupt.bind(py));
+        }
+    }
+
+    /// Lets an interrupt strike that has not yet, where it does no harm. On the thread itself.
+    fn take_back(&self, py: Python<'_>) {
+        if !self.thread.state.is_spared(py) {
+            absorb(py, self.thread.ident);
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.set_aimed_at(false);
+    }
+}

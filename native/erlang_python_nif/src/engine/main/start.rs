@@ -1,0 +1,89 @@
+//! Starting the interpreter: once per VM, on a thread of its own, never ended.
+
+use crate::base::atoms;
+use crate::base::clock;
+use crate::base::fork;
+use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::main::assistant;
+use crate::engine::main::callback;
+use crate::engine::main::foreign;
+use crate::engine::main::interrupt;
+use crate::engine::main::package;
+use crate::pool::ending;
+use crate::python::helpers;
+use crate::python::host;
+use crate::python::interpreter::{self, Start, config, environ, set_ready, stack, state};
+use crate::python::reaper;
+use pyo3::ffi;
+use rustler::Encoder;
+use std::sync::OnceLock;
+
+static STARTED: OnceLock<()> = OnceLock::new();
+
+pub fn is_started() -> bool {
+    STARTED.get().is_some()
+}
+
+/// Begins to start the interpreter. What comes of it is sent to the owner. Starting a second time
+/// would start a second set of threads, so the caller (`Python.Runtime`) asks `is_started` first.
+pub fn start(start: Start) -> std::io::Result<()> {
+    stack::set_stack_size(start.stack_size);
+    std::thread::Builder::new()
+        .name("py_main".into())
+        .stack_size(start.stack_size)
+        .spawn(move || {
+            let Some(sender) = Sender::own_thread() else {
+                return;
+            };
+            let mut message = TermEnv::new();
+            match initialize(&start) {
+                Ok(()) => {
+                    let _ = STARTED.set(());
+                    message.send(sender, &start.owner, |env| atoms::started().to_term(env));
+                    drop(message);
+                    reaper::run();
+                }
+                Err(text) => {
+                    message.send(sender, &start.owner, |env| {
+                        (atoms::failed(), text).encode(env)
+                    });
+                }
+            }
+        })
+        .map(drop)
+}
+
+fn initialize(start: &Start) -> Result<(), String> {
+    // The VM ignores SIGCHLD, and `waitpid` then finds no children: `subprocess.run` would hang.
+    // The VM's own children are those of a helper process, so it does not mind the default.
+    // SAFETY: SIG_DFL is a valid disposition.
+    #[cfg(unix)]
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+    host::set(&callback::Elixir);
+    environ::set(&start.environment);
+    ending::stay_first();
+    // The threads first: without them there is to be no interpreter, which cannot be started a second time.
+    clock::start()
+        .and_then(|()| interrupt::start())
+        .and_then(|()| assistant::start())
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+    fork::install().map_err(|error| format!("forks cannot be told: {error}"))?;
+    config::initialize(&start.program)?;
+    // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
+    // lets it go here. Every later entry, this thread's too, goes through `interpreter::enter`.
+    unsafe { ffi::PyEval_SaveThread() };
+    interpreter::enter(|py, _| {
+        #[cfg(unix)]
+        interpreter::memory::install(py);
+        #[cfg(all(unix, debug_assertions))]
+        interpreter::checked::install(py);
+        state::find_fields(py);
+        foreign::install();
+        helpers::install(py, start, package::add_to)
+    })
+    .ok_or("there is no memory for a stack")??;
+    set_ready();
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! What is noted of a request beside its state, a bit each.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+#[derive(Default)]
+pub struct Marks(AtomicU8);
+
+/// It has left the place where it ran.
+pub const LEFT: u8 = 1;
+/// An interrupt was aimed at it, and may still be pending in its thread.
+pub const INTERRUPTED: u8 = 1 << 1;
+/// An interrupt waits for the end of a C library's call.
+pub const PUT_OFF: u8 = 1 << 2;
+/// The next interrupt is not needed: its work is done already.
+pub const SKIP: u8 = 1 << 3;
+/// Its code was told that nobody waits any more.
+pub const TOLD: u8 = 1 << 4;
+/// It waits with a callback and not in the queue.
+pub const NESTED: u8 = 1 << 5;
+/// It takes a place in the queue. Changed with the queue's lock held.
+pub const PLACED: u8 = 1 << 6;
+/// Somebody waits for the answer, or has.
+pub const CLAIMED: u8 = 1 << 7;
+
+impl Marks {
+    pub fn has(&self, mark: u8) -> bool {
+        self.0.load(Ordering::SeqCst) & mark != 0
+    }
+
+    /// Says whether it was there before.
+    pub fn set(&self, mark: u8) -> bool {
+        self.0.fetch_or(mark, Ordering::SeqCst) & mark != 0
+    }
+
+    /// Says whether it was there.
+    pub fn take(&self, mark: u8) -> bool {
+        self.0.fetch_and(!mark, Ordering::SeqCst) & mark != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_there_until_it_is_taken_and_leaves_the_others_alone() {
+        let marks = Marks::default();
+        assert!(!marks.set(LEFT) && marks.set(LEFT) && !marks.set(TOLD));
+        assert!(marks.has(LEFT) && marks.has(TOLD) && !marks.has(SKIP));
+        assert!(marks.take(LEFT) && !marks.take(LEFT));
+        assert!(marks.has(TOLD) && !marks.has(LEFT));
+    }
+}

@@ -1,0 +1,538 @@
+//! Which request runs next, and who has to be woken for it.
+//!
+//! Every lock in this file is held for a few instructions and never while the GIL is waited for,
+//! so schedulers may take them.
+
+pub mod ending;
+pub mod engine;
+pub mod handles;
+pub mod marks;
+pub mod queue;
+pub mod request;
+pub mod sink;
+pub mod stream;
+pub mod stuck;
+pub mod watch;
+pub mod worker;
+
+use crate::base::clock;
+use crate::base::flags::Flags;
+use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::lookout::{Lookout, Mark};
+use crate::base::mailbox::Mailbox;
+use crate::base::term_env::{SavedTerm, Sender};
+use crate::pool::engine::Engine;
+use crate::pool::queue::{Popped, Queue, Refused, Then};
+use crate::pool::request::Request;
+use crate::pool::stuck::Report;
+use rustler::LocalPid;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+pub type Worker = crate::pool::worker::Worker<Request>;
+
+/// How many threads help a pool at the same time, at most. Beyond that, calls wait for what the others wait
+/// for, and for their timeouts.
+const MOST_HELPERS: usize = 128;
+
+/// When to try again to start a thread where there was none to be had.
+const HELP: Duration = Duration::from_millis(100);
+
+/// A pool's queue with its workers, as native code sees them.
+pub struct Pool {
+    queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
+    /// All that have joined and still exist.
+    workers: Mutex<Vec<Weak<Worker>>>,
+    /// How many workers wait for callbacks.
+    blocked: AtomicUsize,
+    /// How many bodies of `with` its workers wait for.
+    holds: AtomicUsize,
+    /// Set before the workers are asked what they run, see `worker::run`.
+    closed: AtomicBool,
+    /// The `Python.Pool` process. It is told of workers that no longer count.
+    pub owner: LocalPid,
+    /// The option `:decode` of its calls, where they have none.
+    settings: AtomicU16,
+    /// What handles to its objects bear: its name, or the process of a context. An atom or a local pid,
+    /// which needs no environment.
+    pub home: SavedTerm,
+    /// How long a call may take that does not say so itself, in ms. None: for ever.
+    pub timeout: Option<u64>,
+    /// What was sent to a context with `Python.send`.
+    pub mailbox: Mailbox,
+    /// A context: it has one thread for life.
+    pub pinned: bool,
+    pub engine: Box<dyn Engine>,
+    /// Requests that may be stuck. Held for a push or a copy.
+    stuck: Mutex<Vec<Weak<Request>>>,
+    /// Whether errors of calls that do not say so themselves keep what their frames hold.
+    pub keep_locals: AtomicBool,
+    pub stats: Stats,
+    pub lookout: Lookout,
+}
+
+/// Counts since the pool started, and what is going on now.
+#[derive(Default)]
+pub struct Stats {
+    pub busy: AtomicUsize,
+    pub done: AtomicU64,
+    pub failed: AtomicU64,
+    pub timed_out: AtomicU64,
+    /// Calls that were given up and are still inside Python, and how many there may be: 0 is any number.
+    pub stuck: AtomicUsize,
+    pub max_stuck: AtomicUsize,
+}
+
+/// What became of a request that was handed in.
+pub enum Submitted {
+    Queued,
+    Overloaded,
+    Closed,
+}
+
+/// What a worker is to do next.
+pub enum Next {
+    Run(Arc<Request>),
+    /// Nothing waits; the worker counts as coming, and is to look out for more without the GIL.
+    LookOut(Mark),
+    /// Nothing waits; the worker counts as idle from now on and will be woken.
+    Idle,
+    /// The pool is gone or the worker was replaced.
+    Stop,
+}
+
+/// What a pool is made with.
+pub struct Settings {
+    pub max_queue: usize,
+    pub pinned: bool,
+    pub engine: Box<dyn Engine>,
+    pub home: SavedTerm,
+    pub timeout: Option<u64>,
+    /// Its `:init` comes before all else.
+    pub held: bool,
+}
+
+/// Those that are no contexts.
+static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
+
+/// The contexts, by their processes.
+static CONTEXTS: Mutex<BTreeMap<SavedTerm, Weak<Pool>>> = Mutex::new(BTreeMap::new());
+
+/// The context of this process.
+pub fn context_of(owner: SavedTerm) -> Option<Arc<Pool>> {
+    let contexts = CONTEXTS.lock();
+    contexts.get(&owner)?.upgrade()
+}
+
+/// All pools whose requests callers may run themselves.
+pub fn all() -> Vec<Arc<Pool>> {
+    let pools = POOLS.lock();
+    pools.iter().filter_map(Weak::upgrade).collect()
+}
+
+impl Pool {
+    pub fn settings(&self) -> u16 {
+        self.settings.load(Ordering::Relaxed)
+    }
+
+    /// Whether errors of a call keep what their frames hold: as the call says, or else as the pool does.
+    pub fn keeps_locals(&self, flags: Flags) -> bool {
+        let own = flags.keep_locals();
+        own.unwrap_or_else(|| self.keep_locals.load(Ordering::Relaxed))
+    }
+
+    /// Counts a call that was answered.
+    pub fn count(&self, failed: bool) {
+        let counter = if failed {
+            &self.stats.failed
+        } else {
+            &self.stats.done
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Before its first call.
+    pub fn set_settings(&self, settings: u16) {
+        self.settings.store(settings, Ordering::Relaxed);
+    }
+
+    pub fn create(owner: LocalPid, settings: Settings) -> Arc<Self> {
+        let pool = Arc::new(Pool::new(owner, settings));
+        if !pool.pinned {
+            let mut pools = POOLS.lock();
+            pools.retain(|pool| pool.strong_count() > 0);
+            pools.push(Arc::downgrade(&pool));
+        } else {
+            let mut contexts = CONTEXTS.lock();
+            contexts.retain(|_, pool| pool.strong_count() > 0);
+            contexts.insert(pool.home, Arc::downgrade(&pool));
+        }
+        pool
+    }
+
+    pub fn new(owner: LocalPid, settings: Settings) -> Self {
+        let Settings {
+            max_queue,
+            pinned,
+            engine,
+            home,
+            timeout,
+            held,
+        } = settings;
+        Pool {
+            queue: Mutex::new(Queue::new(max_queue, held)),
+            home,
+            timeout,
+            workers: Mutex::default(),
+            blocked: AtomicUsize::new(0),
+            holds: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            settings: AtomicU16::new(0),
+            keep_locals: AtomicBool::new(false),
+            owner,
+            mailbox: Mailbox::default(),
+            pinned,
+            engine,
+            stuck: Mutex::default(),
+            stats: Stats::default(),
+            lookout: Lookout::default(),
+        }
+    }
+
+    pub fn submit(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
+        if self.is_jammed() {
+            return Submitted::Overloaded;
+        }
+        let pushed = self.lock().push(request);
+        self.pushed(pushed, sender)
+    }
+
+    /// Whether as many calls are stuck as may be.
+    pub fn is_jammed(&self) -> bool {
+        let most = self.stats.max_stuck.load(Ordering::Relaxed);
+        most > 0 && self.stats.stuck.load(Ordering::Relaxed) >= most
+    }
+
+    /// The pool's `:init`, which comes before all else.
+    pub fn submit_first(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
+        let pushed = self.lock().push_first(request);
+        self.pushed(pushed, sender)
+    }
+
+    /// Lets what waits run: its `:init` is done.
+    pub fn open(self: &Arc<Self>, sender: Sender) {
+        let wake = self.lock().open();
+        self.lookout.tell();
+        if let Some(worker) = wake {
+            self.wake(worker, sender);
+        }
+    }
+
+    fn pushed(
+        self: &Arc<Self>,
+        pushed: Result<Option<Arc<Worker>>, Refused>,
+        sender: Sender,
+    ) -> Submitted {
+        self.lookout.tell();
+        match pushed {
+            Ok(Some(worker)) => {
+                self.wake(worker, sender);
+                Submitted::Queued
+            }
+            Ok(None) => {
+                self.help_if_needed();
+                Submitted::Queued
+            }
+            Err(Refused::Full) => Submitted::Overloaded,
+            Err(Refused::Closed) => Submitted::Closed,
+        }
+    }
+
+    /// Puts a request into the queue even if that is full. For what must be done and cannot be
+    /// refused to anybody.
+    pub fn submit_anyway(self: &Arc<Self>, request: Arc<Request>, sender: Sender) -> Submitted {
+        let pushed = self.lock().push_anyway(request);
+        self.pushed(pushed, sender)
+    }
+
+    /// Counts a worker as waiting for a callback, while the result lives.
+    pub fn block(self: &Arc<Self>) -> Blocked {
+        self.blocked.fetch_add(1, Ordering::AcqRel);
+        self.help_if_needed();
+        Blocked {
+            pool: Arc::clone(self),
+            request: None,
+        }
+    }
+
+    /// Counts a body of a `with`, while the result lives.
+    pub fn hold(&self) -> Counted<'_> {
+        Counted::new(&self.holds)
+    }
+
+    /// Whether it is a context whose thread is for the body of a `with` alone.
+    pub fn is_reserved(&self) -> bool {
+        self.pinned && self.holds.load(Ordering::Relaxed) > 0
+    }
+
+    /// The same for a request whose threads wait: once, however many they are.
+    pub fn block_for(self: &Arc<Self>, request: &Arc<Request>) -> Blocked {
+        if request.threads_waiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.blocked.fetch_add(1, Ordering::AcqRel);
+        }
+        self.help_if_needed();
+        Blocked {
+            pool: Arc::clone(self),
+            request: Some(Arc::clone(request)),
+        }
+    }
+
+    /// If something waits and all workers wait for callbacks, one more worker is started: what they
+    /// wait for may be behind what waits here.
+    fn help_if_needed(self: &Arc<Self>) {
+        if self.needs_help() {
+            let pool = Arc::downgrade(self);
+            clock::after(Duration::ZERO, move |_, _| help(&pool.upgrade()?));
+        }
+    }
+
+    fn needs_help(&self) -> bool {
+        let blocked = self.blocked.load(Ordering::Acquire);
+        if blocked == 0 || self.pinned || self.is_closed() {
+            return false;
+        }
+        let mut able = self.living_workers();
+        able.retain(|worker| !worker.is_stopped());
+        let workers = able.len();
+        if able.iter().filter(|worker| worker.id == 0).count() >= MOST_HELPERS {
+            return false;
+        }
+        let queue = self.lock();
+        blocked >= workers
+            && queue.live > 0
+            && !queue.held
+            && queue.coming == 0
+            && queue.idle.is_empty()
+    }
+
+    /// The next request that waits, claimed, for a thread that is going to run it on top of what it
+    /// runs.
+    pub fn take_waiting(&self) -> Option<Arc<Request>> {
+        let (request, _gone) = {
+            let mut queue = self.lock();
+            (queue.take(), std::mem::take(&mut queue.gone))
+        };
+        request
+    }
+
+    /// Makes a new worker known. What it runs when the pool closes is ended.
+    pub fn join(&self, worker: &Arc<Worker>) {
+        let mut workers = self.workers();
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.push(Arc::downgrade(worker));
+    }
+
+    /// Counts a woken worker as arrived. To be called once it holds the GIL: until then others
+    /// need not be woken for what it is going to run.
+    pub fn arrived(&self, worker: &Worker) {
+        let mut queue = self.lock();
+        if worker.take_announced() {
+            queue.coming -= 1;
+        }
+    }
+
+    /// What the worker is to do. `idle`: it has looked out in vain.
+    pub fn next(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender, idle: bool) -> Next {
+        if worker.is_stopped() {
+            return Next::Stop;
+        }
+        let mark = self.lookout.mark();
+        let then = if idle { Then::Idle } else { Then::LookOut };
+        let (popped, gone) = {
+            let mut queue = self.lock();
+            let popped = queue.pop(worker, then);
+            (popped, std::mem::take(&mut queue.gone))
+        };
+        drop(gone);
+        match popped {
+            Popped::Request(request, wake) => {
+                if let Some(other) = wake {
+                    self.wake(other, sender);
+                }
+                Next::Run(request)
+            }
+            Popped::Nothing(Then::LookOut) => Next::LookOut(mark),
+            Popped::Nothing(Then::Idle) => Next::Idle,
+            Popped::Closed => Next::Stop,
+        }
+    }
+
+    /// The place of an idle worker, for a caller that runs its request itself. None while anybody else
+    /// is at work: many at once would fight for the GIL, and are better served by the queue.
+    pub fn borrow(&self) -> Option<Arc<Worker>> {
+        if self.stats.busy.load(Ordering::Relaxed) > 0 || self.is_jammed() {
+            return None;
+        }
+        self.lock().borrow(|worker| worker.is_process())
+    }
+
+    /// Takes a worker's place back.
+    pub fn give_back(self: &Arc<Self>, worker: Arc<Worker>, sender: Sender) {
+        // Replaced meanwhile, its process is to end.
+        let wake = if worker.is_stopped() {
+            Some(worker)
+        } else {
+            self.lock().give_back(worker)
+        };
+        if let Some(worker) = wake {
+            self.wake(worker, sender);
+        }
+    }
+
+    /// A request was cancelled and takes no place any more, if it was in the queue.
+    pub fn forget(&self, request: &Request) {
+        // They are dropped when the lock is free again.
+        let _forgotten = self.lock().forget(request);
+    }
+
+    /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
+    /// longer follow goes to another one.
+    pub fn remove(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) {
+        let wake = {
+            let mut queue = self.lock();
+            queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
+            if worker.take_announced() {
+                queue.coming -= 1;
+            }
+            queue.whom_to_wake()
+        };
+        // Should it look out for more.
+        self.lookout.tell();
+        match wake {
+            Some(other) => self.wake(other, sender),
+            // It may have been the one that was to do what the others wait for.
+            None => self.help_if_needed(),
+        }
+    }
+
+    /// Refuses further requests and hands back those that wait and those that run.
+    pub fn close(&self, sender: Sender) -> Closed {
+        let (waiting, idle) = self.lock().close();
+        for worker in idle {
+            worker.wake(sender);
+        }
+        self.closed.store(true, Ordering::Release);
+        self.lookout.tell();
+        for worker in self.living_workers() {
+            worker.stop();
+        }
+        Closed {
+            waiting,
+            running: self.running(),
+        }
+    }
+
+    /// What its workers run.
+    pub fn running(&self) -> Vec<Arc<Request>> {
+        self.living_workers()
+            .iter()
+            .flat_map(|worker| worker.current())
+            .collect()
+    }
+
+    /// Counts a request that does not end though it was interrupted.
+    pub fn count_stuck(&self, request: &Arc<Request>) {
+        if request.is_stuck() {
+            let mut stuck = self.stuck.lock();
+            stuck.retain(|request| request.strong_count() > 0);
+            stuck.push(Arc::downgrade(request));
+        }
+    }
+
+    /// The requests that are stuck, the oldest first.
+    pub fn stuck(&self) -> Vec<Report> {
+        let stuck = self.stuck.lock().clone();
+        let requests = stuck.iter().filter_map(Weak::upgrade);
+        requests
+            .filter_map(|request| request.stuck.report())
+            .collect()
+    }
+
+    fn living_workers(&self) -> Vec<Arc<Worker>> {
+        self.workers().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub fn queued(&self) -> usize {
+        self.lock().live
+    }
+
+    fn wake(self: &Arc<Self>, worker: Arc<Worker>, sender: Sender) {
+        // A worker whose process is gone cannot come: the next one does.
+        if !worker.wake(sender) {
+            self.remove(&worker, sender);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<Arc<Request>, Arc<Worker>>> {
+        // Nothing in the queue's methods can panic half-way, so a poisoned lock is still whole.
+        self.queue.lock()
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Weak<Worker>>> {
+        self.workers.lock()
+    }
+}
+
+/// Starts one more worker for a pool, if it still needs one: others may have asked for the same. Should there be
+/// no thread to be had, tries again later.
+fn help(pool: &Arc<Pool>) -> Option<Duration> {
+    let helped = !pool.needs_help() || pool.engine.spawn_helper(Arc::clone(pool)).is_ok();
+    (!helped).then_some(HELP)
+}
+
+/// What a pool was at when it closed.
+pub struct Closed {
+    pub waiting: Vec<Arc<Request>>,
+    pub running: Vec<Arc<Request>>,
+}
+
+/// A worker that waits for a callback.
+pub struct Blocked {
+    pool: Arc<Pool>,
+    /// The request whose threads wait, if it is not its own thread that does.
+    request: Option<Arc<Request>>,
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let last = self
+            .request
+            .as_ref()
+            .is_none_or(|request| request.threads_waiting.fetch_sub(1, Ordering::AcqRel) == 1);
+        if last {
+            self.pool.blocked.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Adds one to a counter while it lives.
+pub struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    pub fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Counted(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

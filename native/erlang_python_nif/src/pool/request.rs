@@ -1,0 +1,440 @@
+//! One piece of work for Python: who asked, what for, and how far it is.
+//!
+//! The state changes by compare-and-swap only, and whoever wins decides: an answer is sent at
+//! most once, never after the caller gave up, and a request that was cancelled in the queue never
+//! runs.
+
+use crate::base::deadline::Deadline;
+use crate::base::flags::Flags;
+use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::mailbox::Mailbox;
+use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
+use crate::pool::marks::{LEFT, Marks, PLACED};
+use crate::pool::queue::Start;
+use crate::pool::sink::{Body, Receiver, Sink};
+use crate::pool::stuck::Stuck;
+use crate::pool::watch;
+use crate::pool::{Pool, Worker};
+use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+use std::any::Any;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+/// An answer has been sent, or is being sent this moment.
+const ANSWERED: u8 = 2;
+/// The caller gave up and still listens for the place where Python was.
+const CANCELLED: u8 = 3;
+/// The caller gave up and listens no more.
+const CLOSED: u8 = 4;
+
+pub struct Request {
+    state: AtomicU8,
+    sink: Sink,
+    /// The group leader of the caller.
+    leader: OwnedTerm,
+    pub flags: Flags,
+    pub pool: Arc<Pool>,
+    body: Mutex<Option<Arc<Body>>>,
+    /// What was sent to it with `Python.send`.
+    pub mailbox: Mailbox,
+    /// Where it runs, once it runs, until it has left there.
+    place: OnceLock<Place>,
+    pub marks: Marks,
+    /// How many threads that its code started wait for callbacks.
+    pub threads_waiting: AtomicUsize,
+    /// Until when its caller waits.
+    pub deadline: Deadline,
+    /// The one whose callback has made it. It ends with that.
+    outer: OnceLock<Arc<Request>>,
+    /// What its engine keeps with it. Hardly any has something.
+    kept_by_engine: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub stuck: Stuck,
+    /// See `keep`.
+    kept: Mutex<Option<ResourceArc<Ticket>>>,
+}
+
+/// Where a request runs.
+pub struct Place {
+    pub worker: Arc<Worker>,
+    /// What its engine finds it by.
+    pub at: Arc<dyn Any + Send + Sync>,
+}
+
+/// How far a request was when it was cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    Queued,
+    Running,
+    /// Too late: the answer is there or on its way.
+    Answered,
+}
+
+impl Request {
+    pub fn new(
+        caller: LocalPid,
+        flags: Flags,
+        pool: Arc<Pool>,
+        reference: Term<'_>,
+        operation: Term<'_>,
+        leader: Term<'_>,
+    ) -> Arc<Self> {
+        let env = TermEnv::new();
+        let sink = Sink::Caller(caller, env.copy(reference));
+        let operation = env.copy(operation);
+        let body = Body::new(env, operation);
+        Self::with(Some(body), sink, OwnedTerm::new(leader), flags, pool)
+    }
+
+    /// A request that `caller` runs itself. It runs already.
+    pub fn here(caller: LocalPid, flags: Flags, pool: Arc<Pool>, leader: Term<'_>) -> Arc<Self> {
+        let sink = Sink::Here(caller, Mutex::new(None));
+        let leader = OwnedTerm::new(leader);
+        let request = Self::with(None, sink, leader, flags, pool);
+        request.state.store(RUNNING, Ordering::Release);
+        request
+    }
+
+    /// A request of a stream's own, to do what `tag` says.
+    pub fn of_receiver(
+        receiver: Arc<dyn Receiver>,
+        leader: OwnedTerm,
+        pool: Arc<Pool>,
+        tag: Atom,
+    ) -> Arc<Self> {
+        let env = TermEnv::new();
+        let operation = SavedTerm::save((tag,).encode(env.env()));
+        Self::with(
+            Some(Body::new(env, operation)),
+            Sink::Receiver(receiver),
+            leader,
+            Flags::new(0),
+            pool,
+        )
+    }
+
+    fn with(
+        body: Option<Arc<Body>>,
+        sink: Sink,
+        leader: OwnedTerm,
+        flags: Flags,
+        pool: Arc<Pool>,
+    ) -> Arc<Self> {
+        Arc::new(Request {
+            state: AtomicU8::new(QUEUED),
+            sink,
+            leader,
+            flags: flags.over(pool.settings()),
+            pool,
+            mailbox: Mailbox::default(),
+            body: Mutex::new(body),
+            place: OnceLock::new(),
+            marks: Marks::default(),
+            threads_waiting: AtomicUsize::new(0),
+            deadline: Deadline::default(),
+            outer: OnceLock::new(),
+            kept_by_engine: OnceLock::new(),
+            stuck: Stuck::default(),
+            kept: Mutex::new(None),
+        })
+    }
+
+    pub fn body(&self) -> Option<Arc<Body>> {
+        lock(&self.body).clone()
+    }
+
+    /// Sends what `build` makes of it, as `{reference, answer}`, if nobody has answered or
+    /// cancelled the request yet. Says whether it was sent.
+    pub fn answer(
+        &self,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        // The body first: once the state says answered, the one who runs the request may free it.
+        let body = self.body();
+        if self.change(QUEUED, ANSWERED) {
+            self.leave_queue();
+            // It may stay in the queue for long.
+            self.forget_body();
+        } else if !self.change(RUNNING, ANSWERED) {
+            return false;
+        }
+        match &self.sink {
+            Sink::Caller(pid, reference) => {
+                let Some(body) = body else { return false };
+                body.send(*reference, pid, sender, env, build);
+            }
+            Sink::Receiver(receiver) => {
+                let answer = SavedTerm::save(build(env.env()));
+                Arc::clone(receiver).deliver(sender, env, answer);
+            }
+            Sink::Here(_, answer) => {
+                let term = SavedTerm::save(build(env.env()));
+                *lock(answer) = Some((std::mem::take(env), term));
+            }
+        }
+        self.let_go();
+        true
+    }
+
+    /// For the process that has run it itself: whether nobody has answered or cancelled it, and the
+    /// result is the answer.
+    pub fn settle_here(&self) -> bool {
+        self.change(RUNNING, ANSWERED)
+    }
+
+    /// What others have answered to the process that has run it itself.
+    pub fn answer_of_others<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let Sink::Here(_, answer) = &self.sink else {
+            return None;
+        };
+        let (own, answer) = lock(answer).take()?;
+        Some(own.term(answer).in_env(env))
+    }
+
+    /// Sends the caller something before the answer. False if it waits no more.
+    pub fn tell(&self, sender: Sender, build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) -> bool {
+        let (Sink::Caller(pid, reference), Some(body)) = (&self.sink, self.body()) else {
+            return false;
+        };
+        let waits = self.is_pending();
+        if waits {
+            body.send(*reference, pid, sender, &mut TermEnv::new(), build);
+        }
+        waits
+    }
+
+    /// Whether the process that asked for it runs it itself.
+    pub fn is_here(&self) -> bool {
+        matches!(self.sink, Sink::Here(..))
+    }
+
+    /// The stream that this is a request of.
+    pub fn receiver(&self) -> Option<&Arc<dyn Receiver>> {
+        match &self.sink {
+            Sink::Receiver(receiver) => Some(receiver),
+            Sink::Caller(..) | Sink::Here(..) => None,
+        }
+    }
+
+    /// Tells the caller, who gave up, where Python was. Says whether it still listened. `body`: the
+    /// request's, from when it was interrupted; it may have ended since.
+    pub fn tell_location(
+        &self,
+        body: &Body,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        let told = self.change(CANCELLED, CLOSED);
+        if told {
+            match &self.sink {
+                Sink::Caller(pid, reference) => {
+                    body.send(*reference, pid, sender, env, build);
+                }
+                Sink::Receiver(receiver) => {
+                    let location = SavedTerm::save(build(env.env()));
+                    receiver.tell(sender, env, location);
+                }
+                // It has no timeout, so its caller never asks.
+                Sink::Here(..) => {}
+            }
+        }
+        told
+    }
+
+    /// The caller stops listening for the place. False if it was told already.
+    pub fn stop_listening(&self) -> bool {
+        self.change(CANCELLED, CLOSED)
+    }
+
+    /// Gives the request up. Python is interrupted if it is at it, and the pool sees to it that
+    /// its strength is kept.
+    pub fn cancel(self: &Arc<Self>, listens: bool) -> Progress {
+        let state = if listens { CANCELLED } else { CLOSED };
+        if self.change(QUEUED, state) {
+            self.leave_queue();
+            self.forget_body();
+            self.let_go();
+            Progress::Queued
+        } else if self.change(RUNNING, state) {
+            watch::watch(Arc::clone(self));
+            self.let_go();
+            Progress::Running
+        } else {
+            Progress::Answered
+        }
+    }
+
+    /// Keeps the ticket, and with it the monitor on the owner, until the request is over: the owner
+    /// may have dropped it.
+    pub fn keep(&self, ticket: ResourceArc<Ticket>) {
+        *lock(&self.kept) = Some(ticket);
+        if !self.is_pending() {
+            self.let_go();
+        }
+    }
+
+    fn let_go(&self) {
+        let kept = lock(&self.kept).take();
+        drop(kept);
+    }
+
+    /// It is made by the callback of another one. Before it is handed in.
+    pub fn set_outer(&self, outer: Arc<Request>) {
+        let _ = self.outer.set(outer);
+    }
+
+    /// How many ms its code has: the least of what is left to it and to those that it is nested in, and nothing
+    /// once one of them was given up. None: there is no end.
+    pub fn time_left(&self) -> Option<u64> {
+        let mut left = None;
+        let mut next = Some(self);
+        while let Some(request) = next {
+            if request.is_over() {
+                return Some(0);
+            }
+            left = match (left, request.deadline.left()) {
+                (Some(one), Some(other)) => Some(u64::min(one, other)),
+                (one, other) => one.or(other),
+            };
+            next = request.outer.get().map(|outer| &**outer);
+        }
+        left
+    }
+
+    /// Whether somebody still waits for the answer.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), QUEUED | RUNNING)
+    }
+
+    pub fn keep_locals(&self) -> bool {
+        self.pool.keeps_locals(self.flags)
+    }
+
+    /// Whether nobody waits for the answer any more: it was given, the caller gave up, or was told that the
+    /// time is over or the pool gone.
+    pub fn is_over(&self) -> bool {
+        !self.is_pending()
+    }
+
+    pub fn place(&self) -> Option<&Place> {
+        self.place.get().filter(|_| !self.marks.has(LEFT))
+    }
+
+    pub fn enter(&self, place: Place) {
+        // It runs once.
+        let _ = self.place.set(place);
+    }
+
+    pub fn leave(&self) {
+        self.marks.set(LEFT);
+        self.is_stuck_no_more();
+    }
+
+    /// It is still where it was, though it was interrupted. True the first time only.
+    pub fn is_stuck(&self) -> bool {
+        if self.stuck.begin() {
+            return false;
+        }
+        self.pool.stats.stuck.fetch_add(1, Ordering::SeqCst);
+        // It may have ended this moment, and seen that it was not counted.
+        if self.place().is_none() {
+            self.is_stuck_no_more();
+        }
+        true
+    }
+
+    fn is_stuck_no_more(&self) {
+        if self.stuck.end() {
+            self.pool.stats.stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// What its engine keeps with it, of the one type that this engine keeps.
+    pub fn kept<T: Any>(&self) -> Option<&T> {
+        (**self.kept_by_engine.get()?).downcast_ref()
+    }
+
+    /// The same, made if there is none yet.
+    pub fn keep_for_engine<T: Any + Default + Send + Sync>(&self) -> Option<&T> {
+        let kept = self.kept_by_engine.get_or_init(|| Box::new(T::default()));
+        (**kept).downcast_ref()
+    }
+
+    /// The process that asked for it.
+    pub fn caller(&self) -> Option<LocalPid> {
+        self.sink.caller()
+    }
+
+    /// The group leader of the process that asked for it.
+    pub fn leader(&self) -> OwnedTerm {
+        self.leader.clone()
+    }
+
+    /// If it is in the queue, it has left that before a worker took it.
+    fn leave_queue(&self) {
+        self.pool.forget(self);
+    }
+
+    /// Frees the terms that came with the request.
+    pub fn forget_body(&self) {
+        let body = lock(&self.body).take();
+        drop(body);
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+impl Start for Request {
+    fn start(&self) -> bool {
+        self.change(QUEUED, RUNNING)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state.load(Ordering::Acquire) == QUEUED
+    }
+
+    fn take_place(&self, takes: bool) -> bool {
+        if takes {
+            self.marks.set(PLACED)
+        } else {
+            self.marks.take(PLACED)
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section here is one assignment or clone.
+    mutex.lock()
+}
+
+/// The caller's hold on its request.
+///
+/// For a call that is waited for, nobody but the caller's own heap has it: when the caller dies,
+/// its heap goes, and the request is cancelled with it. That costs nothing per call, where a
+/// monitor costs two locks. A request that others may hold on to (`Python.Async`) is not tied to
+/// its ticket but to a monitor on its owner.
+pub struct Ticket(pub Arc<Request>);
+
+impl Resource for Ticket {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: rustler::Monitor) {
+        self.0.cancel(false);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.flags.cancel_on_drop() {
+            self.0.cancel(false);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A worker: a process in a dirty NIF, or a thread of our own, that takes requests from a pool's queue.
+
+use crate::base::atoms;
+use crate::base::lock::{Condvar, Mutex};
+use crate::base::term_env::Sender;
+use crate::pool::queue::Announce;
+use rustler::LocalPid;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub struct Worker<R> {
+    /// What the pool's process knows it by.
+    pub id: u64,
+    wake: Wake,
+    /// A wake-up is on its way.
+    announced: AtomicBool,
+    /// It takes no further request: its process is gone, or it was replaced.
+    stopped: AtomicBool,
+    /// What it runs: one request, or more when callbacks call Python again.
+    current: Mutex<Vec<Arc<R>>>,
+}
+
+impl Wake {
+    pub fn thread() -> Self {
+        Wake::Thread(Mutex::new(false), Condvar::new())
+    }
+}
+
+/// How a worker is woken.
+pub enum Wake {
+    /// A process, which enters the dirty NIF.
+    Process(LocalPid),
+    /// A thread of our own, which waits for the flag.
+    Thread(Mutex<bool>, Condvar),
+}
+
+impl<R> Worker<R> {
+    pub fn new(id: u64, wake: Wake) -> Arc<Self> {
+        Arc::new(Worker {
+            id,
+            wake,
+            announced: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            current: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// False if there is nobody to wake.
+    pub fn wake(&self, sender: Sender) -> bool {
+        match &self.wake {
+            Wake::Process(pid) => sender.send_immediate(pid, atoms::drain()),
+            Wake::Thread(woken, changed) => {
+                *woken.lock() = true;
+                changed.notify_one();
+                true
+            }
+        }
+    }
+
+    /// Whether it is on a dirty scheduler when it works.
+    pub fn is_process(&self) -> bool {
+        matches!(self.wake, Wake::Process(_))
+    }
+
+    pub fn take_announced(&self) -> bool {
+        self.announced.swap(false, Ordering::AcqRel)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Replaces the worker if it still is at this request. Says whether it was.
+    pub fn stop_if_running(&self, request: &Arc<R>) -> bool {
+        let current = self.current.lock();
+        let running = current.iter().any(|current| Arc::ptr_eq(current, request));
+        running && !self.stopped.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn current(&self) -> Vec<Arc<R>> {
+        self.current.lock().clone()
+    }
+
+    /// It is at this one, as well as at those before.
+    pub fn begin(&self, request: &Arc<R>) {
+        let mut current = self.current.lock();
+        current.push(Arc::clone(request));
+    }
+
+    /// They end in the reverse order: each runs on the stack of the one before.
+    pub fn end(&self) {
+        let mut current = self.current.lock();
+        current.pop();
+    }
+
+    /// Waits for a wake-up. It ends when the pool closes at the latest: closing wakes all.
+    pub fn wait(&self) {
+        if let Wake::Thread(woken, changed) = &self.wake {
+            let woken = woken.lock();
+            let mut woken = changed.wait_while(woken, |woken| !*woken);
+            *woken = false;
+        }
+    }
+}
+
+impl<R> Announce for Worker<R> {
+    fn announce(&self) {
+        self.announced.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,478 @@
+//! Terms to Python objects.
+
+use super::keys::Keys;
+use super::level::Level;
+use super::terms::{Cells, Pairs, bytes, key_step, name_text, no_counterpart, small_integer};
+use super::{
+    Failure, MAX_DEPTH, Step, Unconvertible, copy, integer, layout, opaque, structs, words,
+};
+use crate::base::atoms;
+use crate::python::arguments::{Arguments, FEW};
+use crate::python::growth::Handles;
+use crate::python::names;
+use crate::python::object;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustler::sys;
+use rustler::types::atom::Atom;
+use rustler::{Term, TermType};
+use std::ffi::c_char;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// One conversion of terms to Python objects.
+pub struct Encoder<'py, 'a> {
+    py: Python<'py>,
+    depth: usize,
+    /// Within the key of a dict or the element of a set, which must be hashable.
+    in_key: bool,
+    keys: Keys<'py, 'a>,
+    /// How many elements were converted.
+    items: usize,
+    /// All of them are plain data.
+    plain: bool,
+    /// The handles among them.
+    pub handles: Handles<'a>,
+}
+
+/// From so many elements on it takes a while to free them.
+pub const MUCH: usize = 256;
+
+impl<'py, 'a> Encoder<'py, 'a> {
+    pub fn new(py: Python<'py>) -> Self {
+        Encoder {
+            py,
+            depth: 0,
+            in_key: false,
+            keys: Keys::default(),
+            items: 0,
+            plain: true,
+            handles: Handles::default(),
+        }
+    }
+
+    /// Whether what was converted takes long to free, and nothing is run by that but Python's own
+    /// code: then it can wait.
+    pub fn leaves_much(&self) -> bool {
+        self.plain && self.items >= MUCH
+    }
+
+    /// The Python object for a term.
+    pub fn value(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if let Some(value) = words::small(term.as_c_arg()) {
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            return unsafe { self.owned(ffi::PyLong_FromLongLong(value)) };
+        }
+        match term.get_type() {
+            TermType::Integer => self.integer(term),
+            TermType::Float => self.float(term),
+            TermType::Atom => self.atom(term, true),
+            TermType::Binary => self.binary(bytes(term)?),
+            TermType::List => self.nested(|encoder| encoder.list(term)),
+            TermType::Tuple => self.nested(|encoder| encoder.tuple(term)),
+            TermType::Map => self.nested(|encoder| encoder.map(term)),
+            other => {
+                self.plain = false;
+                opaque::to_python(self.py, term)?.ok_or_else(|| no_counterpart(other))
+            }
+        }
+    }
+
+    pub fn py(&self) -> Python<'py> {
+        self.py
+    }
+
+    pub fn is_key(&self) -> bool {
+        self.in_key
+    }
+
+    /// The object for the key of a map.
+    fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if term.is_atom() {
+            self.atom(term, false)
+        } else {
+            self.element(term)
+        }
+    }
+
+    /// The object for the element of a set.
+    pub fn element(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if let Ok(data) = bytes(term) {
+            return self.text_key(data);
+        }
+        let outer = std::mem::replace(&mut self.in_key, true);
+        let element = self.value(term);
+        self.in_key = outer;
+        element
+    }
+
+    /// The elements of a proper list, for calls.
+    pub fn arguments(&mut self, list: Term<'a>) -> Result<Arguments<'py>> {
+        let cells = Cells::of(list)?;
+        let count = cells.length as usize;
+        if count > FEW {
+            return self.tuple_of(count, cells).map(Arguments::Many);
+        }
+        let mut few = [const { None }; FEW];
+        for (at, (place, item)) in few.iter_mut().zip(cells).enumerate() {
+            *place = Some(self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?);
+        }
+        Ok(Arguments::Few(few, count))
+    }
+
+    /// A `tuple` of so many elements.
+    fn tuple_of(
+        &mut self,
+        length: usize,
+        items: impl Iterator<Item = Term<'a>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let tuple = unsafe { self.owned(ffi::PyTuple_New(length as ffi::Py_ssize_t)) }?;
+        for (at, item) in items.enumerate() {
+            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
+            // SAFETY: `tuple` is new and not shared, `at` is within its length; the reference to
+            // `value` is given away.
+            unsafe {
+                ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr())
+            };
+        }
+        Ok(tuple)
+    }
+
+    /// Keyword arguments as a `dict` with `str` keys, from a map or a list of pairs. None if there
+    /// are none.
+    pub fn keywords(&mut self, keywords: Term<'a>) -> Result<Option<Bound<'py, PyAny>>> {
+        if keywords.map_size().is_ok_and(|size| size == 0) {
+            return Ok(None);
+        }
+        let pairs: Vec<(Term<'a>, Term<'a>)> = if keywords.is_map() {
+            Pairs::new(keywords).collect()
+        } else {
+            Cells::of(keywords)?
+                .map(|pair| pair.decode().map_err(|_| bad_keyword()))
+                .collect::<std::result::Result<_, Failure>>()?
+        };
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+        for (key, value) in pairs {
+            let name = match key.get_type() {
+                TermType::Atom => self.atom(key, false)?,
+                TermType::Binary => self.text_key(bytes(key)?)?,
+                _ => return Err(bad_keyword()),
+            };
+            // A binary that is no text is bytes, which some callables take for a name, and fall over.
+            // SAFETY: an object, and the GIL is held.
+            if unsafe { ffi::PyUnicode_Check(name.as_ptr()) } == 0 {
+                return Err(bad_keyword());
+            }
+            let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
+            self.set_new_item(&dict, &name, &value)
+                .map_err(|e| e.inside(|| key_step(key)))?;
+        }
+        Ok(Some(dict))
+    }
+
+    fn nested(
+        &mut self,
+        convert: impl FnOnce(&mut Self) -> Result<Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        if self.depth == MAX_DEPTH {
+            return Err(Unconvertible::new(format!(
+                "values nested deeper than {MAX_DEPTH} levels do not cross"
+            ))
+            .into());
+        }
+        let _level = Level::enter()?;
+        self.depth += 1;
+        let converted = convert(self);
+        self.depth -= 1;
+        converted
+    }
+
+    fn integer(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if let Some(value) = small_integer(term) {
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            return unsafe { self.owned(ffi::PyLong_FromLongLong(value)) };
+        }
+        integer::to_python(self.py, term)?
+            .ok_or_else(|| Unconvertible::new("this integer cannot be read").into())
+    }
+
+    fn float(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let mut value = 0f64;
+        // SAFETY: a valid term of a valid environment, known to be a float; the GIL is held.
+        unsafe {
+            sys::enif_get_double(term.get_env().as_c_arg(), term.as_c_arg(), &mut value);
+            self.owned(ffi::PyFloat_FromDouble(value))
+        }
+    }
+
+    /// `floats`: whether `:nan` and the infinities are numbers. As keys they are names.
+    fn atom(&self, term: Term<'a>, floats: bool) -> Result<Bound<'py, PyAny>> {
+        let atom: Atom = term
+            .decode()
+            .map_err(|_| Unconvertible::new("this atom cannot be read"))?;
+        let py = self.py;
+        if atom == atoms::true_() {
+            return Ok(true.into_pyobject(py).map_err(never)?.to_owned().into_any());
+        } else if atom == atoms::false_() {
+            return Ok(false
+                .into_pyobject(py)
+                .map_err(never)?
+                .to_owned()
+                .into_any());
+        } else if atom == atoms::nil() || atom == atoms::none() || atom == atoms::undefined() {
+            return Ok(py.None().into_bound(py));
+        } else if floats {
+            let float = if atom == atoms::nan() {
+                Some(f64::NAN)
+            } else if atom == atoms::infinity() {
+                Some(f64::INFINITY)
+            } else if atom == atoms::neg_infinity() {
+                Some(f64::NEG_INFINITY)
+            } else {
+                None
+            };
+            if let Some(float) = float {
+                return Ok(float.into_pyobject(py).map_err(never)?.into_any());
+            }
+        }
+        Ok(names::atom(py, term)?)
+    }
+
+    fn binary(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        if bytes.len() >= copy::LARGE {
+            return Ok(copy::into_python(self.py, bytes)?);
+        }
+        if bytes.is_ascii() {
+            return self.ascii(bytes);
+        }
+        if std::str::from_utf8(bytes).is_err() {
+            return self.bytes(bytes);
+        }
+        let data = bytes.as_ptr().cast::<c_char>();
+        // SAFETY: the GIL is held; Python copies the bytes.
+        unsafe {
+            self.owned(ffi::PyUnicode_FromStringAndSize(
+                data,
+                bytes.len() as ffi::Py_ssize_t,
+            ))
+        }
+    }
+
+    /// `bytes` must be ASCII.
+    fn ascii(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        unsafe { self.owned(layout::new_ascii(bytes)) }
+    }
+
+    fn bytes(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+        if bytes.len() >= copy::LARGE {
+            return Ok(copy::into_bytes(self.py, bytes)?);
+        }
+        let data = bytes.as_ptr().cast::<c_char>();
+        // SAFETY: the GIL is held; Python copies the bytes.
+        unsafe {
+            self.owned(ffi::PyBytes_FromStringAndSize(
+                data,
+                bytes.len() as ffi::Py_ssize_t,
+            ))
+        }
+    }
+
+    fn list(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let cells = Cells::of(term)?;
+        self.items += cells.length as usize;
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let list = unsafe { self.owned(ffi::PyList_New(cells.length as ffi::Py_ssize_t)) }?;
+        for (at, item) in cells.enumerate() {
+            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
+            let value = value.into_ptr();
+            // SAFETY: `list` is new and not shared, and `at` is within its length, where there is
+            // nothing yet; the reference to `value` is given away.
+            unsafe {
+                match layout::items(list.as_ptr()) {
+                    Some(items) => items[at] = value,
+                    None => drop(ffi::PyList_SetItem(
+                        list.as_ptr(),
+                        at as ffi::Py_ssize_t,
+                        value,
+                    )),
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    fn tuple(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        let items = rustler::types::tuple::get_tuple(term)
+            .map_err(|_| Unconvertible::new("this tuple cannot be read"))?;
+        if let [tag, data] = items[..]
+            && tag.is_atom()
+            && atoms::bytes() == tag
+            && data.is_binary()
+        {
+            return self.bytes(bytes(data)?);
+        }
+        self.tuple_of(items.len(), items.into_iter())
+    }
+
+    fn map(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
+        if let Ok(name) = term.map_get(atoms::__struct__()) {
+            let name = name.decode().map_err(|_| {
+                Unconvertible::new(
+                    "this map has the key :__struct__, and no atom there, which a struct has",
+                )
+            })?;
+            return self.structure(term, name);
+        }
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+        self.keys.next_map();
+        let mut count = 0;
+        for (key, value) in Pairs::new(term) {
+            let name = self.key(key).map_err(|e| e.inside(|| key_step(key)))?;
+            let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
+            self.set_item(&dict, &name, &value)
+                .map_err(|e| e.inside(|| key_step(key)))?;
+            count += 1;
+        }
+        self.items += count as usize;
+        // SAFETY: a dict of our own; the GIL is held.
+        if unsafe { ffi::PyDict_Size(dict.as_ptr()) } != count {
+            return Err(self.same_keys(term));
+        }
+        Ok(dict)
+    }
+
+    /// Which key of a map is the same in Python as another one.
+    fn same_keys(&mut self, map: Term<'a>) -> Failure {
+        let mut look = || -> Result<()> {
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
+            for (key, _) in Pairs::new(map) {
+                let name = self.key(key)?;
+                self.set_new_item(&dict, &name, &name)
+                    .map_err(|e| e.inside(|| key_step(key)))?;
+            }
+            Ok(())
+        };
+        // A key may be an object of a class whose `__eq__` has changed its mind.
+        let none = || Unconvertible::new("two of its keys were the same in Python").into();
+        look().err().unwrap_or_else(none)
+    }
+
+    fn handle(&mut self, reference: Term<'a>) -> Option<Bound<'py, PyAny>> {
+        let handle = object::of_reference(reference)?;
+        self.handles.add(handle);
+        handle.object(self.py)
+    }
+
+    fn structure(&mut self, term: Term<'a>, name: Atom) -> Result<Bound<'py, PyAny>> {
+        self.plain = false;
+        structs::whole(name, term)?;
+        if name == atoms::object() {
+            return term
+                .map_get(atoms::reference())
+                .ok()
+                .and_then(|reference| self.handle(reference))
+                .ok_or_else(|| Unconvertible::new(object::nothing(term)).into());
+        }
+        if name == atoms::bytes_struct() {
+            let data = term
+                .map_get(atoms::data())
+                .ok()
+                .filter(|data| data.is_binary())
+                .ok_or_else(|| {
+                    Unconvertible::new("the data of this %Python.Bytes{} is no binary")
+                })?;
+            return self.bytes(bytes(data)?);
+        }
+        if let Some(converted) = structs::to_python(self, name, term)? {
+            return Ok(converted);
+        }
+        let name = name_text(name.to_term(term.get_env()));
+        let name = name.as_deref().unwrap_or("?");
+        let name = name.strip_prefix("Elixir.").unwrap_or(name);
+        Err(Unconvertible::of_struct(format!(
+            "the struct {name} has no counterpart in Python; implement the protocol \
+             Python.Encoder for it, for instance with `@derive Python.Encoder`"
+        ))
+        .into())
+    }
+
+    /// A binary that is a key.
+    fn text_key(&mut self, data: &'a [u8]) -> Result<Bound<'py, PyAny>> {
+        if let Some(key) = self.keys.get(data) {
+            return Ok(key);
+        }
+        let key = self.binary(data)?;
+        self.keys.keep(data, &key);
+        Ok(key)
+    }
+
+    /// Adds a pair to a dict of our own.
+    fn set_item(
+        &self,
+        dict: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Result<()> {
+        // SAFETY: a dict of our own; the GIL is held; no reference is given away.
+        if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } != 0 {
+            return Err(self.unhashable(PyErr::fetch(self.py), key, "the key of a Python dict"));
+        }
+        Ok(())
+    }
+
+    /// Adds a pair to a dict of our own, whose key must be new.
+    fn set_new_item(
+        &self,
+        dict: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Result<()> {
+        // SAFETY: a dict of our own; the GIL is held.
+        let size = || unsafe { ffi::PyDict_Size(dict.as_ptr()) };
+        let before = size();
+        self.set_item(dict, key, value)?;
+        if before == size() {
+            return Err(Unconvertible::new(
+                "another key is the same in Python (as :a and \"a\" are, or 1, 1.0 and true), \
+                 and one of the values would be lost",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an object that `hash` refused.
+    pub fn unhashable(&self, error: PyErr, object: &Bound<'py, PyAny>, what: &str) -> Failure {
+        if !error.is_instance_of::<pyo3::exceptions::PyTypeError>(self.py) {
+            return error.into();
+        }
+        let kind = object.get_type().name().map(|name| name.to_string());
+        let kind = kind.unwrap_or_else(|_| "value".into());
+        Unconvertible::new(format!("a {kind} cannot be {what}: it is not hashable")).into()
+    }
+
+    /// # Safety
+    ///
+    /// `pointer` must be a new reference, or null with an exception set.
+    #[inline]
+    unsafe fn owned(&self, pointer: *mut ffi::PyObject) -> Result<Bound<'py, PyAny>> {
+        // SAFETY: as this function demands.
+        unsafe { Bound::from_owned_ptr_or_err(self.py, pointer) }.map_err(Failure::from)
+    }
+}
+
+fn bad_keyword() -> Failure {
+    Unconvertible::new("the names of keyword arguments are atoms or strings (UTF-8)").into()
+}
+
+fn never(error: std::convert::Infallible) -> Failure {
+    match error {}
+}

@@ -1,0 +1,211 @@
+//! The Python half: the `erlang` package, and what of it is called from here.
+
+use crate::python::contextvars::Base;
+use crate::python::interpreter::config::Start;
+use crate::python::interpreter::delicate::{Ahead, Gap, Places};
+use crate::python::interpreter::handled::Top;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule};
+use std::sync::OnceLock;
+
+/// Python objects that live as long as the interpreter.
+pub struct Helpers {
+    /// `__main__`, which `sys.modules` may lose to another, and its namespace.
+    pub main: Py<PyModule>,
+    pub main_names: Py<PyDict>,
+    /// A module that takes the place of `__main__` on the current thread
+    pub make_main: Py<PyAny>,
+    /// Makes whatever is in the place of `__main__` by now one that contexts find themselves by
+    pub take_over_main: Py<PyAny>,
+    /// What the current thread has in the place of `__main__` from now on.
+    pub adopt_main: Py<PyAny>,
+    /// The builtins, which code may change, and some as they were
+    pub builtins: Py<PyModule>,
+    pub import: Py<PyAny>,
+    /// The function in whose frame calls stand, and its code
+    pub stand: Py<PyAny>,
+    pub stand_code: Py<PyAny>,
+    /// `sys.modules`
+    pub modules: Py<PyDict>,
+    /// `builtins.compile`, with sources remembered for tracebacks
+    pub compile_exec: Py<PyAny>,
+    pub compile_eval: Py<PyAny>,
+    /// An exception, and those that caused it, as plain data
+    pub describe: Py<PyAny>,
+    /// The class and the text of an object, for `Inspect`
+    pub represent: Py<PyAny>,
+    /// Ends a module that took the place of `__main__`, in two steps
+    pub begin_end: Py<PyAny>,
+    pub finish_end: Py<PyAny>,
+    /// The name of a class, whatever its metaclass says
+    pub class_name: Py<PyAny>,
+    /// Drops what `threading` keeps of a thread that ends
+    pub forget_thread: Py<PyAny>,
+    /// `iter`, of asynchronous iterables too
+    pub iterate: Py<PyAny>,
+    /// An iterator over what a function of the other side gives
+    pub pulled: Py<PyAny>,
+    /// Ends a generator early
+    pub close_iterator: Py<PyAny>,
+    /// What stands for an object that has no counterpart
+    pub replaced: Py<PyAny>,
+    /// `erlang.Function`, and what makes one of a `%Python.Function{}`
+    pub function: Py<PyAny>,
+    pub described: Py<PyAny>,
+    /// `erlang.Error`
+    pub error: Py<PyAny>,
+    /// Where no thread is to be interrupted
+    pub delicate: Places,
+    /// None where a block gives its lock back in one step
+    pub gap: Option<Gap>,
+    /// None where a block takes its lock in one step
+    pub ahead: Option<Ahead>,
+    /// Code for an interrupt to strike in that comes too late
+    pub absorb: Py<PyAny>,
+    /// See `assistant.rs`
+    pub one_mark: bool,
+    /// The context variables that calls begin with
+    pub base: Base,
+    /// What copies of a context share, and the running event loop of an outer call
+    pub renewal: Py<PyAny>,
+    /// None where exceptions that are handled cannot be set aside as a whole
+    pub top: Option<Top>,
+    pub set_aside: Py<PyAny>,
+    pub take_back: Py<PyAny>,
+    /// What is raised in a request that nobody waits for any more
+    pub interrupt: Py<PyAny>,
+}
+
+static HELPERS: OnceLock<Helpers> = OnceLock::new();
+
+/// None until the interpreter has started.
+pub fn get() -> Option<&'static Helpers> {
+    HELPERS.get()
+}
+
+/// The same for code that Python runs.
+pub fn started() -> PyResult<&'static Helpers> {
+    get().ok_or_else(|| PyRuntimeError::new_err("the interpreter has not started"))
+}
+
+/// Puts functions and classes into the package.
+pub type Add = fn(&Bound<'_, PyModule>) -> PyResult<()>;
+
+/// Imports the `erlang` package from its folder, which stays off `sys.path`, and lets it prepare
+/// the interpreter.
+pub fn install(py: Python<'_>, start: &Start, add: Add) -> Result<(), String> {
+    let folder = &start.package;
+    crate::python::convert::look_at_python(py)
+        .map_err(|error| format!("its objects cannot be looked at: {error}"))?;
+    let helpers = load(py, folder, start, add)
+        .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;
+    let _ = HELPERS.set(helpers);
+    Ok(())
+}
+
+fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<Helpers> {
+    let modules = py
+        .import("sys")?
+        .getattr("modules")?
+        .cast_into::<PyDict>()?;
+    let package = package(py, folder)?;
+    modules.set_item("erlang", &package)?;
+    package
+        .getattr("__loader__")?
+        .call_method1("exec_module", (&package,))?;
+
+    add(&package)?;
+    py.import("erlang._bootstrap")?.call_method1(
+        "prepare",
+        (
+            start.stack_size,
+            start.stdio,
+            start.logging,
+            start.notebook,
+            &start.paths,
+        ),
+    )?;
+    let bootstrap = py.import("erlang._bootstrap")?;
+    let code = py.import("erlang._code")?;
+    let errors = py.import("erlang._errors")?;
+    let streams = py.import("erlang._stream")?;
+    let locks = py.import("erlang._locks")?;
+    let end = py.import("erlang._end")?;
+    let interrupts = py.import("erlang._interrupts")?;
+    let isolation = py.import("erlang._isolation")?;
+    let renewal = isolation.getattr("renewal")?;
+    let gap = Gap::new(&locks)?;
+    let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
+    let main = py.import("erlang._main")?;
+    let function = py.import("erlang._function")?;
+    package.setattr("Function", function.getattr("Function")?)?;
+    let builtins = py.import("builtins")?;
+    let decode = py.import("erlang._decode")?;
+    package.setattr("register_decoder", decode.getattr("register_decoder")?)?;
+    // All that it has is there.
+    py.import("erlang._names")?.call_method0("watch")?;
+    Ok(Helpers {
+        main: main.getattr("MAIN")?.cast_into::<PyModule>()?.unbind(),
+        main_names: main.getattr("NAMES")?.cast_into::<PyDict>()?.unbind(),
+        make_main: main.getattr("make")?.unbind(),
+        take_over_main: main.getattr("take_over")?.unbind(),
+        adopt_main: main.getattr("adopt")?.unbind(),
+        import: builtins.getattr("__import__")?.unbind(),
+        builtins: builtins.unbind(),
+        stand: main.getattr("STAND")?.unbind(),
+        stand_code: main.getattr("STAND")?.getattr("__code__")?.unbind(),
+        modules: modules.unbind(),
+        compile_exec: code.getattr("compile_exec")?.unbind(),
+        compile_eval: code.getattr("compile_eval")?.unbind(),
+        describe: errors.getattr("describe")?.unbind(),
+        represent: errors.getattr("represent")?.unbind(),
+        begin_end: end.getattr("begin")?.unbind(),
+        finish_end: end.getattr("finish")?.unbind(),
+        class_name: errors.getattr("class_name")?.unbind(),
+        iterate: streams.getattr("iterate")?.unbind(),
+        pulled: streams.getattr("Pulled")?.unbind(),
+        close_iterator: streams.getattr("close")?.unbind(),
+        forget_thread: bootstrap.getattr("forget_thread")?.unbind(),
+        function: function.getattr("Function")?.unbind(),
+        described: function.getattr("described")?.unbind(),
+        replaced: decode.getattr("replaced")?.unbind(),
+        error: package.getattr("Error")?.unbind(),
+        delicate: Places::new(locks.getattr("DELICATE")?.cast::<PyDict>()?)?,
+        gap,
+        ahead,
+        absorb: interrupts.getattr("absorb")?.unbind(),
+        one_mark: interrupts.getattr("ONE_MARK")?.extract()?,
+        base: Base::of_current(py, &renewal)?,
+        renewal: renewal.unbind(),
+        top: Top::find(&isolation)?,
+        set_aside: isolation.getattr("set_aside")?.unbind(),
+        take_back: isolation.getattr("take_back")?.unbind(),
+        interrupt: package.getattr("Interrupt")?.unbind(),
+    })
+}
+
+/// The package, not executed yet. What `importlib.util` does for that, which takes ms to be imported.
+fn package<'py>(py: Python<'py>, folder: &str) -> PyResult<Bound<'py, PyModule>> {
+    let file = format!("{folder}/__init__.py");
+    let machinery = py.import("importlib.machinery")?;
+    let loader = machinery.call_method1("SourceFileLoader", ("erlang", &file))?;
+    let options = PyDict::new(py);
+    options.set_item("origin", &file)?;
+    options.set_item("is_package", true)?;
+    let spec = machinery.call_method("ModuleSpec", ("erlang", &loader), Some(&options))?;
+    spec.setattr("submodule_search_locations", [folder])?;
+    // So that compiled code is kept where that is possible.
+    spec.setattr("has_location", true)?;
+
+    let package = PyModule::new(py, "erlang")?;
+    // Of its own: see `priv/python/erlang/_builtins.py`.
+    package.setattr("__builtins__", py.import("builtins")?.dict().copy()?)?;
+    package.setattr("__spec__", &spec)?;
+    package.setattr("__loader__", &loader)?;
+    package.setattr("__package__", "erlang")?;
+    package.setattr("__path__", [folder])?;
+    package.setattr("__file__", &file)?;
+    package.setattr("__cached__", spec.getattr("cached")?)?;
+    Ok(package)
+}

@@ -1,0 +1,35 @@
+//! The one interpreter of this VM, and the threads that enter it.
+//!
+//! Rules: no Python code runs on a scheduler's own stack (`stack`); a thread that has entered
+//! Python keeps its thread state for good, so that `threading.local` and context variables last;
+//! nothing here is called with a lock held (`lock`).
+
+#[cfg(unix)]
+mod blocks;
+#[cfg(all(unix, debug_assertions))]
+pub mod checked;
+pub mod config;
+pub mod delicate;
+pub mod environ;
+mod frame;
+mod gil_cell;
+pub mod handled;
+#[cfg(unix)]
+pub mod memory;
+mod ready;
+pub mod stack;
+pub mod stand;
+pub mod state;
+mod symbol;
+mod thread;
+mod traced;
+mod tracing;
+
+pub use config::Start;
+pub use frame::{Frame, Location, Uncollected};
+pub use gil_cell::GilCell;
+pub use ready::{set_ready, wait_for_python};
+pub use stack::stack_size;
+pub use symbol::symbol;
+pub use thread::{Detached, PythonThread, absorb, enter, leave_for_good, raise_in};
+pub use traced::Traced;
