@@ -2,7 +2,8 @@ defmodule Python.Callback do
   @moduledoc false
 
   # Runs what Python calls: functions that were passed to it and functions that were registered. Each
-  # call gets a process of its own; this one only starts them, so that none holds up another.
+  # call gets a process of its own; this one only starts them, so that none holds up another. They are linked to it,
+  # and end with it. (A Task.Supervisor would cost each call another message there and back.)
 
   use GenServer
 
@@ -12,6 +13,9 @@ defmodule Python.Callback do
 
   # How long a device is waited for that should say how wide it is, in ms.
   @geometry 1_000
+
+  # How long callbacks have to end by themselves at the end of the application, in ms.
+  @grace 1_000
 
   # After so many ms without work, garbage is collected.
   @idle 500
@@ -115,27 +119,27 @@ defmodule Python.Callback do
 
   @impl true
   def init(engine) do
+    Process.flag(:trap_exit, true)
+
     if engine.status() == :ok,
       do:
         engine.callback_serve(
           for {name, function, _} <- :ets.tab2list(@table), do: {name, described(function)}
         )
 
-    # The callbacks that run, by the monitors of their processes.
+    # The callbacks that run, by their processes.
     {:ok, {engine, %{}}}
   end
 
   @impl true
   def handle_info({:callback, handle, target, args, kwargs, origin}, {engine, callbacks}) do
-    {_pid, monitor} = spawn_monitor(fn -> run({engine, handle}, target, args, kwargs, origin) end)
-
-    {:noreply, {engine, Map.put(callbacks, monitor, handle)}, @idle}
+    pid = spawn_link(fn -> run({engine, handle}, target, args, kwargs, origin) end)
+    {:noreply, {engine, Map.put(callbacks, pid, handle)}, @idle}
   end
 
   # One that ends without an answer was killed, by the exit of a process that it is linked to for instance.
-  def handle_info({:DOWN, monitor, :process, _pid, reason}, {engine, callbacks})
-      when is_map_key(callbacks, monitor) do
-    {handle, callbacks} = Map.pop!(callbacks, monitor)
+  def handle_info({:EXIT, pid, reason}, {engine, callbacks}) when is_map_key(callbacks, pid) do
+    {handle, callbacks} = Map.pop!(callbacks, pid)
 
     unless engine.callback_answered?(handle) do
       ended = {"exit", "", Exception.format_exit(reason), "", {:exit, reason}}
@@ -158,6 +162,24 @@ defmodule Python.Callback do
   # What passed through here, functions among it, is not to be kept alive by our garbage.
   def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
   def handle_info(_message, state), do: {:noreply, state, @idle}
+
+  # Python does not wait for them any more: its pools have ended before.
+  @impl true
+  def terminate(_reason, {_engine, callbacks}) do
+    for pid <- Map.keys(callbacks), do: Process.exit(pid, :shutdown)
+    left = await_end(callbacks, System.monotonic_time(:millisecond) + @grace)
+    for pid <- Map.keys(left), do: Process.exit(pid, :kill)
+  end
+
+  defp await_end(callbacks, _deadline) when callbacks == %{}, do: callbacks
+
+  defp await_end(callbacks, deadline) do
+    receive do
+      {:EXIT, pid, _reason} -> await_end(Map.delete(callbacks, pid), deadline)
+    after
+      max(deadline - System.monotonic_time(:millisecond), 0) -> callbacks
+    end
+  end
 
   ## The process of one call
 

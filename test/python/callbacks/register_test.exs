@@ -285,6 +285,43 @@ defmodule Python.Callbacks.RegisterTest do
       assert FreshVM.call(vm, Python, :eval, [known]) == {:ok, true}
     end
 
+    test "functions that Python has called end with the application, and with the process that starts them" do
+      vm = FreshVM.start()
+
+      started = """
+      test = self()
+      Python.register(:wait, fn traps -> Process.flag(:trap_exit, traps); send(test, self()); Process.sleep(:infinity) end)
+
+      for traps <- [false, true] do
+        spawn(fn -> Python.call(:erlang, :wait, [traps]) end)
+        receive do: (pid -> pid)
+      end
+      """
+
+      for ended <- [
+            fn ->
+              server = FreshVM.call(vm, Process, :whereis, [Python.Callback])
+              FreshVM.call(vm, Process, :exit, [server, :kill])
+              [false]
+            end,
+            fn ->
+              FreshVM.call(vm, Application, :stop, [:erlang_python])
+              [false, true]
+            end
+          ] do
+        eventually("the application runs", fn ->
+          FreshVM.call(vm, Python, :eval, ["1"]) == {:ok, 1}
+        end)
+
+        {pids, _} = FreshVM.call(vm, Code, :eval_string, [started])
+        kinds = ended.()
+
+        for {traps, pid} <- Enum.zip([false, true], pids), traps in kinds do
+          eventually("it has ended", fn -> not FreshVM.call(vm, Process, :alive?, [pid]) end)
+        end
+      end
+    end
+
     test "without an interpreter a function can be registered, for nobody" do
       vm = FreshVM.start(settings: [python_path: "/no/such/python"])
       assert FreshVM.call(vm, Python, :register, [:upper, {String, :upcase}]) == :ok
