@@ -102,12 +102,17 @@ defmodule Python.MixProject do
         "In Livebook": [Python.Livebook],
         "Values and objects": ~r{^Python\.(Object|Bytes|Buffer|Iterator|Function|Encoder)$},
         Errors: ~r{^Python\.\w*Error$},
-        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$}
+        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$},
+        "Mix tasks": ~r{^Mix\.Tasks\.}
       ],
       groups_for_docs:
         for(group <- @doc_groups, do: {String.to_atom(group), &(&1[:group] == group)}),
-      # `py` has the same functions, with the same documentation.
-      filter_modules: fn module, _metadata -> module != Python.Erlang end,
+      # `py` has the same functions as Python.Erlang, with the same documentation. The tasks are for those who work
+      # on the package; `mix help` shows what they do.
+      filter_modules: fn module, _metadata ->
+        module != Python.Erlang and
+          not (inspect(module) =~ ~r{^Mix\.Tasks\.Python\.(Release|Gen)\.})
+      end,
       assets: %{"bench/charts" => "charts"},
       # It speaks of modules that are nobody's to call.
       skip_undefined_reference_warnings_on: ["ARCHITECTURE.md"],

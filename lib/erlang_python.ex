@@ -44,7 +44,6 @@ defmodule :erlang_python do
 
   # nif/runtime.rs
   def runtime_start(_config, _owner), do: not_loaded()
-  def runtime_started, do: not_loaded()
   def runtime_ending, do: not_loaded()
   def runtime_pending_releases, do: not_loaded()
   def runtime_blocked_finalizers, do: not_loaded()
@@ -62,6 +61,7 @@ defmodule :erlang_python do
   def pool_limit_stuck(_pool, _most), do: not_loaded()
   def pool_is_jammed(_pool), do: not_loaded()
   def pool_stuck(_pool), do: not_loaded()
+  def pool_workers(_pool), do: not_loaded()
 
   # nif/worker.rs
   def worker_slot(_limit), do: not_loaded()

@@ -132,6 +132,17 @@ defmodule Python.Engine do
           stuck: non_neg_integer
         }
 
+  @typedoc """
+  A worker: its process, if it is one of the operating system; whether it is at work; how many requests it has begun,
+  those for chunks of streams among them; how much memory it has, in bytes, if that is its own.
+  """
+  @type worker :: %{
+          os_pid: pos_integer | nil,
+          busy: boolean,
+          calls: non_neg_integer,
+          memory: non_neg_integer | nil
+        }
+
   ## The engine itself
 
   @doc "Whether it can run anything: `:ok`, or the reason that calls are to get."
@@ -183,6 +194,9 @@ defmodule Python.Engine do
 
   @doc "What is going on, and what has been done since the pool started. It does not wait."
   @callback stats(pool) :: stats
+
+  @doc "What the workers do, one element for each that counts. It does not wait."
+  @callback workers(pool) :: [worker]
 
   @doc "The calls that were given up and are still at work: where, and since when, in ms."
   @callback stuck(pool) :: [{location, ms :: non_neg_integer}]

@@ -123,23 +123,73 @@ defmodule Python.Pool do
     end
   end
 
+  @typedoc "`:os_pid` and `:memory` (in bytes) are those of workers that are processes of the operating system."
+  @type worker :: %{
+          os_pid: pos_integer | nil,
+          busy: boolean,
+          calls: non_neg_integer,
+          memory: non_neg_integer | nil
+        }
+
+  # How long a pool's process is waited for, in ms: while its `:init` runs, it does not answer.
+  @patience 1_000
+
+  @doc """
+  Returns the workers of a pool, a list of maps.
+
+  Each has `:busy`, whether the worker is at work, and `:calls`, how many calls and chunks of streams it has begun.
+  `:os_pid` and `:memory` are `nil` for workers of the VM's interpreter, which have no process and no memory of their
+  own. A worker that is held up by a call that was given up, and was replaced, is not in the list. Raises
+  `ArgumentError` if there is no pool of that name.
+
+  ## Examples
+
+      iex> {:ok, _pid} = Python.Pool.start_link(name: MyApp.Counted, size: 1)
+      iex> Python.call(:math, :sqrt, [16], pool: MyApp.Counted)
+      iex> [worker] = Python.Pool.workers(MyApp.Counted)
+      iex> {worker.calls, worker.os_pid}
+      {1, nil}
+  """
+  @spec workers(atom) :: [worker]
+  def workers(name) do
+    case ask(name) do
+      %{native: nil} -> []
+      %{engine: engine, native: native} -> engine.workers(native)
+    end
+  end
+
   defp ask(name) when is_atom(name) and name not in [nil, true, false] do
     Home.pool!(name)
-    GenServer.call(name, :stats)
-  catch
-    # It is not there, or it has ended meanwhile.
-    :exit, {reason, {GenServer, :call, _}} when reason != :timeout ->
-      raise ArgumentError, missing(name)
+
+    try do
+      GenServer.call(name, :stats, @patience)
+    catch
+      # Its :init runs.
+      :exit, {:timeout, {GenServer, :call, _}} -> starting(name)
+      # It is not there, or it has ended meanwhile.
+      :exit, {_reason, {GenServer, :call, _}} -> raise ArgumentError, missing(name)
+    end
   end
 
   defp ask(other) do
     raise ArgumentError, "a pool's name is an atom, not #{Arguments.short(other)}"
   end
 
+  defp starting(name) do
+    case lookup(name) do
+      {engine, native, _} ->
+        %{engine: engine, native: native, workers: length(engine.workers(native))}
+
+      nil ->
+        %{native: nil}
+    end
+  end
+
   @doc false
+  # One that was killed has left its look-up behind.
   @spec names() :: [atom]
   def names do
-    for {{__MODULE__, name}, _lookup} <- :persistent_term.get(), do: name
+    for {{__MODULE__, name}, _lookup} <- :persistent_term.get(), Process.whereis(name), do: name
   end
 
   @doc false

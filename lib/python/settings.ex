@@ -2,7 +2,7 @@ defmodule Python.Settings do
   # One schema: the types, the defaults, the validation and the table in the documentation.
   # No process, no native code; it reads the application environment and nothing else.
 
-  alias Python.Arguments
+  alias Python.{Arguments, Schema}
 
   # Python's default recursion limit of 1000 fits into this, whatever recurses.
   @stack_min 8 * 1_048_576
@@ -104,31 +104,18 @@ defmodule Python.Settings do
 
   @keys Keyword.keys(@schema)
 
-  allowed = fn
-    %{type: :boolean} ->
-      "`true` or `false`"
+  # What the types allow that only settings have.
+  @allowed_of_types %{
+    path: "a non-empty string or charlist, or `nil`",
+    code: "Python code, a string or charlist, or `nil`",
+    decode: "a keyword list as of the option `:decode`, such as `[uuid: :string, path: :string]`",
+    env:
+      ~s(a map of names and values, strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` for one to be removed),
+    paths: ~s(a list of folders such as `["priv/python", {:my_app, "priv/python"}]`)
+  }
 
-    %{type: :path} ->
-      "a non-empty string or charlist, or `nil`"
-
-    %{type: :code} ->
-      "Python code, a string or charlist, or `nil`"
-
-    %{type: :decode} ->
-      "a keyword list as of the option `:decode`, such as `[uuid: :string, path: :string]`"
-
-    %{type: :env} ->
-      ~s(a map of names and values, strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` for one to be removed)
-
-    %{type: :paths} ->
-      ~s(a list of folders such as `["priv/python", {:my_app, "priv/python"}]`)
-
-    %{type: {:integer, min, max}} = setting ->
-      Enum.join(["an integer from #{min} to #{max}" | List.wrap(setting[:unit])], " ")
-
-    %{type: {:integer_or_infinity, min, max}} = setting ->
-      Enum.join(["an integer from #{min} to #{max}" | List.wrap(setting[:unit])], " ") <>
-        ", or `:infinity`"
+  allowed = fn setting ->
+    Map.get_lazy(@allowed_of_types, setting.type, fn -> Schema.allowed(setting, "`") end)
   end
 
   @allowed for {key, setting} <- @schema, do: {key, allowed.(setting)}
@@ -299,14 +286,6 @@ defmodule Python.Settings do
   defp cast_given(:error, %{default: default}), do: {:ok, default}
   defp cast_given({:ok, value}, %{type: type}), do: cast(type, value)
 
-  defp cast(:boolean, value) when is_boolean(value), do: {:ok, value}
-  defp cast({:integer_or_infinity, _, _}, :infinity), do: {:ok, :infinity}
-
-  defp cast({kind, min, max}, value)
-       when kind in [:integer, :integer_or_infinity] and is_integer(value) and
-              value >= min and value <= max,
-       do: {:ok, value}
-
   # What Erlang and Elixir write for "none".
   defp cast(:path, value) when value in [nil, :undefined], do: {:ok, nil}
 
@@ -359,7 +338,8 @@ defmodule Python.Settings do
     if List.improper?(paths), do: :error, else: cast_paths(paths)
   end
 
-  defp cast(_type, _value), do: :error
+  defp cast(type, _value) when is_map_key(@allowed_of_types, type), do: :error
+  defp cast(type, value), do: Schema.cast(type, value)
 
   defp cast_paths(paths) do
     folders = Enum.map(paths, &cast_folder/1)

@@ -66,6 +66,12 @@ defmodule Python.FakeEngine do
   def stats(pool), do: ask(pool, :stats)
 
   @impl Python.Engine
+  def workers(pool) do
+    for {busy, calls} <- ask(pool, :workers),
+        do: %{os_pid: nil, busy: busy, calls: calls, memory: nil}
+  end
+
+  @impl Python.Engine
   def stuck(_pool), do: []
 
   @impl Python.Engine
@@ -204,7 +210,8 @@ defmodule Python.FakeEngine do
        owner: owner,
        max_queue: options.max_queue,
        held: options.init != nil,
-       free: 0,
+       # How many calls each has begun.
+       free: [],
        queue: [],
        running: [],
        streams: %{},
@@ -214,7 +221,14 @@ defmodule Python.FakeEngine do
 
   @impl GenServer
   def handle_call(:open, _from, state), do: {:reply, :ok, next(%{state | held: false})}
-  def handle_call(:worker, _from, state), do: {:reply, :ok, next(%{state | free: state.free + 1})}
+
+  def handle_call(:worker, _from, state),
+    do: {:reply, :ok, next(%{state | free: [0 | state.free]})}
+
+  def handle_call(:workers, _from, state) do
+    busy = for request <- state.running, do: {true, request.calls}
+    {:reply, busy ++ for(calls <- state.free, do: {false, calls}), state}
+  end
 
   def handle_call(:stats, _from, %{queue: queue, running: running} = state) do
     now = %{busy: length(running), queued: length(queue), stuck: 0}
@@ -230,7 +244,7 @@ defmodule Python.FakeEngine do
   def handle_call({:submit, request}, _from, state) do
     waiting = length(state.queue)
 
-    if waiting >= state.max_queue and (state.free == 0 or state.held) do
+    if waiting >= state.max_queue and (state.free == [] or state.held) do
       {:reply, :overloaded, state}
     else
       Process.monitor(request.caller)
@@ -290,19 +304,21 @@ defmodule Python.FakeEngine do
     {gone, queue} = Enum.split_with(state.queue, &(&1.caller == caller))
     {ended, running} = Enum.split_with(state.running, &(&1.caller == caller))
     for request <- gone ++ ended, do: tell(request, {:error, :cancelled})
-    {:noreply, next(%{state | queue: queue, running: running, free: state.free + length(ended)})}
+    free = for(request <- ended, do: request.calls) ++ state.free
+    {:noreply, next(%{state | queue: queue, running: running, free: free})}
   end
 
-  defp next(%{free: 0} = state), do: state
+  defp next(%{free: []} = state), do: state
   defp next(%{queue: []} = state), do: state
   defp next(%{held: true, queue: [%{init: false} | _]} = state), do: state
 
-  defp next(%{queue: [request | queue]} = state) do
-    state = %{state | queue: queue}
+  defp next(%{queue: [request | queue], free: [calls | others]} = state) do
+    request = Map.put(request, :calls, calls + 1)
+    state = %{state | queue: queue, free: [calls + 1 | others]}
 
     case answer(request.operation) do
       :never ->
-        next(%{state | running: [request | state.running], free: state.free - 1})
+        next(%{state | running: [request | state.running], free: others})
 
       {:stream, items, size} ->
         id = make_ref()
@@ -356,7 +372,7 @@ defmodule Python.FakeEngine do
 
       request = find(state.running, ticket) ->
         running = state.running -- [request]
-        {:running, request, %{state | running: running, free: state.free + 1}}
+        {:running, request, %{state | running: running, free: [request.calls | state.free]}}
 
       true ->
         {:answered, nil, state}

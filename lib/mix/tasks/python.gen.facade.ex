@@ -1,6 +1,4 @@
 defmodule Mix.Tasks.Python.Gen.Facade do
-  @shortdoc "Writes src/py.erl, the Erlang facade"
-
   @moduledoc """
   Writes `src/py.erl`, the facade for Erlang, from the functions in `lib/python/erlang.ex`.
 
@@ -10,6 +8,8 @@ defmodule Mix.Tasks.Python.Gen.Facade do
   For those who work on erlang_python itself. With `--check` nothing is written; the task fails if
   the file is not what it would write.
   """
+
+  # Without a @shortdoc, so that `mix help` of those who use the package does not list it.
 
   use Mix.Task
 

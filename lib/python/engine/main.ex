@@ -68,6 +68,13 @@ defmodule Python.Engine.Main do
   @impl true
   defdelegate stats(pool), to: :erlang_python, as: :pool_stats
 
+  # They share the VM's process.
+  @impl true
+  def workers(pool) do
+    for {busy, calls} <- :erlang_python.pool_workers(pool),
+        do: %{os_pid: nil, busy: busy, calls: calls, memory: nil}
+  end
+
   @impl true
   defdelegate stuck(pool), to: :erlang_python, as: :pool_stuck
 

@@ -21,6 +21,16 @@ defmodule Python.EngineTest do
         assert %{done: 5, failed: 0, busy: 0, workers: 1} = Pool.stats(pool)
       end
 
+      test "its workers are told, with what they have done", %{pool: pool} do
+        assert [%{os_pid: nil, busy: false, calls: 0, memory: nil}] = Pool.workers(pool)
+        for _ <- 1..3, do: Python.call!(:math, :sqrt, [16], pool: pool)
+        # An answer may be here before its worker has put the call away.
+        eventually("it is idle", fn -> match?([%{busy: false, calls: 3}], Pool.workers(pool)) end)
+        running = Python.call_async(:time, :sleep, [5], pool: pool)
+        eventually("it works", fn -> match?([%{busy: true, calls: 4}], Pool.workers(pool)) end)
+        Python.cancel(running)
+      end
+
       test "what Python raises is an error", %{pool: pool} do
         assert {:error, %Error{type: "ValueError"} = error} =
                  Python.call(:builtins, :int, ["x"], pool: pool)

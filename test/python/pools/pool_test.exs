@@ -177,6 +177,55 @@ defmodule Python.Pools.PoolTest do
       assert error.message =~ inspect(pool) and error.message =~ inspect(Python.Pool)
     end
 
+    test "of a pool that was killed are an error that does not name it as one that runs" do
+      name = String.to_atom(unique("Elixir.KilledPool"))
+      {:ok, pid} = Pool.start_link(name: name, size: 1)
+      Process.unlink(pid)
+      monitor = Process.monitor(pid)
+      Process.exit(pid, :kill)
+      assert_receive {:DOWN, ^monitor, _, _, _}
+
+      for function <- [&Pool.stats/1, &Pool.workers/1] do
+        error = assert_raise ArgumentError, fn -> function.(name) end
+        assert error.message =~ "there is no pool #{inspect(name)}"
+        [_, others] = String.split(error.message, ";")
+        refute others =~ inspect(name)
+      end
+
+      refute name in Python.info().pools
+      assert {:error, error} = Python.eval("1", pool: name)
+      assert is_exception(error)
+
+      # Its name is free.
+      assert {:ok, _pid} = Pool.start_link(name: name, size: 1)
+      assert %{workers: 1, done: 0} = Pool.stats(name)
+      assert Python.eval("1", pool: name) == {:ok, 1}
+    end
+
+    test "are there while the :init runs" do
+      name = String.to_atom(unique("Elixir.StartingPool"))
+      file = Path.join(System.tmp_dir!(), unique("gate"))
+      on_exit(fn -> File.rm(file) end)
+
+      init = """
+      import os, time
+      while not os.path.exists(#{inspect(file)}): time.sleep(0.01)
+      """
+
+      task =
+        Task.async(fn ->
+          eventually("it starts", fn -> Pool.lookup(name) end)
+          eventually("both are there", fn -> length(Pool.workers(name)) == 2 end)
+          stats = Pool.stats(name)
+          File.touch!(file)
+          stats
+        end)
+
+      start_pool(name: name, size: 2, init: init)
+      assert %{workers: 2, busy: 1, done: 0} = Task.await(task, 20_000)
+      assert [%{calls: _}, %{calls: _}] = Pool.workers(name)
+    end
+
     test "have counted what the caller has seen answered" do
       pool = start_pool(size: 2)
 

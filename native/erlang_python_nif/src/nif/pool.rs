@@ -114,6 +114,12 @@ fn pool_stuck<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Vec<Term<'a>> 
     terms.collect()
 }
 
+/// The workers: a list of `{busy, calls}`.
+#[rustler::nif]
+fn pool_workers(pool: ResourceArc<PoolHandle>) -> Vec<(bool, u64)> {
+    pool.0.work()
+}
+
 /// What is going on, as a map of numbers.
 #[rustler::nif]
 fn pool_stats<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Term<'a> {

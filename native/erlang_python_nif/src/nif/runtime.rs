@@ -53,12 +53,6 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
     }
 }
 
-/// Whether the interpreter has started, in this VM's life.
-#[rustler::nif]
-fn runtime_started() -> bool {
-    start::is_started()
-}
-
 /// The application is about to end, and often the VM with it.
 #[rustler::nif(schedule = "DirtyIo")]
 fn runtime_ending() -> Atom {

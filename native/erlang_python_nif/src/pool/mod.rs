@@ -25,6 +25,7 @@ use crate::pool::engine::Engine;
 use crate::pool::queue::{Popped, Queue, Refused, Then};
 use crate::pool::request::Request;
 use crate::pool::stuck::Report;
+use crate::pool::worker::HELPER;
 use rustler::LocalPid;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -439,6 +440,15 @@ impl Pool {
         self.living_workers()
             .iter()
             .flat_map(|worker| worker.current())
+            .collect()
+    }
+
+    /// For each worker that counts: whether it runs anything, and how many requests it has begun.
+    pub fn work(&self) -> Vec<(bool, u64)> {
+        self.living_workers()
+            .iter()
+            .filter(|worker| !worker.is_stopped() && worker.id != HELPER)
+            .map(|worker| worker.work())
             .collect()
     }
 

@@ -8,6 +8,9 @@ use rustler::LocalPid;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// The id of a worker that is there for a while, and that the pool's process does not know.
+pub const HELPER: u64 = 0;
+
 pub struct Worker<R> {
     /// What the pool's process knows it by.
     pub id: u64,
@@ -16,8 +19,14 @@ pub struct Worker<R> {
     announced: AtomicBool,
     /// It takes no further request: its process is gone, or it was replaced.
     stopped: AtomicBool,
-    /// What it runs: one request, or more when callbacks call Python again.
-    current: Mutex<Vec<Arc<R>>>,
+    current: Mutex<Current<R>>,
+}
+
+/// What it runs: one request, or more when callbacks call Python again.
+struct Current<R> {
+    requests: Vec<Arc<R>>,
+    /// How many have begun since it was made.
+    begun: u64,
 }
 
 impl Wake {
@@ -41,7 +50,10 @@ impl<R> Worker<R> {
             wake,
             announced: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            current: Mutex::new(Vec::new()),
+            current: Mutex::new(Current {
+                requests: Vec::new(),
+                begun: 0,
+            }),
         })
     }
 
@@ -77,24 +89,34 @@ impl<R> Worker<R> {
     /// Replaces the worker if it still is at this request. Says whether it was.
     pub fn stop_if_running(&self, request: &Arc<R>) -> bool {
         let current = self.current.lock();
-        let running = current.iter().any(|current| Arc::ptr_eq(current, request));
+        let running = current
+            .requests
+            .iter()
+            .any(|current| Arc::ptr_eq(current, request));
         running && !self.stopped.swap(true, Ordering::AcqRel)
     }
 
     pub fn current(&self) -> Vec<Arc<R>> {
-        self.current.lock().clone()
+        self.current.lock().requests.clone()
+    }
+
+    /// Whether it runs anything, and how many requests it has begun.
+    pub fn work(&self) -> (bool, u64) {
+        let current = self.current.lock();
+        (!current.requests.is_empty(), current.begun)
     }
 
     /// It is at this one, as well as at those before.
     pub fn begin(&self, request: &Arc<R>) {
         let mut current = self.current.lock();
-        current.push(Arc::clone(request));
+        current.requests.push(Arc::clone(request));
+        current.begun += 1;
     }
 
     /// They end in the reverse order: each runs on the stack of the one before.
     pub fn end(&self) {
         let mut current = self.current.lock();
-        current.pop();
+        current.requests.pop();
     }
 
     /// Waits for a wake-up. It ends when the pool closes at the latest: closing wakes all.

@@ -14,7 +14,7 @@ use crate::pool::ending;
 use crate::pool::queue::Start;
 use crate::pool::request::{Place, Request};
 use crate::pool::stream::{self, Stream};
-use crate::pool::worker::Wake;
+use crate::pool::worker::{HELPER, Wake};
 use crate::pool::{Counted, Next, Pool, Worker};
 use crate::python::child;
 use crate::python::interpreter;
@@ -143,7 +143,7 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
         return;
     }
     let pool = Arc::clone(&request.pool);
-    let worker = Worker::new(0, Wake::thread());
+    let worker = Worker::new(HELPER, Wake::thread());
     // Known to the pool, for when that closes, but not one that takes anything from the queue.
     pool.join(&worker);
     let _blocked = pool.block();
@@ -261,7 +261,7 @@ fn answer(
 
 /// Starts a worker for as long as something waits. For a pool whose workers all wait themselves.
 pub fn spawn_helper(pool: Arc<Pool>) -> std::io::Result<()> {
-    let worker = Worker::new(0, Wake::thread());
+    let worker = Worker::new(HELPER, Wake::thread());
     pool.join(&worker);
     std::thread::Builder::new()
         .name("py_helper".into())
