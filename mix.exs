@@ -10,7 +10,7 @@ defmodule Python.MixProject do
   # The sections of functions in the documentation, from `@doc group: …`.
   @doc_groups [
     "Calling",
-    "Calls that run meanwhile",
+    "Asynchronous calls",
     "Streams",
     "Objects",
     "Callbacks",

@@ -1,6 +1,6 @@
 defmodule Python do
   @moduledoc """
-  Python, called from Elixir as if it were a local module.
+  Calls Python from Elixir.
 
       iex> Python.call(:math, :sqrt, [16])
       {:ok, 4.0}
@@ -13,54 +13,72 @@ defmodule Python do
       iex> Python.call!(:__main__, :double, [21])
       42
 
-  The interpreter runs in the VM itself. Calls run on the workers of a pool, never on the
-  schedulers that run Elixir code. All processes share one interpreter: what one imports or
-  defines, the others see.
+  CPython runs inside the VM. Calls run on the workers of a pool, never on the schedulers that run Elixir code.
+  All processes share one interpreter: what one process imports or defines, the others see.
 
   ## Calls
 
-  `call/4`, `eval/3` and `exec/2` return `{:ok, value}` (or `:ok`) or `{:error, exception}`; the
-  forms with `!` return the value or raise the exception.
+  `call/4`, `eval/3` and `exec/2` return `{:ok, value}` (`exec/2` returns `:ok`) or `{:error, exception}`. The
+  variants with `!` return the value or raise the exception.
 
-  A call's `target` is a module's name (an atom or a string, with dots if need be: `"os.path"`) or
-  a `Python.Object`, whose method is then called. Its `name` is an atom or a string; dots in it
-  walk attributes (`"path.join"`).
+  A call has a *target* and a *name*:
 
-  Code runs in Python's `__main__`. What `exec/2` defines there is seen by every later call, from
-  every process.
+    * the target is the name of a module (an atom or a string, such as `:math` or `"os.path"`) or a
+      `Python.Object`, whose method is called;
+    * the name is an atom or a string. Dots in it walk attributes: `"path.join"`.
+
+  Code runs in Python's `__main__`, which all processes share: later calls see what `exec/2` defines there.
 
   ## Options
 
   #{Python.Options.docs(:call)}
 
-  The functions on objects, such as `getattr/3` and `len/2`, take `:timeout`, `:pool` and `:context`, and
-  those that give a value of an object `:return`. They run where the object is at home if no option says
-  otherwise.
+  The functions on objects, such as `getattr/3` and `len/2`, take `:timeout`, `:pool` and `:context`. Those that
+  return a value of the object also take `:return`. Without `:pool` and `:context` they run at the home of the object.
 
-  A call with an option that makes no sense raises `ArgumentError`.
+  An invalid option raises `ArgumentError`.
+
+  ### Decode
+
+  `decode: [uuid: :string, path: :string]` converts objects that are a `Python.Object` otherwise. `:object` as a value
+  leaves the object in Python. The arguments of a function that Python calls are not decoded.
+
+  | key | values | converts |
+  |---|---|---|
+  | `:uuid` | `:string`, `:bytes` | `uuid.UUID` |
+  | `:path` | `:string` | paths of `pathlib` |
+  | `:timedelta` | `:microseconds`, `:milliseconds`, `:seconds` | `datetime.timedelta`, to an integer, rounded down |
+  | `:enum` | `:value`, `:name` | members of `enum.Enum` |
+  | `:dataclass` | `:map` | instances of dataclasses |
+  | `:pydantic` | `:map` | models of pydantic, without the fields that they exclude |
+  | `:row` | `:map`, `:tuple`, `:list` | rows of SQLAlchemy, `sqlite3` and asyncpg |
 
   ## Errors
 
-    * `Python.Error` - Python raised an exception;
-    * `Python.TimeoutError` - it took too long;
-    * `Python.EncodeError`, `Python.DecodeError` - a value that cannot cross;
-    * `Python.OverloadedError` - too many calls wait already;
-    * `Python.StoppedError` - the pool was stopped meanwhile;
-    * `Python.NotStartedError` - there is no interpreter; says what to do.
+  | error | meaning |
+  |---|---|
+  | `Python.Error` | Python raised an exception |
+  | `Python.TimeoutError` | the call exceeded its timeout |
+  | `Python.EncodeError`, `Python.DecodeError` | a value cannot be converted |
+  | `Python.OverloadedError` | too many calls are waiting |
+  | `Python.StoppedError` | the pool was stopped, or the call was cancelled |
+  | `Python.NotStartedError` | there is no interpreter, or no such pool; says what to do |
   """
 
   import Kernel, except: [apply: 3, send: 2]
 
   alias Python.{Arguments, Async, Home, Object, Operation, Options, Request, Runtime}
 
-  @typedoc "A module's name or an object."
+  @typedoc "The name of a module, or an object."
   @type target :: atom | String.t() | Object.t()
 
   @typedoc "The name of a function or method."
   @type name :: atom | String.t()
 
-  @typedoc "Code, and the names that it may use."
+  @typedoc "Python code."
   @type code :: String.t()
+
+  @typedoc "Variables for code: names and values."
   @type vars :: %{optional(atom | String.t()) => term}
 
   @type option ::
@@ -96,9 +114,8 @@ defmodule Python do
   @doc """
   Calls a Python function. Returns `{:ok, value}` or `{:error, exception}`.
 
-  The module documentation says what a target and a name may be, and has the
-  [options](#module-options). Raises `ArgumentError` for arguments that are no list and for options that
-  make no sense.
+  See the module documentation for [targets and names](#module-calls) and the [options](#module-options).
+  Raises `ArgumentError` if `args` is not a list or an option is invalid.
 
   ## Examples
 
@@ -122,7 +139,7 @@ defmodule Python do
   @doc """
   Calls a Python function. Returns the value or raises the exception. See `call/4`.
 
-  The frames of Python are in the stacktrace, so that IEx and `Logger` show where it happened.
+  Python's frames are on top of the stacktrace, so IEx and `Logger` show where in Python it was raised.
 
   ## Examples
 
@@ -136,9 +153,9 @@ defmodule Python do
   @doc """
   Evaluates one expression. Returns `{:ok, value}` or `{:error, exception}`.
 
-  `vars` are names for the expression. They are seen everywhere in it and nowhere else. A keyword
-  list in their place is taken as `opts`. The [options](#module-options) are those of `call/4` without
-  `:kwargs`, and `:file` and `:line`. Raises `ArgumentError` for options that make no sense and for code that is no string.
+  `vars` are variables for this expression only. A keyword list in their place is taken as `opts`. Takes the
+  [options](#module-options) of `call/4` except `:kwargs`, and `:file` and `:line`. Raises `ArgumentError` if the code is
+  not a string or an option is invalid.
 
   ## Examples
 
@@ -179,8 +196,9 @@ defmodule Python do
   @doc """
   Executes statements in `__main__`. Returns `:ok` or `{:error, exception}`.
 
-  The [options](#module-options) are `:timeout`, `:pool`, `:context`, `:file` and `:line`; in a context the statements run in
-  its own `__main__`. Raises `ArgumentError` for options that make no sense and for code that is no string.
+  Takes the [options](#module-options) `:timeout`, `:pool`, `:context`, `:keep_locals`, `:file` and `:line`. With
+  `:context`, the statements run in the `__main__` of the context. Raises `ArgumentError` if the code is not a string or an
+  option is invalid.
 
   ## Examples
 
@@ -211,13 +229,13 @@ defmodule Python do
   @spec exec!(code, options) :: :ok
   def exec!(code, opts \\ []), do: bang(exec(code, opts))
 
-  @doc group: "Calls that run meanwhile"
+  @doc group: "Asynchronous calls"
   @doc """
   Starts a call. Returns a `Python.Async` at once, for `await/2` or `cancel/1`.
 
-  It belongs to the calling process: when that ends, the work is cancelled. Takes the options of
-  `call/4`; `:timeout` limits the work, whether anybody waits for it or not. Raises if the call
-  cannot be started (`Python.OverloadedError`, `Python.NotStartedError`).
+  The call belongs to the calling process: when that process ends, the call is cancelled. Takes the options of `call/4`;
+  `:timeout` applies whether or not a process waits for the call. Raises `Python.OverloadedError` or
+  `Python.NotStartedError` if the call cannot be started.
 
   ## Examples
 
@@ -231,11 +249,11 @@ defmodule Python do
     submit(Operation.call(target, name, args, options.kwargs), options)
   end
 
-  @doc group: "Calls that run meanwhile"
+  @doc group: "Asynchronous calls"
   @doc """
   Starts the evaluation of one expression. Returns a `Python.Async` at once, for `await/2` or `cancel/1`.
 
-  `vars` and the options are those of `eval/3`; owner, timeout and what it raises are those of `call_async/4`.
+  `vars` and the options are those of `eval/3`; owner, timeout and exceptions are those of `call_async/4`.
 
   ## Examples
 
@@ -252,12 +270,12 @@ defmodule Python do
     submit(Operation.eval(code, vars, Options.place(options)), options)
   end
 
-  @doc group: "Calls that run meanwhile"
+  @doc group: "Asynchronous calls"
   @doc """
   Starts the execution of statements. Returns a `Python.Async` at once, for `await/2` or `cancel/1`.
 
-  `await/2` returns `:ok` for it, or `{:error, exception}`. The options are those of `exec/2`; owner, timeout and
-  what it raises are those of `call_async/4`.
+  `await/2` returns `:ok` or `{:error, exception}`. The options are those of `exec/2`; owner, timeout and exceptions
+  are those of `call_async/4`.
 
   ## Examples
 
@@ -280,14 +298,16 @@ defmodule Python do
     end
   end
 
-  @doc group: "Calls that run meanwhile"
+  @doc group: "Asynchronous calls"
   @doc """
   Waits for a call that was started with `call_async/4`, `eval_async/3` or `exec_async/2`. Returns
   `{:ok, value}` (`:ok` for `exec_async/2`) or `{:error, exception}`.
 
-  After `timeout` ms the work is cancelled and the result is a `Python.TimeoutError`. Raises
-  `ArgumentError` in another process than the one that started the call, the second time, and for what is no
-  `Python.Async`.
+  After `timeout` ms the call is cancelled and the result is a `Python.TimeoutError`. `timeout` is in ms or
+  `:infinity`, and defaults to 30000.
+
+  Raises `ArgumentError` if another process started the call, if it was awaited or cancelled before, or if `async` is
+  not a `Python.Async`.
 
   ## Examples
 
@@ -316,12 +336,12 @@ defmodule Python do
 
   def await(other, _timeout), do: Arguments.async!(other, "be waited for")
 
-  @doc group: "Calls that run meanwhile"
+  @doc group: "Asynchronous calls"
   @doc """
   Cancels a call that was started with `call_async/4`, `eval_async/3` or `exec_async/2`. Returns `:ok`.
 
-  Its answer is dropped if there is one already. Any process may cancel it; the owner, if it waits, gets a
-  `Python.StoppedError` then. Raises `ArgumentError` for what is no `Python.Async`.
+  Any process may cancel it. If the owner is waiting, it gets a `Python.StoppedError`. If the call has already ended,
+  its result is dropped. Raises `ArgumentError` if `async` is not a `Python.Async`.
 
   ## Examples
 
@@ -337,12 +357,11 @@ defmodule Python do
 
   @doc group: "Calling"
   @doc """
-  Calls a Python function once for each list of arguments, in one crossing. Returns `{:ok, results}` or
+  Calls a Python function once for each list of arguments, in a single request. Returns `{:ok, results}` or
   `{:error, exception}`.
 
-  The results are in the order of the arguments. The first error ends it, with a note that says which
-  call it was. Takes the options of `call/4`; `:kwargs` go to every call, `:timeout` is for
-  all of them together.
+  The results are in the order of the arguments. The first error ends it; a note in the error gives the index of the
+  failed call. Takes the options of `call/4`: `:kwargs` are passed to every call, `:timeout` covers all of them together.
 
   ## Examples
 
@@ -357,19 +376,18 @@ defmodule Python do
 
   @doc group: "Streams"
   @doc """
-  Returns a lazy stream of the items of the iterable that a call gives.
+  Returns a lazy stream of the items of the iterable that a call returns.
 
-  Nothing runs before the stream is enumerated. The items come in chunks, as the consumer asks for
-  them; an item that takes long to make is delivered as soon as it is there. When the enumeration
-  ends, however it does, a generator is closed, so that its `finally` blocks run. An exception is
-  raised in the consumer after the items before it. Asynchronous generators, and whatever has
-  `__aiter__`, are driven by an event loop.
+  Nothing runs until the stream is enumerated. Items are fetched in chunks, on demand; a slow item is delivered as soon
+  as it is made. When the enumeration ends, for any reason, a generator is closed and its `finally` blocks run. An
+  exception is raised in the consumer, after the items before it. Asynchronous generators, and other objects with
+  `__aiter__`, are run by an event loop.
 
-  While no chunk is made, a stream holds no worker: thousands may be open at once.
+  A stream holds a worker only while it makes a chunk: thousands can be open at once.
 
   ## Options
 
-  Those of `call/4`, with `:timeout` for each chunk, and:
+  Those of `call/4`, where `:timeout` applies to each chunk, and:
 
   #{Python.Options.docs(:stream)}
 
@@ -386,7 +404,7 @@ defmodule Python do
 
   @doc group: "Streams"
   @doc """
-  Returns a lazy stream of the items of the iterable that an expression gives. See `stream/4` and `eval/3`.
+  Returns a lazy stream of the items of the iterable that an expression returns. See `stream/4` and `eval/3`.
 
   ## Examples
 
@@ -408,7 +426,7 @@ defmodule Python do
   @doc """
   Imports a module. Returns `{:ok, object}` or `{:error, exception}`.
 
-  Calls import the modules they name by themselves; an imported module is an object like others.
+  Calls import their module themselves. An imported module is an object like any other.
 
   ## Examples
 
@@ -440,7 +458,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  An attribute of an object. Returns `{:ok, value}` or `{:error, exception}`.
+  Reads an attribute of an object. Returns `{:ok, value}` or `{:error, exception}`.
 
   ## Examples
 
@@ -453,7 +471,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  An attribute of an object. Returns the value or raises the exception.
+  Reads an attribute of an object. Returns the value or raises the exception.
 
   ## Examples
 
@@ -493,7 +511,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  An item of an object, `object[key]`. Returns `{:ok, value}` or `{:error, exception}`.
+  Reads an item of an object, `object[key]`. Returns `{:ok, value}` or `{:error, exception}`.
 
   ## Examples
 
@@ -509,7 +527,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  An item of an object, `object[key]`. Returns the value or raises the exception.
+  Reads an item of an object, `object[key]`. Returns the value or raises the exception.
 
   ## Examples
 
@@ -551,7 +569,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  The length of an object. Returns `{:ok, integer}` or `{:error, exception}`.
+  Asks for the length of an object, `len(object)`. Returns `{:ok, integer}` or `{:error, exception}`.
 
   ## Examples
 
@@ -564,7 +582,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  The length of an object. Returns the integer or raises the exception.
+  Asks for the length of an object, `len(object)`. Returns the integer or raises the exception.
 
   ## Examples
 
@@ -576,7 +594,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  The text of an object, `str(object)`. Returns `{:ok, string}` or `{:error, exception}`.
+  Converts an object to text, `str(object)`. Returns `{:ok, string}` or `{:error, exception}`.
 
   ## Examples
 
@@ -589,7 +607,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  The text of an object, `str(object)`. Returns the string or raises the exception.
+  Converts an object to text, `str(object)`. Returns the string or raises the exception.
 
   ## Examples
 
@@ -601,7 +619,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  The representation of an object, `repr(object)`. Returns `{:ok, string}` or `{:error, exception}`.
+  Asks for the representation of an object, `repr(object)`. Returns `{:ok, string}` or `{:error, exception}`.
 
   ## Examples
 
@@ -614,7 +632,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  The representation of an object, `repr(object)`. Returns the string or raises the exception.
+  Asks for the representation of an object, `repr(object)`. Returns the string or raises the exception.
 
   ## Examples
 
@@ -626,9 +644,9 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  Returns the name of an object's class, with its module if that is not `builtins`.
+  Returns the name of the class of an object, with its module unless that is `builtins`.
 
-  Raises if it cannot be asked.
+  Raises the exception if Python cannot be asked.
 
   ## Examples
 
@@ -642,7 +660,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  Returns whether an object can be called. Raises if it cannot be asked.
+  Returns whether an object can be called. Raises the exception if Python cannot be asked.
 
   ## Examples
 
@@ -682,9 +700,9 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  Converts an object now. Returns `{:ok, value}` or `{:error, exception}`.
+  Converts an object to a term. Returns `{:ok, value}` or `{:error, exception}`.
 
-  What has no counterpart is a `Python.Object` again.
+  Objects without a counterpart in Elixir remain a `Python.Object`.
 
   ## Examples
 
@@ -701,7 +719,7 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  Converts an object now. Returns the value or raises the exception.
+  Converts an object to a term. Returns the value or raises the exception.
 
   ## Examples
 
@@ -715,7 +733,7 @@ defmodule Python do
   @doc """
   Converts a term and keeps it in Python. Returns `{:ok, object}` or `{:error, exception}`.
 
-  For a value that many calls use: it is converted once.
+  Use it for a value that many calls need: it is converted only once.
 
   ## Examples
 
@@ -742,22 +760,20 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  Wraps a binary that Python is to see as a read-only `memoryview`, without a copy of its bytes. Returns a
-  `Python.Buffer`.
+  Wraps a binary that Python sees as a read-only `memoryview`, without copying its bytes. Returns a `Python.Buffer`.
 
-  Pass it as an argument. The binary lives as long as Python uses it. Raises `ArgumentError` for
-  anything but a binary and for an option that makes no sense.
+  Pass it as an argument. The binary lives as long as Python uses it. Raises `ArgumentError` if it is not a binary or
+  the option is invalid.
 
-  > #### Some libraries write to what is read-only {: .warning}
+  > #### Some libraries write to read-only memory {: .warning}
   >
-  > A binary never changes, and other processes, literals and sub-binaries may share its bytes. Most libraries
+  > A binary must never change: other processes, literals and sub-binaries may share its bytes. Most libraries
   > respect that the `memoryview` is read-only. Some do not: a tensor of `torch.frombuffer` writes into
-  > the binary. Give such a library a copy, with `copy: true`.
+  > the binary. Pass a copy to such a library, with `copy: true`.
 
   ## Options
 
-    * `:copy` - whether Python gets a copy of its own, which may be written to. Defaults to `false`. A copy is
-      made for each argument.
+    * `:copy` - if `true`, Python gets a writable copy, a new one for each argument. Defaults to `false`.
 
   ## Examples
 
@@ -780,13 +796,13 @@ defmodule Python do
 
   @doc group: "Streams"
   @doc """
-  Wraps an enumerable that Python is to see as an iterator. Returns a `Python.Iterator`.
+  Wraps an enumerable that Python sees as an iterator. Returns a `Python.Iterator`.
 
-  That is to be passed as an argument. Python pulls from the enumerable as it goes, in chunks;
-  a process of its own enumerates it. What the enumerable raises is raised in Python as an
-  `erlang.Error`, after the items before it. An iterator can be used up once, and ends with the
-  process that made it. Raises `ArgumentError` for what cannot be enumerated, and `Python.NotStartedError` if
-  there is no interpreter.
+  Pass it as an argument. A separate process enumerates it, in chunks, as Python asks for items. An exception of the
+  enumerable is raised in Python as an `erlang.Error`, after the items before it. An iterator can be consumed once, and
+  ends with the process that made it.
+
+  Raises `ArgumentError` if it cannot be enumerated, and `Python.NotStartedError` if there is no interpreter.
 
   ## Examples
 
@@ -801,33 +817,33 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
-  Python's `with`: enters a context manager, calls `fun` with what that gives, and leaves it. Returns
-  what `fun` returns.
+  Runs `fun` inside a context manager, like Python's `with`. Returns the result of `fun`.
 
-  What `fun` raises reaches `__exit__` as an `erlang.Error` and is then
-  raised here, unless the manager swallows it: then the result is `nil`. Raises what Python raises.
+  `fun` gets the value of `__enter__`. An exception of `fun` reaches `__exit__` as an `erlang.Error` and is then raised
+  here; if the manager suppresses it, the result is `nil`. Exceptions of Python are raised too.
 
-  A worker waits for `fun` meanwhile. It enters the manager, runs
-  what `fun` asks of Python, and leaves the manager: on one thread, and in one context of variables. So
-  managers work that change either of these, and nobody else sees the change. In `fun` this holds for
-  calls that name no `:pool` or `:context`, and for those that name the same one; other processes, such as
-  tasks that `fun` starts, have their own workers. In a `Python.Context` the calls of other processes
-  wait until `fun` is done.
+  One worker enters the manager, runs the Python calls of `fun`, and leaves the manager: on one thread, with one set of
+  context variables. So managers that change thread-local state or context variables work, and other calls do not see
+  the change. This applies to calls in `fun` without `:pool` and `:context`, or with the same one. Other processes, such
+  as tasks that `fun` starts, use other workers. In a `Python.Context`, the calls of other processes wait until `fun` is
+  done.
 
-  Without `:timeout`, `fun` runs in the calling process: `self()`, the mailbox and the process dictionary are the
-  caller's. With `:timeout`, unless that is `:infinity`, it runs in a process of its own, because an Elixir function
-  that does not end can only be ended with its process. That is a process as a task has, with the caller's
-  group leader and Logger metadata, and the caller first among its `$callers`; `fun` and its value are copied. What
-  it raises, throws or exits with arrives here, and if the caller ends, so does it.
+  Where `fun` runs:
+
+    * without `:timeout`, or with `:infinity`, in the calling process: `self()`, the mailbox and the process dictionary
+      are the caller's;
+    * with `:timeout`, in a new process, because Elixir code can only be stopped with its process. Like a task, it has the
+      caller's group leader and Logger metadata, and the caller first in `$callers`. `fun` and its result are copied. Its
+      exceptions, throws and exits arrive here. It ends with the caller.
 
   ## Options
 
-    * `:timeout` - how long all of it may take, in ms, or `:infinity`. Then `fun` is killed, `__exit__` is called, with
-      an `erlang.Error`, and the worker is free. The `Python.TimeoutError` is raised here.
+    * `:timeout` - the time for all of it, in ms, or `:infinity`. After it, `fun` is killed, `__exit__` is called with an
+      `erlang.Error`, the worker is free, and a `Python.TimeoutError` is raised.
 
-      Defaults to the timeout of the pool or context, which ends everything but `fun`: that goes on in its process, what
-      it asks of Python from then on is refused with a `Python.TimeoutError`, and when it ends that is raised here.
-    * `:pool` and `:context` - where to run. Defaults to where the manager is at home.
+      Defaults to the timeout of the pool or context, which ends everything except `fun`: `fun` continues in its process, its
+      further Python calls fail with a `Python.TimeoutError`, and when it ends, that error is raised.
+    * `:pool` and `:context` - where to run. Default to the home of the manager.
 
   ## Examples
 
@@ -851,17 +867,19 @@ defmodule Python do
 
   @doc group: "Callbacks"
   @doc """
-  Makes a function known to Python as `erlang.name`. Returns `:ok`.
+  Registers a function under a name, as `erlang.name` in Python. Returns `:ok`.
 
-  `function` is a function, `{module, function}`, or a function that `function/2` describes. In Python, `erlang.name(...)`,
-  `erlang.call("name", ...)` and `from erlang import name` call it. A function of arity n takes n
-  arguments; keyword arguments are one more, a map with string keys, after the others. It runs in a
-  process of its own, and Python gets what it returns. What it raises is an `erlang.Error` there.
+  `function` is a function, `{module, function}`, or a description from `function/2`. In Python, `erlang.name(...)`,
+  `erlang.call("name", ...)` and `from erlang import name` use it.
 
-  Registering a name again replaces the function. A name that the module `erlang` has itself cannot be registered.
-  Functions need not be registered to be passed as
-  arguments: in Python they are callables. Raises `ArgumentError` for a name that is no atom or string or
-  is taken, and for what is no function, and `Python.NotStartedError` while the application does not run.
+  A function of arity n takes n arguments. Keyword arguments are one more argument, a map with string keys, the last.
+  The function runs in a new process, and Python gets its result. Its exceptions are an `erlang.Error` in Python.
+
+  Registering a name again replaces the function. Names of the module `erlang` itself cannot be registered. To pass a
+  function as an argument, you need not register it: functions are callables in Python.
+
+  Raises `ArgumentError` if the name or the function is invalid or the name is taken, and `Python.NotStartedError` if the
+  application is not running.
 
   ## Examples
 
@@ -879,7 +897,7 @@ defmodule Python do
 
   @doc group: "Callbacks"
   @doc """
-  Makes a registered function unknown again. Returns `:ok`, also if there was none.
+  Removes a registered function. Returns `:ok`, even if there was none.
 
   ## Examples
 
@@ -918,22 +936,26 @@ defmodule Python do
   Describes a function for Python: its name, its parameters with their types, and its documentation. Returns
   a `Python.Function`.
 
-  Pass it as an argument, anywhere in one, or register it. Every function is a callable in Python that has a name, a
-  signature by its arity, and what else Python's own functions have. A described one can be called with keywords, and
-  frameworks that build schemas from signatures (FastAPI, pydantic, LangChain, DuckDB) find its types.
+  Pass it as an argument, at any depth, or register it. Every Elixir function is a callable in Python, with a name and a
+  signature by its arity. A described one can also be called with keyword arguments, and frameworks that build schemas
+  from signatures (FastAPI, pydantic, LangChain, DuckDB) find its types.
 
-  Raises `ArgumentError` for anything but a function and for options that make no sense. A type that
-  Python cannot resolve is a `TypeError` of the call.
+  Raises `ArgumentError` if it is not a function or an option is invalid. A type that Python cannot resolve is a
+  `TypeError` of the call.
 
   ## Options
 
-    * `:name` - what it is called in Python. Defaults to the function's own name; an anonymous one is called after
-      the function that it is in.
-    * `:args` - its parameters, as many as the function has: a keyword list from names to types. A type is `"int"`,
-      `"str"`, `"list[float]"`, `"Optional[int]"`, any expression of builtins and `typing`; `"decimal.Decimal"`, with its
-      module; a `%Python.Object{}`, the type itself; or `nil`, for none. `{type, default}` gives the last ones defaults.
-      Without it the parameters are `arg1`, `arg2`, …, by position only.
-    * `:returns` - the type of what it returns. Defaults to none.
+    * `:name` - its name in Python. Defaults to the name of the function; an anonymous function gets that of the
+      function that contains it.
+    * `:args` - its parameters, as many as the function has: a keyword list of names and types. A type is one of these;
+      `{type, default}` gives the last parameters defaults.
+        * an expression of builtins and `typing`: `"int"`, `"list[float]"`, `"Optional[int]"`;
+        * another type with its module: `"decimal.Decimal"`;
+        * a `%Python.Object{}`, the type itself;
+        * `nil`, for no type.
+
+      Defaults to `arg1`, `arg2`, …, by position only.
+    * `:returns` - the type of its result. Defaults to none.
     * `:doc` - its documentation, a string. Defaults to none.
 
   ## Examples
@@ -953,13 +975,12 @@ defmodule Python do
   @spec function(fun, keyword) :: Python.Function.t()
   def function(fun, opts \\ []), do: Python.Function.new(fun, opts)
 
-  @doc group: "Calls that run meanwhile"
+  @doc group: "Asynchronous calls"
   @doc """
-  Sends a message to Python code that runs: to a context, or to a call that was started with
+  Sends a message to running Python code: to a context, or to a call that was started with
   `call_async/4`, `eval_async/3` or `exec_async/2`. Returns `:ok`.
 
-  The code gets it from `erlang.receive(timeout=seconds)`. A context keeps messages that nobody has
-  received for its later calls.
+  The code receives it with `erlang.receive(timeout=seconds)`. A context keeps unread messages for its later calls.
 
   ## Examples
 
@@ -979,15 +1000,23 @@ defmodule Python do
 
   @doc group: "Information"
   @doc """
-  Returns what is known about the interpreter that runs.
+  Returns a map with information about the interpreter.
 
-  It is a map with `:python_version` (such as `"3.11.7"`), `:executable`, `:libpython`, `:prefix`,
-  `:base_prefix`, `:venv` (a folder or `nil`), `:free_threaded`, `:nif_version` and `:pools`, the
-  names of the pools that run. `:finalizers` tells of the objects whose handles are gone: how many are `:waiting` to be
-  released, and a list of the finalizers (`__del__` methods) that are `:blocked`, each a map with the object's `:class`,
-  `:file`, `:line` and `:function` of the finalizer (`nil` in C code), and for how many `:ms`. `:stuck` and `:stuck_at` are
-  those of `Python.Pool.stats/1`, of all pools, each call with its `:pool`. Raises
-  `Python.NotStartedError` if there is no interpreter.
+  | key | value |
+  |---|---|
+  | `:python_version` | such as `"3.11.7"` |
+  | `:executable`, `:libpython`, `:prefix`, `:base_prefix` | paths |
+  | `:venv` | the folder of the virtual environment, or `nil` |
+  | `:free_threaded` | whether it is a free-threaded build |
+  | `:nif_version` | the version of the native library |
+  | `:pools` | the names of the running pools |
+  | `:finalizers` | `:waiting`, the number of objects without handles that are not released yet, and `:blocked` |
+  | `:stuck`, `:stuck_at` | as in `Python.Pool.stats/1`, for all pools; each call has its `:pool` |
+
+  `:blocked` is a list of the finalizers (`__del__` methods) that block. Each is a map with the `:class` of the object,
+  the `:file`, `:line` and `:function` of the finalizer (`nil` in C code), and the time in `:ms`.
+
+  Raises `Python.NotStartedError` if there is no interpreter.
 
   ## Examples
 

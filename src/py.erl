@@ -10,7 +10,7 @@
 -define(DOC(Text), -compile([])).
 -endif.
 
-?MODULEDOC("Python, called from Erlang.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n\nModules, functions, code and the names of keyword arguments may be atoms, binaries or strings.\nPython's `None` is `none`.\n\nAn exception is `{error, {Class, Text}}`. The class of an exception that Python itself defines is\nan atom, such as `'ZeroDivisionError'`; that of any other is a binary with its module, such as\n`<<\"json.decoder.JSONDecodeError\">>`. The text is a string. A call that ran past its timeout is\n`{error, timeout}`, one that found the queue full `{error, overloaded}`; a value that cannot cross,\na missing interpreter and a pool that was stopped are `{error, {Reason, Text}}` with the reasons\n`encode_error`, `decode_error`, `not_started` and `stopped`.\n\nArguments that make no sense are an error exception `{badarg, Text}`.").
+?MODULEDOC("Calls Python from Erlang.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n\nModules, functions, code and the names of keyword arguments are atoms, binaries or strings.\nPython's `None` is `none`.\n\n| result | meaning |\n|---|---|\n| `{error, {'ZeroDivisionError', Text}}` | an exception of a class of Python itself: an atom and a string |\n| `{error, {<<\"json.decoder.JSONDecodeError\">>, Text}}` | an exception of another class: a binary with its module, and a string |\n| `{error, timeout}` | the call exceeded its timeout |\n| `{error, overloaded}` | too many calls are waiting |\n| `{error, {encode_error, Text}}`, `{error, {decode_error, Text}}` | a value cannot be converted |\n| `{error, {stopped, Text}}` | the pool was stopped, or the call was cancelled |\n| `{error, {not_started, Text}}` | there is no interpreter |\n\nInvalid arguments raise an error exception, `{badarg, Text}`.").
 
 -export([call/3, call/4, call/5]).
 -export([call_async/3, call_async/4]).
@@ -41,7 +41,7 @@
 -type result() :: {ok, term()} | {error, reason()}.
 -type text() :: atom() | binary() | [char()].
 
-?DOC("Calls a Python function. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, <<\"{\\n  \\\"foo\\\": 1\\n}\">>} = py:call(json, dumps, [#{foo => 1}], #{indent => 2}).\n    {error, timeout} = py:call(time, sleep, [10], #{}, 100).\n\n`Kwargs` are keyword arguments, a map or a list of pairs. `Timeout` is in ms, or `infinity`; by default\nit is the setting `worker_timeout`.").
+?DOC("Calls a Python function. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, <<\"{\\n  \\\"foo\\\": 1\\n}\">>} = py:call(json, dumps, [#{foo => 1}], #{indent => 2}).\n    {error, timeout} = py:call(time, sleep, [10], #{}, 100).\n\n`Kwargs` are keyword arguments, a map or a list of pairs. `Timeout` is in ms or `infinity`, and defaults to the setting\n`worker_timeout`.").
 -spec call(Module :: text(), Function :: text(), Args :: [term()]) ->
               result().
 call(Module, Function, Args) ->
@@ -66,7 +66,7 @@ call(Module, Function, Args, Kwargs) ->
 call(Module, Function, Args, Kwargs, Timeout) ->
     'Elixir.Python.Erlang':call(Module, Function, Args, Kwargs, Timeout).
 
-?DOC("Starts a call. Returns at once what `await/1,2` waits for.\n\n    Ref = py:call_async(math, factorial, [20]),\n    {ok, 2432902008176640000} = py:await(Ref).\n\nOnly the calling process can wait for it; when that ends, the work is cancelled. A call that cannot be\nstarted is an error exception with the reason, such as `overloaded`.").
+?DOC("Starts a call. Returns a reference at once, for `await/1,2`.\n\n    Ref = py:call_async(math, factorial, [20]),\n    {ok, 2432902008176640000} = py:await(Ref).\n\nOnly the calling process can await the call. When that process ends, the call is cancelled. A call that cannot be\nstarted raises an error exception with the reason, such as `overloaded`.").
 -spec call_async(Module :: text(), Function :: text(), Args :: [term()]) ->
                     'Elixir.Python.Async':t().
 call_async(Module, Function, Args) ->
@@ -81,7 +81,7 @@ call_async(Module, Function, Args) ->
 call_async(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':call_async(Module, Function, Args, Kwargs).
 
-?DOC("Waits for a call that was started with `call_async/3,4`. Returns `{ok, Value}` or `{error, Reason}`.\n\n    Ref = py:call_async(time, sleep, [1]),\n    {error, timeout} = py:await(Ref, 10).\n\nAfter `Timeout` ms, 30000 by default, the work is cancelled.").
+?DOC("Waits for a call that was started with `call_async/3,4`. Returns `{ok, Value}` or `{error, Reason}`.\n\n    Ref = py:call_async(time, sleep, [1]),\n    {error, timeout} = py:await(Ref, 10).\n\nAfter `Timeout` ms the call is cancelled. Defaults to 30000.").
 -spec await('Elixir.Python.Async':t()) -> result().
 await(Async) ->
     'Elixir.Python.Erlang':await(Async).
@@ -117,7 +117,7 @@ exec(Code) ->
 exec(Code, Timeout) ->
     'Elixir.Python.Erlang':exec(Code, Timeout).
 
-?DOC("Returns `{ok, Items}`, all items of the iterator that a call gives, or `{error, Reason}`.\n\n    {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).").
+?DOC("Returns `{ok, Items}`, all items of the iterable that a call returns, or `{error, Reason}`.\n\n    {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).").
 -spec stream(Module :: text(), Function :: text(), Args :: [term()]) ->
                 {ok, [term()]} | {error, reason()}.
 stream(Module, Function, Args) ->
@@ -132,7 +132,7 @@ stream(Module, Function, Args) ->
 stream(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':stream(Module, Function, Args, Kwargs).
 
-?DOC("Returns `{ok, Items}`, all items of the iterable that an expression gives, or `{error, Reason}`.\n\n    {ok, [0, 1, 4]} = py:stream_eval(<<\"(x * x for x in range(3))\">>).").
+?DOC("Returns `{ok, Items}`, all items of the iterable that an expression returns, or `{error, Reason}`.\n\n    {ok, [0, 1, 4]} = py:stream_eval(<<\"(x * x for x in range(3))\">>).").
 -spec stream_eval(Code :: text()) -> {ok, [term()]} | {error, reason()}.
 stream_eval(Code) ->
     'Elixir.Python.Erlang':stream_eval(Code).
@@ -143,7 +143,7 @@ stream_eval(Code) ->
 stream_eval(Code, Vars) ->
     'Elixir.Python.Erlang':stream_eval(Code, Vars).
 
-?DOC("Starts a stream whose items come to the calling process as messages. Returns `{ok, Ref}` or\n`{error, Reason}`.\n\n    {ok, Ref} = py:stream_start(builtins, range, [2]),\n    receive {py_stream, Ref, {data, 0}} -> ok end,\n    receive {py_stream, Ref, {data, 1}} -> ok end,\n    receive {py_stream, Ref, done} -> ok end.\n\nEach item is sent as soon as it is there. The last message is `{py_stream, Ref, done}` or\n`{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. An item that takes longer than\nthe setting `worker_timeout` is the error `timeout`.\n\nA few hundred items wait in the mailbox at most. Further ones are asked for when those are read,\nwhatever else is in the mailbox.\n\nThe stream ends with the calling process. However it ends, a generator is closed.").
+?DOC("Starts a stream that sends its items to the calling process as messages. Returns `{ok, Ref}` or `{error, Reason}`.\n\n    {ok, Ref} = py:stream_start(builtins, range, [2]),\n    receive {py_stream, Ref, {data, 0}} -> ok end,\n    receive {py_stream, Ref, {data, 1}} -> ok end,\n    receive {py_stream, Ref, done} -> ok end.\n\nEach item is sent as soon as it is made. The last message is `{py_stream, Ref, done}` or\n`{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. If an item takes longer than the setting\n`worker_timeout`, the reason is `timeout`.\n\nAt most a few hundred items of the stream wait in the mailbox. More are made when those are read, whatever else is in\nthe mailbox.\n\nThe stream ends with the calling process. When it ends, for any reason, a generator is closed.").
 -spec stream_start(Module :: text(),
                    Function :: text(),
                    Args :: [term()]) ->
@@ -160,7 +160,7 @@ stream_start(Module, Function, Args) ->
 stream_start(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':stream_start(Module, Function, Args, Kwargs).
 
-?DOC("Ends a stream that was started with `stream_start/3,4`. Returns `ok`. A generator is closed.\n\n    {ok, Ref} = py:stream_start(itertools, count, []),\n    ok = py:stream_cancel(Ref).\n\nNo message of the stream is sent after this; to the calling process, none is left.").
+?DOC("Ends a stream that was started with `stream_start/3,4`, and closes a generator. Returns `ok`.\n\n    {ok, Ref} = py:stream_start(itertools, count, []),\n    ok = py:stream_cancel(Ref).\n\nAfter it, the stream sends no more messages, and none of them is left in the mailbox of the calling process.").
 -spec stream_cancel(reference()) -> ok.
 stream_cancel(Reference) ->
     'Elixir.Python.Erlang':stream_cancel(Reference).
@@ -170,12 +170,12 @@ stream_cancel(Reference) ->
 version() ->
     'Elixir.Python.Erlang':version().
 
-?DOC("Returns `{ok, Map}`, what is known about the interpreter: `python_version`, `executable`, `libpython`,\n`prefix` and more.\n\n    {ok, #{free_threaded := false}} = py:info().").
+?DOC("Returns `{ok, Map}` with information about the interpreter: `python_version`, `executable`, `libpython`,\n`prefix` and more.\n\n    {ok, #{free_threaded := false}} = py:info().").
 -spec info() -> {ok, map()} | {error, reason()}.
 info() ->
     'Elixir.Python.Erlang':info().
 
-?DOC("Starts a call whose result nobody wants. Returns `ok`.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>, true]).\n\nUnlike a call it does not end with the calling process. Its errors are lost; only a missing interpreter is an\nerror exception, `{not_started, Text}`.").
+?DOC("Starts a call and ignores its result. Returns `ok`.\n\n    ok = py:cast(shutil, rmtree, [<<\"/tmp/scratch\">>, true]).\n\nThe call does not end with the calling process. Its errors are ignored; only a missing interpreter raises an error\nexception, `{not_started, Text}`.").
 -spec cast(Module :: text(), Function :: text(), Args :: [term()]) -> ok.
 cast(Module, Function, Args) ->
     'Elixir.Python.Erlang':cast(Module, Function, Args).
@@ -189,18 +189,18 @@ cast(Module, Function, Args) ->
 cast(Module, Function, Args, Kwargs) ->
     'Elixir.Python.Erlang':cast(Module, Function, Args, Kwargs).
 
-?DOC("Makes a function known to Python as `erlang.Name`. Returns `ok`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments. While the\napplication does not run it is an error exception `{not_started, Text}`.").
+?DOC("Registers a fun under a name, as `erlang.Name` in Python. Returns `ok`.\n\n    py:register_function(add, fun([A, B]) -> A + B end),\n    {ok, 3} = py:eval(\"__import__('erlang').add(1, 2)\").\n\nA fun of arity 1 gets the list of the arguments; a fun of another arity gets the arguments. If the application is not\nrunning, it raises an error exception `{not_started, Text}`.").
 -spec register_function(Name :: text(), Fun :: function()) -> ok.
 register_function(Name, Fun) ->
     'Elixir.Python.Erlang':register_function(Name, Fun).
 
-?DOC("Makes the function `Module:Function` known to Python as `erlang.Name`. Returns `ok`.\n\n    ok = py:register_function(total, lists, sum),\n    {ok, 6} = py:eval(\"__import__('erlang').total(1, 2, 3)\").\n\nThe function gets the list of the arguments.").
+?DOC("Registers the function `Module:Function` under a name, as `erlang.Name` in Python. Returns `ok`.\n\n    ok = py:register_function(total, lists, sum),\n    {ok, 6} = py:eval(\"__import__('erlang').total(1, 2, 3)\").\n\nThe function gets the list of the arguments.").
 -spec register_function(Name :: text(), module(), Function :: atom()) ->
                            ok.
 register_function(Name, Module, Function) ->
     'Elixir.Python.Erlang':register_function(Name, Module, Function).
 
-?DOC("Makes a registered function unknown again. Returns `ok`, also if there was none.\n\n    ok = py:unregister_function(no_longer).").
+?DOC("Removes a registered function. Returns `ok`, even if there was none.\n\n    ok = py:unregister_function(no_longer).").
 -spec unregister_function(Name :: text()) -> ok.
 unregister_function(Name) ->
     'Elixir.Python.Erlang':unregister_function(Name).
@@ -219,17 +219,17 @@ getattr(Object, Name) ->
 call_method(Object, Method, Args) ->
     'Elixir.Python.Erlang':call_method(Object, Method, Args).
 
-?DOC("Converts an object now. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<\"/a/b.txt\">>]),\n    {ok, #{}} = py:to_term(Path).\n\nWhat has no counterpart is an object again.").
+?DOC("Converts an object to a term. Returns `{ok, Value}` or `{error, Reason}`.\n\n    {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<\"/a/b.txt\">>]),\n    {ok, #{}} = py:to_term(Path).\n\nObjects without a counterpart in Erlang remain objects.").
 -spec to_term(Object :: 'Elixir.Python.Object':t()) -> result().
 to_term(Object) ->
     'Elixir.Python.Erlang':to_term(Object).
 
-?DOC("Returns `{ok, Map}`, what Python's memory is used for.\n\n    {ok, #{allocated_blocks := Blocks}} = py:memory_stats(),\n    true = Blocks > 0.\n\nThe map has `allocated_blocks`, `gc_counts` (objects allocated since the last collection, by\ngeneration) and `pending_releases` (handles that the BEAM has collected and Python has not given up yet).").
+?DOC("Returns `{ok, Map}` with counters of Python's memory.\n\n    {ok, #{allocated_blocks := Blocks}} = py:memory_stats(),\n    true = Blocks > 0.\n\n| key | value |\n|---|---|\n| `allocated_blocks` | memory blocks in use |\n| `gc_counts` | objects allocated since the last collection, by generation |\n| `pending_releases` | handles that the BEAM has collected, and whose objects Python has not released yet |").
 -spec memory_stats() -> {ok, map()} | {error, reason()}.
 memory_stats() ->
     'Elixir.Python.Erlang':memory_stats().
 
-?DOC("Runs Python's garbage collector. Returns `{ok, N}`, N being how many objects it found unreachable.\n\n    {ok, _} = py:gc().").
+?DOC("Runs Python's garbage collector. Returns `{ok, N}`, the number of unreachable objects that it found.\n\n    {ok, _} = py:gc().").
 -spec gc() -> {ok, non_neg_integer()} | {error, reason()}.
 gc() ->
     'Elixir.Python.Erlang':gc().

@@ -1,10 +1,9 @@
 defmodule Python.Async do
   @moduledoc """
-  A call that was started and is waited for later, from `Python.call_async/4`, `Python.eval_async/3` or
-  `Python.exec_async/2`.
+  An asynchronous call, from `Python.call_async/4`, `Python.eval_async/3` or `Python.exec_async/2`.
 
-  It belongs to the process that started it: that process alone can wait for it, once, and when it
-  ends the work is cancelled.
+  It belongs to the process that started it. Only that process can await it, once. When the process ends, the call is
+  cancelled.
 
       iex> async = Python.call_async(:math, :sqrt, [16])
       iex> async.owner == self()
@@ -18,7 +17,7 @@ defmodule Python.Async do
 
   @opaque ticket :: reference
 
-  @typedoc "The fields are private but for `:owner`."
+  @typedoc "All fields except `:owner` are private."
   @type t :: %__MODULE__{ref: reference, ticket: ticket, owner: pid, engine: module}
 
   defimpl Inspect do

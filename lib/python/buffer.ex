@@ -1,6 +1,6 @@
 defmodule Python.Buffer do
   @moduledoc """
-  A binary that Python is to see as a buffer. See `Python.buffer/2`.
+  A binary that Python sees as a buffer. See `Python.buffer/2`.
 
       iex> Python.buffer("abc")
       #Python.Buffer<3 bytes>

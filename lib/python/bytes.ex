@@ -1,17 +1,16 @@
 defmodule Python.Bytes do
   @moduledoc """
-  A binary that is to be `bytes` in Python, even if it is valid UTF-8.
+  A binary that becomes `bytes` in Python, even if it is valid UTF-8.
 
-  A binary becomes a `str` if it is valid UTF-8 and `bytes` if it is not. Data that is not meant as
-  text is better wrapped:
+  Other binaries become a `str` if they are valid UTF-8, else `bytes`. Wrap binaries that are not text:
 
       iex> Python.call!(:builtins, :type, [%Python.Bytes{data: "abc"}], return: :object)
       ...> |> inspect()
       "#Python.Object<<class 'type'> <class 'bytes'>>"
 
-  With the option `return: :bytes` the bytes in a result are marked in the same way.
+  With the option `return: :bytes`, the bytes in a result are wrapped the same way.
 
-  In Erlang, and wherever it is handier, `{:bytes, data}` says the same.
+  `{:bytes, data}` has the same meaning, in Erlang and in Elixir.
   """
 
   @enforce_keys [:data]

@@ -1,26 +1,20 @@
 defmodule Python.Context do
   @moduledoc """
-  A namespace of its own, on one thread of its own.
+  A context: one thread with its own namespace.
 
       {:ok, context} = Python.Context.start_link()
       :ok = Python.exec("import sqlite3; db = sqlite3.connect(':memory:')", context: context)
       {:ok, _} = Python.eval("db.execute('create table t (x)')", context: context)
 
-  Calls with the option `:context` run one after the other, in the order in which they came, all on
-  the context's thread. So libraries work that insist on their thread (`sqlite3`, some for graphics
-  and GPUs), as do `threading.local` and event loops. Code runs in the context's own `__main__`:
-  names that it defines are seen by later calls in the same context and by no others. Modules are
-  shared by all, as they are in Python.
-
-  A context ends with the process that started it, or by `stop/1`, or with its supervisor. What it
-  was doing is interrupted, what waited is answered with `Python.StoppedError`, and its namespace is
-  emptied on its thread.
-
-  Context variables (`contextvars`) keep what calls have set, as they do in a script. While the body of a
-  `Python.with/3` runs, the calls of others wait.
-
-  A call that runs past its timeout is interrupted. If it is in a C function that blocks, the calls
-  after it have to wait, as there is no other thread: they get their own timeouts.
+  | | in a context |
+  |---|---|
+  | thread | All its calls run on one thread, one after the other, first in, first out. Use it for libraries that are bound to a thread (`sqlite3`, some for graphics and GPUs), `threading.local` and event loops |
+  | names | Code runs in the `__main__` of the context. Later calls in the same context see its names; others do not |
+  | modules | shared with all other calls |
+  | context variables | keep their values between calls (`contextvars`), as in a script |
+  | `Python.with/3` | while it runs, calls of other processes wait |
+  | timeout | The call is interrupted. If it blocks in a C function, later calls wait, up to their own timeouts, because there is no other thread |
+  | end | with the process that started it, by `stop/1`, or with its supervisor. The running call is interrupted, waiting calls get a `Python.StoppedError`, and the namespace is cleared on the thread of the context |
 
   In a supervision tree, by name:
 
@@ -56,7 +50,7 @@ defmodule Python.Context do
 
   #{Python.Options.Start.docs(:context)}
 
-  Raises `ArgumentError` for an option that makes no sense.
+  Raises `ArgumentError` for an invalid option.
 
   ## Examples
 
@@ -102,7 +96,7 @@ defmodule Python.Context do
   end
 
   @doc """
-  Ends a context, and what runs in it. Returns `:ok`, also if it has ended before.
+  Stops a context and interrupts its calls. Returns `:ok`, even if it has already ended.
 
   ## Examples
 

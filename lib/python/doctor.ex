@@ -1,6 +1,6 @@
 defmodule Python.Doctor do
   @moduledoc """
-  Tells whether Python can be started, what was found, and what to do about what is wrong.
+  Checks whether Python can be started, and says what was found and how to fix problems.
 
   `mix python.doctor` prints it. In a release, which has no Mix:
 
@@ -14,8 +14,8 @@ defmodule Python.Doctor do
   alias Python.Interpreter.Running
 
   @typedoc """
-  One thing that was looked at: what it is, how it stands, more about it, and for an `:error` or a
-  `:warning` what to do. `:skipped` is what could not be tried because of an earlier error.
+  The result of one check: its title, its status, details, and for an `:error` or a `:warning` the remedy. `:skipped`
+  means that an earlier error prevented the check.
   """
   @type check :: %{
           title: String.t(),
@@ -27,15 +27,12 @@ defmodule Python.Doctor do
   @libraries ["liberlang_python_loader", "liberlang_python_nif"]
 
   @doc """
-  Looks at everything that starting Python needs, in that order, and starts it in the end. Returns the
-  list of checks.
+  Checks everything that Python needs to start, and starts it. Returns the list of checks, in that order.
 
   ## Options
 
-    * `:python` - looks at this interpreter or virtual environment in place of the one that the
-      setting `python_path` names. Defaults to the setting.
-    * `:start` - whether to start the application `:erlang_python` and compute something in
-      Python. Defaults to `true`.
+    * `:python` - the interpreter or virtual environment to check. Defaults to the setting `python_path`.
+    * `:start` - whether to start the application `:erlang_python` and run an expression in Python. Defaults to `true`.
 
   ## Examples
 
@@ -58,7 +55,7 @@ defmodule Python.Doctor do
   end
 
   @doc """
-  Returns whether Python can be started: there is no `:error` among the checks.
+  Returns whether Python can be started: whether no check is an `:error`.
 
   ## Examples
 

@@ -1,10 +1,10 @@
 defprotocol Python.Encoder do
   @moduledoc """
-  Gives structs a counterpart in Python.
+  Converts structs to Python.
 
   `MapSet`, `Range`, `Date`, `Time`, `NaiveDateTime`, `DateTime`, `Decimal` and the structs of this
-  library have one already. For others, implement `encode/1`; it returns any term that can be given
-  to Python, other structs included:
+  library are converted already. For others, implement `encode/1`. It returns any term that can be converted, including
+  other structs:
 
       defmodule Point do
         defstruct [:x, :y]
@@ -21,14 +21,14 @@ defprotocol Python.Encoder do
         defstruct [:name, :email, :password]
       end
 
-  `@derive Python.Encoder` takes all fields; `only:` and `except:` choose.
+  `@derive Python.Encoder` takes all fields; `only:` and `except:` select some.
 
-  A struct without an implementation is a `Python.EncodeError` that names it. The protocol is asked
-  for only if a struct is met that it is needed for, so plain data pays nothing for it.
+  A struct without an implementation is a `Python.EncodeError` that names it. The protocol costs nothing for data
+  without structs.
   """
 
   @doc """
-  Returns the term that stands for the struct.
+  Returns the term to convert in place of the struct.
 
   ## Examples
 

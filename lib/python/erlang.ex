@@ -1,21 +1,24 @@
 defmodule Python.Erlang do
   @moduledoc """
-  Python, called from Erlang.
+  Calls Python from Erlang.
 
       {ok, 4.0} = py:call(math, sqrt, [16]).
       {ok, 45} = py:eval(<<"sum(range(10))">>).
 
-  Modules, functions, code and the names of keyword arguments may be atoms, binaries or strings.
+  Modules, functions, code and the names of keyword arguments are atoms, binaries or strings.
   Python's `None` is `none`.
 
-  An exception is `{error, {Class, Text}}`. The class of an exception that Python itself defines is
-  an atom, such as `'ZeroDivisionError'`; that of any other is a binary with its module, such as
-  `<<"json.decoder.JSONDecodeError">>`. The text is a string. A call that ran past its timeout is
-  `{error, timeout}`, one that found the queue full `{error, overloaded}`; a value that cannot cross,
-  a missing interpreter and a pool that was stopped are `{error, {Reason, Text}}` with the reasons
-  `encode_error`, `decode_error`, `not_started` and `stopped`.
+  | result | meaning |
+  |---|---|
+  | `{error, {'ZeroDivisionError', Text}}` | an exception of a class of Python itself: an atom and a string |
+  | `{error, {<<"json.decoder.JSONDecodeError">>, Text}}` | an exception of another class: a binary with its module, and a string |
+  | `{error, timeout}` | the call exceeded its timeout |
+  | `{error, overloaded}` | too many calls are waiting |
+  | `{error, {encode_error, Text}}`, `{error, {decode_error, Text}}` | a value cannot be converted |
+  | `{error, {stopped, Text}}` | the pool was stopped, or the call was cancelled |
+  | `{error, {not_started, Text}}` | there is no interpreter |
 
-  Arguments that make no sense are an error exception `{badarg, Text}`.
+  Invalid arguments raise an error exception, `{badarg, Text}`.
   """
 
   # What `py` (src/py.erl) calls. That file is written from this one by `mix python.gen.facade`:
@@ -63,8 +66,8 @@ defmodule Python.Erlang do
       {ok, <<"{\\n  \\"foo\\": 1\\n}">>} = py:call(json, dumps, [\#{foo => 1}], \#{indent => 2}).
       {error, timeout} = py:call(time, sleep, [10], \#{}, 100).
 
-  `Kwargs` are keyword arguments, a map or a list of pairs. `Timeout` is in ms, or `infinity`; by default
-  it is the setting `worker_timeout`.
+  `Kwargs` are keyword arguments, a map or a list of pairs. `Timeout` is in ms or `infinity`, and defaults to the setting
+  `worker_timeout`.
   """
   @spec call(module :: text, function :: text, args :: [term], kwargs :: named, timeout :: limit) ::
           result
@@ -75,13 +78,13 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Starts a call. Returns at once what `await/1,2` waits for.
+  Starts a call. Returns a reference at once, for `await/1,2`.
 
       Ref = py:call_async(math, factorial, [20]),
       {ok, 2432902008176640000} = py:await(Ref).
 
-  Only the calling process can wait for it; when that ends, the work is cancelled. A call that cannot be
-  started is an error exception with the reason, such as `overloaded`.
+  Only the calling process can await the call. When that process ends, the call is cancelled. A call that cannot be
+  started raises an error exception with the reason, such as `overloaded`.
   """
   @spec call_async(module :: text, function :: text, args :: [term], kwargs :: named) :: Async.t()
   def call_async(module, function, args, kwargs \\ %{}) do
@@ -100,7 +103,7 @@ defmodule Python.Erlang do
       Ref = py:call_async(time, sleep, [1]),
       {error, timeout} = py:await(Ref, 10).
 
-  After `Timeout` ms, 30000 by default, the work is cancelled.
+  After `Timeout` ms the call is cancelled. Defaults to 30000.
   """
   @spec await(Async.t(), timeout :: timeout) :: result
   def await(async, timeout \\ 30_000) do
@@ -135,7 +138,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Returns `{ok, Items}`, all items of the iterator that a call gives, or `{error, Reason}`.
+  Returns `{ok, Items}`, all items of the iterable that a call returns, or `{error, Reason}`.
 
       {ok, [{1, 2}, {1, 3}, {2, 3}]} = py:stream(itertools, combinations, [[1, 2, 3], 2]).
   """
@@ -148,7 +151,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Returns `{ok, Items}`, all items of the iterable that an expression gives, or `{error, Reason}`.
+  Returns `{ok, Items}`, all items of the iterable that an expression returns, or `{error, Reason}`.
 
       {ok, [0, 1, 4]} = py:stream_eval(<<"(x * x for x in range(3))">>).
   """
@@ -158,22 +161,21 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Starts a stream whose items come to the calling process as messages. Returns `{ok, Ref}` or
-  `{error, Reason}`.
+  Starts a stream that sends its items to the calling process as messages. Returns `{ok, Ref}` or `{error, Reason}`.
 
       {ok, Ref} = py:stream_start(builtins, range, [2]),
       receive {py_stream, Ref, {data, 0}} -> ok end,
       receive {py_stream, Ref, {data, 1}} -> ok end,
       receive {py_stream, Ref, done} -> ok end.
 
-  Each item is sent as soon as it is there. The last message is `{py_stream, Ref, done}` or
-  `{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. An item that takes longer than
-  the setting `worker_timeout` is the error `timeout`.
+  Each item is sent as soon as it is made. The last message is `{py_stream, Ref, done}` or
+  `{py_stream, Ref, {error, Reason}}`, with the reasons of `call/3,4,5`. If an item takes longer than the setting
+  `worker_timeout`, the reason is `timeout`.
 
-  A few hundred items wait in the mailbox at most. Further ones are asked for when those are read,
-  whatever else is in the mailbox.
+  At most a few hundred items of the stream wait in the mailbox. More are made when those are read, whatever else is in
+  the mailbox.
 
-  The stream ends with the calling process. However it ends, a generator is closed.
+  The stream ends with the calling process. When it ends, for any reason, a generator is closed.
   """
   @spec stream_start(module :: text, function :: text, args :: [term], kwargs :: named) ::
           {:ok, reference} | {:error, reason}
@@ -185,12 +187,12 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Ends a stream that was started with `stream_start/3,4`. Returns `ok`. A generator is closed.
+  Ends a stream that was started with `stream_start/3,4`, and closes a generator. Returns `ok`.
 
       {ok, Ref} = py:stream_start(itertools, count, []),
       ok = py:stream_cancel(Ref).
 
-  No message of the stream is sent after this; to the calling process, none is left.
+  After it, the stream sends no more messages, and none of them is left in the mailbox of the calling process.
   """
   @spec stream_cancel(reference) :: :ok
   def stream_cancel(reference) do
@@ -224,7 +226,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Returns `{ok, Map}`, what is known about the interpreter: `python_version`, `executable`, `libpython`,
+  Returns `{ok, Map}` with information about the interpreter: `python_version`, `executable`, `libpython`,
   `prefix` and more.
 
       {ok, \#{free_threaded := false}} = py:info().
@@ -237,12 +239,12 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Starts a call whose result nobody wants. Returns `ok`.
+  Starts a call and ignores its result. Returns `ok`.
 
       ok = py:cast(shutil, rmtree, [<<"/tmp/scratch">>, true]).
 
-  Unlike a call it does not end with the calling process. Its errors are lost; only a missing interpreter is an
-  error exception, `{not_started, Text}`.
+  The call does not end with the calling process. Its errors are ignored; only a missing interpreter raises an error
+  exception, `{not_started, Text}`.
   """
   @spec cast(module :: text, function :: text, args :: [term], kwargs :: named) :: :ok
   def cast(module, function, args, kwargs \\ %{}) do
@@ -256,13 +258,13 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Makes a function known to Python as `erlang.Name`. Returns `ok`.
+  Registers a fun under a name, as `erlang.Name` in Python. Returns `ok`.
 
       py:register_function(add, fun([A, B]) -> A + B end),
       {ok, 3} = py:eval("__import__('erlang').add(1, 2)").
 
-  A fun of arity 1 gets the list of the arguments; a fun of any other arity gets the arguments. While the
-  application does not run it is an error exception `{not_started, Text}`.
+  A fun of arity 1 gets the list of the arguments; a fun of another arity gets the arguments. If the application is not
+  running, it raises an error exception `{not_started, Text}`.
   """
   @spec register_function(name :: text, fun :: function) :: :ok
   def register_function(name, fun) do
@@ -272,7 +274,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Makes the function `Module:Function` known to Python as `erlang.Name`. Returns `ok`.
+  Registers the function `Module:Function` under a name, as `erlang.Name` in Python. Returns `ok`.
 
       ok = py:register_function(total, lists, sum),
       {ok, 6} = py:eval("__import__('erlang').total(1, 2, 3)").
@@ -289,7 +291,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Makes a registered function unknown again. Returns `ok`, also if there was none.
+  Removes a registered function. Returns `ok`, even if there was none.
 
       ok = py:unregister_function(no_longer).
   """
@@ -327,12 +329,12 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Converts an object now. Returns `{ok, Value}` or `{error, Reason}`.
+  Converts an object to a term. Returns `{ok, Value}` or `{error, Reason}`.
 
       {ok, Path} = py:call(pathlib, 'PurePosixPath', [<<"/a/b.txt">>]),
       {ok, \#{}} = py:to_term(Path).
 
-  What has no counterpart is an object again.
+  Objects without a counterpart in Erlang remain objects.
   """
   @spec to_term(object :: Python.Object.t()) :: result
   def to_term(object) do
@@ -343,13 +345,16 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Returns `{ok, Map}`, what Python's memory is used for.
+  Returns `{ok, Map}` with counters of Python's memory.
 
       {ok, \#{allocated_blocks := Blocks}} = py:memory_stats(),
       true = Blocks > 0.
 
-  The map has `allocated_blocks`, `gc_counts` (objects allocated since the last collection, by
-  generation) and `pending_releases` (handles that the BEAM has collected and Python has not given up yet).
+  | key | value |
+  |---|---|
+  | `allocated_blocks` | memory blocks in use |
+  | `gc_counts` | objects allocated since the last collection, by generation |
+  | `pending_releases` | handles that the BEAM has collected, and whose objects Python has not released yet |
   """
   @spec memory_stats() :: {:ok, map} | {:error, reason}
   def memory_stats do
@@ -367,7 +372,7 @@ defmodule Python.Erlang do
   end
 
   @doc """
-  Runs Python's garbage collector. Returns `{ok, N}`, N being how many objects it found unreachable.
+  Runs Python's garbage collector. Returns `{ok, N}`, the number of unreachable objects that it found.
 
       {ok, _} = py:gc().
   """

@@ -1,6 +1,6 @@
 defmodule Python.Function do
   @moduledoc """
-  A function with a name, parameters and a documentation for Python. See `Python.function/2`.
+  A function with its name, parameters and documentation for Python. See `Python.function/2`.
 
       iex> Python.function(&String.duplicate/2, name: "repeat", args: [text: "str", times: {"int", 2}], returns: "str")
       #Python.Function<repeat(text: str, times: int = 2) -> str>
@@ -11,7 +11,7 @@ defmodule Python.Function do
   @enforce_keys [:fun]
   defstruct [:fun, :name, :args, :returns, :doc]
 
-  @typedoc "A type of Python's: its name, such as `\"int\"` or `\"list[str]\"`, or the object. `nil` for none."
+  @typedoc "A Python type: its name, such as `\"int\"` or `\"list[str]\"`, or the object; `nil` for none."
   @type type :: String.t() | atom | Object.t()
 
   @typedoc "The fields are private."

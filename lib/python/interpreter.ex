@@ -1,23 +1,22 @@
 defmodule Python.Interpreter do
   @moduledoc """
-  The Python interpreter that is embedded: how it is found, and what is known about it.
+  The embedded Python interpreter: how it is found, and information about it.
 
-  `find/2` runs the interpreter once, for a few ms, and asks it about itself; `load/1` opens its
-  libpython in this VM. Both are called when the application starts. They are public because a
-  program may want to know beforehand: `mix python.doctor` does.
+  `find/2` runs the interpreter once, for a few ms, to get information about it. `load/1` opens its libpython in this VM.
+  The application calls both when it starts. Call them to check an interpreter beforehand, as `mix python.doctor` does.
 
-  ## Where it looks
+  ## Which interpreter
 
     1. The setting `python_path`: an interpreter (`"/usr/bin/python3.11"`), a virtual
        environment's folder (`".venv"`), the interpreter in one (`".venv/bin/python"`), or a name
-       to look up on `PATH` (`"python3.12"`). `~` stands for the home folder.
-    2. The environment variable `VIRTUAL_ENV`, as set by a virtual environment's `activate`.
-    3. `python3` on `PATH`, and if there is none, `python`.
+       to look up on `PATH` (`"python3.12"`). `~` is the home folder.
+    2. The environment variable `VIRTUAL_ENV`, which `activate` of a virtual environment sets.
+    3. `python3` on `PATH`, or `python` if there is no `python3`.
 
-  The first of these that is set decides. If it cannot be used, the next is *not* tried: another
-  interpreter would have other packages.
+  The first of these that is set is used. If it does not work, the next is *not* tried, because another interpreter
+  has other packages.
 
-  CPython 3.8 and newer can be embedded when it comes with a shared library.
+  CPython 3.8 and newer with a shared library is supported, except 3.14.0.
   """
 
   # Decides what to run (Search), runs it (Probe), judges the report. It may call the loader's NIFs,
@@ -71,24 +70,25 @@ defmodule Python.Interpreter do
   Finds the interpreter and asks it about itself. Returns `{:ok, interpreter}` or
   `{:error, %Python.NotStartedError{}}`.
 
-  The error says what was looked for, what is wrong with it and what to do.
+  The error says which interpreter was tried, why it does not work, and what to do.
 
-  The struct holds:
-
-    * `:version` - such as `{3, 11, 7}`; `:version_string`, such as `"3.11.7"` or `"3.13.0rc2"`;
-      and `:build`, all of Python's `sys.version` on one line;
-    * `:executable` - Python's `sys.executable`; in a virtual environment the one there;
-    * `:libpython` - the path of the shared library;
-    * `:prefix`, `:exec_prefix`, `:base_prefix`, `:base_exec_prefix` - as in Python's `sys`;
-    * `:venv` - the folder of the virtual environment, or `nil`;
-    * `:free_threaded`, `:debug` - the kind of build;
-    * `:source` - what decided: `:python_path`, `:virtual_env` or `:path`;
-    * `:tried` - a list of `{what, outcome}`, both for people to read.
+  | field | value |
+  |---|---|
+  | `:version` | such as `{3, 11, 7}` |
+  | `:version_string` | such as `"3.11.7"` or `"3.13.0rc2"` |
+  | `:build` | `sys.version`, on one line |
+  | `:executable` | `sys.executable`; in a virtual environment, the one there |
+  | `:libpython` | the path of the shared library |
+  | `:prefix`, `:exec_prefix`, `:base_prefix`, `:base_exec_prefix` | as in `sys` |
+  | `:venv` | the folder of the virtual environment, or `nil` |
+  | `:free_threaded`, `:debug` | the kind of build |
+  | `:source` | where it was named: `:python_path`, `:virtual_env` or `:path` |
+  | `:tried` | a list of `{what, outcome}`, two texts |
 
   ## Options
 
     * `:timeout` - how long the interpreter may take to answer, in ms. Defaults to #{@probe_timeout}.
-    * `:env` - the environment in which to look, a map of strings. Defaults to `System.get_env/0`.
+    * `:env` - the environment variables, a map of strings. Defaults to `System.get_env/0`.
 
   ## Examples
 
@@ -119,8 +119,8 @@ defmodule Python.Interpreter do
   @doc """
   Opens the interpreter's libpython in this VM. Returns `:ok` or `{:error, %Python.NotStartedError{}}`.
 
-  It stays open until the VM ends, and opening it again is `:ok`. A VM can hold one
-  libpython only: a second one is the error, and so is a library that does not belong to the interpreter.
+  It stays open until the VM ends; opening it again returns `:ok`. A VM can hold only one libpython: a second one is an
+  error, and so is a library that does not belong to the interpreter.
 
   ## Examples
 

@@ -1,6 +1,6 @@
 defmodule Python.Iterator do
   @moduledoc """
-  An enumerable that Python is to see as an iterator. See `Python.iterator/1`.
+  An enumerable that Python sees as an iterator. See `Python.iterator/1`.
 
       iex> Python.call(:builtins, :max, [Python.iterator([3, 7, 5])])
       {:ok, 7}

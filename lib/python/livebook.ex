@@ -1,28 +1,28 @@
 defmodule Python.Livebook do
   @moduledoc """
-  How a `%Python.Object{}` is shown in Livebook.
+  Shows a `%Python.Object{}` in Livebook.
 
-  Where [Kino](https://hexdocs.pm/kino) is among the dependencies, a cell whose result is a
-  `%Python.Object{}` shows the richest form that the object has:
+  If [Kino](https://hexdocs.pm/kino) is a dependency, a cell that returns a `%Python.Object{}` shows the richest form of
+  the object:
 
   | object | shown as |
   |---|---|
-  | a `DataFrame` or `Series` of pandas or polars | a table that fetches the rows of a page as they are looked at, sorts in Python, and can be saved as CSV |
-  | a figure or axes of matplotlib, an array of axes, and what has `savefig` | a picture |
-  | `_repr_mimebundle_`, `_repr_html_` | HTML, or what the bundle holds |
-  | `_repr_svg_`, `_repr_png_`, `_repr_jpeg_`, and Pillow's images | a picture |
-  | `_repr_markdown_`, `_repr_latex_` | formatted text, a formula |
-  | anything else | as `inspect/1` does |
+  | a `DataFrame` or `Series` of pandas or polars | a table that fetches only the rows of the current page, sorts in Python, and can be saved as CSV |
+  | a figure, axes or array of axes of matplotlib, or another object with `savefig` | a picture |
+  | an object with `_repr_mimebundle_` or `_repr_html_` | HTML, or the content of the bundle |
+  | an object with `_repr_svg_`, `_repr_png_` or `_repr_jpeg_`, or an image of Pillow | a picture |
+  | an object with `_repr_markdown_` or `_repr_latex_` | formatted text, a formula |
+  | other objects | the text of `inspect/1` |
 
-  When one form fails, the next is taken. No form may take longer than a call may (the setting
-  `worker_timeout`); an object that is too slow is inspected.
+  If one form fails, the next is tried. Each has the timeout of a call (the setting `worker_timeout`); an object that is
+  too slow is inspected.
 
-  The same holds wherever Kino takes a term: `Kino.render(figure)`,
-  `Kino.Layout.grid([figure, frame])`, `Kino.Frame.render(frame, figure)`. And what reads tables
-  through the package `table` can read data frames: `Kino.DataTable.new(frame, keys: ["name"])`.
+  This works wherever Kino takes a term: `Kino.render(figure)`, `Kino.Layout.grid([figure, frame])`,
+  `Kino.Frame.render(frame, figure)`. Code that reads tables through the package `table` can read data frames:
+  `Kino.DataTable.new(frame, keys: ["name"])`.
 
-  Where Kino is there when the application starts, matplotlib draws into memory and opens no windows
-  (its backend `agg`), unless the environment variable `MPLBACKEND` says otherwise.
+  If Kino is loaded when the application starts, matplotlib draws into memory and opens no windows (backend `agg`),
+  unless the environment variable `MPLBACKEND` names another backend.
 
   See the [guide to Livebook](livebook.html).
   """

@@ -2,55 +2,54 @@ defmodule Python.Object do
   @moduledoc """
   A handle to a Python object.
 
-  Values that have no counterpart in Elixir arrive as handles, and `return: :object` asks for one:
+  Python values without a counterpart in Elixir arrive as handles. `return: :object` asks for one:
 
       iex> Python.call!(:collections, :Counter, ["aab"], return: :object)
       #Python.Object<<class 'collections.Counter'> Counter({'a': 2, 'b': 1})>
 
-  A handle can be passed back to Python as an argument or inside of one, be the target of a call,
-  be sent to other processes and be stored. Python's reference is given up when the BEAM's garbage
-  collector finds that nobody has the handle any more.
+  A handle can be an argument or part of one, the target of a call, sent to other processes, and stored. The object is
+  released when no process has the handle any more.
 
   ## Home
 
-  A handle knows the pool or the context that made it, and whatever is asked of it runs there: methods,
-  the functions of `Python` on objects, and the protocols below. So the cursor of a database that a
-  `Python.Context` has opened is read on the thread that opened it:
+  The home of a handle is the pool or context that made it. Its methods, the functions of `Python` on objects, and the
+  protocols below run there. So a database cursor that a `Python.Context` opened is read on the thread that opened it:
 
       iex> {:ok, context} = Python.Context.start_link(init: "import sqlite3; db = sqlite3.connect(':memory:')")
       iex> {:ok, cursor} = Python.eval("db.execute('values (1), (2)')", context: context)
       iex> Enum.to_list(cursor)
       [{1}, {2}]
 
-  The options `:pool` and `:context` name another place. Where the home has stopped there is a
-  `Python.StoppedError`; a pool that was started again under the name is the home again. As an argument a
-  handle does not say where a call runs, as its target does.
+  The options `:pool` and `:context` choose another place. If the home has stopped, the result is a
+  `Python.StoppedError`. A pool that is started again under the same name is the home again. Only the target of a call
+  chooses where the call runs; handles among the arguments do not.
 
   ## Protocols
 
-  `object[key]` is Python's `object[key]`, or `nil` if there is no such key or index:
+  | protocol | in Python |
+  |---|---|
+  | `Access` | `object[key]`, or `nil` if there is no such key or index |
+  | `Enumerable` | iteration (over the keys of a `dict`), lazily and in chunks |
+  | `String.Chars` | `str(object)` |
+  | `Inspect` | the class and `repr(object)`, shortened |
+
+  The first three raise the exception if Python raises.
 
       iex> {:ok, object} = Python.to_object(%{"a" => 1})
       iex> {object["a"], object["b"]}
       {1, nil}
 
-  `Access` functions that change something, such as `pop_in/2`, change the Python object: it is one
-  and the same, whoever has a handle.
+  `Access` functions that update, such as `pop_in/2`, change the Python object itself, for all who have a handle.
 
-  `Enum` and `Stream` iterate as Python does (over the keys of a `dict`), lazily and in chunks.
-  When the enumeration ends early, a generator is closed:
+  When an enumeration ends early, a generator is closed:
 
       iex> {:ok, evens} = Python.eval("(x for x in itertools.count() if x % 2 == 0)", %{itertools: elem(Python.import(:itertools), 1)})
       iex> Enum.take(evens, 3)
       [0, 2, 4]
 
-  In a string it is `str(object)`:
-
       iex> {:ok, object} = Python.to_object([1, 2])
       iex> "it is \#{object}"
       "it is [1, 2]"
-
-  These raise if Python raises.
   """
 
   alias Python.{Arguments, Hold, Home, Operation, Options, Request, Telemetry}

@@ -21,15 +21,15 @@ defmodule Python.Options do
       default: %{},
       default_text: "",
       kinds: [:call, :stream],
-      doc: "keyword arguments for Python, a map or a keyword list. Calls only."
+      doc: "keyword arguments for Python, a map or a keyword list. Only for calls."
     },
     timeout: %{
       type: {:parse, &__MODULE__.timeout/1},
       default: nil,
       doc: """
-      how long the call may take in all, in ms, or `:infinity`. Defaults to the pool's
-      timeout, which defaults to the setting `worker_timeout` (30000). Then the work is cancelled
-      and the result is a `Python.TimeoutError`.
+      the time for the whole call, including the wait for a worker, in ms, or `:infinity`. After it, the call is
+      cancelled and the result is a `Python.TimeoutError`. Defaults to the timeout of the pool, whose default is the
+      setting `worker_timeout` (30000).
       """
     },
     return: %{
@@ -37,9 +37,9 @@ defmodule Python.Options do
       default: :value,
       kinds: [:call, :code, :value, :stream, :stream_code],
       doc: """
-      `:value` converts the result; `:object` leaves it in Python and
-      gives a `Python.Object`; `:bytes` converts it and marks what was `bytes`, a `bytearray` or a `memoryview` as
-      a `Python.Bytes`, at any depth. Not for `exec/2`.
+      the form of the result: `:value` converts it; `:object` leaves it in Python and returns a `Python.Object`;
+      `:bytes` converts it, and marks each `bytes`, `bytearray` and `memoryview` in it as a `Python.Bytes`. Not for
+      `exec/2`.
       """
     },
     decode: %{
@@ -48,15 +48,8 @@ defmodule Python.Options do
       default_text: "",
       kinds: [:call, :code, :value, :stream, :stream_code],
       doc: """
-      what objects become that are a `Python.Object` otherwise, at any depth; a keyword list. Defaults
-      to the pool's. Not for `exec/2`, nor for the arguments of a function that Python calls. The keys, and their values (`:object` for each leaves the object in Python):
-        * `:uuid` - `:string` or `:bytes` for `uuid.UUID`;
-        * `:path` - `:string` for paths of `pathlib`;
-        * `:timedelta` - `:microseconds`, `:milliseconds` or `:seconds`: an integer, rounded down;
-        * `:enum` - `:value` or `:name` for members of `enum.Enum`;
-        * `:dataclass` - `:map` for instances of dataclasses;
-        * `:pydantic` - `:map` for pydantic's models, without the fields that they exclude;
-        * `:row` - `:map`, `:tuple` or `:list` for rows of SQLAlchemy, `sqlite3` and asyncpg.
+      a keyword list that converts more classes, at any depth: see [Decode](`m:Python#module-decode`). Defaults to that
+      of the pool. Not for `exec/2`.
       """
     },
     pool: %{
@@ -64,39 +57,39 @@ defmodule Python.Options do
       allowed: "the name of a pool, an atom",
       default: nil,
       doc: """
-      the name of the `Python.Pool` to run on. Defaults to that of the object that is called, see
-      `Python.Object`, else to the application's.
+      the name of the `Python.Pool` to run on. Defaults to the home of the target, if it is an object (see
+      `Python.Object`), else to the pool of the application.
       """
     },
     context: %{
       type: {:check, &__MODULE__.context_or_name/1},
       allowed: "a %Python.Context{}, its pid or its name",
       default: nil,
-      doc: "the `Python.Context` to run in instead, or its pid or name."
+      doc: "the `Python.Context` to run in, its pid or its name, instead of a pool."
     },
     file: %{
       type: {:check, &__MODULE__.file/1},
-      allowed: "the name of the file in which the code stands, a string such as __ENV__.file",
+      allowed: "the name of the file that contains the code, a string such as __ENV__.file",
       default: nil,
       kinds: [:code, :exec, :stream_code],
       doc: """
-      the name of the file in which the code stands, for tracebacks, warnings and `inspect.getsource`. Only for
-      code: `eval/3`, `exec/2`, `stream_eval/3`.
+      the name of the file that contains the code, for tracebacks, warnings and `inspect.getsource`. Only for code:
+      `eval/3`, `exec/2`, `stream_eval/3`.
       """
     },
     line: %{
       type: {:integer, 1, @max_line},
-      allowed: "the number of the line at which the code begins, from 1 to #{@max_line}",
+      allowed: "the number of the first line of the code, from 1 to #{@max_line}",
       default: nil,
       kinds: [:code, :exec, :stream_code],
-      doc: "the number of the line in that file at which the code begins. Without it, 1."
+      doc: "the number of the first line of the code in that file. Defaults to 1."
     },
     keep_locals: %{
       type: :boolean,
       default: nil,
       doc: """
-      whether the exception of a `Python.Error` keeps the variables of the frames that it came
-      through (`frame.f_locals`), and with them all that they hold. Defaults to the pool's, which defaults to `false`.
+      if `true`, the exception of a `Python.Error` keeps the variables of its frames (`frame.f_locals`), and everything
+      they refer to. Defaults to that of the pool, whose default is `false`.
       """
     },
     max_chunk: %{
@@ -104,14 +97,14 @@ defmodule Python.Options do
       allowed: "a number of items from 1 to 1000000",
       default: 4_096,
       kinds: [:stream, :stream_code],
-      doc: "how many items are fetched at once, at most."
+      doc: "the most items in a chunk, 1 to 1000000."
     },
     max_wait: %{
       type: {:integer, 0, 60_000},
       allowed: "a number of ms from 0 to 60000",
       default: 1,
       kinds: [:stream, :stream_code],
-      doc: "how long items may wait for others to be delivered together, in ms."
+      doc: "how long an item waits for others before it is delivered, in ms, 0 to 60000."
     },
     prefetch: %{
       type: {:integer, 0, 1_000},
@@ -119,7 +112,7 @@ defmodule Python.Options do
       default: 1,
       kinds: [:stream, :stream_code],
       doc: """
-      how many chunks are kept ready while the consumer is busy. With 0 Python does nothing that was not asked for.
+      the number of chunks to make ahead while the consumer is busy, 0 to 1000. With 0, Python runs only on demand.
       """
     }
   ]

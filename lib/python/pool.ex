@@ -1,9 +1,9 @@
 defmodule Python.Pool do
   @moduledoc """
-  Workers that run Python for everyone who asks.
+  A pool of workers that run Python calls.
 
-  The application starts one pool, which calls use when they name none. Further ones go into your
-  own supervision tree, to keep one kind of work from holding up another:
+  The application starts one pool, the default for calls without `:pool`. Add others to your supervision tree, so that
+  one kind of work does not delay another:
 
       children = [
         {Python.Pool, name: MyApp.Models, size: 2, max_queue: 100, timeout: 60_000}
@@ -11,12 +11,15 @@ defmodule Python.Pool do
 
       Python.call(:model, :predict, [input], pool: MyApp.Models)
 
-  All pools run in one interpreter and share `__main__` and the modules that were imported. Calls
-  wait in the pool's queue, first in, first out, until a worker is free.
+  All pools use one interpreter, and share `__main__` and imported modules. Calls wait in the queue of the pool, first
+  in, first out, until a worker is free.
 
   ## Options
 
   #{Python.Options.Start.docs(:pool)}
+
+  A call is *stuck* if it was given up (it timed out, or its caller died) and is still inside Python, in a C function
+  that cannot be interrupted. Each stuck call keeps a thread.
   """
 
   # The process keeps the workers' number; no request passes through it. Callers put theirs into the
@@ -64,10 +67,9 @@ defmodule Python.Pool do
   @doc """
   Starts a pool, linked to the caller. Returns `{:ok, pid}` or `{:error, reason}`.
 
-  The options are [the module's](#module-options). If the code of `:init` raises, the reason is the exception.
-  A pool starts even if there is no interpreter; calls then return `Python.NotStartedError`. Before the application
-  is started, that is the reason.
-  Raises `ArgumentError` for an option that makes no sense.
+  See the [options](#module-options). If the code of `:init` raises, the reason is the exception. If there is no
+  interpreter, the pool starts all the same, and its calls return `Python.NotStartedError`. If the application is not
+  started, that error is the reason. Raises `ArgumentError` for an invalid option.
 
   ## Examples
 
@@ -96,13 +98,19 @@ defmodule Python.Pool do
   end
 
   @doc """
-  Returns what a pool is doing, and what it has done since it started.
+  Returns a map with the counters of a pool since its start.
 
-  It is a map of numbers: `:workers`, of which `:busy` are at work; the calls that are `:queued`,
-  and those that are `:done`, `:failed` (with an exception, or a value that cannot cross) or
-  `:timed_out`. `:stuck` are the calls that were given up and are still inside Python, and `:stuck_at` says where: a list
-  of maps with `:file`, `:line`, `:function` (`nil` where it is in no Python code), and for how many `:ms`. Raises
-  `ArgumentError` if there is no pool of that name.
+  | key | value |
+  |---|---|
+  | `:workers`, `:busy` | workers, and those of them that run a call |
+  | `:queued` | calls that wait for a worker |
+  | `:done` | calls that succeeded |
+  | `:failed` | calls that ended with an exception, or with a value that cannot be converted |
+  | `:timed_out` | calls that exceeded their timeout |
+  | `:stuck` | calls that were given up and are still inside Python |
+  | `:stuck_at` | a list of maps, one for each of them: `:file`, `:line`, `:function` (`nil` outside of Python code), and the time since it was given up in `:ms` |
+
+  Raises `ArgumentError` if there is no pool of that name.
 
   ## Examples
 
@@ -137,10 +145,14 @@ defmodule Python.Pool do
   @doc """
   Returns the workers of a pool, a list of maps.
 
-  Each has `:busy`, whether the worker is at work, and `:calls`, how many calls and chunks of streams it has begun.
-  `:os_pid` and `:memory` are `nil` for workers of the VM's interpreter, which have no process and no memory of their
-  own. A worker that is held up by a call that was given up, and was replaced, is not in the list. Raises
-  `ArgumentError` if there is no pool of that name.
+  | key | value |
+  |---|---|
+  | `:busy` | whether the worker runs a call |
+  | `:calls` | the calls and chunks of streams that it has begun |
+  | `:os_pid`, `:memory` | its process and memory in bytes, if it is an operating-system process, else `nil` |
+
+  A worker that was replaced because its call is stuck is not in the list. Raises `ArgumentError` if there is no pool of
+  that name.
 
   ## Examples
 

@@ -16,32 +16,32 @@ defmodule Python.Settings do
       type: {:integer, 1, 1024},
       default: &__MODULE__.default_num_workers/0,
       default_text: "schedulers online, at most dirty I/O schedulers − 2",
-      doc: "How many calls of the default pool run at the same time."
+      doc: "The workers of the default pool: calls that run at the same time."
     },
     python_path: %{
       type: :path,
       default: nil,
       doc:
-        "The interpreter, a virtual environment's folder, or its interpreter. " <>
+        "The interpreter, or the folder of a virtual environment. " <>
           "Without it: `VIRTUAL_ENV`, then `python3` on `PATH`."
     },
     worker_timeout: %{
       type: {:integer_or_infinity, 1, @max_timeout},
       unit: "ms",
       default: 30_000,
-      doc: "How long a call may take when it does not say so itself."
+      doc: "The timeout of calls without `:timeout`."
     },
     max_queue: %{
       type: {:integer_or_infinity, 1, 1_000_000_000},
       default: 10_000,
-      doc: "How many calls may wait for a worker; further ones get `Python.OverloadedError`."
+      doc: "Calls that may wait for a worker; beyond it, calls get a `Python.OverloadedError`."
     },
     thread_stack_size: %{
       type: {:integer, @stack_min, @stack_max},
       unit: "bytes",
       default: 16 * 1_048_576,
       default_text: "16777216 (16 MiB)",
-      doc: "The stack on which Python code runs, for each thread that runs some."
+      doc: "The size of the stack for Python code, for each thread that runs some."
     },
     start_pool: %{
       type: :boolean,
@@ -62,14 +62,14 @@ defmodule Python.Settings do
       type: :env,
       default: %{},
       doc:
-        "Environment variables for Python and its children, beside those of `System.get_env/0` at the start. " <>
-          "`nil` removes one."
+        "Environment variables for Python and its child processes, in addition to those of `System.get_env/0` at " <>
+          "the start. `nil` removes one."
     },
     paths: %{
       type: :paths,
       default: [],
       doc:
-        "Folders put in front of `sys.path`. A relative one is in the release or its application, else in the " <>
+        "Folders to put at the front of `sys.path`. A relative one is in the release or its application, else in the " <>
           "current folder; `{:my_app, \"priv/python\"}` is in the folder of that application."
     },
     init: %{
@@ -80,12 +80,12 @@ defmodule Python.Settings do
     decode: %{
       type: :decode,
       default: [],
-      doc: "The option `:decode` of the default pool: what objects become plain data."
+      doc: "The option `:decode` of the default pool: which objects are converted."
     },
     max_stuck: %{
       type: {:integer_or_infinity, 1, 1_000_000},
       default: 100,
-      doc: "How many calls of the default pool may be stuck; see `Python.Pool`."
+      doc: "Calls of the default pool that may be stuck; see `Python.Pool`."
     },
     keep_locals: %{
       type: :boolean,
@@ -97,8 +97,8 @@ defmodule Python.Settings do
       unit: "ms",
       default: 1_000,
       doc:
-        "How long what Python code has asked to be run at the end may take, " <>
-          "when the application ends. With 0 it is not run."
+        "How long Python's exit handlers (`atexit`) may run when the application stops. " <>
+          "With 0 they do not run."
     }
   ]
 
@@ -108,9 +108,8 @@ defmodule Python.Settings do
   @allowed_of_types %{
     path: "a non-empty string or charlist, or `nil`",
     code: "Python code, a string or charlist, or `nil`",
-    decode: "a keyword list as of the option `:decode`, such as `[uuid: :string, path: :string]`",
-    env:
-      ~s(a map of names and values, strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` for one to be removed),
+    decode: "a keyword list such as `[uuid: :string, path: :string]`, see the option `:decode`",
+    env: ~s(a map of strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` to remove one),
     paths: ~s(a list of folders such as `["priv/python", {:my_app, "priv/python"}]`)
   }
 
@@ -135,7 +134,7 @@ defmodule Python.Settings do
   @moduledoc """
   The settings of the application `:erlang_python`.
 
-  They are read from the application environment when the application starts:
+  The application reads them from its environment when it starts:
 
       config :erlang_python,
         python_path: "/opt/app/.venv",
@@ -147,13 +146,12 @@ defmodule Python.Settings do
 
   #{@docs}
 
-  A setting that makes no sense, and one that does not exist, stops the start of the application
-  with a sentence that says so.
+  An invalid or unknown setting stops the application at its start, with a message that says what is allowed.
 
-  The application can be stopped and started again, with other settings. The interpreter lives as long as the VM,
-  and with it what it was started with: `python_path` (another name of the same one will do),
-  `thread_stack_size`, `stdio`, `logging`, `env` and `paths`. To change one of these, restart the VM: otherwise the
-  application starts, and calls return `Python.NotStartedError`.
+  The application can be stopped and started again with other settings, except those of the interpreter, which lives as
+  long as the VM: `python_path` (another name of the same interpreter is allowed), `thread_stack_size`, `stdio`,
+  `logging`, `env` and `paths`. To change one of these, restart the VM. Without a restart, the application starts, and
+  calls return `Python.NotStartedError`.
   """
 
   @type t :: %__MODULE__{
@@ -178,8 +176,8 @@ defmodule Python.Settings do
   defstruct @keys
 
   @doc """
-  Reads the settings of the running node. Returns `{:ok, settings}`, or `{:error, %ArgumentError{}}` for the
-  first setting that makes no sense.
+  Reads the settings of the running node. Returns `{:ok, settings}`, or `{:error, %ArgumentError{}}` for the first
+  invalid setting.
 
   ## Examples
 
@@ -197,7 +195,7 @@ defmodule Python.Settings do
   end
 
   @doc """
-  Returns the settings of the running node. Raises `ArgumentError` for one that makes no sense.
+  Returns the settings of the running node. Raises `ArgumentError` for an invalid one.
 
   ## Examples
 
@@ -213,8 +211,7 @@ defmodule Python.Settings do
   end
 
   @doc """
-  Checks settings. Returns `{:ok, settings}`, with `given` in place of the defaults, or
-  `{:error, %ArgumentError{}}`.
+  Checks settings. Returns `{:ok, settings}`, the defaults replaced by those of `given`, or `{:error, %ArgumentError{}}`.
 
   ## Examples
 
@@ -241,7 +238,7 @@ defmodule Python.Settings do
   end
 
   @doc """
-  Returns the table of the settings, in Markdown.
+  Returns the table of all settings, in Markdown.
 
   ## Examples
 

@@ -1,7 +1,9 @@
 defmodule Python.Telemetry do
   @moduledoc """
-  The events that are emitted where `:telemetry` is loaded when the application starts. It is an optional
-  dependency of this application, so it is started before it where it is there at all.
+  The telemetry events of this library.
+
+  They are emitted if `:telemetry` is loaded when the application starts. Add it to your dependencies: it is an optional
+  dependency of this application, so it starts first.
 
   | event | measurements | metadata |
   |---|---|---|
@@ -13,24 +15,23 @@ defmodule Python.Telemetry do
   | `[:python, :callback, :exception]` | `:duration`, `:monotonic_time` | the same, with `:kind`, `:reason` and `:stacktrace` |
   | `[:python, :pool, :queue]` | `:queued` (calls that wait), `:busy` (workers at work) | `:pool` |
 
-  Times are in native units, see `System.convert_time_unit/3`. A call that fails with an error emits
-  `:exception` in place of `:stop`, whether the function raises or returns the error.
+  Times are in native units, see `System.convert_time_unit/3`. A call that fails emits `:exception` instead of `:stop`,
+  whether the function raises or returns the error.
 
   The metadata of a call:
 
-    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, `:stream` (the opening of one), `:with`, or what the
-      functions on objects are made of: `:convert` and `:describe`;
-    * `:module` and `:function` - for calls, as they were given; `nil` for a call of an object and
-      for code;
-    * `:pool` - the pool's name, or `nil` in a context;
-    * `:context` - the context as it was given, or `nil`.
+    * `:operation` - `:call`, `:eval`, `:exec`, `:map`, `:stream` (when one is opened), `:with`; functions on objects
+      also emit `:convert` and `:describe`;
+    * `:module` and `:function` - as given to the call; `nil` for code, and where an object is called;
+    * `:pool` - the name of the pool, or `nil` in a context;
+    * `:context` - as given to the call, or `nil`.
 
-  Metadata is plain data, without handles: `:value` of a `Python.Error` is `nil`, and where an object
-  would be there is its reference. Whatever a handler does with it, Python is not called.
+  Metadata is plain data, without handles: `:value` of a `Python.Error` is `nil`, and an object is replaced by its
+  reference. So handlers can store and print it without calling Python.
 
-  `[:python, :pool, :queue]` is emitted before each call to a pool. Calls that were started with
-  `Python.call_async/4` and its kin emit it too, but not the others: nothing of ours runs in the caller when they
-  end.
+  `[:python, :pool, :queue]` is emitted before each call to a pool. It is the only event of asynchronous calls
+  (`Python.call_async/4`, `Python.eval_async/3`, `Python.exec_async/2`), because no code of this library runs in the
+  caller when they end.
 
       :telemetry.attach("slow-python", [:python, :call, :stop], &MyApp.log_slow/4, nil)
   """

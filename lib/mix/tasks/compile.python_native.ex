@@ -4,15 +4,18 @@ defmodule Mix.Tasks.Compile.PythonNative do
   @moduledoc """
   Installs both native libraries into `priv/native`.
 
-  A Mix compiler: `mix compile` runs it. A released version takes them from the release's artifact for
-  this machine, through `rustler_precompiled`. A development version, and any version with
-  `ERLANG_PYTHON_BUILD=1`, builds the Rust workspace in `native/`.
+  `mix compile` runs it.
 
-  It does something only when a source or the artifact has changed since the last time, or with
-  `--force`. cargo builds in `_build/native`, which all Mix environments share.
+  | version | libraries |
+  |---|---|
+  | released | downloaded for this machine, with `rustler_precompiled` |
+  | development, or any with `ERLANG_PYTHON_BUILD=1` | built from the Rust workspace in `native/` |
 
-  Neither a Python interpreter nor its headers are needed: the libraries use the stable ABI and find
-  libpython when they are loaded. `native/.cargo/config.toml` says so to pyo3.
+  It runs only if a source or the artifact has changed, or with `--force`. cargo builds in `_build/native`, which all Mix
+  environments share.
+
+  The build needs no Python interpreter and no headers: the libraries use the stable ABI and find libpython when they
+  are loaded. `native/.cargo/config.toml` configures pyo3 so.
   """
 
   # The task decides whether there is something to do, and asks for it.

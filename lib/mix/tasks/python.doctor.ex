@@ -1,10 +1,11 @@
 defmodule Mix.Tasks.Python.Doctor do
-  @shortdoc "Tells whether Python can be started, and what to do if not"
+  @shortdoc "Checks whether Python can be started, and says what to do if not"
 
   @moduledoc """
-  Prints which Python was found and what was tried, the settings, whether the native libraries are
-  there, and for each thing that is wrong what to do about it. In the end it starts Python and
-  computes something.
+  Checks whether Python can be started, and prints what to do if not.
+
+  It prints the Python that was found and what was tried, the settings, the native libraries, and a remedy for each
+  problem. Then it starts Python and runs an expression.
 
       mix python.doctor
       mix python.doctor --python .venv
@@ -13,8 +14,7 @@ defmodule Mix.Tasks.Python.Doctor do
 
   ## Options
 
-    * `--python` - an interpreter or a virtual environment to look at in place of the one that the
-      project's configuration names
+    * `--python` - the interpreter or virtual environment to check. Defaults to that of the configuration of the project.
   """
 
   # A shell around Python.Doctor.

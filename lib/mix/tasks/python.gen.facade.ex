@@ -5,8 +5,7 @@ defmodule Mix.Tasks.Python.Gen.Facade do
       mix python.gen.facade
       mix python.gen.facade --check
 
-  For those who work on erlang_python itself. With `--check` nothing is written; the task fails if
-  the file is not what it would write.
+  For contributors to erlang_python. With `--check` it writes nothing, and fails if the file is out of date.
   """
 
   # Without a @shortdoc, so that `mix help` of those who use the package does not list it.

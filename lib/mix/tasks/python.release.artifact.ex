@@ -5,15 +5,15 @@ defmodule Mix.Tasks.Python.Release.Artifact do
       mix python.release.artifact
       mix python.release.artifact --glibc 2.17
 
-  Prints the path of the artifact, which is for the machine that the task runs on.
+  Prints the path of the artifact. It is for the machine that the task runs on, unless `--target` names another one.
 
   ## Options
 
-    * `--target TARGET` - for another target of Rust's.
-    * `--glibc VERSION` - the oldest glibc that the libraries are to run on. Needs cargo-zigbuild; without
-      it they need the glibc of this machine, which is too new for a release.
-    * `--output FOLDER` - where to put it. Default: `_build/artifacts`.
-    * `--version VERSION` - the release's version. Default: the one in `mix.exs`.
+    * `--target TARGET` - the Rust target. Defaults to this machine.
+    * `--glibc VERSION` - the oldest glibc that the libraries support. Needs cargo-zigbuild. Defaults to the glibc of this
+      machine, which is too new for a release.
+    * `--output FOLDER` - the folder for the artifact. Defaults to `_build/artifacts`.
+    * `--version VERSION` - the version of the release. Defaults to that of `mix.exs`.
   """
 
   # Part of making a release: RELEASE.md. Without a @shortdoc, so that `mix help` of those who use the

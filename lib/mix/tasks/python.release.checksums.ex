@@ -4,13 +4,13 @@ defmodule Mix.Tasks.Python.Release.Checksums do
 
       mix python.release.checksums FOLDER
 
-  The folder has to hold the artifact of every target, and nothing else: a package can only be
-  installed where its checksum file names the artifact.
+  The folder must contain the artifact of every target, and nothing else: the package can be installed only on targets
+  whose artifact is in the checksum file.
 
   ## Options
 
-    * `--target TARGET` - a target that is there; may be repeated. Default: all.
-    * `--version VERSION` - the release's version. Default: the one in `mix.exs`.
+    * `--target TARGET` - a target in the folder; can be repeated. Defaults to all targets.
+    * `--version VERSION` - the version of the release. Defaults to that of `mix.exs`.
   """
 
   # Part of making a release: RELEASE.md. Without a @shortdoc, as python.release.artifact.

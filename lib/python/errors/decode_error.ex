@@ -1,18 +1,18 @@
 defmodule Python.DecodeError do
   @moduledoc ~S"""
-  A Python object that cannot become a term.
+  A Python object cannot be converted to a term.
 
       iex> {:error, error} = Python.eval("[0, {'name': '\\ud800'}]")
       iex> error.path
       ~s([1]["name"])
 
-  The work is done all the same: with `return: :object` the result stays in Python.
+  The call has run to its end. With `return: :object`, the result stays in Python and is not an error.
 
   ## Fields
 
-    * `:reason` - what is wrong with it, a sentence;
-    * `:path` - the way to the object in the result, such as `[3]["rows"][0]`, or `""`;
-    * `:message` - all of it in one sentence.
+    * `:reason` - the cause, a text;
+    * `:path` - the path to the object in the result, such as `[3]["rows"][0]`, or `""`;
+    * `:message` - all of it, in one sentence.
   """
 
   @type t :: %__MODULE__{reason: String.t(), path: String.t(), message: String.t()}

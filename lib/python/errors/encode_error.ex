@@ -1,6 +1,6 @@
 defmodule Python.EncodeError do
   @moduledoc """
-  A value that cannot become a Python object.
+  A term cannot be converted to a Python object.
 
       iex> {:error, error} = Python.call(:builtins, :len, [[1, %{"rows" => [<<1::3>>]}]])
       iex> error.path
@@ -8,12 +8,11 @@ defmodule Python.EncodeError do
 
   ## Fields
 
-    * `:reason` - what is wrong with it, a sentence;
-    * `:place` - what was being converted: `"arguments"`, `"keyword arguments"`, `"variable x"` or
-      `"code"`;
-    * `:path` - the way to the value from there, such as `[3]["rows"][0]`. The first step into
-      arguments is the argument's index, from 0;
-    * `:message` - all of it in one sentence.
+    * `:reason` - the cause, a text;
+    * `:place` - what was converted: `"arguments"`, `"keyword arguments"`, `"variable x"` or `"code"`;
+    * `:path` - the path to the term in it, such as `[3]["rows"][0]`. In arguments, the first step is the index of the
+      argument, from 0;
+    * `:message` - all of it, in one sentence.
   """
 
   @type t :: %__MODULE__{

@@ -1,30 +1,29 @@
 defmodule Python.Error do
   @moduledoc """
-  An exception that Python raised.
+  Python raised an exception.
 
       iex> {:error, error} = Python.eval("1 / 0")
       iex> {error.module, error.type, error.message}
       {"builtins", "ZeroDivisionError", "division by zero"}
 
-  `Exception.message/1` reads like the traceback that Python itself prints, causes included.
+  `Exception.message/1` is the traceback that Python prints, with causes.
 
   ## Fields
 
-    * `:type` - the qualified name of the exception's class, such as `"ZeroDivisionError"`;
+    * `:type` - the qualified name of the class, such as `"ZeroDivisionError"`;
     * `:module` - the module of the class, such as `"builtins"`;
-    * `:message` - its text, `str(exception)` in Python;
-    * `:frames` - where it was raised, outermost call first: a list of maps with `:file`, `:line`,
-      `:function` and `:code`, the line's text or `nil`. Of more than 128 frames the middle ones
-      are left out;
-    * `:notes` - what `add_note` added, a list of strings;
-    * `:cause` - the exception that led to this one, or `nil`. It is a `Python.Error`, or for an
-      `erlang.Error` the exception that was raised in Elixir;
-    * `:link` - how: `:cause` (`raise … from …`), `:context` (raised while the other was handled),
-      or `nil`;
-    * `:traceback` - what Python prints for this exception without its causes;
-    * `:builtin` - whether the class is one of Python's own;
-    * `:hint` - what to do about it, for a module that is not there: in which interpreter it was looked for and
-      how it is installed. It is in `Exception.message/1` too. Otherwise `nil`;
+    * `:message` - the text, `str(exception)`;
+    * `:frames` - the traceback, outermost call first: a list of maps with `:file`, `:line`, `:function` and `:code`, the
+      text of the line or `nil`. Of more than 128 frames, those in the middle are left out;
+    * `:notes` - the notes of `add_note`, a list of strings;
+    * `:cause` - the exception that led to this one, or `nil`. It is a `Python.Error`, or for an `erlang.Error` the
+      exception that was raised in Elixir;
+    * `:link` - how the cause led to it: `:cause` (`raise … from …`), `:context` (raised while the other was handled), or
+      `nil`;
+    * `:traceback` - the text that Python prints for this exception, without its causes;
+    * `:builtin` - whether the class is defined by Python itself;
+    * `:hint` - for a missing module, in which interpreter it was looked for and how to install it; else `nil`.
+      `Exception.message/1` contains it;
     * `:value` - the exception itself, a `Python.Object`.
   """
 
@@ -66,7 +65,7 @@ defmodule Python.Error do
   ]
 
   @doc """
-  Returns the traceback, as Python prints it.
+  Returns the traceback that Python prints, with causes.
 
   ## Examples
 

@@ -1,35 +1,35 @@
 defmodule Python.NotStartedError do
   @moduledoc """
-  No Python interpreter: what was looked for, why it does not do, and how to set another.
+  There is no Python interpreter, or no pool or context of that name.
 
-  Every call returns it in `{:error, error}` while there is no interpreter; the application itself
-  starts all the same. `mix python.doctor` prints the same sentences.
+  Without an interpreter the application still starts, and every call returns `{:error, error}`. `mix python.doctor`
+  prints the same messages.
 
   ## Fields
 
     * `:reason` - an atom to match, see below;
-    * `:message` - what was looked for and what is wrong with it;
-    * `:remedy` - what to do about it;
-    * `:details` - a map with what the sentences were made from, among it `:tried`, a list of
-      `{what, outcome}`, and `:output`, the last lines that the interpreter printed.
+    * `:message` - what was looked for, and what is wrong with it;
+    * `:remedy` - what to do;
+    * `:details` - a map with the parts of the message. `:tried` is a list of `{what, outcome}`; `:output` contains the
+      last lines that the interpreter printed.
 
   ## Reasons
 
   | reason | meaning |
   |---|---|
   | `:not_found` | there is no such file, folder or program |
-  | `:not_executable` | the file may not be executed |
-  | `:broken` | it does not run, does not answer as a Python does, or its library does not load |
+  | `:not_executable` | the file is not executable |
+  | `:broken` | it does not run, does not answer like a Python, or its library does not load |
   | `:not_a_virtual_environment` | the folder is not a virtual environment |
   | `:too_old` | older than Python 3.8 |
-  | `:not_cpython` | another implementation, such as PyPy |
+  | `:not_cpython` | another implementation of Python, such as PyPy |
   | `:free_threaded_unsupported` | a free-threaded build (`python3.13t`) |
   | `:wrong_architecture` | built for another kind of processor than the Erlang VM |
   | `:no_stack_protection` | one of the first releases of Python 3.14, such as 3.14.0 |
-  | `:no_shared_library` | the interpreter comes without a libpython that belongs to it |
+  | `:no_shared_library` | the interpreter has no shared library (libpython) of its own |
   | `:probe_timeout` | the interpreter did not answer in time |
   | `:not_loaded` | a native library of erlang_python is missing or does not load |
-  | `:init_failed` | Python was loaded and could not be initialised, or another one runs in this VM, or the same with other settings |
+  | `:init_failed` | Python could not be initialised, or this VM already runs another Python, or the same one with other settings |
   | `:not_started` | the application `:erlang_python` is not running, or there is no pool or context of that name |
   | `:disabled` | the default pool is switched off by `start_pool: false` |
 
@@ -74,18 +74,17 @@ defmodule Python.NotStartedError do
   defexception [:reason, :message, :remedy, details: %{}]
 
   @doc """
-  Returns the error for `reason`, with its sentences made from `details`.
+  Returns the error for `reason`, with a message made from `details`.
 
   ## Details
 
-    * `:what` - the setting and its value, `"python3 on PATH"`, …; needed by the reasons that
-      concern an interpreter;
+    * `:what` - the setting and its value, `"python3 on PATH"`, …; required for reasons about an interpreter;
     * `:cause` - what is wrong with it, for `:not_found`, `:broken`, `:no_shared_library`,
       `:wrong_architecture`, `:no_stack_protection`, `:not_loaded` and `:init_failed`;
     * `:executable`, `:version`, `:build`, `:prefix`, `:folder`, `:interpreter`, `:timeout`,
-      `:implementation`: where the reason has them;
-    * `:remedy` - takes the place of the usual one;
-    * anything else is kept.
+      `:implementation` - for the reasons that use them;
+    * `:remedy` - replaces the usual remedy;
+    * other keys are kept.
 
   ## Examples
 
@@ -104,7 +103,7 @@ defmodule Python.NotStartedError do
   end
 
   @doc """
-  Returns the error for the options of `raise/2`: `:reason`, and in `:details` what `new/2` takes.
+  Returns the error for the options of `raise/2`: `:reason`, and `:details` for `new/2`.
 
   ## Examples
 
@@ -118,7 +117,7 @@ defmodule Python.NotStartedError do
   end
 
   @doc """
-  Returns what was looked for and how to set it, in one paragraph.
+  Returns the message and the remedy, in one paragraph.
 
   ## Examples
 

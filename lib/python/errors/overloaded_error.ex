@@ -1,10 +1,13 @@
 defmodule Python.OverloadedError do
   @moduledoc """
-  A pool's queue is full: as many calls wait as its `:max_queue` allows. Or too many of its calls are stuck: they
-  were given up and are still inside Python, as many as its `:max_stuck` allows.
+  The queue of a pool is full, or too many of its calls are stuck.
 
-  Nothing was run. Try later, or give the pool more workers or a longer queue; the message of stuck calls says where
-  they are.
+  Nothing has run. Try again later, or raise the limit.
+
+  | `:reason` | meaning | limit |
+  |---|---|---|
+  | `:queue` | as many calls wait as `:max_queue` allows | `:size` or `:max_queue` |
+  | `:stuck` | as many calls were given up and are still inside Python as `:max_stuck` allows; the message says where they are | `:max_stuck` |
 
       iex> {:ok, _pid} = Python.Pool.start_link(name: MyApp.Narrow, size: 1, max_queue: 1)
       iex> for _ <- 1..3, do: Python.call_async(:time, :sleep, [1], pool: MyApp.Narrow)
@@ -12,9 +15,9 @@ defmodule Python.OverloadedError do
 
   ## Fields
 
-    * `:pool` - the pool's name;
+    * `:pool` - the name of the pool;
     * `:reason` - `:queue` or `:stuck`;
-    * `:message` - a sentence.
+    * `:message` - a text.
   """
 
   @type t :: %__MODULE__{pool: atom, reason: :queue | :stuck, message: String.t()}

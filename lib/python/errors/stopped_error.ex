@@ -1,6 +1,6 @@
 defmodule Python.StoppedError do
   @moduledoc """
-  The pool or the worker ended before the call did, or another process cancelled it.
+  The pool or worker ended before the call, or another process cancelled the call.
 
       iex> {:ok, context} = Python.Context.start_link()
       iex> async = Python.call_async(:time, :sleep, [1], context: context)
@@ -11,12 +11,19 @@ defmodule Python.StoppedError do
 
   ## Fields
 
-    * `:reason` - `:cancelled`, another process cancelled the call; `:closed`, the pool or context was
-      stopped before the call began; `:stopped`, it was stopped while the call ran, which was
-      interrupted; `:worker_down`, the worker's process was killed while the call ran, which was
-      interrupted; `:outer_ended`, the call was made by a function that Python called, and the call
-      that this was for is over; `:panic`, a bug in this library that was caught;
-    * `:message` - a sentence.
+    * `:reason` - an atom to match, see below;
+    * `:message` - a text.
+
+  ## Reasons
+
+  | reason | meaning |
+  |---|---|
+  | `:cancelled` | another process cancelled the call |
+  | `:closed` | the pool or context was stopped before the call began |
+  | `:stopped` | the pool or context was stopped while the call ran; the call was interrupted |
+  | `:worker_down` | the worker's process was killed while the call ran; the call was interrupted |
+  | `:outer_ended` | a function that Python called made this call, and the call of Python has ended |
+  | `:panic` | a bug in this library, which was caught |
   """
 
   @type reason :: :cancelled | :closed | :stopped | :worker_down | :outer_ended | :panic

@@ -1,10 +1,9 @@
 defmodule Python.TimeoutError do
   @moduledoc """
-  A call ran past its timeout.
+  A call exceeded its timeout.
 
-  Its work is cancelled: if it still waited in the queue it never runs, and if it ran, the exception
-  `erlang.Interrupt` is raised in it. Code that cannot be interrupted (a C function that blocks)
-  goes on by itself; the pool replaces its worker.
+  The call is cancelled. If it was in the queue, it never runs. If it was running, `erlang.Interrupt` is raised in its
+  code. Code that cannot be interrupted (a C function that blocks) continues, and the pool replaces its worker.
 
       iex> {:error, error} = Python.call(:time, :sleep, [1], timeout: 50)
       iex> {error.__struct__, error.timeout}
@@ -13,10 +12,10 @@ defmodule Python.TimeoutError do
   ## Fields
 
     * `:timeout` - the timeout, in ms;
-    * `:reason` - `:queued`, no worker was free in that time, or `:running`;
-    * `:location` - where Python was, a map with `:file`, `:line`, `:function` and `:code`; `nil` if
-      it had not begun or could not be asked in time;
-    * `:message` - a sentence.
+    * `:reason` - `:queued` (no worker was free in that time) or `:running`;
+    * `:location` - where Python was, a map with `:file`, `:line`, `:function` and `:code`; `nil` if the call had not begun
+      or Python could not be asked in time;
+    * `:message` - a text.
   """
 
   @type t :: %__MODULE__{

@@ -15,49 +15,47 @@ defmodule Python.Options.Start do
       allowed: "an atom",
       default: nil,
       doc: %{
-        pool: "an atom, which calls give as `:pool`. Required.",
-        context: "an atom to register the context's process under, for use as `:context`."
+        pool: "an atom, for the option `:pool` of calls. Required.",
+        context: "an atom to register its process under, for the option `:context` of calls."
       }
     },
     size: %{
       type: {:integer, 1, 1024},
       default: {:setting, :num_workers},
       kinds: [:pool],
-      doc: "how many calls run at the same time."
+      doc: "the number of workers: calls that run at the same time, 1 to 1024."
     },
     max_queue: %{
       type: {:integer_or_infinity, 1, 1_000_000_000},
       default: {:setting, :max_queue},
-      doc: "how many calls may wait, or `:infinity`; further ones get `Python.OverloadedError`."
+      doc: "calls that may wait, or `:infinity`; beyond it, calls get a `Python.OverloadedError`."
     },
     max_stuck: %{
       type: {:integer_or_infinity, 1, 1_000_000},
       default: 100,
       kinds: [:pool],
       doc: """
-      how many calls may be stuck: given up (past their timeout, their caller dead) and still inside
-      Python, in a C function that cannot be interrupted. Each keeps a thread. Further calls get
-      `Python.OverloadedError`. An integer or `:infinity`.
+      calls that may be stuck, see below, or `:infinity`; beyond it, calls get a `Python.OverloadedError`.
       """
     },
     timeout: %{
       type: {:integer_or_infinity, 1, @max_timeout},
       unit: "ms",
       default: {:setting, :worker_timeout},
-      doc: "how long a call may take that does not say so itself, in ms, or `:infinity`."
+      doc: "the timeout of calls without `:timeout`, in ms, or `:infinity`."
     },
     decode: %{
       type: {:parse, &Python.Decode.settings/1},
       default: [],
       doc: """
-      as for [calls](`m:Python#module-options`), which override it key by key.
+      as for [calls](`m:Python#module-decode`), which override it key by key.
       """
     },
     engine: %{
       type: {:check, &Engine.fetch/1},
       allowed: Enum.map_join(Engine.names(), ", ", &inspect/1),
       default: :main,
-      doc: "what runs Python: `:main`, the VM's own interpreter."
+      doc: "the engine that runs Python. `:main` is the interpreter of the VM."
     },
     init: %{
       type: {:check, &__MODULE__.code/1},
@@ -66,7 +64,7 @@ defmodule Python.Options.Start do
       doc: %{
         pool:
           "code that is executed in `__main__` when the pool starts. If it raises, the pool does not start.",
-        context: "code that is executed in it first. An exception there is the result."
+        context: "code that is executed first. If it raises, the context does not start."
       }
     },
     keep_locals: %{

@@ -184,7 +184,7 @@ defmodule Python.Environment.VariablesTest do
         assert {:error, error} = Settings.validate(env: env)
 
         assert error.message =~
-                 "the setting :env of :erlang_python is #{inspect(env)}; allowed is a map of names"
+                 "the setting :env of :erlang_python is #{inspect(env)}; allowed is a map of strings"
       end
     end
   end
