@@ -2,7 +2,7 @@ defmodule Python.Docs.GuidesTest do
   # Runs the code in README.md and the guides, and holds their tables against the project. What is done
   # with which kind of block is in test/support/doc_block.ex.
 
-  use ExUnit.Case, async: false
+  use Python.TestCase, async: false
 
   alias Python.{DocBlock, FreshVM, Packages}
 

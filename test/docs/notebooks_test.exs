@@ -1,7 +1,7 @@
 defmodule Python.Docs.NotebooksTest do
   # Runs the notebooks in livebooks/ from top to bottom, each in a VM of its own and without Kino, and
   # compares what the cells give with the outputs that are written under them.
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   alias Python.{FreshVM, Notebook, Packages}
 

@@ -2,7 +2,7 @@ defmodule Python.Docs.ReferenceTest do
   # The documentation in the code: each public function of a documented module has one, with an
   # example. Those in Elixir are run by test/docs/doctests_test.exs, those in Erlang here.
 
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   {:ok, modules} = :application.get_key(:erlang_python, :modules)
 

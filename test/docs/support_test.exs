@@ -1,6 +1,6 @@
 defmodule Python.Docs.SupportTest do
   # What the suite is made of.
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   test "the compiled helpers name no folder of the checkout that they were compiled in" do
     root = Python.Checkout.path(".")

@@ -1,5 +1,5 @@
 defmodule Python.Erlang.ApplicationTest do
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 

@@ -2,7 +2,7 @@ defmodule Python.Erlang.ShellTest do
   # A plain `erl`: the compiled modules of the project and of Elixir on its code path, and no Elixir
   # in sight.
 
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   @moduletag :tmp_dir
 

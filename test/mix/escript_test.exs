@@ -1,6 +1,6 @@
 defmodule Python.EscriptTest do
   # An escript is one file, out of which no native library can be loaded.
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 

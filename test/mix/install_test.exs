@@ -22,7 +22,7 @@ if missing, do: IO.puts(:stderr, "The test of the installation is skipped: #{mis
 
 defmodule Mix.InstallTest do
   # The artifact is built in the folder of the project.
-  use ExUnit.Case, async: false
+  use Python.TestCase, async: false
 
   # Newer versions of Mix have them on the path only when asked to (`ensure_application`).
   @compile {:no_warn_undefined, [:inets, :httpd]}

@@ -1,6 +1,6 @@
 defmodule Python.MatrixTest do
   # What `make matrix` makes of the last lines of a run, as each version of Elixir words them.
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   @script Path.expand("../../scripts/test_counts.sh", __DIR__)
 

@@ -4,7 +4,8 @@ defmodule Python.Engines do
   # The engines that the suite can run on: `ENGINE=name mix test` runs the files that use
   # Python.EngineCase or Python.StreamCase on that one. Without ENGINE the whole suite runs, on :main.
 
-  # Each with the options that its pools are started with: one line adds another.
+  # Each with the options that its pools and contexts are started with, such as `[engine: :process]`: one
+  # line adds another.
   @engines [
     main: []
   ]
@@ -24,12 +25,11 @@ defmodule Python.Engines do
 
   @doc "What a pool of a test is started with, beside what the test says."
   @spec pool_options() :: keyword
-  def pool_options do
-    case current() do
-      :main -> @engines[:main]
-      engine -> [engine: engine, init: init()] ++ @engines[engine]
-    end
-  end
+  def pool_options, do: if(current() == :main, do: [], else: [init: init()] ++ context_options())
+
+  @doc "What a context is started with."
+  @spec context_options() :: keyword
+  def context_options, do: @engines[current()]
 
   @doc """
   What the suite leaves out: on another engine, all that is only about the VM's own interpreter.
@@ -41,7 +41,7 @@ defmodule Python.Engines do
 
   @doc """
   The pools in which a test defines names: the default one, and where pools do not share `__main__` with it,
-  those that the test has started.
+  those that the test has started by itself.
   """
   @spec pools() :: [atom]
   def pools, do: [Python.Pool.default() | Process.get(__MODULE__, [])]

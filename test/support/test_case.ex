@@ -69,8 +69,14 @@ defmodule Python.TestCase do
     Engines.started(options[:name])
   end
 
+  @doc "Starts a context, which ends with the calling process. Returns it."
+  def start_context(options \\ []) do
+    {:ok, context} = Python.Context.start_link(Keyword.merge(Engines.context_options(), options))
+    context
+  end
+
   @doc """
-  The same, of workers that are all processes: as long as the pools of other tests have the dirty
+  Starts a pool of workers that are all processes: as long as the pools of other tests have the dirty
   schedulers, workers are threads.
   """
   def start_pool_of_processes(options \\ []) do

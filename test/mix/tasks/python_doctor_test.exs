@@ -1,6 +1,6 @@
 defmodule Mix.Tasks.Python.DoctorTest do
   # The task starts the application and may change its environment.
-  use ExUnit.Case, async: false
+  use Python.TestCase, async: false
 
   import ExUnit.CaptureIO
 

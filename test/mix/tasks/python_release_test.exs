@@ -1,7 +1,7 @@
 defmodule Mix.Tasks.Python.ReleaseTest do
   # The task that builds is tested by test/mix/install_test.exs. The checksum file is written where the
   # VM is.
-  use ExUnit.Case, async: false
+  use Python.TestCase, async: false
 
   alias Python.Native.{Artifact, Library}
 

@@ -1,9 +1,7 @@
 defmodule Python.Callbacks.CPackagesTest do
   # Libraries from PyPI that call Python back, interrupted while they do. In a VM of its own: what goes
   # wrong there ends a VM.
-  use ExUnit.Case
-
-  import Python.TestCase, only: [eventually: 2, times: 2]
+  use Python.TestCase
 
   alias Python.{FreshVM, Packages}
 
@@ -37,7 +35,7 @@ defmodule Python.Callbacks.CPackagesTest do
     FreshVM.call(vm, Python, :call, [:foreign, function, args, options], 180_000)
   end
 
-  defp eventually_idle(vm) do
+  defp eventually_idle_there(vm) do
     eventually("the pool is idle", fn ->
       match?(%{busy: 0, queued: 0}, FreshVM.call(vm, Python.Pool, :stats, [:foreign]))
     end)
@@ -68,7 +66,7 @@ defmodule Python.Callbacks.CPackagesTest do
         call(vm, function, [library, 150, 10 * rem(n, 3)], timeout: 1 + rem(n, 20))
       end
 
-      eventually_idle(vm)
+      eventually_idle_there(vm)
       {:ok, counts} = call(vm, :counts, [library])
       assert counts["begun"] > 50
       assert counts["begun"] == counts["ended"]
@@ -89,7 +87,7 @@ defmodule Python.Callbacks.CPackagesTest do
         call(vm, function, args, timeout: 5 + 8 * rem(n, 12))
       end
 
-      eventually_idle(vm)
+      eventually_idle_there(vm)
       assert FreshVM.call(vm, Python, :eval, ["lost"]) == {:ok, []}
       assert {:ok, 20} = call(vm, :feed, [3])
     end

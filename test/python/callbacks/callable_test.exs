@@ -1,7 +1,7 @@
 defmodule Python.Callbacks.CallableTest do
   # A function of Elixir is as good a callable as one of Python's: what frameworks ask of it.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   defmodule Shop do
     def add(a, b), do: a + b
@@ -460,7 +460,7 @@ defmodule Python.Callbacks.CallableTest do
         gc.collect()
         """
 
-        {:ok, context} = Python.Context.start_link()
+        context = start_context()
         Python.exec!(code, context: context)
         one = "[receiver() is erlang.#{name}, receiver()(1), erlang.#{name}.tag]"
         assert Python.eval!(one, %{}, context: context) == [true, value, 7]

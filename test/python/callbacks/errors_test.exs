@@ -1,5 +1,5 @@
 defmodule Python.Callbacks.ErrorsTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   defmodule Refused do
     defexception [:code]

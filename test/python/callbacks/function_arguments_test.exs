@@ -1,5 +1,5 @@
 defmodule Python.Callbacks.FunctionArgumentsTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   describe "a function as an argument" do
     test "is a callable" do
@@ -80,7 +80,7 @@ defmodule Python.Callbacks.FunctionArgumentsTest do
     end
 
     test "is in the argument of a call in a context and of a stream" do
-      {:ok, context} = Python.Context.start_link(init: "def twice(f, x): return f(f(x))")
+      context = start_context(init: "def twice(f, x): return f(f(x))")
 
       assert Python.call(:__main__, :twice, [&(&1 * 3), 2], context: context) == {:ok, 18}
       assert Enum.to_list(Python.stream(:builtins, :map, [&(&1 + 1), [1, 2, 3]])) == [2, 3, 4]

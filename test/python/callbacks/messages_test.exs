@@ -1,5 +1,5 @@
 defmodule Python.Callbacks.MessagesTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   setup_all do
     %{erlang: Python.import!(:erlang)}
@@ -122,7 +122,7 @@ defmodule Python.Callbacks.MessagesTest do
     end
 
     test "is the caller in a context", %{erlang: erlang} do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       assert Python.call(erlang, :self, [], context: context) == {:ok, self()}
     end
 
@@ -297,7 +297,7 @@ defmodule Python.Callbacks.MessagesTest do
     end
 
     test "gets what was sent to its context, in this call or before" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       assert Python.send(context, 1) == :ok
       assert Python.send(context.pid, 2) == :ok
       receiving = "[__import__('erlang').receive(timeout=15) for _ in range(3)]"
@@ -310,7 +310,7 @@ defmodule Python.Callbacks.MessagesTest do
 
     test "by the name of a context" do
       name = String.to_atom(unique("context"))
-      {:ok, _} = Python.Context.start_link(name: name)
+      _ = start_context(name: name)
       Python.send(name, "named")
       assert Python.call(:erlang, :receive, [15], context: name) == {:ok, "named"}
     end
@@ -321,7 +321,7 @@ defmodule Python.Callbacks.MessagesTest do
                  Python.call(:erlang, :receive, [timeout])
       end
 
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       assert {:error, %Python.Error{type: "TimeoutError"}} =
                Python.call(:erlang, :receive, [], kwargs: [timeout: 0.01], context: context)
@@ -342,7 +342,7 @@ defmodule Python.Callbacks.MessagesTest do
     end
 
     test "takes a very long timeout for no timeout" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       for code <- ["float('inf')", "1e300", "1e18", "None"] do
         Python.send(context, code)
@@ -353,7 +353,7 @@ defmodule Python.Callbacks.MessagesTest do
     end
 
     test "ends with the deadline of the call" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       for where <- [[context: context], [pool: start_pool(size: 1)]] do
         assert {:error, %Python.TimeoutError{}} =
@@ -415,7 +415,7 @@ defmodule Python.Callbacks.MessagesTest do
     end
 
     test "what was sent to a context that is gone is no crash" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       Python.Context.stop(context)
       assert Python.send(context, "late") == :ok
       assert_raise Python.NotStartedError, fn -> Python.send(context.pid, "late") end

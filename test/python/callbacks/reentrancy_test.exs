@@ -1,5 +1,5 @@
 defmodule Python.Callbacks.ReentrancyTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   defmodule Server do
     use GenServer
@@ -18,7 +18,7 @@ defmodule Python.Callbacks.ReentrancyTest do
     end
 
     test "go 100 deep in a context" do
-      {:ok, context} = Python.Context.start_link(init: "base = 7")
+      context = start_context(init: "base = 7")
 
       function = fn
         0 -> Python.eval!("base", context: context)
@@ -95,7 +95,7 @@ defmodule Python.Callbacks.ReentrancyTest do
     end
 
     test "does not wait for itself in a context" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       ask = fn x ->
         Task.await(Task.async(fn -> Python.eval!("x + 1", %{x: x}, context: context) end))
@@ -249,7 +249,7 @@ defmodule Python.Callbacks.ReentrancyTest do
     end
 
     test "ends a wait in a context" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       assert {:error, %Python.TimeoutError{}} =
                Python.eval("f()", %{f: fn -> Process.sleep(:infinity) end},
@@ -385,7 +385,7 @@ defmodule Python.Callbacks.ReentrancyTest do
     end
 
     test "frees a context" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       test = self()
 
       waiting = fn ->

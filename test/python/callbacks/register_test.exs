@@ -1,5 +1,5 @@
 defmodule Python.Callbacks.RegisterTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.FreshVM
 
@@ -207,7 +207,7 @@ defmodule Python.Callbacks.RegisterTest do
 
     test "is seen by every pool and context" do
       name = register(fn -> "everywhere" end)
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       assert Python.call(:erlang, name, [], context: context) == {:ok, "everywhere"}
       assert Python.call(:erlang, name, [], pool: start_pool()) == {:ok, "everywhere"}
     end
@@ -267,6 +267,7 @@ defmodule Python.Callbacks.RegisterTest do
   end
 
   describe "in a VM of its own" do
+    @tag engine: :main
     test "what is registered outlives the process that runs callbacks, not the application" do
       vm = FreshVM.start()
       assert FreshVM.call(vm, Python, :register, [:upper, {String, :upcase}]) == :ok
@@ -285,6 +286,7 @@ defmodule Python.Callbacks.RegisterTest do
       assert FreshVM.call(vm, Python, :eval, [known]) == {:ok, true}
     end
 
+    @tag engine: :main
     test "functions that Python has called end with the application, and with the process that starts them" do
       vm = FreshVM.start()
 
@@ -322,6 +324,7 @@ defmodule Python.Callbacks.RegisterTest do
       end
     end
 
+    @tag engine: :main
     test "without an interpreter a function can be registered, for nobody" do
       vm = FreshVM.start(settings: [python_path: "/no/such/python"])
       assert FreshVM.call(vm, Python, :register, [:upper, {String, :upcase}]) == :ok

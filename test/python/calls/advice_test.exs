@@ -1,6 +1,6 @@
 defmodule Python.Calls.AdviceTest do
   # What a message advises: what was meant, and what to write.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   defp message(fun), do: assert_raise(ArgumentError, fun).message
 

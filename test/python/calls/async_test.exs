@@ -1,5 +1,5 @@
 defmodule Python.Calls.AsyncTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Async, Error, TimeoutError}
 
@@ -106,7 +106,7 @@ defmodule Python.Calls.AsyncTest do
     end
 
     test "runs in a context" do
-      {:ok, context} = Python.Context.start_link(init: "x = 5")
+      context = start_context(init: "x = 5")
       assert Python.await(Python.eval_async("x + 1", context: context)) == {:ok, 6}
     end
 

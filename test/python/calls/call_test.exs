@@ -1,5 +1,5 @@
 defmodule Python.Calls.CallTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.Object
 

@@ -1,6 +1,6 @@
 defmodule Python.Calls.ConcurrencyTest do
   # Alone: it measures time.
-  use Python.TestCase
+  use Python.EngineCase
 
   # Counts until it is told to stop. In Python code: no C function that keeps the GIL for long.
   @spin """
@@ -40,6 +40,7 @@ defmodule Python.Calls.ConcurrencyTest do
       |> Task.await_many(60_000)
     end
 
+    @tag engine: :main
     test "can share what Python has, with a lock" do
       name =
         define("""
@@ -95,6 +96,7 @@ defmodule Python.Calls.ConcurrencyTest do
       assert all < one * 10
     end
 
+    @tag engine: :main
     test "hold up no others, as long as a worker is free" do
       pool = start_pool(size: 2)
       lock = Python.call!(:threading, :Lock)

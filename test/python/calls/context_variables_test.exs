@@ -1,7 +1,7 @@
 defmodule Python.Calls.ContextVariablesTest do
   # Context variables: what calls see of each other, on the same thread.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   setup_all do: Python.SupportModules.find()
 
@@ -128,7 +128,7 @@ defmodule Python.Calls.ContextVariablesTest do
   end
 
   test "a context keeps what its calls set" do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     assert set_to("a", context: context) == "none"
     assert set_to("b", context: context) == "a"
     assert get(context: context, timeout: :infinity) == "b"

@@ -1,5 +1,5 @@
 defmodule Python.Calls.EvalTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   describe "an expression" do
     test "gives its value" do

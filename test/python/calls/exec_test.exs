@@ -1,5 +1,5 @@
 defmodule Python.Calls.ExecTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   describe "statements" do
     test "are executed" do

@@ -2,13 +2,13 @@ defmodule Python.Calls.NestedTest do
   # A call that a function makes which Python calls, on the thread that waits for the function: it starts
   # clean of what the outer one is in the middle of.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   setup_all do: Python.SupportModules.find()
 
   # Where: a pool of one worker, so that the thread is the same, and a context.
   defp places do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     [[pool: start_pool()], [context: context]]
   end
 

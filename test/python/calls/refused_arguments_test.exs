@@ -1,7 +1,7 @@
 defmodule Python.Calls.RefusedArgumentsTest do
   # Every public function with each of its arguments of a wrong type: an ArgumentError in the caller, which says
   # what was given. A function that is added has to be added to the tables here.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Async, Context, Object, Pool}
 

@@ -1,6 +1,6 @@
 defmodule Python.Calls.TelemetryTest do
   # In a VM of its own: whether :telemetry is there is looked at when the application starts.
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 
@@ -78,7 +78,7 @@ defmodule Python.Calls.TelemetryTest do
 
   test "the other operations say what they are, and contexts which they are" do
     assert run("""
-           {:ok, context} = Python.Context.start_link()
+           context = start_context()
 
            for {operation, function} <- [
                  {:exec, fn -> Python.exec("pass") end},
@@ -116,7 +116,7 @@ defmodule Python.Calls.TelemetryTest do
   test "metadata is plain data: showing it calls no Python" do
     assert run("""
            Python.register(:give, fn object -> raise KeyError, key: object, term: [{object, %{object => 1}}] end)
-           {:ok, context} = Python.Context.start_link()
+           context = start_context()
 
            tries = [
              fn -> Python.eval("1 / 0") end,

@@ -1,4 +1,4 @@
-defmodule Python.Isolation.TracingTest do
+defmodule Python.Calls.TracingTest do
   # What calls leave to sys.settrace and sys.setprofile: it ends with them, in pools.
 
   use Python.TestCase, async: true

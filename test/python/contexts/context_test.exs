@@ -1,6 +1,6 @@
 defmodule Python.Contexts.ContextTest do
   # Alone: it counts threads.
-  use Python.TestCase
+  use Python.EngineCase
 
   import Python.Notes
 
@@ -13,7 +13,7 @@ defmodule Python.Contexts.ContextTest do
   end
 
   defp context(options \\ []) do
-    {:ok, context} = Context.start_link(options)
+    context = start_context(options)
     context
   end
 
@@ -27,6 +27,7 @@ defmodule Python.Contexts.ContextTest do
   end
 
   describe "a context" do
+    @tag engine: :main
     test "is the same thread in every call, whoever calls" do
       context = context()
       ident = Python.call!(:threading, :get_ident, [], context: context)
@@ -48,6 +49,7 @@ defmodule Python.Contexts.ContextTest do
       refute Python.call!(:threading, :get_ident, [], context: context()) == ident
     end
 
+    @tag engine: :main
     test "keeps its thread when a call of it fails or runs past its timeout" do
       context = context()
       ident = Python.call!(:threading, :get_ident, [], context: context)
@@ -215,6 +217,7 @@ defmodule Python.Contexts.ContextTest do
   end
 
   describe "a context ends" do
+    @tag engine: :main
     test "by stop: what runs is interrupted, what waits is answered, its names are gone" do
       name = new_name()
       gone = define("NAME = []")

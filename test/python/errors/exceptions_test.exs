@@ -1,5 +1,5 @@
 defmodule Python.Errors.ExceptionsTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Error, Object}
 

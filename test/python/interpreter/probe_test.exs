@@ -1,5 +1,5 @@
 defmodule Python.Interpreter.ProbeTest do
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   import Python.FakePython
 

@@ -1,9 +1,7 @@
 defmodule Python.Livebook.PackagesTest do
   # What a cell in Livebook shows of data frames, figures and pictures, with the real packages. In a VM
   # of its own, whose Python has them: a virtual environment that is made once, from PyPI.
-  use ExUnit.Case, async: true
-
-  import Python.TestCase, only: [eventually: 2]
+  use Python.TestCase, async: true
 
   alias Python.{FreshVM, KinoSupport, Packages}
 

@@ -1,8 +1,6 @@
 defmodule Python.Objects.FinalizersTest do
   # In VMs of their own: a finalizer that blocks is everybody's.
-  use ExUnit.Case, async: true
-
-  import Python.TestCase, only: [eventually: 2]
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 

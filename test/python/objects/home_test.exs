@@ -1,7 +1,7 @@
 defmodule Python.Objects.HomeTest do
   # Whatever is asked of a handle runs in the pool or context that made it.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{EncodeError, Object, StoppedError}
 
@@ -59,14 +59,14 @@ defmodule Python.Objects.HomeTest do
   """
 
   defp context do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     context
   end
 
   defp places do
     context = context()
     name = String.to_atom(unique("Elixir.TestContext"))
-    {:ok, _} = Python.Context.start_link(name: name)
+    _ = start_context(name: name)
     [[context: context], [context: context.pid], [context: name], [pool: start_pool()]]
   end
 

@@ -2,7 +2,7 @@ defmodule Python.Objects.OperationsTest do
   # What can be done with a %Python.Object{}: the functions, and the protocols.
   # What keeps one alive, and for how long, is in garbage_test.exs.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{DecodeError, EncodeError, Error, Object}
 

@@ -1,6 +1,6 @@
 defmodule Python.Output.LoggingTest do
   # Its handler sees the log of all tests, which are told apart by a mark in the text.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.FreshVM
 
@@ -226,6 +226,7 @@ defmodule Python.Output.LoggingTest do
     end
   end
 
+  @tag engine: :main
   test "in a VM where it is switched off Python logs to its standard error" do
     {output, status} =
       FreshVM.run(

@@ -1,5 +1,5 @@
 defmodule Python.Output.PrintTest do
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   import ExUnit.CaptureIO
 
@@ -108,7 +108,7 @@ defmodule Python.Output.PrintTest do
     end
 
     test "in a context goes to whoever calls" do
-      {:ok, context} = Python.Context.start_link(init: "def shout(x): print(x.upper())")
+      context = start_context(init: "def shout(x): print(x.upper())")
       call = fn x -> Python.call!(:__main__, :shout, [x], context: context) end
       assert capture_io(fn -> call.("a") end) == "A\n"
       assert capture_io(fn -> call.("b") end) == "B\n"
@@ -321,6 +321,7 @@ defmodule Python.Output.PrintTest do
   end
 
   describe "in a VM where it is switched off" do
+    @tag engine: :main
     test "Python writes to its own standard output and error" do
       {output, status} =
         FreshVM.run(
@@ -342,6 +343,7 @@ defmodule Python.Output.PrintTest do
     end
   end
 
+  @tag engine: :main
   test "a VM that ends shows all that was printed" do
     {output, status} =
       FreshVM.run("""

@@ -1,6 +1,6 @@
 defmodule Python.Pools.InitTest do
   # The code of :init that raises: who started the pool or the context is shown Python's traceback.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   import ExUnit.CaptureLog
 

@@ -1,7 +1,7 @@
 defmodule Python.Pools.PlaceTest do
   # :pool and :context: what is none, and what is not ready yet.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Context, NotStartedError, Pool, StoppedError, TimeoutError}
 
@@ -67,7 +67,7 @@ defmodule Python.Pools.PlaceTest do
     test "which holds for a pool as a context, and a context as a pool" do
       pool = start_pool()
       name = named()
-      {:ok, context} = Context.start_link(name: name)
+      context = start_context(name: name)
 
       for place <- [pool, Process.whereis(pool)] do
         assert_raise ArgumentError, ~r/give it as :pool/, fn ->
@@ -93,7 +93,7 @@ defmodule Python.Pools.PlaceTest do
   end
 
   test "what is not there is an error" do
-    {:ok, context} = Context.start_link()
+    context = start_context()
     :ok = Context.stop(context)
 
     for place <- [named(), context.pid, spawn(fn -> :ok end)] do

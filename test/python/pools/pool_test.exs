@@ -1,6 +1,6 @@
 defmodule Python.Pools.PoolTest do
   # Alone: some of it kills processes of the application.
-  use Python.TestCase
+  use Python.EngineCase
 
   alias Python.{NotStartedError, OverloadedError, Pool, StoppedError}
 
@@ -59,6 +59,7 @@ defmodule Python.Pools.PoolTest do
       refute FirstOfTwo in Python.info().pools
     end
 
+    @tag engine: :main
     test "shares __main__ with the others" do
       name = define("NAME = 'here'")
       assert Python.eval(name, pool: start_pool()) == {:ok, "here"}
@@ -72,6 +73,7 @@ defmodule Python.Pools.PoolTest do
       assert Task.await_many(tasks) == List.duplicate({:ok, "done"}, 6)
     end
 
+    @tag engine: :main
     test "may have more workers than the VM has schedulers to spare" do
       size = 3 * :erlang.system_info(:dirty_io_schedulers)
       pool = start_pool(size: size)
@@ -293,6 +295,7 @@ defmodule Python.Pools.PoolTest do
   end
 
   describe "when the process of a worker is killed" do
+    @tag engine: :main
     test "the caller has an error, and the pool is whole again" do
       pool = start_pool_of_processes(size: 2)
       name = define("def NAME():\n    while True: pass")
@@ -305,6 +308,7 @@ defmodule Python.Pools.PoolTest do
       eventually("the pool is whole", fn -> match?(%{workers: 2, busy: 0}, Pool.stats(pool)) end)
     end
 
+    @tag engine: :main
     test "while it is idle, nobody notices" do
       pool = start_pool_of_processes(size: 2)
 
@@ -316,6 +320,7 @@ defmodule Python.Pools.PoolTest do
       assert Pool.stats(pool).workers == 2
     end
 
+    @tag engine: :main
     test "under load, every call has a result or an error" do
       pool = start_pool_of_processes(size: 2)
       over = :atomics.new(1, [])
@@ -394,6 +399,7 @@ defmodule Python.Pools.PoolTest do
     end
   end
 
+  @tag engine: :main
   test "a runtime that is killed is there again, with what was defined and the objects" do
     name = define("NAME = 'still here'")
     object = Python.eval!("[1, 2]", %{}, return: :object)

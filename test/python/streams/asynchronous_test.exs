@@ -136,6 +136,7 @@ defmodule Python.Streams.AsynchronousTest do
       assert Enum.zip(items, items) == [{1, 1}, {2, 2}]
     end
 
+    @tag engine: :main
     test "is one of many that are suspended, whose event loops are closed", %{name: name} do
       pool = start_pool()
       before = open_event_loops()
@@ -271,8 +272,9 @@ defmodule Python.Streams.AsynchronousTest do
     assert Enum.zip(numbers.("a"), numbers.("b")) == Enum.zip(0..19, 0..19)
   end
 
+  @tag engine: :main
   test "in a context it runs on the context's thread", %{name: name} do
-    {:ok, context} = Python.Context.start_link(init: "import threading")
+    context = start_context(init: "import threading")
     {:ok, ident} = Python.eval("threading.get_ident()", context: context)
 
     assert Enum.take(stream(:anumbers, [name], context: context, max_chunk: 2), 5) == [

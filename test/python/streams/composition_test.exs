@@ -246,8 +246,9 @@ defmodule Python.Streams.CompositionTest do
   end
 
   describe "in a context" do
+    @tag engine: :main
     test "all of it is done on the context's thread", %{name: name} do
-      {:ok, context} = Python.Context.start_link(init: "import threading")
+      context = start_context(init: "import threading")
       {:ok, ident} = Python.eval("threading.get_ident()", context: context)
 
       assert Enum.take(stream(:numbers, [name], context: context, max_chunk: 2), 10) ==
@@ -288,7 +289,7 @@ defmodule Python.Streams.CompositionTest do
     end
 
     test "streams take turns with calls" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       range = Python.stream(:builtins, :range, [20], context: context, max_chunk: 1)
 
       assert Enum.map(range, &Python.eval!("x * 2", %{x: &1}, context: context)) ==

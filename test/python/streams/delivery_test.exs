@@ -183,7 +183,7 @@ defmodule Python.Streams.DeliveryTest do
     end
 
     test "arrives when it is made, also in a context", %{name: name} do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       assert stream(:gated, [name, 2], context: context, timeout: 60_000)
              |> Stream.each(&if(&1 == 1, do: open_gate(name)))

@@ -440,7 +440,7 @@ defmodule Python.Streams.EndsTest do
 
   describe "a context that is stopped" do
     test "ends a stream that waits for an item", %{name: name} do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       test = self()
 
       start(fn ->
@@ -458,7 +458,7 @@ defmodule Python.Streams.EndsTest do
     end
 
     test "ends a suspended stream at its next item", %{name: name} do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
 
       {[0, 1], continue} =
         suspend(stream(:numbers, [name], context: context, max_chunk: 2, prefetch: 0), 2)
@@ -470,6 +470,7 @@ defmodule Python.Streams.EndsTest do
   end
 
   describe "a worker that is killed" do
+    @tag engine: :main
     test "while it fills a chunk ends the stream, with an error", %{name: name} do
       pool = start_pool_of_processes()
       test = self()
@@ -493,6 +494,7 @@ defmodule Python.Streams.EndsTest do
       assert Python.call!(:math, :sqrt, [4], pool: pool) == 2.0
     end
 
+    @tag engine: :main
     test "between two chunks is not noticed", %{name: name} do
       pool = start_pool_of_processes()
       {first, continue} = suspend(stream(:numbers, [name, 100], pool: pool, max_chunk: 10), 5)
@@ -502,6 +504,7 @@ defmodule Python.Streams.EndsTest do
     end
 
     @tag timeout: 300_000
+    @tag engine: :main
     test "at any moment ends at most the stream that it serves, and nobody waits for ever" do
       pool = start_pool(size: 3)
       code = "(__import__('time').sleep(0.001 * (n % 2)) or n for n in range(30))"

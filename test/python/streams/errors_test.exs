@@ -240,6 +240,7 @@ defmodule Python.Streams.ErrorsTest do
 
   describe "iterables that are no generators" do
     @tag :tmp_dir
+    @tag engine: :main
     test "files", %{tmp_dir: folder} do
       path = Path.join(folder, "lines")
       File.write!(path, Enum.map(1..10_000, &"#{&1}\n"))

@@ -3,6 +3,8 @@ defmodule Python.Streams.MemoryTest do
   # the whole process.
   use Python.StreamCase, async: false
 
+  @moduletag engine: :main
+
   @item 10_000_000
 
   defp collect_garbage do

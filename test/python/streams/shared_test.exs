@@ -1,6 +1,6 @@
 defmodule Python.Streams.SharedTest do
   # In a VM of its own: what Python says of an exception that nobody is told of is read there.
-  use ExUnit.Case, async: true
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 

@@ -123,6 +123,7 @@ defmodule Python.Timeouts.CancellationTest do
     end
   end
 
+  @tag engine: :main
   test "killing callers at any moment of 10,000 calls frees every worker" do
     pool = start_pool(size: 4)
 

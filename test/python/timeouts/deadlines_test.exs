@@ -235,6 +235,7 @@ defmodule Python.Timeouts.DeadlinesTest do
     assert Pool.stats(pool).workers == 4
   end
 
+  @tag engine: :main
   test "64 calls sleep at the same time, and the VM reads and writes its files meanwhile" do
     pool = start_pool(size: 64)
     lock = Python.call!(:threading, :Lock)

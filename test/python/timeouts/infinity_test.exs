@@ -1,6 +1,6 @@
 defmodule Python.Timeouts.InfinityTest do
   # Calls without a deadline, which run in their caller's own process if the pool is at rest.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Pool, StoppedError}
 
@@ -88,6 +88,7 @@ defmodule Python.Timeouts.InfinityTest do
     eventually("this is so", fn -> match?(%{busy: 0, queued: 0, workers: 1}, Pool.stats(pool)) end)
   end
 
+  @tag engine: :main
   test "that cannot be interrupted are replaced when their caller is killed" do
     pool = start_pool_of_processes(size: 1)
     name = unique("lock")
@@ -114,6 +115,7 @@ defmodule Python.Timeouts.InfinityTest do
     assert {:error, %StoppedError{}} = Task.await(task)
   end
 
+  @tag engine: :main
   test "end when the worker is killed in whose place they run" do
     pool = start_pool_of_processes(size: 1)
     task = Task.async(fn -> Python.exec("while True: pass", [pool: pool] ++ @infinity) end)

@@ -1,6 +1,6 @@
 defmodule Python.Timeouts.LocksTest do
   # Alone: some of it takes the interpreter for itself.
-  use Python.TestCase
+  use Python.EngineCase
 
   setup do
     Python.SupportModules.find()

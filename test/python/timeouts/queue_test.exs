@@ -7,6 +7,7 @@ defmodule Python.Timeouts.QueueTest do
   alias Python.{Pool, TimeoutError}
 
   describe "a call whose timeout ends while it waits for a worker" do
+    @tag engine: :main
     test "never runs" do
       pool = start_pool()
       seen = define("NAME = []")
@@ -43,6 +44,7 @@ defmodule Python.Timeouts.QueueTest do
   end
 
   describe "when the caller dies" do
+    @tag engine: :main
     test "its calls that wait never run" do
       pool = start_pool()
       seen = define("NAME = []")

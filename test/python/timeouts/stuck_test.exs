@@ -1,6 +1,6 @@
 defmodule Python.Timeouts.StuckTest do
   # Alone: it measures time, and looks at the log.
-  use Python.TestCase
+  use Python.EngineCase
 
   import ExUnit.CaptureLog
 
@@ -37,6 +37,7 @@ defmodule Python.Timeouts.StuckTest do
   end
 
   describe "calls that were given up and are still inside Python" do
+    @describetag engine: :main
     test "are counted, and it is said where they are" do
       pool = start_pool()
       lock = locked()
@@ -105,6 +106,7 @@ defmodule Python.Timeouts.StuckTest do
   end
 
   describe ":max_stuck" do
+    @describetag engine: :main
     test "is how many a pool lets be stuck" do
       pool = start_pool(max_stuck: 3)
       lock = locked()
@@ -174,7 +176,7 @@ defmodule Python.Timeouts.StuckTest do
 
     test "is None without a timeout" do
       assert Python.eval!("erlang.time_left()", %{}, timeout: :infinity) == nil
-      {:ok, context} = Python.Context.start_link(timeout: :infinity)
+      context = start_context(timeout: :infinity)
       assert Python.eval!("erlang.time_left()", %{}, context: context) == nil
     end
 

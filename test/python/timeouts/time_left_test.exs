@@ -1,8 +1,8 @@
 defmodule Python.Timeouts.TimeLeftTest do
   # How long code has that a function of Elixir's calls, which Python has called.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
-  alias Python.{Context, StoppedError, TimeoutError}
+  alias Python.{StoppedError, TimeoutError}
 
   defp left(options), do: Python.eval!("erlang.time_left()", %{}, options)
 
@@ -37,7 +37,7 @@ defmodule Python.Timeouts.TimeLeftTest do
     name = unique("left")
     Python.register(name, fn -> left(timeout: 60_000) end)
     pool = start_pool(size: 1)
-    {:ok, context} = Context.start_link()
+    context = start_context()
 
     object =
       Python.eval!("type('T', (), {'left': staticmethod(erlang.time_left)})", %{}, return: :object)

@@ -2,7 +2,7 @@ defmodule Python.Values.BordersTest do
   # Values on both sides of every border that the native code knows: where the VM or Python goes over
   # to another representation, and where one path of the conversion ends and the next begins.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   # Bits of Python's digits (15 or 30, and two and three of them), of the VM's small integers (59), of
   # words.

@@ -1,7 +1,7 @@
 defmodule Python.Values.BrokenStructsTest do
   # Structs that were made or changed by hand, so that they are not what their name says.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, EncodeError}
 

@@ -1,7 +1,7 @@
 defmodule Python.Values.BufferFormatsTest do
   # What buffers hold, and what of it can be a binary.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{DecodeError, Packages}
 

@@ -1,7 +1,7 @@
 defmodule Python.Values.BuffersTest do
   # Big data: what is shared between the two sides, how long it lives, and that it is not copied.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, DecodeError, Error, FreshVM}
 
@@ -174,6 +174,7 @@ defmodule Python.Values.BuffersTest do
   end
 
   describe "while large data is copied" do
+    @describetag engine: :main
     # A thread of Python notes when it gets its turn. If it had none while the data is copied, its longest
     # pause would be as long as that takes. Others may hold it up; so it has some attempts.
     setup :ticks
@@ -429,6 +430,7 @@ defmodule Python.Values.BuffersTest do
   end
 
   describe "100 MB" do
+    @describetag engine: :main
     # In a VM of its own, whose memory nobody else uses.
     @script """
     defmodule Big do

@@ -1,7 +1,7 @@
 defmodule Python.Values.DatesTest do
   # Subclasses of the classes of `datetime`, and what pandas has for a missing value.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{FreshVM, Object, Packages}
 
@@ -70,6 +70,7 @@ defmodule Python.Values.DatesTest do
   end
 
   describe "of packages" do
+    @describetag engine: :main
     @describetag skip: Packages.skip(__ENV__)
     @describetag timeout: 300_000
 

@@ -1,7 +1,7 @@
 defmodule Python.Values.DecodeOptionTest do
   # `decode:` says what objects become that are handles otherwise.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, DecodeError, Object}
 
@@ -199,7 +199,7 @@ defmodule Python.Values.DecodeOptionTest do
     code = "[#{c}.Color.RED, __import__('uuid').UUID(int=1)]"
     id = "00000000-0000-0000-0000-000000000001"
     pool = start_pool(decode: decode)
-    {:ok, context} = Python.Context.start_link(decode: decode)
+    context = start_context(decode: decode)
     color = Python.eval!("#{c}.Color.RED", return: :object)
 
     for where <- [[pool: pool], [context: context]] do

@@ -1,7 +1,7 @@
 defmodule Python.Values.DecodersTest do
   # `erlang.register_decoder(cls, function)`: what instances of a class become.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{DecodeError, Object}
 

@@ -1,7 +1,7 @@
 defmodule Python.Values.EncoderTest do
   # Structs of the user's own, by way of the protocol Python.Encoder.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Async, EncodeError}
   alias Python.TestStructs.{All, Endless, Except, Node, Point, Raising, Unknown, User, Wrapped}

@@ -1,7 +1,7 @@
 defmodule Python.Values.OwnKeysTest do
   # Structs into which somebody has put a key that they do not have.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, EncodeError}
 

@@ -1,6 +1,6 @@
 defmodule Python.Values.PickleTest do
   # `copy` and `pickle` of what only Elixir and Erlang can look into.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   @dumps "[__import__('pickle').dumps(x, n) for n in range(__import__('pickle').HIGHEST_PROTOCOL + 1)]"
   @load "__import__('pickle').loads(b)"

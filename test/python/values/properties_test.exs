@@ -7,7 +7,7 @@ defmodule Python.Values.PropertiesTest do
   #
   # A failure says which seed it was. Without one it is that of `mix test --seed`.
 
-  use Python.TestCase
+  use Python.EngineCase
 
   alias Python.{DecodeError, EncodeError, Generator}
 

@@ -1,7 +1,7 @@
 defmodule Python.Values.ReturnBytesTest do
   # `return: :bytes`: what was bytes comes back as bytes.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, Object}
 
@@ -57,7 +57,7 @@ defmodule Python.Values.ReturnBytesTest do
 
     assert Python.apply(Python.eval!("lambda x: x"), [bytes], return: :bytes) == {:ok, bytes}
     assert Python.eval("b'a'", return: :bytes, timeout: :infinity) == {:ok, bytes}
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     assert Python.eval("b'a'", return: :bytes, context: context) == {:ok, bytes}
   end
 

@@ -1,7 +1,7 @@
 defmodule Python.Values.StructsTest do
   # Sets, ranges, dates, times and decimals: what is lossy, what is refused, what lies.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{DecodeError, EncodeError, Object}
   alias Python.TestStructs.Point
@@ -243,7 +243,7 @@ defmodule Python.Values.StructsTest do
       assert there_and_back(long) == {:ok, long}
 
       # Each thread has its own precision, so this one needs a thread of its own.
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       Python.exec!("import decimal; decimal.getcontext().prec = 3", context: context)
       assert Python.eval("x + 0 != x", %{x: long}, context: context) == {:ok, true}
       assert Python.eval("x", %{x: long}, context: context) == {:ok, long}

@@ -2,7 +2,7 @@ defmodule Python.Values.TableTest do
   # The table of types in guides/types.md, a test for each row, from Elixir and through `py`.
   # What is at the edge of a row is in the other files of this folder.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, EncodeError, FreshVM, Object}
   alias Python.TestStructs.{All, Unknown}
@@ -430,6 +430,7 @@ defmodule Python.Values.TableTest do
     end
 
     @tag :tmp_dir
+    @tag engine: :main
     test "decimal.Decimal: %Python.Object{}, if not loaded", %{tmp_dir: folder} do
       # A VM that has all modules of the project but this one.
       code = """

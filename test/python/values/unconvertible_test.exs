@@ -3,7 +3,7 @@ defmodule Python.Values.UnconvertibleTest do
   # can, although it looks as if it could not. What Python code can do to a conversion is in
   # hostile_test.exs.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Bytes, DecodeError, EncodeError, Object}
 
@@ -434,6 +434,7 @@ defmodule Python.Values.UnconvertibleTest do
 
   describe "what would fill the memory" do
     @tag :long
+    @tag engine: :main
     test "is refused before it does, in either direction of growth" do
       code = """
       {:error, %Python.DecodeError{}} = Python.exec("v = []\\nfor _ in range(60): v = [v, v]") |> then(fn :ok -> Python.eval("v", timeout: :infinity) end)

@@ -1,7 +1,7 @@
 defmodule Python.VM.MemoryShortageTest do
   # A VM that gets no more memory for a while: what needs a stack or a thread then fails, and nothing else does.
 
-  use ExUnit.Case, async: false
+  use Python.TestCase, async: false
 
   alias Python.FreshVM
 

@@ -1,7 +1,7 @@
 defmodule Python.With.BodyTest do
   # The body of a Python.with that has a timeout: a process of its own, which ends with its time.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Error, TimeoutError}
   require Logger
@@ -16,7 +16,7 @@ defmodule Python.With.BodyTest do
   defp swallowing, do: Python.call!(:managers, :Manager, [true], return: :object)
 
   defp places do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     [[pool: start_pool()], [pool: start_pool(size: 3)], [], [context: context]]
   end
 

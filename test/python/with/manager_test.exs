@@ -1,6 +1,6 @@
 defmodule Python.With.ManagerTest do
   # What `Python.with` makes of a context manager, and of what becomes of its body.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{DecodeError, Error}
 
@@ -30,6 +30,7 @@ defmodule Python.With.ManagerTest do
     assert Python.with(manager, & &1) == [1, nil]
   end
 
+  @tag engine: :main
   test "works with Python's own" do
     lock = Python.call!(:threading, :Lock)
     assert Python.with(lock, fn true -> Python.call!(lock, :locked) end)

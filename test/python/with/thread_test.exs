@@ -1,7 +1,7 @@
 defmodule Python.With.ThreadTest do
   # Python.with: enter, body and exit on one thread and in one context of variables; its timeout.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Error, Pool, StoppedError, TimeoutError}
 
@@ -14,13 +14,14 @@ defmodule Python.With.ThreadTest do
 
   # Where: pools of one and of more workers, the default one, and a context.
   defp places do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     [[pool: start_pool()], [pool: start_pool(size: 3)], [], [context: context]]
   end
 
   defp threads(manager), do: Python.getattr!(manager, :threads)
   defp clean, do: ["clean", true, 28]
 
+  @tag engine: :main
   test "all happens on one thread, which is the body's alone" do
     for place <- places() do
       manager = new(:Threads, [], place)
@@ -106,7 +107,7 @@ defmodule Python.With.ThreadTest do
   end
 
   test "while a body holds a context, other calls of it wait" do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     test = self()
 
     holder =
@@ -246,7 +247,7 @@ defmodule Python.With.ThreadTest do
 
     # Of the pool or context: with one of its own the body has a process of its own, see Python.BodyTest.
     defp places_with_a_timeout do
-      {:ok, context} = Python.Context.start_link(timeout: 500)
+      context = start_context(timeout: 500)
 
       [
         [pool: start_pool(timeout: 500)],
@@ -336,6 +337,7 @@ defmodule Python.With.ThreadTest do
       eventually_left(manager)
     end
 
+    @tag engine: :main
     test "covers the entering and the leaving" do
       lock = Python.call!(:threading, :Lock)
       Python.call!(lock, :acquire)

@@ -1,6 +1,6 @@
-defmodule Python.Handles.GrowthTest do
+defmodule Python.Objects.GrowthTest do
   # Objects that grow after their handles were made, and handles that Python hands to callbacks. As in
-  # `Python.Handles.WeightTest`, the memory of a VM of its own is watched, in which a process with much on
+  # `Python.Objects.WeightTest`, the memory of a VM of its own is watched, in which a process with much on
   # its heap drops what it gets.
   use Python.TestCase
 

@@ -1,4 +1,4 @@
-defmodule Python.DefaultPoolTest do
+defmodule Python.Pools.DefaultPoolTest do
   # The settings of the pool that the application starts, in VMs of their own.
   use Python.TestCase, async: true
 

@@ -1,7 +1,7 @@
-defmodule Python.Handles.LocalsTest do
+defmodule Python.Errors.LocalsTest do
   # An error keeps its exception, that its traceback, and that the frames: what these hold is let go of,
   # unless it is asked for.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   @held "{t.tb_frame.f_code.co_name: sorted(t.tb_frame.f_locals) for t in traces(e)}"
 
@@ -86,7 +86,7 @@ defmodule Python.Handles.LocalsTest do
     off = Python.call(:__main__, :locals_fail, [], pool: pool, keep_locals: false)
     assert held(failed(off)) == @nothing
 
-    {:ok, context} = Python.Context.start_link(keep_locals: true)
+    context = start_context(keep_locals: true)
     Python.exec!("def fail(x): raise ValueError(x)", context: context)
 
     assert held(failed(Python.call(:__main__, :fail, [1], context: context))) == %{
