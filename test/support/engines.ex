@@ -4,32 +4,30 @@ defmodule Python.Engines do
   # The engines that the suite can run on: `ENGINE=name mix test` runs the files that use
   # Python.EngineCase or Python.StreamCase on that one. Without ENGINE the whole suite runs, on :main.
 
-  # Each with the options that its pools and contexts are started with, such as `[engine: :process]`: one
-  # line adds another.
-  @engines [
-    main: []
-  ]
+  # Each with the options that its pools and contexts are started with: one line adds another, such as
+  # `process: [engine: :process, env: %{"PYTHONPATH" => Python.Checkout.path("test/support/python")}]`.
+  defp engines do
+    [
+      main: []
+    ]
+  end
 
   @doc "The engine that the suite runs on."
   @spec current() :: atom
   def current do
     name = System.get_env("ENGINE", "")
-    engine = Enum.find(Keyword.keys(@engines), &(Atom.to_string(&1) == name))
+    engine = Enum.find(Keyword.keys(engines()), &(Atom.to_string(&1) == name))
 
     cond do
       name == "" -> :main
       engine -> engine
-      true -> raise "ENGINE=#{name} is none of #{inspect(Keyword.keys(@engines))}"
+      true -> raise "ENGINE=#{name} is none of #{inspect(Keyword.keys(engines()))}"
     end
   end
 
-  @doc "What a pool of a test is started with, beside what the test says."
-  @spec pool_options() :: keyword
-  def pool_options, do: if(current() == :main, do: [], else: [init: init()] ++ context_options())
-
-  @doc "What a context is started with."
-  @spec context_options() :: keyword
-  def context_options, do: @engines[current()]
+  @doc "What a pool or a context of a test is started with, beside what the test says."
+  @spec options() :: keyword
+  def options, do: Keyword.fetch!(engines(), current())
 
   @doc """
   What the suite leaves out: on another engine, all that is only about the VM's own interpreter.
@@ -40,22 +38,33 @@ defmodule Python.Engines do
   def exclude, do: if(current() == :main, do: [], else: [engine: :main])
 
   @doc """
-  The pools in which a test defines names: the default one, and where pools do not share `__main__` with it,
-  those that the test has started by itself.
+  Executes source in the default pool, and, where pools do not share `__main__` with it, in those of the calling
+  test, the later ones too.
   """
-  @spec pools() :: [atom]
-  def pools, do: [Python.Pool.default() | Process.get(__MODULE__, [])]
+  @spec define(String.t()) :: :ok
+  def define(source) do
+    Python.exec!(source)
 
-  @doc "Notes that the calling test has started a pool, in which its names are to be defined, too."
+    if current() != :main do
+      {pools, sources} = of_the_test()
+      Process.put(__MODULE__, {pools, sources ++ [source]})
+      for pool <- pools, do: Python.exec!(source, pool: pool)
+    end
+
+    :ok
+  end
+
+  @doc "Notes that the calling test has started a pool, and defines there what it has defined."
   @spec started(atom) :: atom
   def started(pool) do
-    if current() != :main, do: Process.put(__MODULE__, [pool | Process.get(__MODULE__, [])])
+    if current() != :main do
+      {pools, sources} = of_the_test()
+      Process.put(__MODULE__, {[pool | pools], sources})
+      for source <- sources, do: Python.exec!(source, pool: pool)
+    end
+
     pool
   end
 
-  # The modules in test/support/python, which a pool of the VM's interpreter has from the default one.
-  defp init do
-    folder = Python.Checkout.path("test/support/python")
-    "import sys; #{inspect(folder)} in sys.path or sys.path.insert(0, #{inspect(folder)})"
-  end
+  defp of_the_test, do: Process.get(__MODULE__, {[], []})
 end

@@ -40,10 +40,7 @@ defmodule Python.TestCase do
   """
   def define(source, prefix \\ "made") do
     name = unique(prefix)
-
-    for pool <- Engines.pools(),
-        do: Python.exec!(String.replace(source, "NAME", name), pool: pool)
-
+    Engines.define(String.replace(source, "NAME", name))
     name
   end
 
@@ -65,13 +62,13 @@ defmodule Python.TestCase do
   @doc "Starts a pool for this test. Returns its name."
   def start_pool(options \\ []) do
     options = Keyword.merge([size: 1, name: String.to_atom(unique("Elixir.TestPool"))], options)
-    start_supervised!({Python.Pool, Keyword.merge(Engines.pool_options(), options)})
+    start_supervised!({Python.Pool, Keyword.merge(Engines.options(), options)})
     Engines.started(options[:name])
   end
 
   @doc "Starts a context, which ends with the calling process. Returns it."
   def start_context(options \\ []) do
-    {:ok, context} = Python.Context.start_link(Keyword.merge(Engines.context_options(), options))
+    {:ok, context} = Python.Context.start_link(Keyword.merge(Engines.options(), options))
     context
   end
 

@@ -110,6 +110,7 @@ defmodule Python.Calls.ConcurrencyTest do
   end
 
   describe "while eight calls run Python code" do
+    @tag engine: :main
     test "the VM's timers and messages are as punctual as without, by an order of magnitude" do
       name = define(@spin)
       pool = start_pool(size: 8)
@@ -140,6 +141,7 @@ defmodule Python.Calls.ConcurrencyTest do
       assert Enum.any?(attempts, good?)
     end
 
+    @tag engine: :main
     test "other calls have their turn" do
       name = define(@spin)
       pool = start_pool(size: 8)

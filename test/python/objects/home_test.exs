@@ -147,6 +147,7 @@ defmodule Python.Objects.HomeTest do
     end
   end
 
+  @tag engine: :main
   test "an option of the call names another place" do
     object = made(context: context())
     pool = start_pool()

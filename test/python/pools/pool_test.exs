@@ -87,9 +87,9 @@ defmodule Python.Pools.PoolTest do
     end
 
     test "runs calls in the order in which they came" do
+      name = define("NAME = []")
       pool = start_pool()
       {tasks, release} = hold(pool, 1)
-      name = define("NAME = []")
 
       asyncs =
         for n <- 1..50, do: Python.call_async(:__main__, name <> ".append", [n], pool: pool)
@@ -97,7 +97,7 @@ defmodule Python.Pools.PoolTest do
       release.()
       for async <- asyncs, do: assert(Python.await(async) == {:ok, nil})
       assert Task.await_many(tasks) == [{:ok, "done"}]
-      assert Python.eval(name) == {:ok, Enum.to_list(1..50)}
+      assert Python.eval(name, pool: pool) == {:ok, Enum.to_list(1..50)}
     end
 
     test "has a timeout for calls that have none of their own" do
@@ -246,13 +246,12 @@ defmodule Python.Pools.PoolTest do
 
   describe "a full queue" do
     test "is an OverloadedError, and nothing was run" do
+      name = define("NAME = []")
       pool = start_pool(max_queue: 3)
       # A worker that has only been started takes nothing yet.
       Python.eval!("1", %{}, pool: pool)
       {tasks, release} = hold(pool, 4)
       eventually("three wait", fn -> Pool.stats(pool).queued == 3 end)
-
-      name = define("NAME = []")
 
       assert {:error, %OverloadedError{pool: ^pool} = error} =
                Python.call(:__main__, name <> ".append", [1], pool: pool)
@@ -268,7 +267,7 @@ defmodule Python.Pools.PoolTest do
 
       release.()
       assert Task.await_many(tasks) == List.duplicate({:ok, "done"}, 4)
-      assert Python.eval(name) == {:ok, []}
+      assert Python.eval(name, pool: pool) == {:ok, []}
       assert Python.call(:math, :sqrt, [16], pool: pool) == {:ok, 4.0}
     end
 

@@ -78,6 +78,7 @@ defmodule Python.Timeouts.InterruptsTest do
   end
 
   describe "code that is interrupted" do
+    @tag engine: :main
     test "and does not care is left behind" do
       pool = start_pool()
 
