@@ -123,6 +123,16 @@ defmodule Python.TestCase do
     end)
   end
 
+  @doc """
+  What a function gives for each of these, in order, two at a time: for VMs of their own, which are at their
+  start and their end longer than at anything else.
+  """
+  def together(items, fun) do
+    items
+    |> Task.async_stream(fun, max_concurrency: 2, timeout: :infinity)
+    |> Enum.map(fn {:ok, result} -> result end)
+  end
+
   @doc "The first `size` bytes of `data`, as a part of a larger binary that begins so many bits into it."
   def part_at(data, bits, size) do
     <<0::size(bits), data::binary>> |> drop_bits(bits) |> binary_part(0, size)

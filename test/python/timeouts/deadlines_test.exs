@@ -154,8 +154,8 @@ defmodule Python.Timeouts.DeadlinesTest do
       |> Enum.map(fn _ ->
         Task.async(fn ->
           for _ <- 1..100 do
-            options = [pool: pool, timeout: 100]
-            {late, _} = late(100, fn -> Python.call(:production, :spin, [], options) end)
+            options = [pool: pool, timeout: 30]
+            {late, _} = late(30, fn -> Python.call(:production, :spin, [], options) end)
             late
           end
         end)

@@ -1,7 +1,7 @@
 defmodule Python.Timeouts.InterrupterTest do
   # What would hold up the thread that interrupts calls. In a VM of its own for each: where it is held
   # up, no call of the VM is interrupted any more.
-  use Python.TestCase, async: false
+  use Python.TestCase, async: true
 
   alias Python.{FreshVM, TimeoutError}
 

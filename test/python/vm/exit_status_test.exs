@@ -46,8 +46,8 @@ defmodule Python.VM.ExitStatusTest do
 
   for {ending, status} <- @endings do
     test "#{ending} ends the VM with #{status}, whatever is registered for the exit" do
-      for name <- ["pause", "abort"] do
-        code = """
+      code = fn name ->
+        """
         Python.call!(:__main__, :at_exit, ["#{name}"])
         # It is put first from time to time; what is registered in that very moment is a library's luck.
         Process.sleep(300)
@@ -55,8 +55,10 @@ defmodule Python.VM.ExitStatusTest do
         Python.call_async(:__main__, :spin, [], timeout: :infinity)
         IO.puts("seen")
         """
+      end
 
-        assert {output, unquote(status)} = run(code, unquote(ending))
+      for {output, status} <- together(["pause", "abort"], &run(code.(&1), unquote(ending))) do
+        assert status == unquote(status)
         assert output =~ "seen" or unquote(ending) =~ "flush: false"
       end
     end
@@ -72,8 +74,7 @@ defmodule Python.VM.ExitStatusTest do
     Python.call(:__main__, :register_and_spin, [], timeout: 300)
     """
 
-    assert {_, 3} = run(code, "System.halt(3)")
-    assert {_, 3} = run(code, "System.stop(3)")
+    assert [{_, 3}, {_, 3}] = together(["System.halt(3)", "System.stop(3)"], &run(code, &1))
   end
 
   test "in a context and by a caller in a worker's place as well" do
@@ -97,8 +98,7 @@ defmodule Python.VM.ExitStatusTest do
     Process.sleep(300)
     """
 
-    for ending <- ["System.stop(3)", "System.halt(3)", ":ok"] do
-      assert {output, _} = run(code, ending)
+    for {output, _} <- together(["System.stop(3)", "System.halt(3)", ":ok"], &run(code, &1)) do
       assert output =~ "from C"
       assert output =~ "from Python"
       assert length(String.split(output, "from Elixir")) == 5_001
@@ -119,8 +119,7 @@ defmodule Python.VM.ExitStatusTest do
     \"\"\")
     """
 
-    assert {_, 3} = run(code, "System.halt(3)")
-    assert {_, 3} = run(code, "System.stop(3)")
+    assert [{_, 3}, {_, 3}] = together(["System.halt(3)", "System.stop(3)"], &run(code, &1))
   end
 
   test "it ends so again and again" do
@@ -130,9 +129,8 @@ defmodule Python.VM.ExitStatusTest do
     Python.call(:__main__, :spin, [], timeout: 20)
     """
 
-    for n <- 1..times(5, 20) do
-      ending = Enum.at(["System.stop(3)", "System.halt(3)", "exit({:shutdown, 3})"], rem(n, 3))
-      assert {n, 3} == {n, run(code, ending) |> elem(1)}
-    end
+    endings = Stream.cycle(["System.stop(3)", "System.halt(3)", "exit({:shutdown, 3})"])
+    ends = together(Enum.take(endings, times(5, 20)), &run(code, &1))
+    assert Enum.uniq(for {_output, status} <- ends, do: status) == [3]
   end
 end

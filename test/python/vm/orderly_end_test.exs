@@ -1,6 +1,6 @@
 defmodule Python.VM.OrderlyEndTest do
   # What Python does in order at the end of a program, at the end of the application.
-  use Python.TestCase, async: false
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 

@@ -1,5 +1,6 @@
 defmodule Python.VM.ShutdownTest do
-  use Python.TestCase, async: false
+  # The end of the application and of the VM, whatever Python is at.
+  use Python.TestCase, async: true
 
   alias Python.FreshVM
 
