@@ -149,6 +149,9 @@ defmodule Python.TestCase do
     {(System.monotonic_time(:microsecond) - started) / 1_000, result}
   end
 
+  @doc "The milliseconds of the fastest of so many times: others may have the processors in between."
+  def fastest(times, fun), do: Enum.min(for _ <- 1..times, do: elem(timed(fun), 0))
+
   @doc "The messages that the calling process has not read."
   def messages do
     # What has come lies outside of what the process sees of itself, until it receives something.

@@ -310,7 +310,7 @@ defmodule Python.Callbacks.MessagesTest do
 
     test "by the name of a context" do
       name = String.to_atom(unique("context"))
-      _ = start_context(name: name)
+      start_context(name: name)
       Python.send(name, "named")
       assert Python.call(:erlang, :receive, [15], context: name) == {:ok, "named"}
     end

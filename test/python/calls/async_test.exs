@@ -1,18 +1,21 @@
 defmodule Python.Calls.AsyncTest do
   use Python.EngineCase, async: true
 
+  import Python.Notes
+
   alias Python.{Async, Error, TimeoutError}
+
+  setup_all do: Python.SupportModules.find()
 
   # A pool of one worker that is held up until `release` is called.
   defp held_pool do
     pool = start_pool()
-    lock = Python.call!(:threading, :Lock)
-    Python.call!(lock, :acquire)
-    holder = Python.call_async(lock, :acquire, [], pool: pool)
+    gate = new_name()
+    holder = Python.call_async(:notes, :wait, [gate], pool: pool)
     eventually_busy(pool)
 
     release = fn ->
-      Python.call!(lock, :release)
+      open_gate(gate)
       Python.await(holder)
     end
 
@@ -21,9 +24,10 @@ defmodule Python.Calls.AsyncTest do
 
   describe "call_async" do
     test "returns at once, and await gives the result" do
-      {ms, async} = timed(fn -> Python.call_async(:time, :sleep, [0.3]) end)
-      assert %Async{} = async
-      assert ms < 300
+      # What it waits for comes afterwards.
+      gate = new_name()
+      assert %Async{} = async = Python.call_async(:notes, :wait, [gate])
+      open_gate(gate)
       assert Python.await(async) == {:ok, nil}
     end
 
@@ -64,11 +68,10 @@ defmodule Python.Calls.AsyncTest do
 
   describe "eval_async" do
     test "returns at once, and await gives the value of the expression" do
-      {ms, async} =
-        timed(fn -> Python.eval_async("__import__('time').sleep(n) or n", %{n: 0.3}) end)
-
-      assert %Async{} = async
-      assert ms < 300
+      gate = new_name()
+      code = "__import__('notes').wait(gate) or n"
+      assert %Async{} = async = Python.eval_async(code, %{gate: gate, n: 0.3})
+      open_gate(gate)
       assert Python.await(async) == {:ok, 0.3}
     end
 
@@ -117,12 +120,10 @@ defmodule Python.Calls.AsyncTest do
 
   describe "exec_async" do
     test "returns at once, and await is :ok when it is done" do
-      name = unique()
-
-      {ms, async} =
-        timed(fn -> Python.exec_async("import time; time.sleep(0.3); #{name} = 1") end)
-
-      assert ms < 300
+      {name, gate} = {unique(), new_name()}
+      code = "__import__('notes').wait(#{inspect(gate)}); #{name} = 1"
+      assert %Async{} = async = Python.exec_async(code)
+      open_gate(gate)
       assert Python.await(async) == :ok
       assert Python.eval(name) == {:ok, 1}
     end
@@ -236,7 +237,7 @@ defmodule Python.Calls.AsyncTest do
       assert Python.Pool.stats(pool).queued == 0
       release.()
       eventually_idle(pool)
-      assert Python.eval(name) == {:ok, []}
+      assert Python.eval(name, pool: pool) == {:ok, []}
       assert messages() == []
     end
 
@@ -321,7 +322,7 @@ defmodule Python.Calls.AsyncTest do
       eventually("nothing waits", fn -> Python.Pool.stats(pool).queued == 0 end)
       release.()
       eventually_idle(pool)
-      assert Python.eval(name) == {:ok, []}
+      assert Python.eval(name, pool: pool) == {:ok, []}
     end
 
     defp async_and_wait(name, pool) do

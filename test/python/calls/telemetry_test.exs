@@ -78,7 +78,7 @@ defmodule Python.Calls.TelemetryTest do
 
   test "the other operations say what they are, and contexts which they are" do
     assert run("""
-           context = start_context()
+           {:ok, context} = Python.Context.start_link()
 
            for {operation, function} <- [
                  {:exec, fn -> Python.exec("pass") end},
@@ -116,7 +116,7 @@ defmodule Python.Calls.TelemetryTest do
   test "metadata is plain data: showing it calls no Python" do
     assert run("""
            Python.register(:give, fn object -> raise KeyError, key: object, term: [{object, %{object => 1}}] end)
-           context = start_context()
+           {:ok, context} = Python.Context.start_link()
 
            tries = [
              fn -> Python.eval("1 / 0") end,

@@ -12,10 +12,7 @@ defmodule Python.Contexts.ContextTest do
     :ok
   end
 
-  defp context(options \\ []) do
-    context = start_context(options)
-    context
-  end
+  defp context(options \\ []), do: start_context(options)
 
   # Calls that wait for a lock hold the context until it is released.
   defp hold(context) do

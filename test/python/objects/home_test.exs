@@ -59,14 +59,13 @@ defmodule Python.Objects.HomeTest do
   """
 
   defp context do
-    context = start_context()
-    context
+    start_context()
   end
 
   defp places do
     context = context()
     name = String.to_atom(unique("Elixir.TestContext"))
-    _ = start_context(name: name)
+    start_context(name: name)
     [[context: context], [context: context.pid], [context: name], [pool: start_pool()]]
   end
 

@@ -2,21 +2,24 @@ defmodule Python.Pools.PoolTest do
   # Alone: some of it kills processes of the application.
   use Python.EngineCase
 
+  import Python.Notes
+
   alias Python.{NotStartedError, OverloadedError, Pool, StoppedError}
 
-  # Calls that wait for a lock hold a pool's workers until it is released.
+  setup_all do: Python.SupportModules.find()
+
+  # Calls that wait at a gate hold a pool's workers until it is opened.
   defp hold(pool, count) do
-    lock = Python.call!(:threading, :Lock)
-    Python.call!(lock, :acquire)
-    name = define("def NAME(lock):\n    with lock: return 'done'")
+    gate = new_name()
+    name = define("def NAME(gate):\n    __import__('notes').wait(gate)\n    return 'done'")
 
     tasks =
       for _ <- 1..count do
-        Task.async(fn -> Python.call(:__main__, name, [lock], pool: pool, timeout: 60_000) end)
+        Task.async(fn -> Python.call(:__main__, name, [gate], pool: pool, timeout: 60_000) end)
       end
 
     eventually_busy(pool, min(count, Pool.stats(pool).workers))
-    {tasks, fn -> Python.call!(lock, :release) end}
+    {tasks, fn -> open_gate(gate) end}
   end
 
   # The processes among a pool's workers.

@@ -2,9 +2,6 @@ defmodule Python.Streams.DeliveryTest do
   # In which order items come, when, how many at a time, and what Python does ahead.
   use Python.StreamCase, async: true
 
-  # The best of a few, for what is compared.
-  defp fastest(times, fun), do: Enum.min(for _ <- 1..times, do: elem(timed(fun), 0))
-
   describe "the items" do
     test "are lazy: nothing runs before they are asked for", %{name: name} do
       items = stream(:numbers, [name, 3])

@@ -204,67 +204,65 @@ defmodule Python.VM.ReloadTest do
     end
     '''
 
+    defp run_with_copies(folder, code) do
+      code = "folder = #{inspect(folder)}\n" <> @copy <> code
+      assert {output, 0} = FreshVM.run(code, start: false, timeout: 120_000)
+      output
+    end
+
     test "a library that was built anew is refused, and the old code works on", %{tmp_dir: folder} do
       output =
-        FreshVM.run(
-          "folder = #{inspect(folder)}\n" <>
-            @copy <>
-            ~S'''
-            app = copy.("erlang_python-1")
-            {:ok, _} = Application.ensure_all_started(:erlang_python)
-            {:ok, 2.0} = Python.call(:math, :sqrt, [4])
-            library = Path.join(app, "priv/native/liberlang_python_nif.so")
-            true = to_string(:code.priv_dir(:erlang_python)) =~ "erlang_python-1"
-            File.write!(library <> ".new", [File.read!(library), 0])
-            File.rename!(library <> ".new", library)
+        run_with_copies(
+          folder,
+          ~S'''
+          app = copy.("erlang_python-1")
+          {:ok, _} = Application.ensure_all_started(:erlang_python)
+          {:ok, 2.0} = Python.call(:math, :sqrt, [4])
+          library = Path.join(app, "priv/native/liberlang_python_nif.so")
+          true = to_string(:code.priv_dir(:erlang_python)) =~ "erlang_python-1"
+          File.write!(library <> ".new", [File.read!(library), 0])
+          File.rename!(library <> ".new", library)
 
-            for _ <- 1..3 do
-              :code.purge(:erlang_python)
-              {:error, :on_load_failure} = :code.load_file(:erlang_python)
-              {:ok, 2.0} = Python.call(:math, :sqrt, [4])
-            end
-
-            # Deleted first, as IEx does: the library that is in memory goes on.
+          for _ <- 1..3 do
             :code.purge(:erlang_python)
-            :code.delete(:erlang_python)
-            {:module, :erlang_python} = :code.load_file(:erlang_python)
+            {:error, :on_load_failure} = :code.load_file(:erlang_python)
             {:ok, 2.0} = Python.call(:math, :sqrt, [4])
-            IO.puts("works on")
-            ''',
-          start: false,
-          timeout: 120_000
+          end
+
+          # Deleted first, as IEx does: the library that is in memory goes on.
+          :code.purge(:erlang_python)
+          :code.delete(:erlang_python)
+          {:module, :erlang_python} = :code.load_file(:erlang_python)
+          {:ok, 2.0} = Python.call(:math, :sqrt, [4])
+          IO.puts("works on")
+          '''
         )
 
-      assert {output, 0} = output
       assert output =~ "works on"
       assert output =~ "Restart the VM"
     end
 
     test "the same library in the folder of another version is taken", %{tmp_dir: folder} do
       output =
-        FreshVM.run(
-          "folder = #{inspect(folder)}\n" <>
-            @copy <>
-            ~S'''
-            copy.("erlang_python-1")
-            {:ok, _} = Application.ensure_all_started(:erlang_python)
-            object = Python.eval!("object()")
-            copy.("erlang_python-2")
-            true = to_string(:code.priv_dir(:erlang_python)) =~ "erlang_python-2"
+        run_with_copies(
+          folder,
+          ~S'''
+          copy.("erlang_python-1")
+          {:ok, _} = Application.ensure_all_started(:erlang_python)
+          object = Python.eval!("object()")
+          copy.("erlang_python-2")
+          true = to_string(:code.priv_dir(:erlang_python)) =~ "erlang_python-2"
 
-            for _ <- 1..3 do
-              :code.purge(:erlang_python)
-              {:module, :erlang_python} = :code.load_file(:erlang_python)
-            end
+          for _ <- 1..3 do
+            :code.purge(:erlang_python)
+            {:module, :erlang_python} = :code.load_file(:erlang_python)
+          end
 
-            "object" = Python.type(object)
-            IO.puts("taken")
-            ''',
-          start: false,
-          timeout: 120_000
+          "object" = Python.type(object)
+          IO.puts("taken")
+          '''
         )
 
-      assert {output, 0} = output
       assert output =~ "taken"
     end
   end

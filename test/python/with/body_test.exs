@@ -116,11 +116,16 @@ defmodule Python.With.BodyTest do
 
     test "is ended with those inside of it, each of which leaves its manager with that" do
       for place <- places(), inner_time <- [[], [timeout: :infinity], @time] do
-        {outer, inner} = {new([], place), new([], place)}
+        # A time in which the body has begun, on a machine that has other things to do.
+        {outer, inner, body} =
+          Enum.find_value([200, 1_000, 5_000], fn timeout ->
+            {outer, inner} = {new([], place), new([], place)}
+            endless = telling()
+            times_out(outer, fn _ -> Python.with(inner, endless, inner_time) end, timeout)
+            receive(do: ({:body, body} -> {outer, inner, body}), after: (0 -> nil))
+          end) || flunk("no body")
 
-        endless = telling()
-        times_out(outer, fn _ -> Python.with(inner, endless, inner_time) end)
-        eventually_dead(the_body())
+        eventually_dead(body)
         for manager <- [inner, outer], do: eventually_left(manager)
         assert error_type(inner) == "Python.TimeoutError"
         assert error_type(outer) == "Python.TimeoutError"
