@@ -123,6 +123,7 @@ defmodule Python.Calls.RefusedArgumentsTest do
       {Pool, :start_link, [[name: A]], [:start]},
       {Pool, :child_spec, [[name: A]], [:no_options]},
       {Pool, :stats, [Python.Pool], [:pool]},
+      {Pool, :workers, [Python.Pool], [:pool]},
       {Pool, :default, [], []},
       {Context, :start_link, [[]], [:start]},
       {Context, :child_spec, [[]], [:no_options]},

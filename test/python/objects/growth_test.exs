@@ -4,8 +4,6 @@ defmodule Python.Objects.GrowthTest do
   # its heap drops what it gets.
   use Python.TestCase
 
-  alias Python.FreshVM
-
   # In MB. All that is made for one kind is 1,000.
   @most 350
 
@@ -231,19 +229,6 @@ defmodule Python.Objects.GrowthTest do
   @tag timeout: 600_000
   @tag skip: if(:os.type() != {:unix, :linux}, do: "reads /proc")
   test "what has grown since its handle was made is freed in time" do
-    code =
-      for {name, code} <- @kinds do
-        "measure.(#{inspect(name)}, fn ->\n#{code}\nend)\n"
-      end
-
-    code = [@prelude, code, "300_000 = length(many)\n"]
-    {output, status} = FreshVM.run(IO.iodata_to_binary(code), timeout: 600_000)
-    if System.get_env("SHOW"), do: IO.puts(output)
-    assert status == 0, output
-
-    for {name, _} <- @kinds do
-      assert [_, peak] = Regex.run(~r/peak of #{name}: (-?\d+)/, output), output
-      assert String.to_integer(peak) < @most, "#{name}: #{peak} MB\n#{output}"
-    end
+    Python.Peaks.assert_below(@most, @prelude, @kinds)
   end
 end

@@ -144,22 +144,10 @@ defmodule Python.Objects.WeightTest do
     {"handles that idle processes had", "Work.leave_idle(100)"}
   ]
 
-  @tag timeout: 300_000
+  @tag timeout: 600_000
   @tag skip: if(:os.type() != {:unix, :linux}, do: "reads /proc")
   test "what a process with a heap of some size drops is freed in time" do
-    code =
-      for {name, code} <- @kinds do
-        "measure.(#{inspect(name)}, fn ->\n#{code}\nend)\n"
-      end
-
-    code = [@prelude, code, "300_000 = length(many)\n"]
-    {output, status} = FreshVM.run(IO.iodata_to_binary(code), timeout: 300_000)
-    assert status == 0, output
-
-    for {name, _} <- @kinds do
-      assert [_, peak] = Regex.run(~r/peak of #{name}: (-?\d+)/, output), output
-      assert String.to_integer(peak) < @most, "#{name}: #{peak} MB\n#{output}"
-    end
+    Python.Peaks.assert_below(@most, @prelude, @kinds)
   end
 
   test "what is in use stays, however much it is" do

@@ -1,0 +1,45 @@
+defmodule Python.Peaks do
+  @moduledoc false
+
+  # How much memory a VM of its own takes while it does something, for tests of what is freed in time.
+
+  import ExUnit.Assertions
+
+  alias Python.FreshVM
+
+  @attempts 3
+
+  @doc """
+  Sees that the memory stays below so many MB with each kind, `{name, code}`.
+
+  The prelude binds `measure`, which prints the peak of a name. Where others have the processors, what frees memory
+  may come late: what has taken too much is tried again, in another VM.
+  """
+  def assert_below(most, prelude, kinds, attempts \\ @attempts) do
+    {peaks, output} = peaks(prelude, kinds)
+    # For who looks for what each kind takes.
+    if System.get_env("SHOW"), do: IO.puts(output)
+    over = for {name, _} = kind <- kinds, Map.fetch!(peaks, name) >= most, do: kind
+
+    cond do
+      over == [] -> :ok
+      attempts > 1 -> assert_below(most, prelude, over, attempts - 1)
+      true -> flunk("more than #{most} MB, #{@attempts} times:\n#{output}")
+    end
+  end
+
+  defp peaks(prelude, kinds) do
+    code = for {name, code} <- kinds, do: "measure.(#{inspect(name)}, fn ->\n#{code}\nend)\n"
+    code = IO.iodata_to_binary([prelude, code, "300_000 = length(many)\n"])
+    {output, status} = FreshVM.run(code, timeout: 600_000)
+    assert status == 0, output
+
+    peaks =
+      for {name, _} <- kinds, into: %{} do
+        assert [_, peak] = Regex.run(~r/peak of #{name}: (-?\d+)/, output), output
+        {name, String.to_integer(peak)}
+      end
+
+    {peaks, output}
+  end
+end
