@@ -86,7 +86,7 @@ sanitize: setup ## tests of conversion, streams and callbacks under AddressSanit
 	@scripts/sanitize.sh $(FILES)
 
 .PHONY: check
-check: setup check-format check-tests check-compile check-symbols check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
+check: setup check-format check-tests check-floors check-compile check-symbols check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
 
 .PHONY: check-format
 check-format:
@@ -96,6 +96,10 @@ check-format:
 .PHONY: check-tests
 check-tests:
 	scripts/check_test_files.sh
+
+.PHONY: check-floors
+check-floors:
+	@elixir scripts/check_floors.exs
 
 .PHONY: check-compile
 check-compile:

@@ -2,7 +2,7 @@
 
 use crate::python::contextvars::Base;
 use crate::python::interpreter::config::Start;
-use crate::python::interpreter::delicate::{Ahead, Gap, Places};
+use crate::python::interpreter::delicate::Delicate;
 use crate::python::interpreter::handled::Top;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -56,11 +56,7 @@ pub struct Helpers {
     /// `erlang.Error`
     pub error: Py<PyAny>,
     /// Where no thread is to be interrupted
-    pub delicate: Places,
-    /// None where a block gives its lock back in one step
-    pub gap: Option<Gap>,
-    /// None where a block takes its lock in one step
-    pub ahead: Option<Ahead>,
+    pub delicate: Delicate,
     /// Code for an interrupt to strike in that comes too late
     pub absorb: Py<PyAny>,
     /// See `assistant.rs`
@@ -135,8 +131,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<Helpe
     let interrupts = py.import("erlang._interrupts")?;
     let isolation = py.import("erlang._isolation")?;
     let renewal = isolation.getattr("renewal")?;
-    let gap = Gap::new(&locks)?;
-    let ahead = Ahead::new(&py.import("erlang._ahead")?)?;
+    let ahead = py.import("erlang._ahead")?;
     let main = py.import("erlang._main")?;
     let function = py.import("erlang._function")?;
     package.setattr("Function", function.getattr("Function")?)?;
@@ -171,9 +166,7 @@ fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<Helpe
         described: function.getattr("described")?.unbind(),
         replaced: decode.getattr("replaced")?.unbind(),
         error: package.getattr("Error")?.unbind(),
-        delicate: Places::new(locks.getattr("DELICATE")?.cast::<PyDict>()?)?,
-        gap,
-        ahead,
+        delicate: Delicate::new(&locks, &ahead)?,
         absorb: interrupts.getattr("absorb")?.unbind(),
         one_mark: interrupts.getattr("ONE_MARK")?.extract()?,
         base: Base::of_current(py, &renewal)?,

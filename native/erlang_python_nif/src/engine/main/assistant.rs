@@ -33,7 +33,7 @@ pub fn start() -> std::io::Result<()> {
             .spawn(|| {
                 wait_for_python();
                 if !helpers::get()
-                    .is_some_and(|helpers| helpers.one_mark || helpers.ahead.is_some())
+                    .is_some_and(|helpers| helpers.one_mark || helpers.delicate.ahead.is_some())
                 {
                     return;
                 }
@@ -58,7 +58,7 @@ impl Job {
                 absorb(py, own.ident());
             }
             Job::Examine(code) => {
-                if let Some(ahead) = &helpers.ahead {
+                if let Some(ahead) = &helpers.delicate.ahead {
                     ahead.examine(py, code);
                 }
             }

@@ -20,7 +20,7 @@ use crate::pool::request::Request;
 use crate::pool::sink::Body;
 use crate::pool::watch;
 use crate::python::helpers;
-use crate::python::interpreter::delicate::{self, Look};
+use crate::python::interpreter::delicate::Look;
 use crate::python::interpreter::{Detached, Location, Uncollected, stack_size, wait_for_python};
 use pyo3::prelude::*;
 use rustler::Encoder;
@@ -154,7 +154,7 @@ impl Aim {
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
         let frame = runner.frame(py, &self.request);
-        match delicate::look(py, helpers, frame) {
+        match helpers.delicate.look(py, frame) {
             Look::Safe => {}
             Look::Delicate => return,
             Look::Unknown(code) => {

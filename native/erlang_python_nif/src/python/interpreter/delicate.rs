@@ -6,7 +6,6 @@
 
 use super::GilCell;
 use super::frame::{Code, Frame};
-use crate::python::helpers::Helpers;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::collections::HashMap;
@@ -18,46 +17,67 @@ pub enum Look {
     Unknown(Py<PyAny>),
 }
 
-pub fn look(py: Python<'_>, helpers: &Helpers, frame: Option<Frame<'_>>) -> Look {
-    // A thread that is in no Python code is in a C function.
-    frame
-        .and_then(|frame| look_at(py, helpers, frame))
-        .unwrap_or(Look::Safe)
+/// What is known of such places.
+pub struct Delicate {
+    places: Places,
+    /// None where a block gives its lock back in one step.
+    gap: Option<Gap>,
+    /// None where a block takes its lock in one step.
+    pub ahead: Option<Ahead>,
 }
 
-fn look_at(py: Python<'_>, helpers: &Helpers, frame: Frame<'_>) -> Option<Look> {
-    let code = frame.code()?;
-    let file = code.file()?;
-    if file == "<frozen importlib._bootstrap>"
-        || file.ends_with("/logging/__init__.py")
-        || file.ends_with("\\logging\\__init__.py")
-    {
-        return Some(Look::Delicate);
+impl Delicate {
+    /// `locks` and `ahead`: `priv/python/erlang/_locks.py` and `_ahead.py`.
+    pub fn new(locks: &Bound<'_, PyModule>, ahead: &Bound<'_, PyModule>) -> PyResult<Self> {
+        Ok(Delicate {
+            places: Places::new(locks.getattr("DELICATE")?.cast::<PyDict>()?)?,
+            gap: Gap::new(locks)?,
+            ahead: Ahead::new(ahead)?,
+        })
     }
-    let at = frame.at()?;
-    if helpers.delicate.contains(&code, at) {
-        return Some(Look::Delicate);
+
+    /// Whether a thread that is in this frame may be interrupted.
+    pub fn look(&self, py: Python<'_>, frame: Option<Frame<'_>>) -> Look {
+        // A thread that is in no Python code is in a C function.
+        frame
+            .and_then(|frame| self.look_at(py, frame))
+            .unwrap_or(Look::Safe)
     }
-    if let Some(gap) = &helpers.gap
-        && gap.contains(code.bytecode()?.as_bytes(), at)
-    {
-        return Some(Look::Delicate);
-    }
-    match &helpers.ahead {
-        Some(ahead) => ahead.look(py, frame),
-        None => Some(Look::Safe),
+
+    fn look_at(&self, py: Python<'_>, frame: Frame<'_>) -> Option<Look> {
+        let code = frame.code()?;
+        let file = code.file()?;
+        if file == "<frozen importlib._bootstrap>"
+            || file.ends_with("/logging/__init__.py")
+            || file.ends_with("\\logging\\__init__.py")
+        {
+            return Some(Look::Delicate);
+        }
+        let at = frame.at()?;
+        if self.places.contains(&code, at) {
+            return Some(Look::Delicate);
+        }
+        if let Some(gap) = &self.gap
+            && gap.contains(code.bytecode()?.as_bytes(), at)
+        {
+            return Some(Look::Delicate);
+        }
+        match &self.ahead {
+            Some(ahead) => ahead.look(py, frame),
+            None => Some(Look::Safe),
+        }
     }
 }
 
 /// Functions of the standard library in which no thread is to be interrupted, and where in these.
-pub struct Places(Vec<(Py<PyAny>, Offsets)>);
+struct Places(Vec<(Py<PyAny>, Offsets)>);
 
 /// The first and the last of each place.
 type Offsets = Vec<(i64, i64)>;
 
 impl Places {
     /// Of `DELICATE` in `priv/python/erlang/_locks.py`.
-    pub fn new(places: &Bound<'_, PyDict>) -> PyResult<Self> {
+    fn new(places: &Bound<'_, PyDict>) -> PyResult<Self> {
         let places = places
             .iter()
             .map(|(code, offsets)| Ok((code.unbind(), offsets.extract()?)));
@@ -75,14 +95,14 @@ impl Places {
 }
 
 /// The bytecodes between the end of a block and the giving back of its lock: up to Python 3.9.
-pub struct Gap {
+struct Gap {
     begin: Vec<u8>,
     inside: Vec<u8>,
 }
 
 impl Gap {
     /// None for a Python without such a gap.
-    pub fn new(locks: &Bound<'_, PyModule>) -> PyResult<Option<Self>> {
+    fn new(locks: &Bound<'_, PyModule>) -> PyResult<Option<Self>> {
         let opcodes = |names: &str| -> PyResult<Vec<u8>> {
             locks
                 .call_method1("opcodes", (locks.getattr(names)?,))?
@@ -126,7 +146,7 @@ const MOST: usize = 10_000;
 
 impl Ahead {
     /// None for a Python that does not need it.
-    pub fn new(module: &Bound<'_, PyModule>) -> PyResult<Option<Self>> {
+    fn new(module: &Bound<'_, PyModule>) -> PyResult<Option<Self>> {
         if !module.getattr("NEEDED")?.extract()? {
             return Ok(None);
         }

@@ -7,7 +7,6 @@
 
 use super::symbol;
 use super::tracing::Shown;
-use crate::python::helpers;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -54,12 +53,17 @@ pub use crate::base::Location;
 pub struct Frame<'py>(Bound<'py, PyAny>);
 
 impl<'py> Frame<'py> {
-    /// What a thread is in, given by its state. None if that is no Python code.
+    /// What a thread is in, given by its state. None if that is no Python code, or none but that which calls
+    /// `stand` in: nobody's code.
     ///
     /// # Safety
     ///
     /// The thread still has this state: it runs a request, say, whose end would need the GIL.
-    pub unsafe fn innermost(py: Python<'py>, state: *mut ffi::PyThreadState) -> Option<Self> {
+    pub unsafe fn innermost(
+        py: Python<'py>,
+        state: *mut ffi::PyThreadState,
+        stand: Option<&Py<PyAny>>,
+    ) -> Option<Self> {
         let frame = match functions().frame {
             // SAFETY: the GIL is held, and the state is there. A new reference or null.
             Some(get) => unsafe { get(state) },
@@ -73,9 +77,8 @@ impl<'py> Frame<'py> {
         // SAFETY: an own reference, or null without an exception.
         let frame = unsafe { Bound::from_owned_ptr_or_opt(py, frame.cast()) };
         let mut frame = frame.map(Frame)?;
-        // Those that calls stand in are nobody's code.
-        while let (Some(code), Some(helpers)) = (frame.code(), helpers::get())
-            && code.is(&helpers.stand_code)
+        while let (Some(code), Some(stand)) = (frame.code(), stand)
+            && code.is(stand)
         {
             frame = frame.back()?;
         }

@@ -133,8 +133,9 @@ impl PythonThread {
     ///
     /// It has not ended.
     pub unsafe fn frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
+        let stand = helpers::get().map(|helpers| &helpers.stand_code);
         // SAFETY: as this function demands: a thread has its state to its end.
-        unsafe { Frame::innermost(py, self.state.as_ptr()) }
+        unsafe { Frame::innermost(py, self.state.as_ptr(), stand) }
     }
 
     /// What traces it this moment. On the thread itself.
