@@ -217,7 +217,7 @@ defmodule Python.Callback do
 
   defp there?(nil), do: false
 
-  # What Python prints, reads and logs, see native/erlang_python_nif/src/output.rs.
+  # What Python prints, reads and logs, see native/erlang_python_nif/src/engine/main/output.rs.
   # The group leader of this process is that of the caller by now, or the VM's own.
   defp function({:device, :stdout}, args, _), do: {&IO.write/1, args}
   defp function({:device, :stderr}, [text], _), do: {&IO.write(:standard_error, &1), [text]}

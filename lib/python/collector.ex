@@ -2,7 +2,7 @@ defmodule Python.Collector do
   @moduledoc false
 
   # Collects all processes when handles keep so much of Python's memory alive that it may be garbage
-  # (native/erlang_python_nif/src/ledger.rs, which asks for it, and says why).
+  # (native/erlang_python_nif/src/base/ledger.rs, which asks for it, and says why).
 
   use GenServer
 

@@ -23,7 +23,7 @@ defmodule Python.Context do
       Python.eval("1 + 1", context: MyApp.Database)
   """
 
-  # A pool of one worker that is a thread, with a namespace (native/…/src/namespace.rs). Calls put
+  # A pool of one worker that is a thread, with a namespace (native/…/src/python/namespace.rs). Calls put
   # their requests into its queue themselves; this process keeps it and ends it.
 
   use GenServer

@@ -3,7 +3,7 @@ defmodule Python.Environment do
 
   # The environment variables that Python starts with. The VM has an environment of its own, which
   # `System.put_env/2` changes; Python, its C libraries and its children have the one of C. So the VM's is made
-  # C's before the interpreter starts (native/erlang_python_nif/src/interpreter/environ.rs).
+  # C's before the interpreter starts (native/erlang_python_nif/src/python/interpreter/environ.rs).
 
   @type changes :: %{optional(String.t()) => String.t() | nil}
 

@@ -3,7 +3,7 @@ defmodule Python.Finalizers do
 
   # What becomes of handles that the BEAM has collected: threads of the native library give their objects up,
   # and with that run `__del__` methods. One that does not return holds up its thread
-  # (native/erlang_python_nif/src/interpreter/reaper.rs).
+  # (native/erlang_python_nif/src/python/reaper.rs).
 
   @doc "What waits to be given up, and which finalizers block."
   @spec info() :: %{waiting: non_neg_integer, blocked: [map]}

@@ -2,7 +2,7 @@ defmodule Python.Hold do
   @moduledoc false
 
   # Python's `with`, whose body is a function of Elixir's. One request enters the manager, waits for the
-  # body, and leaves the manager (native/erlang_python_nif/src/hold.rs). What the body asks of Python goes to the
+  # body, and leaves the manager (native/erlang_python_nif/src/engine/main/hold.rs). What the body asks of Python goes to the
   # worker that waits: one thread and one context of variables for all of it.
   #
   # With a timeout of its own, the body has a process of its own (`Python.Body`), which is killed at the deadline.

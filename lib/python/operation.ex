@@ -1,7 +1,7 @@
 defmodule Python.Operation do
   @moduledoc false
 
-  # What a request asks of Python, as native/erlang_python_nif/src/call.rs reads it. Everything that
+  # What a request asks of Python, as native/erlang_python_nif/src/engine/main/call.rs reads it. Everything that
   # a caller can get wrong is refused here, in the caller.
 
   import Python.Arguments, only: [is_alias: 1, short: 1]

@@ -5,7 +5,7 @@ defmodule Python.Request do
   #
   # The caller waits itself, so that its deadline holds whatever Python does. The ticket is the
   # caller's hold on its request; it is not given away, so that a caller that dies takes its request
-  # with it (native/erlang_python_nif/src/request.rs).
+  # with it (native/erlang_python_nif/src/pool/request.rs).
 
   alias Python.{Async, Callback, Engine, Hold, Home, Options, OverloadedError, Pool, StoppedError}
   alias Python.{Telemetry, TimeoutError}

@@ -3,7 +3,7 @@ defmodule Python.Stream do
 
   # Iterators as lazy enumerables. The consumer demands chunks and waits for them itself; between
   # two demands a stream holds no worker and sends no messages
-  # (native/erlang_python_nif/src/stream).
+  # (native/erlang_python_nif/src/pool/stream).
 
   alias Python.{Callback, Hold, Operation, Options, Request, StoppedError, TimeoutError}
 

@@ -2,7 +2,7 @@ defmodule Python.Stuck do
   @moduledoc false
 
   # Calls that were given up and are still inside Python, in a C function that nobody can interrupt
-  # (native/erlang_python_nif/src/stuck.rs): where they are, and what is said of them.
+  # (native/erlang_python_nif/src/pool/stuck.rs): where they are, and what is said of them.
 
   @typedoc "A call that is stuck: where it is (`nil` in no Python code), and for how many ms nobody has waited for it."
   @type call :: %{

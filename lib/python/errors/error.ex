@@ -128,7 +128,7 @@ defmodule Python.Error do
   end
 
   @doc false
-  # From native/erlang_python_nif/src/exception.rs: the exception, its cause, the cause's cause, …
+  # From native/erlang_python_nif/src/python/exception.rs: the exception, its cause, the cause's cause, …
   def from_native([]), do: nil
 
   def from_native([{data, value, original} | causes]) do

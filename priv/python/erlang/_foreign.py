@@ -1,7 +1,7 @@
 """Callables that ctypes gives to C libraries, where the native library does not see them called.
 
 It sees threads come into Python by the functions that extension modules call for that
-(``native/erlang_python_nif/src/interpreter/foreign.rs``). A ``_ctypes`` that is a part of libpython has
+(``native/erlang_python_nif/src/engine/main/foreign.rs``). A ``_ctypes`` that is a part of libpython has
 libpython's own, and so has every module where symbols are bound otherwise, as on macOS. There the
 callables are wrapped.
 """

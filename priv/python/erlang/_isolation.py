@@ -2,7 +2,7 @@
 
 Elixir code that a coroutine or an ``except`` block has called may call Python again, and that runs on the
 same thread. It starts as a call on a thread of its own would, and the outer one finds everything as it left
-it. (Context variables, and the exception that is being handled, are seen to in ``isolation.rs``.)
+it. (Context variables, and the exception that is being handled, are seen to in ``engine/main/isolation.rs``.)
 """
 
 import sys

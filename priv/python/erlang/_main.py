@@ -26,7 +26,7 @@ def _stand():
     return types.FunctionType(code, NAMES)
 
 
-#: In its frame calls stand. Its code asks for an attribute that does them (``interpreter/stand.rs``).
+#: In its frame calls stand. Its code asks for an attribute that does them (``python/interpreter/stand.rs``).
 STAND = _stand()
 
 

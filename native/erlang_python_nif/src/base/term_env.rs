@@ -129,7 +129,7 @@ impl OwnedTerm {
 }
 
 /// A term kept in a `TermEnv`, or one that needs none: such are the same if their words are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SavedTerm(ErlNifTerm);
 
 impl SavedTerm {

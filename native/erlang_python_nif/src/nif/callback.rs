@@ -5,7 +5,7 @@ use crate::base::flags::Flags;
 use crate::base::server;
 use crate::base::term_env::Sender;
 use crate::engine::main::callback::{CallbackHandle, Guard};
-use crate::engine::main::package;
+use crate::engine::main::registered;
 use crate::pool::Submitted;
 use crate::pool::handles::PoolHandle;
 use crate::pool::request::Request;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The calling process is the one that callbacks are sent to. `names`: what is registered.
 #[rustler::nif]
 fn callback_serve<'a>(env: Env<'a>, names: Vec<(String, Term<'a>)>) -> Atom {
-    package::set_registered(names);
+    registered::set_registered(names);
     server::set(env.pid());
     atoms::ok()
 }
@@ -23,12 +23,12 @@ fn callback_serve<'a>(env: Env<'a>, names: Vec<(String, Term<'a>)>) -> Atom {
 /// False if the Python package has something else by this name.
 #[rustler::nif]
 fn callback_register<'a>(name: &str, described: Term<'a>) -> bool {
-    package::register(name, described)
+    registered::register(name, described)
 }
 
 #[rustler::nif]
 fn callback_unregister(name: &str) -> Atom {
-    package::unregister(name);
+    registered::unregister(name);
     atoms::ok()
 }
 

@@ -4,7 +4,7 @@ use crate::base::atoms;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::engine::main::own::Main;
 use crate::pool::handles::{self, PoolHandle};
-use crate::pool::{self, Pool, Settings};
+use crate::pool::{Pool, Settings, registry};
 use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
@@ -34,7 +34,7 @@ fn pool_new<'a>(
         timeout: timeout.decode().ok(),
         held,
     };
-    let handle = ResourceArc::new(PoolHandle(Pool::create(owner, settings)));
+    let handle = ResourceArc::new(PoolHandle(registry::add(Pool::new(owner, settings))));
     // The calling process is alive, so it can be watched.
     let _ = env.monitor(&handle, &owner);
     handle.encode(env)
@@ -58,7 +58,7 @@ fn pool_open(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
 #[rustler::nif]
 fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
     let owner = SavedTerm::save(owner.encode(env));
-    let Some(pool) = pool::context_of(owner).filter(|pool| !pool.is_closed()) else {
+    let Some(pool) = registry::context_of(owner).filter(|pool| !pool.is_closed()) else {
         return atoms::nil().to_term(env);
     };
     let timeout = match pool.timeout {

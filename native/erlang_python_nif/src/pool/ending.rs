@@ -10,7 +10,7 @@
 //! elsewhere an exit remains what it was.
 
 use crate::base::clock;
-use crate::pool::{self, Pool};
+use crate::pool::{Pool, registry};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn stay(left: &mut u32) -> Option<Duration> {
 
 fn is_at_work() -> bool {
     let busy = |pool: &Arc<Pool>| pool.stats.busy.load(Ordering::Relaxed) > 0;
-    SERVING.load(Ordering::Relaxed) > 0 || pool::all().iter().any(busy)
+    SERVING.load(Ordering::Relaxed) > 0 || registry::all().iter().any(busy)
 }
 
 /// A thread that serves a queue.

@@ -8,8 +8,10 @@ pub mod engine;
 pub mod handles;
 pub mod marks;
 pub mod queue;
+pub mod registry;
 pub mod request;
 pub mod sink;
+pub mod stats;
 pub mod stream;
 pub mod stuck;
 pub mod watch;
@@ -24,11 +26,11 @@ use crate::base::term_env::{SavedTerm, Sender};
 use crate::pool::engine::Engine;
 use crate::pool::queue::{Popped, Queue, Refused, Then};
 use crate::pool::request::Request;
+use crate::pool::stats::{Counted, Stats};
 use crate::pool::stuck::Report;
 use crate::pool::worker::HELPER;
 use rustler::LocalPid;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -74,18 +76,6 @@ pub struct Pool {
     pub lookout: Lookout,
 }
 
-/// Counts since the pool started, and what is going on now.
-#[derive(Default)]
-pub struct Stats {
-    pub busy: AtomicUsize,
-    pub done: AtomicU64,
-    pub failed: AtomicU64,
-    pub timed_out: AtomicU64,
-    /// Calls that were given up and are still inside Python, and how many there may be: 0 is any number.
-    pub stuck: AtomicUsize,
-    pub max_stuck: AtomicUsize,
-}
-
 /// What became of a request that was handed in.
 pub enum Submitted {
     Queued,
@@ -115,24 +105,6 @@ pub struct Settings {
     pub held: bool,
 }
 
-/// Those that are no contexts.
-static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
-
-/// The contexts, by their processes.
-static CONTEXTS: Mutex<BTreeMap<SavedTerm, Weak<Pool>>> = Mutex::new(BTreeMap::new());
-
-/// The context of this process.
-pub fn context_of(owner: SavedTerm) -> Option<Arc<Pool>> {
-    let contexts = CONTEXTS.lock();
-    contexts.get(&owner)?.upgrade()
-}
-
-/// All pools whose requests callers may run themselves.
-pub fn all() -> Vec<Arc<Pool>> {
-    let pools = POOLS.lock();
-    pools.iter().filter_map(Weak::upgrade).collect()
-}
-
 impl Pool {
     pub fn settings(&self) -> u16 {
         self.settings.load(Ordering::Relaxed)
@@ -144,33 +116,9 @@ impl Pool {
         own.unwrap_or_else(|| self.keep_locals.load(Ordering::Relaxed))
     }
 
-    /// Counts a call that was answered.
-    pub fn count(&self, failed: bool) {
-        let counter = if failed {
-            &self.stats.failed
-        } else {
-            &self.stats.done
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Before its first call.
     pub fn set_settings(&self, settings: u16) {
         self.settings.store(settings, Ordering::Relaxed);
-    }
-
-    pub fn create(owner: LocalPid, settings: Settings) -> Arc<Self> {
-        let pool = Arc::new(Pool::new(owner, settings));
-        if !pool.pinned {
-            let mut pools = POOLS.lock();
-            pools.retain(|pool| pool.strong_count() > 0);
-            pools.push(Arc::downgrade(&pool));
-        } else {
-            let mut contexts = CONTEXTS.lock();
-            contexts.retain(|_, pool| pool.strong_count() > 0);
-            contexts.insert(pool.home, Arc::downgrade(&pool));
-        }
-        pool
     }
 
     pub fn new(owner: LocalPid, settings: Settings) -> Self {
@@ -528,21 +476,5 @@ impl Drop for Blocked {
         if last {
             self.pool.blocked.fetch_sub(1, Ordering::AcqRel);
         }
-    }
-}
-
-/// Adds one to a counter while it lives.
-pub struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    pub fn new(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Counted(counter)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,40 +2,36 @@
 
 use crate::base::atoms;
 use crate::base::term_env::{SavedTerm, TermEnv};
+use crate::engine::main::error::Error;
 use crate::engine::main::fill;
 use crate::engine::main::isolation::Isolated;
 use crate::engine::main::items;
-use crate::engine::main::kept;
+use crate::engine::main::operands::Operands;
 use crate::engine::main::own;
 use crate::pool::request::Request;
 use crate::pool::stream::{Limits, Stream};
 use crate::python::arguments::Arguments;
 use crate::python::child;
 use crate::python::code::{self, Kind, Place};
-use crate::python::convert::{Decoder, Encoder, Failure, Unconvertible};
-use crate::python::exception;
+use crate::python::convert::{Decoder, Encoder, Unconvertible};
 use crate::python::growth::Touched;
-use crate::python::helpers::{self, Helpers};
+use crate::python::helpers::Helpers;
 use crate::python::names;
 use crate::python::namespace::{self, Namespace};
 use crate::python::object;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
-use rustler::sys::enif_get_tuple;
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An answer, built in the environment that `perform` was given.
-pub struct Outcome {
-    answer: SavedTerm,
-    failed: bool,
-    /// To be dropped when the answer is on its way, with the GIL held.
-    pub leftovers: Leftovers,
+/// An answer, in the reply's environment or in another that is to take its place.
+pub enum Answer<'a> {
+    Here(Term<'a>),
+    Elsewhere(TermEnv, SavedTerm),
 }
 
 /// Arguments and results of calls that take long to free. Nobody notices when that is: it runs no
@@ -46,135 +42,6 @@ pub struct Leftovers(RefCell<Vec<Py<PyAny>>>);
 impl Leftovers {
     fn add(&self, object: Bound<'_, PyAny>) {
         self.0.borrow_mut().push(object.unbind());
-    }
-}
-
-impl Outcome {
-    pub fn failed(&self) -> bool {
-        self.failed
-    }
-
-    /// `env` must be the environment that `perform` was given.
-    pub fn into_term(self, env: Env<'_>) -> Term<'_> {
-        self.answer.load(env)
-    }
-}
-
-/// Why an operation gave no value.
-pub enum Error {
-    /// An argument cannot become a Python object.
-    Encode {
-        place: String,
-        what: Unconvertible,
-    },
-    /// The result cannot become a term.
-    Decode(Unconvertible),
-    Exception(PyErr),
-    /// One of many calls failed: which, and why.
-    At(usize, Box<Error>),
-    /// The request itself makes no sense. The Elixir side lets none of these through.
-    BadRequest(&'static str),
-}
-
-impl From<PyErr> for Error {
-    fn from(error: PyErr) -> Self {
-        Error::Exception(error)
-    }
-}
-
-impl Error {
-    /// What Python has raised.
-    fn exception(&self) -> Option<&PyErr> {
-        match self {
-            Error::Exception(error) => Some(error),
-            Error::At(_, error) => error.exception(),
-            Error::Encode { .. } | Error::Decode(_) | Error::BadRequest(_) => None,
-        }
-    }
-
-    /// A failure to convert what is to be found at `place`.
-    fn encode(place: impl FnOnce() -> String) -> impl FnOnce(Failure) -> Self {
-        move |failure| match failure {
-            Failure::Value(what) => Error::Encode {
-                place: place(),
-                what: *what,
-            },
-            Failure::Python(raised) => Error::Exception(raised.into_error(&place())),
-        }
-    }
-
-    pub fn decode(failure: Failure) -> Self {
-        match failure {
-            Failure::Value(what) => Error::Decode(*what),
-            Failure::Python(raised) => Error::Exception(raised.into_error("the result")),
-        }
-    }
-
-    /// The reason as Elixir knows it.
-    pub fn into_term<'a>(self, py: Python<'_>, env: Env<'a>, keep_locals: bool) -> Term<'a> {
-        match self {
-            Error::Encode { place, what } => {
-                let tag = if what.is_struct {
-                    atoms::encode_struct()
-                } else {
-                    atoms::encode()
-                };
-                (tag, what.reason.as_str(), place, what.path()).encode(env)
-            }
-            Error::Decode(what) => (atoms::decode(), what.reason.as_str(), what.path()).encode(env),
-            Error::Exception(error) => exception::to_term(py, env, &error, keep_locals),
-            Error::At(index, error) => (
-                atoms::error(),
-                index as u64,
-                error.into_term(py, env, keep_locals),
-            )
-                .encode(env),
-            Error::BadRequest(text) => (atoms::bad_request(), text).encode(env),
-        }
-    }
-}
-
-/// How many elements an operation has at most, its tag among them.
-const MOST_OPERANDS: usize = 5;
-
-/// The elements of an operation's tuple.
-struct Operands<'r> {
-    terms: [Term<'r>; MOST_OPERANDS],
-    count: usize,
-}
-
-impl<'r> Operands<'r> {
-    /// None if it is no tuple, or one with more elements than any operation has.
-    fn of(tuple: Term<'r>) -> Option<Self> {
-        let env = tuple.get_env();
-        let (mut count, mut first) = (0, std::ptr::null());
-        // SAFETY: a valid term of a valid environment; the elements are the environment's.
-        let elements = unsafe {
-            if enif_get_tuple(env.as_c_arg(), tuple.as_c_arg(), &mut count, &mut first) == 0
-                || count == 0
-            {
-                return None;
-            }
-            std::slice::from_raw_parts(first, usize::try_from(count).ok()?)
-        };
-        let mut terms = [tuple; MOST_OPERANDS];
-        let places = terms.get_mut(..elements.len())?;
-        for (place, &element) in places.iter_mut().zip(elements) {
-            // SAFETY: an element of a tuple belongs to the environment of the tuple.
-            *place = unsafe { Term::new(env, element) };
-        }
-        Some(Operands {
-            terms,
-            count: elements.len(),
-        })
-    }
-}
-
-impl<'r> std::ops::Deref for Operands<'r> {
-    type Target = [Term<'r>];
-
-    fn deref(&self) -> &[Term<'r>] {
-        &self.terms[..self.count]
     }
 }
 
@@ -189,139 +56,13 @@ pub struct Work<'py, 's, 'r, 'a> {
     pub operands: &'s [Term<'r>],
     pub isolated: &'s Isolated<'py>,
     /// Whether somebody still waits for the answer.
-    wanted: &'s dyn Fn() -> bool,
-    leftovers: &'s Leftovers,
+    pub wanted: &'s dyn Fn() -> bool,
+    pub leftovers: &'s Leftovers,
     pub touched: &'s Touched<'r>,
 }
 
-/// Performs an operation, whatever comes of it: exceptions, values that cannot cross and even
-/// panics of ours are answers.
-pub fn perform(
-    request: &Arc<Request>,
-    operation: Term<'_>,
-    reply: &mut TermEnv,
-    isolated: &Isolated<'_>,
-) -> Outcome {
-    let leftovers = Leftovers::default();
-    let (built, failed) = answer(isolated, request, operation, reply.env(), &leftovers);
-    let answer = match built {
-        Built::InReply(answer) => answer,
-        Built::Elsewhere(env, answer) => {
-            *reply = env;
-            answer
-        }
-    };
-    Outcome {
-        answer,
-        failed,
-        leftovers,
-    }
-}
-
-/// The same, with the answer in `env`, and whether it is a failure.
-pub fn perform_here<'a>(
-    request: &Arc<Request>,
-    operation: Term<'_>,
-    env: Env<'a>,
-    isolated: &Isolated<'_>,
-) -> (Term<'a>, bool) {
-    match answer(isolated, request, operation, env, &Leftovers::default()) {
-        (Built::InReply(answer), failed) => (answer.load(env), failed),
-        (Built::Elsewhere(own, answer), failed) => (own.term(answer).in_env(env), failed),
-    }
-}
-
-/// An answer, in the reply's environment or in another that is to take its place.
-pub enum Answer<'a> {
-    Here(Term<'a>),
-    Elsewhere(TermEnv, SavedTerm),
-}
-
-/// An `Answer` that no longer borrows the reply's environment.
-enum Built {
-    InReply(SavedTerm),
-    Elsewhere(TermEnv, SavedTerm),
-}
-
-fn answer(
-    isolated: &Isolated<'_>,
-    request: &Arc<Request>,
-    operation: Term<'_>,
-    env: Env<'_>,
-    leftovers: &Leftovers,
-) -> (Built, bool) {
-    let py = isolated.py();
-    let touched = Touched::default();
-    let answer = answer_only(isolated, request, operation, env, leftovers, &touched);
-    if touched.any() {
-        // Nothing depends on it.
-        let grown = catch_unwind(AssertUnwindSafe(|| touched.weigh(py)));
-        match &answer.0 {
-            Built::InReply(_) => object::ballast(env, grown.unwrap_or(0)),
-            Built::Elsewhere(env, _) => object::ballast(env.env(), grown.unwrap_or(0)),
-        }
-    }
-    if let Some(handed_out) = kept::handed_out(request) {
-        let _ = catch_unwind(AssertUnwindSafe(|| handed_out.end(py)));
-    }
-    answer
-}
-
-fn answer_only<'r>(
-    isolated: &Isolated<'_>,
-    request: &Arc<Request>,
-    operation: Term<'r>,
-    env: Env<'_>,
-    leftovers: &Leftovers,
-    touched: &Touched<'r>,
-) -> (Built, bool) {
-    let py = isolated.py();
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        let operation =
-            Operands::of(operation).ok_or(Error::BadRequest("an operation is a tuple"))?;
-        let [tag, operands @ ..] = &*operation else {
-            return Err(Error::BadRequest("an operation has a tag"));
-        };
-        let tag: Atom = tag
-            .decode()
-            .map_err(|_| Error::BadRequest("an operation's tag is an atom"))?;
-        let helpers = helpers::get().ok_or(Error::BadRequest("the interpreter has not started"))?;
-        let work = Work {
-            py,
-            helpers,
-            request,
-            env,
-            operands,
-            isolated,
-            wanted: &|| request.is_pending(),
-            leftovers,
-            touched,
-        };
-        work.dispatch(tag)
-    }));
-    let reason = match done {
-        Ok(Ok(Answer::Here(term))) => return (Built::InReply(SavedTerm::save(term)), false),
-        Ok(Ok(Answer::Elsewhere(env, term))) => return (Built::Elsewhere(env, term), false),
-        // To describe it may take long, and nobody wants to know.
-        Ok(Err(_)) if request.is_over() => atoms::cancelled().to_term(env),
-        Ok(Err(error)) => {
-            child::end_if_child_failed(py, error.exception());
-            let keep_locals = request.keep_locals();
-            let reason = catch_unwind(AssertUnwindSafe(|| error.into_term(py, env, keep_locals)));
-            reason.unwrap_or_else(|_| panicked(env))
-        }
-        Err(_) => panicked(env),
-    };
-    let answer = SavedTerm::save(env.error_tuple(reason));
-    (Built::InReply(answer), true)
-}
-
-fn panicked(env: Env<'_>) -> Term<'_> {
-    atoms::panic().to_term(env)
-}
-
 impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
-    fn dispatch(&self, tag: Atom) -> Result<Answer<'a>, Error> {
+    pub fn dispatch(&self, tag: Atom) -> Result<Answer<'a>, Error> {
         if let (Some(stream), Some(items)) = (Stream::of(self.request), items::of(self.request)) {
             return if tag == atoms::close() {
                 fill::close(self, stream, items)

@@ -8,7 +8,7 @@ use crate::base::atoms;
 use crate::base::clock;
 use crate::base::flags::Flags;
 use crate::base::term_env::Sender;
-use crate::engine::main::call;
+use crate::engine::main::answer;
 use crate::engine::main::isolation::Nesting;
 use crate::engine::main::own;
 use crate::engine::main::runner;
@@ -16,7 +16,8 @@ use crate::engine::main::seat::Seat;
 use crate::pool::Worker;
 use crate::pool::ending;
 use crate::pool::request::Request;
-use crate::pool::{self, Counted, Pool};
+use crate::pool::stats::Counted;
+use crate::pool::{Pool, registry};
 use crate::python::namespace;
 use rustler::sys::enif_is_process_alive;
 use rustler::{Encoder, Env, Term};
@@ -62,7 +63,7 @@ pub fn run<'a>(
                 if pool.is_closed() {
                     return ((atoms::error(), atoms::closed()).encode(env), true);
                 }
-                call::perform_here(&request, operation, env, isolated)
+                answer::perform_here(&request, operation, env, isolated)
             })
         })
     });
@@ -71,7 +72,7 @@ pub fn run<'a>(
     drop(busy);
     drop(place);
     if request.settle_here() {
-        pool.count(failed);
+        pool.stats.count(failed);
         return Some(answer);
     }
     // Its caller is dead, or one of those who answer is about to.
@@ -121,7 +122,7 @@ fn see_that_it_is_watched() {
 fn look(seen: Option<u64>) -> Option<u64> {
     let begun = BEGUN.load(Ordering::SeqCst);
     let mut busy = false;
-    for pool in pool::all() {
+    for pool in registry::all() {
         // Also those that still wait for the GIL.
         busy |= pool.stats.busy.load(Ordering::SeqCst) > 0;
         for request in pool.running() {

@@ -3,7 +3,7 @@
 use crate::base::atoms;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::Drained;
-use crate::engine::main::call;
+use crate::engine::main::answer::{self, Outcome};
 use crate::engine::main::isolation::{self, Isolated, Nesting};
 use crate::engine::main::kept;
 use crate::engine::main::output;
@@ -13,9 +13,10 @@ use crate::engine::main::seat::{Running, Seat};
 use crate::pool::ending;
 use crate::pool::queue::Start;
 use crate::pool::request::{Place, Request};
+use crate::pool::stats::Counted;
 use crate::pool::stream::{self, Stream};
 use crate::pool::worker::{HELPER, Wake};
-use crate::pool::{Counted, Next, Pool, Worker};
+use crate::pool::{Next, Pool, Worker};
 use crate::python::child;
 use crate::python::interpreter;
 use crate::python::namespace;
@@ -89,7 +90,7 @@ fn turn_down(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
             worker.begin(&request);
             let answered = request.answer(sender, &mut TermEnv::new(), |env| {
                 if request.receiver().is_none() {
-                    pool.count(true);
+                    pool.stats.count(true);
                 }
                 (atoms::error(), atoms::no_memory()).encode(env)
             });
@@ -183,8 +184,8 @@ fn run(
         }
         let own = own::namespace(pool);
         let main = namespace::look_at_main(py, own);
-        let outcome =
-            (!request.is_over()).then(|| call::perform(request, body.operation(), reply, isolated));
+        let outcome = (!request.is_over())
+            .then(|| answer::perform(request, body.operation(), reply, isolated));
         namespace::settle_main(py, own, main);
         outcome
     });
@@ -240,7 +241,7 @@ impl Seat<'_> {
 /// `busy`: the worker counts as busy. Who has the answer finds that counted, and the worker not.
 fn answer(
     request: &Request,
-    mut outcome: call::Outcome,
+    mut outcome: Outcome,
     busy: Counted<'_>,
     reply: &mut TermEnv,
     sender: Sender,
@@ -249,7 +250,7 @@ fn answer(
     let _leftovers = std::mem::take(&mut outcome.leftovers);
     let answered = request.answer(sender, reply, |env| {
         if request.receiver().is_none() {
-            request.pool.count(failed);
+            request.pool.stats.count(failed);
         }
         drop(busy);
         outcome.into_term(env)

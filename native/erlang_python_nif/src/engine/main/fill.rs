@@ -2,7 +2,8 @@
 
 use crate::base::atoms;
 use crate::base::term_env::SavedTerm;
-use crate::engine::main::call::{Answer, Error, Work};
+use crate::engine::main::call::{Answer, Work};
+use crate::engine::main::error::Error;
 use crate::engine::main::items::Items;
 use crate::pool::stream::{Chunk, Consumer, Found, Limits, Phase, State, Stream, closed};
 use crate::pool::watch;

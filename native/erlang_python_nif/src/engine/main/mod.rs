@@ -1,10 +1,12 @@
 //! The engine of the one interpreter in the VM.
 
+pub mod answer;
 pub mod assistant;
 pub mod call;
 pub mod callback;
 pub mod direct;
 pub mod drain;
+pub mod error;
 pub mod fill;
 pub mod foreign;
 pub mod hold;
@@ -13,11 +15,13 @@ pub mod isolation;
 pub mod items;
 pub mod kept;
 pub mod on_interrupt;
+pub mod operands;
 pub mod origin;
 pub mod output;
 pub mod own;
 pub mod package;
 pub mod patience;
+pub mod registered;
 pub mod runner;
 pub mod seat;
 pub mod start;
