@@ -331,7 +331,7 @@ defmodule Python.Pool do
     {:reply, %{state | workers: MapSet.size(state.workers)}, state}
   end
 
-  # From the watchdog: the worker is held up by a request that was cancelled, and takes no more.
+  # From the native library's clock: the worker is held up by a request that was cancelled, and takes no more.
   @impl true
   def handle_info({:worker_stuck, id}, state) do
     native = {state.engine, state.native}

@@ -1,22 +1,14 @@
 //! CPython inside the BEAM.
 //!
-//! From the outside in, each layer calling only the next:
+//! Five floors, each of which uses only those below (`scripts/check_floors.exs` looks after that):
 //!
 //! - `nif/`: the functions that Elixir sees. They decode, then enqueue or run.
-//! - `pool`, `queue`, `worker`, `request`: which thread runs what, who is answered, who gave up. `deadline`,
-//!   `on_interrupt`, `stuck`: until when a request may take, what ends its waits, and those that do not end.
-//! - `call`, `arguments`, `stream`: what a request asks of Python; `callback`, `package`, `output`,
-//!   `mailbox`: what Python asks of us.
-//! - `names`, `code`, `source`, `namespace`, `object`, `exception`: what Python keeps for us between two calls;
-//!   `weight`, `ledger`: how much that is.
-//! - `made`: what the objects of our classes hold.
-//! - `convert/`: terms to objects and back; the only place that knows both.
-//! - `interpreter/`: the one interpreter, its threads, their stacks.
-//! - `resources`: what the VM's garbage collector owns, and why this library stays for its life.
-//! - `ending`: how the VM's process ends.
-//! - `processes`: those that Python starts for itself.
-//! - `fork`: copies of the VM, in which nothing of this but Python goes on.
-//! - `term_env`: environments for terms that outlive a NIF, and sending them.
+//! - `engine/`: how the requests of a pool are run. `engine/main/`: by the one interpreter in the VM.
+//! - `pool/`: which request runs next, who is answered, who gave up. `python/`: the interpreter and its threads,
+//!   objects and terms. These two know nothing of each other.
+//! - `base/`: terms, locks, a clock, and what is known of the VM and its process.
+//!
+//! Files that use each other in a circle are in one folder, and at most four.
 
 mod base;
 mod engine;

@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 /// How the requests of one pool are run, with what that needs to keep. It is dropped with the pool, on any thread.
 ///
-/// What it runs it takes from the pool (`Pool::next`), enters (`Request::enter`, with a `Place` by which it finds
-/// it again), answers (`Request::answer`) and leaves (`Request::leave`). A request of a stream it settles
-/// besides (`Request::receiver`).
+/// `engine/mod.rs` says what else it does for a request.
 pub trait Engine: Any + Send + Sync {
     /// Runs what waits in the pool's queue, until nothing does, on the current thread: a dirty scheduler, or one
     /// of its own.
