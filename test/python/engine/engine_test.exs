@@ -123,6 +123,19 @@ defmodule Python.EngineTest do
                  )
       end
 
+      test "calls are made from a function that Python calls, and from the body of a with", %{
+        pool: pool
+      } do
+        nested = fn -> Python.call!(:math, :sqrt, [16], pool: pool) end
+        assert Python.eval("nested()", %{nested: nested}) == {:ok, 4.0}
+
+        lock = Python.call!(:threading, :Lock, [], return: :object)
+        numbers = Python.stream(:builtins, :range, [5], pool: pool)
+
+        assert Python.with(lock, fn _ -> {nested.(), Enum.to_list(numbers)} end) ==
+                 {4.0, [0, 1, 2, 3, 4]}
+      end
+
       test "a context runs calls, also by its pid", %{engine: engine} do
         {:ok, context} = Python.Context.start_link(engine: engine, init: "pass")
         assert Python.eval("1 + 1", context: context) == {:ok, 2}
@@ -131,6 +144,16 @@ defmodule Python.EngineTest do
         assert {:error, %Python.NotStartedError{}} = Python.eval("1 + 1", context: context.pid)
       end
     end
+  end
+
+  test "a call of a handle is made where the handle lives, in the body of a with of another engine too" do
+    object = %Python.Object{ref: make_ref(), home: start_pool(engine: Python.FakeEngine)}
+    lock = Python.call!(:threading, :Lock, [], return: :object)
+
+    # What the other engine says of it; the VM's interpreter would say that it is no object.
+    assert {:error, %Error{type: "KeyError"} = error} = Python.call(object, :name)
+    assert Python.with(lock, fn _ -> Python.call(object, :name) end) == {:error, error}
+    assert {:error, %Error{type: "KeyError"}} = Python.len(object)
   end
 
   describe "the option :engine" do
