@@ -155,15 +155,15 @@ defmodule Python.Code.SourceLinesTest do
         assert Exception.message(error) =~ ~s(File "lib/some.ex", line 8, in <module>\n    1 / )
       end
 
-      assert {:error, %Python.TimeoutError{} = error} =
-               Python.exec("import time\n\ntime.sleep(20)",
-                 file: "lib/some.ex",
-                 line: 40,
-                 timeout: 50
-               )
+      # It is told within 25 ms or not at all, and the processors may have others to serve.
+      eventually("a timeout says where the code was", fn ->
+        options = [file: "lib/some.ex", line: 40, timeout: 50]
 
-      assert Exception.message(error) =~ "lib/some.ex"
-      assert Exception.message(error) =~ "42"
+        assert {:error, %Python.TimeoutError{} = error} =
+                 Python.exec("import time\n\ntime.sleep(20)", options)
+
+        Exception.message(error) =~ ~r"lib/some.ex.*42"
+      end)
     end
 
     test "say where a syntax error is, whoever finds it" do

@@ -1,5 +1,5 @@
 defmodule Python.Environment.ImportsTest do
-  # Some modules of the standard library are changed when they are imported, and other imports are under way.
+  # Imports beside each other, of modules that are changed when they are imported, and of modules in C.
   use Python.TestCase, async: true
 
   alias Python.FreshVM
@@ -49,5 +49,30 @@ defmodule Python.Environment.ImportsTest do
         "IO.puts(\"all\")"
 
     assert {"all\n", 0} = FreshVM.run(code)
+  end
+
+  describe "a module in C" do
+    for module <-
+          ~w(_ctypes _ssl sqlite3 decimal _json _socket zlib unicodedata array _elementtree) do
+      test "can be imported: #{module}" do
+        assert {:ok, %Python.Object{}} = Python.eval("__import__('#{unquote(module)}')")
+      end
+    end
+
+    test "works: ctypes, ssl, sqlite3, decimal, hashlib" do
+      assert Python.call(:ctypes, :sizeof, [Python.eval!("__import__('ctypes').c_int64")]) ==
+               {:ok, 8}
+
+      assert {:ok, %Python.Object{}} = Python.call(:ssl, :create_default_context)
+
+      Python.exec!("import sqlite3, decimal")
+
+      assert Python.eval("sqlite3.connect(':memory:').execute('select 6 * 7').fetchall()") ==
+               {:ok, [{42}]}
+
+      assert Python.eval("str(decimal.Decimal(1) / 7)") == {:ok, "0.1428571428571428571428571429"}
+      hash = :sha256 |> :crypto.hash("abc") |> Base.encode16(case: :lower)
+      assert Python.eval("__import__('hashlib').sha256(b'abc').hexdigest()") == {:ok, hash}
+    end
   end
 end

@@ -283,9 +283,19 @@ defmodule Python.VM.ForksTest do
     end
 
     test "where the child would have nothing to do, it is refused", %{vm: vm} do
-      for code <- ["os.fork()", "os.forkpty()", "pty.fork()", "(lambda: os.fork())()"] do
-        assert {:error, %Python.Error{type: "RuntimeError", message: message}} = eval(vm, code)
+      refused = fn answer ->
+        assert {:error, %Python.Error{type: "RuntimeError", message: message}} = answer
         assert message =~ "is not possible inside the BEAM: the child would be a copy of the VM"
+        assert message =~ "Use subprocess"
+      end
+
+      for code <- ["os.fork()", "os.forkpty()", "pty.fork()", "(lambda: os.fork())()"] do
+        refused.(eval(vm, code))
+      end
+
+      # Called by Elixir: no Python code stands around them.
+      for {module, function} <- [os: :fork, os: :forkpty, posix: :fork] do
+        refused.(FreshVM.call(vm, Python, :call, [module, function]))
       end
     end
 

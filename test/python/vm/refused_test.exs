@@ -57,6 +57,13 @@ defmodule Python.VM.RefusedTest do
     assert_refused(vm, "os._exit(0)", "Raise SystemExit")
     assert_refused(vm, "posix._exit(0)", "Raise SystemExit")
     assert_refused(vm, "os.abort()", "it would end the VM")
+
+    for code <- ["signal.alarm(0)", "signal.setitimer(0, 0)"] do
+      assert {:error, %Error{type: type, message: message}} = eval(vm, code)
+      assert type in ["RuntimeError", "OSError"]
+      assert message =~ "BEAM"
+    end
+
     assert_refused(vm, "faulthandler.dump_traceback_later(1, exit=True)", "it would end the VM")
     assert_refused(vm, "faulthandler.dump_traceback_later(1, 0, sys.stderr, 1)", "Leave exit out")
     assert {:error, %Error{type: "SystemExit"}} = eval(vm, "sys.exit(3)")

@@ -129,6 +129,34 @@ defmodule Python.VM.ShutdownTest do
   Process.sleep(200)
   """
 
+  for {what, code} <- [
+        {"Python code runs", "while True: pass"},
+        {"a C function blocks", "__import__('time').sleep(600)"},
+        {"a thread of Python's runs",
+         "import threading, time; threading.Thread(target=lambda: time.sleep(600)).start()"},
+        {"a thread of Python's has the GIL",
+         "import threading\ndef spin():\n while True: pass\nthreading.Thread(target=spin).start()"}
+      ] do
+    test "the VM ends while #{what}" do
+      ends =
+        together(["System.stop(3)", "System.halt(3)"], fn ending ->
+          code = """
+          spawn(fn -> Python.exec(#{inspect(unquote(code))}) end)
+          Process.sleep(200)
+          #{ending}
+          Process.sleep(:infinity)
+          """
+
+          FreshVM.run(code, timeout: 30_000)
+        end)
+
+      for {output, status} <- ends do
+        assert status == 3
+        refute output =~ "Fatal"
+      end
+    end
+  end
+
   for ending <- ["System.stop(3)", "System.halt(3)", ":init.stop(3)"] do
     test "#{ending} ends the VM while Python is at everything that it can be at" do
       code = @busy <> unquote(ending) <> "\nProcess.sleep(:infinity)\n"

@@ -92,43 +92,6 @@ defmodule Python.VM.SubprocessTest do
     assert Python.eval("1", pool: pool) == {:ok, 1}
   end
 
-  test "what would end the VM, or copy it, is refused" do
-    for code <- [
-          "os.fork()",
-          "os.forkpty()",
-          "os._exit(0)",
-          "os.abort()",
-          "__import__('pty').fork()",
-          "__import__('signal').alarm(0)",
-          "__import__('signal').setitimer(0, 0)",
-          "__import__('signal').raise_signal(1)"
-        ] do
-      assert {:error, %Error{type: type} = error} = Python.eval(code)
-      assert type in ["RuntimeError", "OSError"]
-      assert Exception.message(error) =~ "BEAM"
-    end
-  end
-
-  test "os.fork raises and says why" do
-    for name <- ["os.fork", "os.forkpty", "posix.fork"] do
-      [module, function] = String.split(name, ".")
-
-      assert {:error, %Python.Error{type: "RuntimeError"} = error} =
-               Python.call(module, function, [])
-
-      assert error.message =~
-               "is not possible inside the BEAM: the child would be a copy of the VM"
-
-      assert error.message =~ "Use subprocess"
-    end
-
-    assert {:error, %Python.Error{type: "RuntimeError"}} =
-             Python.exec("""
-             import multiprocessing
-             multiprocessing.get_context('fork').Process(target=print).start()
-             """)
-  end
-
   @tag :tmp_dir
   test "multiprocessing works with spawn and functions of modules", %{tmp_dir: dir} do
     module =
