@@ -60,13 +60,13 @@ defmodule Python.Streams.ErlangTest do
                erl("py:stream_eval(\"(1 / x for x in (1, 0))\").")
 
       assert {:error, {"streams.Failure", ~c"no more than 2"}} =
-               erl("py:stream(streams, failing, [Name, 2]).", Name: Python.Notes.new_name())
+               erl("py:stream(streams, failing, [Name, 2]).", Name: new_name())
 
       assert {:error, {:TypeError, _}} = erl("py:stream(math, sqrt, [4]).")
       assert {:error, {:encode_error, _}} = erl("py:stream(builtins, iter, [[<<1:3>>]]).")
 
       assert {:error, {:decode_error, text}} =
-               erl("py:stream(streams, unconvertible, [Name, 2]).", Name: Python.Notes.new_name())
+               erl("py:stream(streams, unconvertible, [Name, 2]).", Name: new_name())
 
       assert List.to_string(text) =~ ~S(at [2]["rows"][1])
       assert messages() == []

@@ -25,6 +25,8 @@ class Notes:
         # Items are made, and come and go, on several threads, and counting is more than one step.
         self.lock = threading.RLock()
         self.threads = set()
+        if not os.path.isabs(name):
+            raise ValueError("the path of a file (Python.Notes.new_name), not %r" % name)
         file = os.open(name + ".notes", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.ftruncate(file, self.SIZE)
