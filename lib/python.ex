@@ -318,11 +318,13 @@ defmodule Python do
   def await(async, timeout \\ 30_000)
 
   def await(%Async{owner: owner} = async, timeout) when owner == self() do
-    Arguments.async!(async, "be waited for")
+    Arguments.async!(async)
 
     case Request.await(async, Options.timeout(timeout)) do
       :claimed ->
-        raise ArgumentError, "#{inspect(async)} was waited for before, or cancelled"
+        raise ArgumentError,
+              "expected a call that was not awaited or cancelled before, got: #{inspect(async)}. A call can be " <>
+                "awaited once"
 
       answer ->
         answer
@@ -331,10 +333,11 @@ defmodule Python do
 
   def await(%Async{} = async, _timeout) do
     raise ArgumentError,
-          "#{inspect(async)} can only be waited for by its owner, not by #{inspect(self())}"
+          "expected the owner to await #{inspect(async)}, got: #{inspect(self())}. Only the process that started a " <>
+            "call can await it"
   end
 
-  def await(other, _timeout), do: Arguments.async!(other, "be waited for")
+  def await(other, _timeout), do: Arguments.async!(other)
 
   @doc group: "Asynchronous calls"
   @doc """
@@ -351,7 +354,7 @@ defmodule Python do
   """
   @spec cancel(Async.t()) :: :ok
   def cancel(async) do
-    Arguments.async!(async, "be cancelled")
+    Arguments.async!(async)
     Request.cancel(async)
   end
 
@@ -791,7 +794,7 @@ defmodule Python do
     do: %Python.Buffer{data: binary, copy: Options.buffer(opts)}
 
   def buffer(other, _opts) do
-    raise ArgumentError, "only a binary can be a buffer, not #{Arguments.short(other)}"
+    raise ArgumentError, "expected a binary for a buffer, got: #{Arguments.short(other)}"
   end
 
   @doc group: "Streams"
@@ -915,7 +918,7 @@ defmodule Python do
       name
     else
       raise ArgumentError,
-            "the name of a function is an atom or a string that is not empty, not #{inspect(name)}"
+            "expected the name of a function, an atom or a non-empty string, got: #{inspect(name)}"
     end
   end
 
@@ -927,8 +930,7 @@ defmodule Python do
 
   defp callback_function(other) do
     raise ArgumentError,
-          "what is registered is a function, {module, function} or what Python.function/2 gives, " <>
-            "not #{inspect(other)}"
+          "expected a function, {module, function} or the result of Python.function/2, got: #{inspect(other)}"
   end
 
   @doc group: "Callbacks"
@@ -992,7 +994,7 @@ defmodule Python do
   """
   @spec send(Python.Context.t() | pid | atom | Async.t(), term) :: :ok
   def send(%Async{} = async, message) do
-    Arguments.async!(async, "be sent to")
+    Arguments.async!(async)
     Request.send(async, Python.Struct.encode(message))
   end
 

@@ -42,8 +42,8 @@ defmodule Python.Arguments do
     module = name |> Macro.underscore() |> String.replace("/", ".")
 
     raise ArgumentError,
-          "#{inspect(name)} is an alias of Elixir's, the atom :\"#{name}\", and no Python module. Write the " <>
-            "name that Python's import takes, such as #{inspect(module)} for the file " <>
+          "expected the name of a Python module, got: #{inspect(name)}, an Elixir alias (the atom :\"#{name}\"). Write " <>
+            "the name as in Python's import, such as #{inspect(module)} for the file " <>
             String.replace(module, ".", "/") <> ".py"
   end
 
@@ -53,8 +53,8 @@ defmodule Python.Arguments do
     [text] = Regex.run(~r/[^.]*\z/, Atom.to_string(name))
 
     raise ArgumentError,
-          "#{inspect(name)} is an alias of Elixir's, the atom :\"#{name}\", and no name in Python; write " <>
-            "#{inspect(String.to_atom(text))} or #{inspect(text)}"
+          "expected a Python name, got: #{inspect(name)}, an Elixir alias (the atom :\"#{name}\"). Did you mean " <>
+            "#{inspect(String.to_atom(text))} or #{inspect(text)}?"
   end
 
   @doc "Raises for what is no handle. One that holds no object is Python's to refuse."
@@ -63,8 +63,8 @@ defmodule Python.Arguments do
 
   def handle!(other) do
     raise ArgumentError,
-          "a handle, a %Python.Object{} that Python gave, was expected, not #{short(other)}. " <>
-            "Python.to_object makes one of a value, and Python.import of a module"
+          "expected a handle, a %Python.Object{}, got: #{short(other)}. Python.to_object/2 makes one from a value, " <>
+            "Python.import/2 from a module"
   end
 
   @doc "Raises for what can be no context's pid or name. `or_else`: what else may be given."
@@ -75,36 +75,35 @@ defmodule Python.Arguments do
 
   def context!(other, or_else) do
     raise ArgumentError,
-          "#{or_else}a %Python.Context{}, its pid or its name (an atom) was expected, " <>
-            "not #{short(other)}"
+          "expected #{or_else}a %Python.Context{}, its pid or its name (an atom), got: #{short(other)}"
   end
 
   @doc "Raises for what can be no options of a child in a supervision tree."
   @spec keyword!(term, String.t()) :: :ok
   def keyword!(options, what) do
     unless Keyword.keyword?(options) do
-      raise ArgumentError, "the options of #{what} are a keyword list, not #{short(options)}"
+      raise ArgumentError, "expected a keyword list of options of #{what}, got: #{short(options)}"
     end
 
     :ok
   end
 
   @doc "Raises for what is not what `call_async` gave on this node."
-  @spec async!(term, String.t()) :: :ok
-  def async!(%Python.Async{ticket: ticket}, _what)
+  @spec async!(term) :: :ok
+  def async!(%Python.Async{ticket: ticket})
       when is_reference(ticket) and node(ticket) == node(),
       do: :ok
 
-  def async!(%Python.Async{ticket: ticket} = async, what) when is_reference(ticket) do
-    raise ArgumentError, "#{inspect(async)} can only #{what} on its node, #{node(ticket)}"
+  def async!(%Python.Async{ticket: ticket} = async) when is_reference(ticket) do
+    raise ArgumentError,
+          "expected a call of the node #{node()}, got: #{inspect(async)} of the node #{node(ticket)}. Use it there"
   end
 
-  def async!(other, what) do
-    hint = if is_struct(other, Task), do: "; a task has the functions of Task", else: ""
+  def async!(other) do
+    hint = if is_struct(other, Task), do: ". For a task, use the functions of Task", else: ""
 
     raise ArgumentError,
-          "only a %Python.Async{}, from Python.call_async, eval_async or exec_async, can #{what}, " <>
-            "not #{shown(other)}#{hint}"
+          "expected a %Python.Async{} from Python.call_async, eval_async or exec_async, got: #{shown(other)}#{hint}"
   end
 
   defp shown(%{__struct__: _} = other), do: inspect(other, limit: 10, structs: false)

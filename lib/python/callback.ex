@@ -49,8 +49,8 @@ defmodule Python.Callback do
 
     unless Enum.all?(engines(), & &1.callback_register(name, described(function))) do
       raise ArgumentError,
-            "the Python module erlang has a name #{inspect(name)} already, and erlang.#{name} " <>
-              "would not be this function; register it under another name"
+            "expected a name that the Python module erlang does not have itself, got: #{inspect(name)}. Register " <>
+              "the function under another name"
     end
 
     :ets.insert(@table, {name, function, list})
@@ -313,8 +313,7 @@ defmodule Python.Callback do
     {:arity, arity} = Function.info(function, :arity)
 
     raise ArgumentError,
-          "the function takes #{arity} arguments and was given #{length(args)} " <>
-            "(keyword arguments are one, a map, after the others)"
+          "expected #{arity} argument#{if arity != 1, do: "s"}, got: #{length(args)} (keyword arguments are one more argument, a map, the last)"
   end
 
   defp apply_to({module, function}, args), do: apply(module, function, args)

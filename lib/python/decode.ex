@@ -44,8 +44,7 @@ defmodule Python.Decode do
     case Enum.find_index(values, &(&1 === value)) do
       nil ->
         raise ArgumentError,
-              "the setting #{inspect(key)} of the option :decode is #{one_of(values ++ [:object])}, " <>
-                "not #{short(value)}"
+              "expected #{inspect(key)} in the option :decode to be #{one_of(values ++ [:object])}, got: #{short(value)}"
 
       index ->
         index + 1
@@ -57,7 +56,7 @@ defmodule Python.Decode do
     keys = Enum.map_join(@keys, ", ", fn {key, _, _, values} -> "#{key}: #{one_of(values)}" end)
 
     raise ArgumentError,
-          "the option :decode is a keyword list of #{keys}, each or :object, not #{given}"
+          "expected the option :decode to be a keyword list of #{keys} (or :object for each), got: #{given}"
   end
 
   defp one_of(values), do: Enum.map_join(values, " | ", &inspect/1)

@@ -62,7 +62,7 @@ defimpl Python.Encoder, for: Any do
       [] -> all
       [only: only] -> known(only, all, module)
       [except: except] -> all -- known(except, all, module)
-      _ -> raise ArgumentError, "derive Python.Encoder with :only or :except, not with both"
+      _ -> raise ArgumentError, "expected :only or :except for Python.Encoder, got: both"
     end
   end
 

@@ -109,7 +109,7 @@ defmodule Python.Erlang do
   def await(async, timeout \\ 30_000) do
     result(
       checked(fn ->
-        is_struct(async, Async) or bad("only what call_async gave can be waited for", async)
+        is_struct(async, Async) or bad("a reference of call_async", async)
         Python.await(async, timeout)
       end)
     )
@@ -197,7 +197,7 @@ defmodule Python.Erlang do
   @spec stream_cancel(reference) :: :ok
   def stream_cancel(reference) do
     checked(fn ->
-      is_reference(reference) or bad("a stream's reference is what stream_start gave", reference)
+      is_reference(reference) or bad("a reference of stream_start", reference)
     end)
 
     Feeder.cancel(reference)
@@ -269,7 +269,7 @@ defmodule Python.Erlang do
   @spec register_function(name :: text, fun :: function) :: :ok
   def register_function(name, fun) do
     register(name, fun, fn ->
-      is_function(fun) or bad("a function is a fun, or its module and its name", fun)
+      is_function(fun) or bad("a fun, or a module and the name of a function", fun)
     end)
   end
 
@@ -285,7 +285,7 @@ defmodule Python.Erlang do
   def register_function(name, module, function) do
     register(name, {module, function}, fn ->
       for part <- [module, function] do
-        is_atom(part) or bad("the module and the name of a function are atoms", part)
+        is_atom(part) or bad("a module and the name of a function, both atoms", part)
       end
     end)
   end
@@ -390,16 +390,17 @@ defmodule Python.Erlang do
   end
 
   defp handle(%Python.Object{ref: ref}) when is_reference(ref), do: :ok
-  defp handle(other), do: bad("an object that Python gave was expected", other)
+  defp handle(other), do: bad("a Python object", other)
 
   @spec bad(String.t(), term) :: no_return
-  defp bad(allowed, given), do: raise(ArgumentError, "#{allowed}, not #{Arguments.short(given)}")
+  defp bad(allowed, given),
+    do: raise(ArgumentError, "expected #{allowed}, got: #{Arguments.short(given)}")
 
   defp callback_name(name) do
     text = to_text(name)
 
     if text == "" or not String.valid?(text) do
-      bad("the name of a function is an atom, a binary or a string that is not empty", name)
+      bad("the name of a function, an atom or a non-empty binary or string", name)
     end
 
     text
@@ -414,7 +415,7 @@ defmodule Python.Erlang do
         name
 
       other ->
-        bad("a name is an atom, a binary or a string", other)
+        bad("a name, an atom, a binary or a string", other)
     end
   end
 
@@ -472,7 +473,7 @@ defmodule Python.Erlang do
     Map.new(named(vars))
   rescue
     ArgumentError ->
-      bad("variables are a map or a list of pairs, named by atoms, binaries or strings", vars)
+      bad("variables as a map or a list of pairs, with atoms, binaries or strings as names", vars)
   end
 
   defp result({:error, error}), do: {:error, reason(error)}

@@ -33,13 +33,13 @@ defmodule Python.Function do
   @spec new(term, term) :: t
   def new(fun, options) do
     unless is_function(fun) do
-      raise ArgumentError, "what is described is a function, not #{Arguments.short(fun)}"
+      raise ArgumentError, "expected a function, got: #{Arguments.short(fun)}"
     end
 
     unless Keyword.keyword?(options) do
       raise ArgumentError,
-            "the options of a function are a keyword list of #{Arguments.list(@options)}, " <>
-              "not #{Arguments.short(options)}"
+            "expected a keyword list of options of a function (#{Arguments.list(@options)}), " <>
+              "got: #{Arguments.short(options)}"
     end
 
     Enum.reduce(options, %__MODULE__{fun: fun}, fn {key, value}, function ->
@@ -68,15 +68,19 @@ defmodule Python.Function do
 
     unless length(args) == arity do
       raise ArgumentError,
-            "the function takes #{arity} arguments, and :args describes #{length(args)}: #{Arguments.short(args)}"
+            "expected :args to describe #{arity} arguments, as many as the function has, got: #{length(args)}, " <>
+              "#{Arguments.short(args)}"
     end
 
     args = Enum.map(args, &arg(&1, args))
     names = Enum.map(args, &elem(&1, 0))
 
     case names -- Enum.uniq(names) do
-      [] -> :ok
-      [name | _] -> raise ArgumentError, "two arguments are called #{inspect(name)}"
+      [] ->
+        :ok
+
+      [name | _] ->
+        raise ArgumentError, "expected different names in :args, got: #{inspect(name)} twice"
     end
 
     case Enum.drop_while(args, &(elem(&1, 2) == [])) |> Enum.find(&(elem(&1, 2) == [])) do
@@ -85,8 +89,8 @@ defmodule Python.Function do
 
       {name, _, _} ->
         raise ArgumentError,
-              "the argument #{inspect(name)} has no default and comes after one that has; in Python " <>
-                "only the last arguments can have defaults"
+              "expected a default for the argument #{inspect(name)}, got: none. In Python, only the last arguments " <>
+                "can have defaults, and an argument before it has one"
     end
   end
 
@@ -100,8 +104,8 @@ defmodule Python.Function do
 
     unless name =~ ~r/^[\p{L}_][\p{L}\p{N}_]*$/u and name not in @reserved do
       raise ArgumentError,
-            "#{inspect(name)} cannot be the name of an argument in Python: it is no identifier, or " <>
-              "a word of the language"
+            "expected the name of an argument to be a Python identifier and not a reserved word, " <>
+              "got: #{inspect(name)}"
     end
 
     {name, type(type, "the type of the argument #{inspect(name)}"), []}
@@ -115,8 +119,8 @@ defmodule Python.Function do
   defp type(type, what) do
     text(type) ||
       raise ArgumentError,
-            "#{what} is the name of a type in Python, such as \"int\" or \"list[str]\", or a " <>
-              "%Python.Object{}, not #{Arguments.short(type)}"
+            "expected #{what} to be the name of a Python type, such as \"int\" or \"list[str]\", or a " <>
+              "%Python.Object{}, got: #{Arguments.short(type)}"
   end
 
   defp text(text) when is_binary(text), do: if(text != "" and String.valid?(text), do: text)
@@ -131,7 +135,7 @@ defmodule Python.Function do
   @spec wrong(atom, String.t(), term) :: no_return
   defp wrong(key, allowed, value) do
     raise ArgumentError,
-          "the option #{inspect(key)} of a function is #{allowed}, not #{Arguments.short(value)}"
+          "expected the option #{inspect(key)} of a function to be #{allowed}, got: #{Arguments.short(value)}"
   end
 
   @doc false

@@ -42,8 +42,8 @@ defmodule Python.Home do
   def lookup(%{context: nil, pool: {:away, node}}) do
     {:error,
      Python.EncodeError.new(
-       "it belongs to the node #{node}: call Python there, with :erpc.call/4, or have it converted " <>
-         "there, with Python.to_term/2",
+       "it belongs to the node #{node}. Call Python there with :erpc.call/4, or convert the object there with " <>
+         "Python.to_term/2",
        "the object",
        ""
      )}
@@ -183,22 +183,22 @@ defmodule Python.Home do
   end
 
   defp not_a(given, :pool, :context),
-    do: "#{short(given)} is a pool and no context: give it as :pool"
+    do: "expected a context, got: #{short(given)}, which is a pool. Use the option :pool"
 
   defp not_a(given, :context, :pool),
-    do: "#{short(given)} is a context and no pool: give it as :context"
+    do: "expected a pool, got: #{short(given)}, which is a context. Use the option :context"
 
   defp not_a(given, :process, wanted),
     do:
-      "#{short(given)} is no #{wanted} but another process; a #{wanted} is started with " <>
+      "expected a #{wanted}, got: #{short(given)}, which is another process. Start a #{wanted} with " <>
         if(wanted == :pool, do: "Python.Pool.start_link/1", else: "Python.Context.start_link/1")
 
   defp here!(pid) when node(pid) == node(), do: :ok
 
   defp here!(pid) do
     raise ArgumentError,
-          "the context #{inspect(pid)} belongs to the node #{node(pid)}: call Python there, with " <>
-            ":erpc.call/4"
+          "expected a context of the node #{node()}, got: #{inspect(pid)} of the node #{node(pid)}. Call Python " <>
+            "there with :erpc.call/4"
   end
 
   defp no_pool(pool, %{at_home: true}) when pool != Python.Pool do

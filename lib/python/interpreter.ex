@@ -99,7 +99,7 @@ defmodule Python.Interpreter do
       iex> {:error, error} = Python.Interpreter.find("/etc")
       iex> {error.reason, error.message}
       {:not_a_virtual_environment,
-       ~s(python_path "/etc" is a folder, but not a virtual environment: there is no pyvenv.cfg in it.)}
+       ~s(python_path "/etc" is a folder, but not a virtual environment: it has no pyvenv.cfg.)}
   """
   @spec find(String.t() | charlist | nil, keyword) :: {:ok, t} | {:error, NotStartedError.t()}
   def find(python_path, options \\ []) do
@@ -345,7 +345,7 @@ defmodule Python.Interpreter do
   end
 
   defp nonsense(candidate, report) do
-    text = "its report makes no sense"
+    text = "its report is invalid"
     refuse(:broken, candidate, %{cause: text, output: inspect(report)}, text)
   end
 

@@ -28,8 +28,7 @@ defmodule Python.Iterator do
   def new(enumerable) do
     unless enumerable?(enumerable) do
       raise ArgumentError,
-            "only what Enum can enumerate, such as a list or a stream, can be an iterator, " <>
-              "not #{Arguments.short(enumerable)}"
+            "expected an enumerable, such as a list or a stream, got: #{Arguments.short(enumerable)}"
     end
 
     with {:error, error} <- Runtime.status(), do: raise(error)

@@ -101,8 +101,7 @@ defmodule Python.Object do
 
     unless is_function(fun, 1) do
       raise ArgumentError,
-            "what is run inside of Python's with is a function of one argument, " <>
-              "not #{Arguments.short(fun)}"
+            "expected a function of one argument for Python.with, got: #{Arguments.short(fun)}"
     end
 
     options = opts |> Options.call(:object) |> Home.options(object)

@@ -39,7 +39,7 @@ defmodule Python.Operation do
     cond do
       is_atom(name) -> Atom.to_string(name)
       String.valid?(name) -> name
-      true -> raise ArgumentError, "a name is text in UTF-8, which #{short(name)} is not"
+      true -> raise ArgumentError, "expected a name in UTF-8, got: #{short(name)}"
     end
   end
 
@@ -52,7 +52,8 @@ defmodule Python.Operation do
     if is_binary(name) and String.valid?(name) do
       name
     else
-      raise ArgumentError, "the name of a module is an atom or a string, not #{short(name)}"
+      raise ArgumentError,
+            "expected the name of a module, an atom or a string, got: #{short(name)}"
     end
   end
 
@@ -60,8 +61,7 @@ defmodule Python.Operation do
   def map(target, name, list, kwargs) do
     unless proper?(list) and Enum.all?(list, &proper?/1) do
       raise ArgumentError,
-            "the calls are a list of lists of arguments, such as [[1, 2], [3, 4]], " <>
-              "not #{short(list)}"
+            "expected a list of lists of arguments, such as [[1, 2], [3, 4]], got: #{short(list)}"
     end
 
     {:map, target(target), name(name), list, kwargs}
@@ -91,14 +91,15 @@ defmodule Python.Operation do
     fault =
       case Map.keys(object) -- Map.keys(%Python.Object{ref: nil}) do
         [] ->
-          "lacks the key :home; take the handle as Python gave it"
+          "one without the key :home. Pass the handle as Python returned it"
 
         [key | _] ->
-          "has the key #{inspect(key)}, which is none of the struct's and would be lost; to change " <>
-            "the Python object use Python.setitem/3 or Python.setattr/3"
+          "one with the key #{inspect(key)}, which is not a field and would be lost. To change the Python object, " <>
+            "use Python.setitem/3 or Python.setattr/3"
       end
 
-    raise ArgumentError, "the target of the call is a %Python.Object{} that #{fault}"
+    raise ArgumentError,
+          "expected the target of a call to be an unchanged %Python.Object{}, got: #{fault}"
   end
 
   defp target(module) when is_binary(module), do: module
@@ -107,8 +108,8 @@ defmodule Python.Operation do
 
   defp target(other) do
     raise ArgumentError,
-          "the target of a call is a module's name, an atom or a string, or a %Python.Object{}, " <>
-            "not #{short(other)}"
+          "expected the target of a call to be the name of a module (an atom or a string) or a %Python.Object{}, " <>
+            "got: #{short(other)}"
   end
 
   defp name(name) when is_binary(name), do: name
@@ -116,29 +117,37 @@ defmodule Python.Operation do
   defp name(name) when is_atom(name) and name not in [nil, true, false], do: name
 
   defp name(other) do
-    raise ArgumentError, "the name of a function is an atom or a string, not #{short(other)}"
+    raise ArgumentError,
+          "expected the name of a function, an atom or a string, got: #{short(other)}"
   end
 
   defp args(args) do
     if proper?(args) do
       args
     else
-      raise ArgumentError, "the arguments of a call are a proper list, not #{short(args)}"
+      raise ArgumentError, "expected a #{list_of_arguments(args)}"
     end
   end
+
+  defp list_of_arguments(improper) when is_list(improper),
+    do: "proper list of arguments, got: #{short(improper)}"
+
+  defp list_of_arguments(other),
+    do: "list of arguments, got: #{short(other)}. Did you mean [#{short(other)}]?"
 
   defp proper?(list), do: is_list(list) and not List.improper?(list)
 
   defp code(code) when is_binary(code), do: code
 
   defp code(other) do
-    raise ArgumentError, "Python code is a string, not #{short(other)}"
+    raise ArgumentError, "expected Python code, a string, got: #{short(other)}"
   end
 
   defp vars(vars) when is_map(vars) and not is_struct(vars) do
     Enum.each(vars, fn {name, _value} ->
       unless is_atom(name) or is_binary(name) do
-        raise ArgumentError, "a variable's name is an atom or a string, not #{short(name)}"
+        raise ArgumentError,
+              "expected the name of a variable, an atom or a string, got: #{short(name)}"
       end
     end)
 
@@ -146,6 +155,6 @@ defmodule Python.Operation do
   end
 
   defp vars(other) do
-    raise ArgumentError, "variables are a map from names to values, not #{short(other)}"
+    raise ArgumentError, "expected variables as a map of names and values, got: #{short(other)}"
   end
 end

@@ -166,7 +166,7 @@ defmodule Python.Options do
 
     if result.context && List.keymember?(options, :pool, 0) do
       raise ArgumentError,
-            "a call runs in a pool or in a context: give :pool or :context, not both"
+            "expected the option :pool or the option :context, got: both. A call runs in a pool or in a context"
     end
 
     result
@@ -177,7 +177,7 @@ defmodule Python.Options do
   @spec no_options(term, [atom]) :: no_return
   defp no_options(options, known) do
     raise ArgumentError,
-          "options are a keyword list (of #{Arguments.list(known)}), not #{Arguments.short(options)}"
+          "expected a keyword list of options (#{Arguments.list(known)}), got: #{Arguments.short(options)}"
   end
 
   for kind <- @kinds do
@@ -197,7 +197,7 @@ defmodule Python.Options do
 
   defp put(other, _result, _options, _kind, known) do
     raise ArgumentError,
-          "#{Arguments.short(other)} is no option; options are a keyword list of #{Arguments.list(known)}"
+          "expected an option (#{Arguments.list(known)}) with its value, got: #{Arguments.short(other)}"
   end
 
   # Where what was given belongs, if it is no option that is misspelt.
@@ -237,7 +237,8 @@ defmodule Python.Options do
 
   @spec refuse(atom, String.t(), term) :: no_return
   defp refuse(key, allowed, value) do
-    raise ArgumentError, "the option #{inspect(key)} is #{allowed}, not #{inspect(value)}"
+    raise ArgumentError,
+          "expected the option #{inspect(key)} to be #{allowed}, got: #{inspect(value)}"
   end
 
   @doc false
@@ -273,8 +274,7 @@ defmodule Python.Options do
 
   def timeout(timeout) do
     raise ArgumentError,
-          "a timeout is a number of ms from 0 to #{@max_timeout}, or :infinity, " <>
-            "not #{inspect(timeout)}"
+          "expected a timeout in ms from 0 to #{@max_timeout}, or :infinity, got: #{inspect(timeout)}"
   end
 
   @doc "Whether a buffer is to be a copy."
@@ -284,7 +284,7 @@ defmodule Python.Options do
 
   def buffer(other) do
     raise ArgumentError,
-          "the option of a buffer is copy: true or copy: false, not #{inspect(other, limit: 10)}"
+          "expected the option copy: true or copy: false, got: #{inspect(other, limit: 10)}"
   end
 
   @doc "Keyword arguments: a map or a list of pairs, named by atoms or strings."
@@ -314,7 +314,7 @@ defmodule Python.Options do
   @spec bad_kwargs(term) :: no_return
   defp bad_kwargs(kwargs) do
     raise ArgumentError,
-          "keyword arguments are a map or a keyword list whose names are atoms or strings, " <>
-            "not #{inspect(kwargs)}"
+          "expected keyword arguments as a map or a keyword list, with atoms or strings as names, " <>
+            "got: #{inspect(kwargs)}"
   end
 end

@@ -184,7 +184,7 @@ defmodule Python.Pool do
   end
 
   defp ask(other) do
-    raise ArgumentError, "a pool's name is an atom, not #{Arguments.short(other)}"
+    raise ArgumentError, "expected the name of a pool, an atom, got: #{Arguments.short(other)}"
   end
 
   defp starting(name) do

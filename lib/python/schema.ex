@@ -66,7 +66,7 @@ defmodule Python.Schema do
     if others == [], do: last, else: Enum.join(others, ", ") <> " or " <> last
   end
 
-  def allowed(%{type: {:parse, _}}, _quote), do: "any that its documentation names"
+  def allowed(%{type: {:parse, _}}, _quote), do: "one of the values in its documentation"
 
   @doc """
   The options of `what`, such as a pool, with the defaults of those that were not given. `settings`: of the
@@ -78,8 +78,8 @@ defmodule Python.Schema do
 
     unless Keyword.keyword?(options) do
       raise ArgumentError,
-            "the options of #{what} are a keyword list of #{Arguments.list(known)}, " <>
-              "not #{Arguments.short(options)}"
+            "expected a keyword list of options of #{what} (#{Arguments.list(known)}), " <>
+              "got: #{Arguments.short(options)}"
     end
 
     for {key, _value} <- options, key not in known do
@@ -107,7 +107,7 @@ defmodule Python.Schema do
 
       :error ->
         raise ArgumentError,
-              "the option #{inspect(key)} of #{what} is #{allowed(entry)}, not #{inspect(value)}"
+              "expected the option #{inspect(key)} of #{what} to be #{allowed(entry)}, got: #{inspect(value)}"
     end
   end
 

@@ -221,11 +221,11 @@ defmodule Python.Settings do
 
       iex> {:error, error} = Python.Settings.validate(worker_timeout: 0)
       iex> error.message
-      "the setting :worker_timeout of :erlang_python is 0; allowed is an integer from 1 to 4294967295 ms, or `:infinity`"
+      "expected the setting :worker_timeout of :erlang_python to be an integer from 1 to 4294967295 ms, or `:infinity`, got: 0"
 
       iex> {:error, error} = Python.Settings.validate(num_worker: 2)
       iex> error.message
-      ":erlang_python has no setting :num_worker (did you mean :num_workers?); its settings are " <>
+      "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
         ":start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals and :shutdown_timeout"
   """
@@ -373,12 +373,11 @@ defmodule Python.Settings do
   defp cast_variable(value), do: cast(:path, value)
 
   defp refusal(key, value) do
-    "the setting #{inspect(key)} of :erlang_python is #{inspect(value)}; " <>
-      "allowed is #{@allowed[key]}"
+    "expected the setting #{inspect(key)} of :erlang_python to be #{@allowed[key]}, got: #{inspect(value)}"
   end
 
   defp unknown(key) do
-    ":erlang_python has no setting #{inspect(key)}#{Arguments.did_you_mean(key, @keys)}; its settings " <>
-      "are #{Arguments.list(@keys)}"
+    "unknown setting #{inspect(key)} of :erlang_python#{Arguments.did_you_mean(key, @keys)}; the settings are " <>
+      "#{Arguments.list(@keys)}"
   end
 end

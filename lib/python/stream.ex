@@ -50,8 +50,8 @@ defmodule Python.Stream do
   # Sent to another node, it would run that one's Python.
   defp open!(_source, _options, node) when node != node() do
     raise ArgumentError,
-          "the stream was made on the node #{node} and can only be enumerated there, where its Python " <>
-            "is; send the items, or what becomes of them"
+          "expected a stream of the node #{node()}, got: one of the node #{node}. Enumerate it there, where its Python " <>
+            "runs, and send the items"
   end
 
   defp open!(source, options, _node) do

@@ -59,8 +59,8 @@ defmodule Python.Struct do
 
   defp walk_struct(%_{} = struct, _depth, 0) do
     raise ArgumentError,
-          "Python.Encoder does not come to an end: encoding gave a struct #{@turns} times in a " <>
-            "row, the last one #{inspect(struct, limit: 5)}"
+          "expected Python.Encoder.encode/1 to come to an end, got: a struct #{@turns} times in a row, the last " <>
+            "one #{inspect(struct, limit: 5)}"
   end
 
   defp walk_struct(%_{} = struct, depth, turns) do
@@ -75,7 +75,9 @@ defmodule Python.Struct do
   defp all_kept(count, count, _what), do: :ok
 
   defp all_kept(_fewer, _count, what) do
-    raise ArgumentError, "Python.Encoder gives the same for two #{what}, and one would be lost"
+    raise ArgumentError,
+          "expected Python.Encoder to return different terms for different #{what}, got: the same term for two, and " <>
+            "one would be lost"
   end
 
   # Improper lists are the native code's to refuse, with the path to them.

@@ -62,8 +62,8 @@ defmodule Python.Stuck do
 
   defp warning(pool, stuck, most, calls) do
     "#{stuck} calls of the pool #{inspect(pool)} were given up and are still inside Python#{places(calls)}. " <>
-      "Each keeps a thread. #{limit(most)}Give what waits there a timeout of its own, or let it be ended with " <>
-      "erlang.on_interrupt."
+      "Each keeps a thread. #{limit(most)}Give the code that waits a timeout of its own, or " <>
+      "let erlang.on_interrupt end it."
   end
 
   defp limit(:infinity), do: ""

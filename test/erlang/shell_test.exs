@@ -94,7 +94,9 @@ defmodule Python.Erlang.ShellTest do
       """)
 
     assert output =~ "the end"
-    assert output =~ "the setting :num_workers of :erlang_python is :none"
+
+    assert output =~
+             "expected the setting :num_workers of :erlang_python to be an integer from 1 to 1024, got: :none"
   end
 
   # What a shell answers to these lines.

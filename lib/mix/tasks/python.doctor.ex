@@ -26,9 +26,7 @@ defmodule Mix.Tasks.Python.Doctor do
     {options, rest} = OptionParser.parse!(args, strict: [python: :string])
 
     if rest != [] do
-      Mix.raise(
-        "python.doctor takes no argument #{inspect(hd(rest))}; see mix help python.doctor"
-      )
+      Mix.raise("expected options only, got: #{inspect(hd(rest))}. See mix help python.doctor")
     end
 
     Mix.Task.run("app.config")

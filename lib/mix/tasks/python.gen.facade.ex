@@ -25,7 +25,7 @@ defmodule Mix.Tasks.Python.Gen.Facade do
         Mix.shell().info("#{@path} is up to date")
 
       options[:check] ->
-        Mix.raise("#{@path} is not what lib/python/erlang.ex says; run `mix python.gen.facade`")
+        Mix.raise("#{@path} is out of date; run `mix python.gen.facade`")
 
       true ->
         File.mkdir_p!(Path.dirname(@path))

@@ -25,8 +25,13 @@ defmodule Mix.Tasks.Python.Release.Checksums do
 
     folder =
       case arguments do
-        [folder] -> folder
-        _ -> Mix.raise("mix python.release.checksums takes one folder, that of the artifacts")
+        [folder] ->
+          folder
+
+        _ ->
+          Mix.raise(
+            "expected one folder, that of the artifacts, got: #{Enum.join(arguments, " ")}"
+          )
       end
 
     targets =

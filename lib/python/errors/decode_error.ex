@@ -26,7 +26,7 @@ defmodule Python.DecodeError do
     %__MODULE__{
       reason: reason,
       path: path,
-      message: "the result cannot be given back: #{reason}#{at}"
+      message: "the result cannot be converted to a term: #{reason}#{at}"
     }
   end
 end

@@ -32,7 +32,7 @@ defmodule Python.EncodeError do
       reason: reason,
       place: place,
       path: path,
-      message: "#{place} cannot be given to Python: #{reason}#{at}"
+      message: "#{place} cannot be converted to Python: #{reason}#{at}"
     }
   end
 end

@@ -109,8 +109,8 @@ defmodule Python.Error do
   # As Python would say it. There was no stack that Python could have said it on.
   def no_stack do
     own("MemoryError", """
-    there is no memory for the stack that the code would run on. It has not begun, and may be run later. Raise \
-    the limit of the VM's memory or address space (`ulimit -v`), or lower the setting thread_stack_size\
+    there is no memory for the stack of the call. Nothing has run, so the call can be tried again. Raise the \
+    limit of the VM's memory or address space (`ulimit -v`), or lower the setting thread_stack_size\
     """)
   end
 

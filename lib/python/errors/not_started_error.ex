@@ -145,11 +145,11 @@ defmodule Python.NotStartedError do
   ## What is wrong
 
   defp sentence(:not_found, d), do: "#{d.what} was not found: #{d.cause}."
-  defp sentence(:not_executable, d), do: "#{d.what} is a file that may not be executed."
+  defp sentence(:not_executable, d), do: "#{d.what} is a file that is not executable."
   defp sentence(:broken, d), do: "#{d.what} does not work: #{d.cause}."
 
   defp sentence(:not_a_virtual_environment, d) do
-    "#{d.what} is a folder, but not a virtual environment: there is no pyvenv.cfg in it."
+    "#{d.what} is a folder, but not a virtual environment: it has no pyvenv.cfg."
   end
 
   defp sentence(:too_old, d) do
@@ -161,8 +161,8 @@ defmodule Python.NotStartedError do
   end
 
   defp sentence(:free_threaded_unsupported, d) do
-    "#{d.what} is a free-threaded build of Python #{d.version}, which has not got the stable ABI " <>
-      "that erlang_python is built for."
+    "#{d.what} is a free-threaded build of Python #{d.version}, which lacks the stable ABI " <>
+      "that erlang_python needs."
   end
 
   defp sentence(:wrong_architecture, d) do
@@ -170,8 +170,8 @@ defmodule Python.NotStartedError do
   end
 
   defp sentence(:no_stack_protection, d) do
-    "#{d.what} is Python #{d.version}, one of the first releases of 3.14, which fail on a stack that " <>
-      "they cannot be told of: #{d.cause}."
+    "#{d.what} is Python #{d.version}, one of the first releases of 3.14, which lack a function that sets the " <>
+      "bounds of the stack: #{d.cause}."
   end
 
   defp sentence(:no_shared_library, d) do
@@ -179,8 +179,7 @@ defmodule Python.NotStartedError do
   end
 
   defp sentence(:probe_timeout, d) do
-    "#{d.what} does not work: it was asked for its version and did not answer within " <>
-      "#{d.timeout} ms."
+    "#{d.what} does not work: it did not report its version within #{d.timeout} ms."
   end
 
   defp sentence(:not_loaded, d) do
@@ -212,11 +211,11 @@ defmodule Python.NotStartedError do
   end
 
   defp remedy(reason, %{executable: executable} = d) when reason in [:broken, :probe_timeout] do
-    "Run `#{executable} -c 'import sys'` in a shell to see what it does. #{or_another(d)}"
+    "Run `#{executable} -c 'import sys'` in a shell to see what happens. #{or_another(d)}"
   end
 
   defp remedy(:not_a_virtual_environment, %{interpreter: interpreter} = d) do
-    "If the interpreter in it is meant, give its path, #{interpreter}. #{or_another(d)}"
+    "If you mean the interpreter in it, give its path, #{interpreter}. #{or_another(d)}"
   end
 
   defp remedy(:not_a_virtual_environment, %{path: path} = d) do
@@ -243,17 +242,17 @@ defmodule Python.NotStartedError do
   defp remedy(:no_shared_library, d), do: "#{install(d)} #{or_another(d)}"
 
   defp remedy(:not_loaded, %{escript: file}) do
-    "A native library cannot be loaded out of an escript. Build a release with `mix release`, or take the " <>
-      "compiled applications along and name their folder: " <>
+    "A native library cannot be loaded out of an escript. Build a release with `mix release`, or ship the " <>
+      "compiled applications and name their folder: " <>
       "`ERL_LIBS=_build/prod/lib #{Path.basename(file)}`."
   end
 
   defp remedy(:not_loaded, _) do
     "In a project, run `mix deps.compile erlang_python --force` (in a checkout of erlang_python " <>
-      "`mix compile --force`); a release has to be built on the kind of system that it runs on."
+      "`mix compile --force`). Build a release on the same kind of system that it runs on."
   end
 
-  defp remedy(:init_failed, d), do: "`mix python.doctor` tells what was found. #{another(d)}"
+  defp remedy(:init_failed, d), do: "`mix python.doctor` shows what was found. #{another(d)}"
 
   defp remedy(:not_started, _) do
     "Call `Application.ensure_all_started(:erlang_python)`, or list :erlang_python among the " <>
@@ -305,8 +304,8 @@ defmodule Python.NotStartedError do
         "Build it again with PYTHON_CONFIGURE_OPTS=--enable-shared in the environment."
 
       true ->
-        "Build it with `./configure --enable-shared`, or install one that brings the library along, " <>
-          "as `uv python install #{minor(version)}` and conda do."
+        "Build it with `./configure --enable-shared`, or install one with a shared library, such as those of " <>
+          "`uv python install #{minor(version)}` and conda."
     end
   end
 

@@ -40,9 +40,9 @@ defmodule Python.OverloadedError do
       pool: pool,
       reason: :stuck,
       message:
-        "the pool #{inspect(pool)} takes no calls while #{length(calls)} that were given up are still inside " <>
-          "Python#{Python.Stuck.places(calls)}; give what waits there a timeout of its own, end it with " <>
-          "erlang.on_interrupt, or raise the pool's :max_stuck"
+        "the pool #{inspect(pool)} refuses calls: #{length(calls)} that were given up are still inside " <>
+          "Python#{Python.Stuck.places(calls)}; give the code that waits a timeout of its own, let erlang.on_interrupt " <>
+          "end it, or raise :max_stuck of the pool"
     }
   end
 end

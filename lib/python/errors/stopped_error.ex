@@ -40,7 +40,7 @@ defmodule Python.StoppedError do
     %__MODULE__{
       reason: :closed,
       message:
-        "the #{home}, which made the object, has stopped; name another with :pool or :context, if the " <>
+        "the #{home}, the home of the object, has stopped; choose another place with :pool or :context, if the " <>
           "object can be used there"
     }
   end
@@ -51,10 +51,10 @@ defmodule Python.StoppedError do
   defp text(:worker_down), do: "the worker's process was killed while the call ran"
 
   defp text(:outer_ended) do
-    "the call was made by a function that Python called, and the call that this was for is over"
+    "a function that Python called made this call, and the call of Python has ended"
   end
 
   defp text(:panic) do
-    "the native library caught a bug of its own while the call ran; please report it"
+    "a bug in the native library was caught while the call ran; please report it"
   end
 end

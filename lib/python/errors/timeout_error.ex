@@ -33,7 +33,7 @@ defmodule Python.TimeoutError do
       timeout: timeout,
       reason: :queued,
       message:
-        "the call was not begun within its timeout of #{timeout} ms: all workers of the pool " <>
+        "the call did not begin within its timeout of #{timeout} ms: all workers of the pool " <>
           "were busy"
     }
   end
@@ -44,8 +44,8 @@ defmodule Python.TimeoutError do
       timeout: timeout,
       reason: :running,
       message:
-        "the function that Python.with runs did not end within the timeout of #{timeout} ms; the context " <>
-          "manager was left without it"
+        "the function of Python.with did not end within the timeout of #{timeout} ms; it was killed, and the context " <>
+          "manager was left"
     }
   end
 

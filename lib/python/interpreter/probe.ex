@@ -120,14 +120,14 @@ defmodule Python.Interpreter.Probe do
         {:ok, report}
 
       {:error, {_tag, text}} ->
-        {:error, {:no_report, "its report makes no sense (#{text})", json}}
+        {:error, {:no_report, "its report is invalid (#{text})", json}}
     end
   end
 
   defp report({:timeout, output}, _executable), do: {:error, {:timeout, tail(output)}}
 
   defp report({:too_much, output}, _executable) do
-    {:error, {:no_report, "it printed much, but not what it was asked for", tail(output)}}
+    {:error, {:no_report, "it printed a lot, but not the expected report", tail(output)}}
   end
 
   defp report({:exit, status, ""}, executable) do
@@ -135,7 +135,7 @@ defmodule Python.Interpreter.Probe do
   end
 
   defp report({:exit, 0, output}, _executable) do
-    {:error, {:no_report, "it did not print what it was asked for", tail(output)}}
+    {:error, {:no_report, "it did not print the expected report", tail(output)}}
   end
 
   defp report({:exit, status, output}, _executable) do

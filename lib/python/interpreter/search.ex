@@ -211,7 +211,7 @@ defmodule Python.Interpreter.Search do
     {:error, %{error | details: Map.put(error.details, :tried, tried)}}
   end
 
-  defp outcome(:not_executable), do: "it may not be executed"
+  defp outcome(:not_executable), do: "it is not executable"
   defp outcome(:not_a_virtual_environment), do: "a folder without pyvenv.cfg"
 
   # As `inspect` does, which it is left to where there is something to escape: that loads many modules.

@@ -82,7 +82,10 @@ defmodule Python.Options.Start do
   @spec pool(keyword, Python.Settings.t()) :: map
   def pool(options, settings) do
     options = validate!(options, :pool, "a pool", settings)
-    if options.name == nil, do: raise(ArgumentError, "a pool needs a :name, an atom")
+
+    if options.name == nil,
+      do: raise(ArgumentError, "expected the option :name of a pool to be an atom, got: nil")
+
     options
   end
 

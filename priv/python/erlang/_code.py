@@ -76,4 +76,4 @@ def _compile(code, filename, mode, flags=0, source=None):
 
 def _check(name):
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise NameError("a variable cannot be called %r: it is not a Python identifier" % (name,))
+        raise NameError("expected the name of a variable to be a Python identifier, got: %r" % (name,))

@@ -37,13 +37,14 @@ def register_decoder(cls, function):
     subclasses may have a decoder.
     """
     if not isinstance(cls, type):
-        raise TypeError("a decoder is for a class, not for %r" % (cls,))
+        raise TypeError("expected a class, got: %r" % (cls,))
     if function is not None and not callable(function):
-        raise TypeError("a decoder is a function or None, not %r" % (function,))
+        raise TypeError("expected a function or None, got: %r" % (function,))
     _learn()
     if id(cls) in _own:
         raise TypeError(
-            "%s has a counterpart in Elixir; only its subclasses can have a decoder" % cls.__qualname__
+            "expected a class without a counterpart in Elixir, got: %s. Only its subclasses can have a decoder"
+            % cls.__qualname__
         )
     try:
         if function is not None:
@@ -177,8 +178,8 @@ def _row_map(row):
     if len(pairs) != len(values):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(
-            "two columns of this row are called %r, and one would be lost; give them different names "
-            "in the query, or use row: :tuple" % twice
+            "expected columns with different names, got: %r twice. Rename one in the query, or use row: :tuple"
+            % twice
         )
     return pairs
 

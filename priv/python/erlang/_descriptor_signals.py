@@ -45,8 +45,8 @@ def checks(fcntl, refusal, hits_the_vm):
     def refuse(what, receiver, number):
         if receiver and number not in _HARMLESS and hits_the_vm(receiver):
             raise refusal(
-                "%s, which has the system send a signal to the VM," % what,
-                "it would end or stop the VM. Use selectors or a thread, or do it in a process of its own",
+                "%s, which lets the system send a signal to the VM," % what,
+                "it would end or stop the VM. Use selectors or a thread, or do it in a separate process",
             )
 
     def check_fcntl(descriptor, command, argument=0, *_rest):

@@ -46,8 +46,8 @@ class Function(erlang._Function):
         if name is not None:
             return erlang._registered, (name,)
         raise TypeError(
-            "cannot pickle %r: a function of Elixir or Erlang stays in its VM. Register it with "
-            "Python.register, and let the code that is pickled call it by its name" % self
+            "cannot pickle %r: a function of Elixir or Erlang exists only in its VM. Register it with "
+            "Python.register, and call it by its name in the pickled code" % self
         )
 
 
@@ -175,8 +175,8 @@ def _resolved(kind, what):
         found = _evaluated(kind)
     except Exception as exception:
         raise TypeError(
-            "%s of this function, %r, cannot be resolved (%s: %s). Types are those of builtins and "
-            "typing, others with their module, as in 'decimal.Decimal', or an object"
+            "expected %s of this function to be a type, got: %r, which cannot be resolved (%s: %s). Use a type of "
+            "builtins or typing, another one with its module, such as 'decimal.Decimal', or an object"
             % (what, kind, type(exception).__name__, exception)
         ) from None
     if len(_types) >= _MOST:
@@ -211,7 +211,7 @@ class _Names(dict):
         try:
             return _Module(importlib.import_module(name))
         except ImportError:
-            raise NameError("there is nothing called %r" % name) from None
+            raise NameError("name %r is not defined" % name) from None
 
 
 class _OldNames(_Names):

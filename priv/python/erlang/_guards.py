@@ -22,17 +22,17 @@ def install():
     # The others of this family, such as `os.execvp`, call these.
     for name in ("execv", "execve"):
         _forbid(
-            os, name, "the program would take the place of the VM. Use subprocess, or fork before it"
+            os, name, "the program would replace the VM. Use subprocess, or fork first"
         )
     for name in ("alarm", "setitimer"):
         _forbid(signal, name, "the signal would end the VM. Use threading.Timer, or a timeout")
     _forbid(
-        os, "login_tty", "the terminal would take the place of the VM's standard input and output"
+        os, "login_tty", "the terminal would replace the standard input and output of the VM"
     )
     _forbid(
         _thread,
         "interrupt_main",
-        "the main thread runs no code of yours. Give the call a timeout, or cancel it",
+        "the main thread runs none of your code. Give the call a timeout, or cancel it",
     )
     _guard(faulthandler, "dump_traceback_later", _check_exit)
     _guard(faulthandler, "register", _check_chain)
@@ -106,7 +106,7 @@ def _check_chain(signum, file=None, all_threads=True, chain=False):
     if erlang._is_the_vms_signal(signum):
         raise refusal(
             "faulthandler.register() for %s" % _name(signum),
-            "the VM has a handler for it. Take another signal, such as SIGUSR2",
+            "the VM has a handler for it. Use another signal, such as SIGUSR2",
         )
     if chain and erlang._ends_the_vm(signum):
         raise refusal(
@@ -123,8 +123,8 @@ def _keep_to_the_main_thread(module, name):
         if erlang._is_forked():
             return original(*args, **kwargs)
         raise ValueError(
-            "%s only works in main thread of the main interpreter, which runs no code of yours inside the "
-            "BEAM: signals are the VM's. Do it in a process of its own" % name
+            "%s only works in main thread of the main interpreter, which runs none of your code inside the "
+            "BEAM: signals belong to the VM. Do it in a separate process" % name
         )
 
     take_the_place_of(module, name, guarded)
@@ -135,7 +135,7 @@ def _check_descriptors(low, high):
         if max(low, 3) <= descriptor < high:
             raise refusal(
                 "os.closerange(%d, %d)" % (low, high),
-                "%d is the VM's. Close what you have opened" % descriptor,
+                "%d belongs to the VM. Close only what you opened" % descriptor,
             )
 
 
@@ -159,7 +159,7 @@ def _check_signal_to(pid, number):
     if _hits_the_vm(int(pid)):
         _check_signal(number)
     elif number != 0 and _is_helper(int(pid)):
-        raise refusal("a signal to process %d" % pid, "it starts the VM's programs")
+        raise refusal("a signal to process %d" % pid, "that process starts programs for the VM")
 
 
 def _check_signal_to_descriptor(descriptor, number, *_rest):
@@ -219,7 +219,7 @@ def _guard_limits(resource):
         if wanted[0] < now[0]:
             raise refusal(
                 "a lower resource limit",
-                "it would hold for the VM. Set it in the process that you start, with preexec_fn",
+                "it would apply to the VM. Set it in the process that you start, with preexec_fn",
             )
 
     def check_of(pid, which, *limits):

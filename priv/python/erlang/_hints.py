@@ -91,14 +91,14 @@ def of_import(exception):
 
 def _missing(name):
     if sys.version_info[1] > REMOVED.get(name, 99):
-        return "The standard library of Python has had no %s since 3.%d.%s" % (
+        return "The standard library of Python has no %s since 3.%d.%s" % (
             name,
             REMOVED[name] + 1,
-            " The package setuptools brings one along." if name == "distutils" else "",
+            " The package setuptools contains one." if name == "distutils" else "",
         )
     if name in STANDARD:
         return (
-            "%s is a part of Python's standard library that %s was built or installed without."
+            "%s is a part of Python's standard library that %s lacks."
             % (name, _interpreter())
         )
     if name.startswith("_"):
@@ -106,12 +106,12 @@ def _missing(name):
     package = PACKAGES.get(name, name)
     if package is None:
         return (
-            "%s has no such module, which several packages have a part of. Install the one that has %s.…"
+            "%s has no such module. Several packages have a part of it: install the one that has %s.…"
             % (_interpreter(), name)
         )
     return (
-        "%s has no such module. A package is installed there with\n\n    %s\n\n"
-        "The folder of a file of your own is to be on sys.path: "
+        "%s has no such module. Install a package there with\n\n    %s\n\n"
+        "For a file of your own, add its folder to sys.path: "
         'Python.call!(:sys, "path.append", ["/path/to/folder"])'
         % (_interpreter(), _command(package))
     )
@@ -150,5 +150,5 @@ def other_erlang():
         return None
     return (
         "Inside the VM, erlang is the module of erlang_python. Another one, %s (the package erlang_py installs "
-        "one), has to be loaded under another name; the guide to troubleshooting shows how." % spec.origin
+        "one), must be loaded under another name; the guide to troubleshooting shows how." % spec.origin
     )

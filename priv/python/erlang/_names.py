@@ -10,7 +10,7 @@ class _Package(type(sys)):
     def __setattr__(self, name, value):
         if not erlang._take(name):
             raise AttributeError(
-                "erlang.%s is a function that was registered; take another name, or unregister it "
+                "erlang.%s is a registered function; use another name, or unregister it "
                 "with Python.unregister(%r)" % (name, name)
             )
         super().__setattr__(name, value)

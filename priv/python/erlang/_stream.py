@@ -148,9 +148,9 @@ async def _hand_over(iterable, hand):
             if runner is None:
                 raise
             raise RuntimeError(
-                "a stream runs asynchronous iterators with asyncio, and this one waits for something "
-                "that asyncio does not know. Call a function that runs it with %s and returns "
-                "the items, or write it with asyncio or anyio" % runner
+                "expected an asynchronous iterator that asyncio can run, got: one that waits for something else. "
+                "Call a function that runs it with %s and returns the items, or write it with asyncio or anyio"
+                % runner
             ) from exception
         hand.demand = loop.create_future()
         hand.full = True

@@ -48,7 +48,7 @@ defmodule Mix.Tasks.Python.DoctorTest do
   end
 
   test "refuses arguments that it does not know" do
-    assert_raise Mix.Error, ~r/no argument "venv"/, fn -> Task.run(["venv"]) end
+    assert_raise Mix.Error, ~r/expected options only, got: "venv"/, fn -> Task.run(["venv"]) end
     assert_raise OptionParser.ParseError, fn -> Task.run(["--pyton", "x"]) end
   end
 
@@ -58,7 +58,7 @@ defmodule Mix.Tasks.Python.DoctorTest do
 
     refute Doctor.healthy?(checks)
     assert [%{title: title, remedy: remedy}] = for(%{status: :error} = check <- checks, do: check)
-    assert title =~ ":max_queue of :erlang_python is -1"
+    assert title =~ "expected the setting :max_queue of :erlang_python to be an integer"
     assert remedy =~ "sys.config"
     assert [_, _, _] = for(%{status: :skipped} = check <- checks, do: check)
   end

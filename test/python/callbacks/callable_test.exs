@@ -171,7 +171,7 @@ defmodule Python.Callbacks.CallableTest do
         assert {:error, %Python.Error{type: "TypeError", message: message}} =
                  eval(code, &Shop.add/2)
 
-        assert message =~ "stays in its VM"
+        assert message =~ "exists only in its VM"
         assert message =~ "Python.register"
       end
     end
@@ -340,22 +340,28 @@ defmodule Python.Callbacks.CallableTest do
 
     test "refuses what makes no sense" do
       for {function, options, text} <- [
-            {5, [], ~r/a function, not 5/},
-            {{Shop, :add}, [], ~r/a function, not/},
-            {&Shop.add/2, :name, ~r/keyword list of :name, :args, :returns and :doc/},
+            {5, [], ~r/expected a function, got: 5/},
+            {{Shop, :add}, [], ~r/expected a function, got: /},
+            {&Shop.add/2, :name,
+             ~r/keyword list of options of a function \(:name, :args, :returns and :doc\)/},
             {&Shop.add/2, [nmae: "x"], ~r/unknown option :nmae/},
             {&Shop.add/2, [name: 5], ~r/:name/},
             {&Shop.add/2, [name: ""], ~r/:name/},
             {&Shop.add/2, [doc: 5], ~r/:doc/},
             {&Shop.add/2, [returns: 5], ~r/:returns/},
-            {&Shop.add/2, [args: [x: "int"]], ~r/takes 2 arguments, and :args describes 1/},
-            {&Shop.add/2, [args: [x: "int", x: "int"]], ~r/two arguments are called "x"/},
-            {&Shop.add/2, [args: [x: {"int", 1}, y: "int"]], ~r/"y" has no default/},
+            {&Shop.add/2, [args: [x: "int"]],
+             ~r/expected :args to describe 2 arguments.* got: 1/},
+            {&Shop.add/2, [args: [x: "int", x: "int"]],
+             ~r/expected different names in :args, got: "x" twice/},
+            {&Shop.add/2, [args: [x: {"int", 1}, y: "int"]],
+             ~r/expected a default for the argument "y", got: none/},
             {&Shop.add/2, [args: ["x", "y"]], ~r/keyword list of types/},
             {&Shop.add/2, [args: %{x: 1}], ~r/keyword list of types/},
             {&Shop.add/2, [args: [x: 1, y: 2]], ~r/type of the argument "x"/},
-            {&Shop.add/2, [args: [{"a b", "int"}, {:y, "int"}]], ~r/"a b" cannot be the name/},
-            {&Shop.add/2, [args: [class: "int", y: "int"]], ~r/"class" cannot be the name/}
+            {&Shop.add/2, [args: [{"a b", "int"}, {:y, "int"}]],
+             ~r/identifier and not a reserved word, got: "a b"/},
+            {&Shop.add/2, [args: [class: "int", y: "int"]],
+             ~r/identifier and not a reserved word, got: "class"/}
           ] do
         assert_raise ArgumentError, text, fn -> Python.function(function, options) end
       end

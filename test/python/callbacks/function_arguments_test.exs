@@ -21,7 +21,7 @@ defmodule Python.Callbacks.FunctionArgumentsTest do
                {:ok, {1, %{"a" => 2}}}
 
       assert {:error, error} = Python.eval("f(1, a=2)", %{f: fn x -> x end})
-      assert error.message =~ "takes 1 arguments and was given 2 (keyword arguments are one"
+      assert error.message =~ "expected 1 argument, got: 2 (keyword arguments are one more"
     end
 
     test "is a key for sorted" do

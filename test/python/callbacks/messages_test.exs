@@ -56,7 +56,7 @@ defmodule Python.Callbacks.MessagesTest do
       assert {:error, %Python.Error{} = error} =
                Python.eval("e.send(p, ['ok', '\\ud800'])", %{e: erlang, p: self()})
 
-      assert error.message =~ "cannot be sent"
+      assert error.message =~ "the message cannot be converted"
       assert messages() == []
     end
 
@@ -317,8 +317,11 @@ defmodule Python.Callbacks.MessagesTest do
 
     test "raises TimeoutError when nothing comes" do
       for timeout <- [0, 0.01, -1] do
-        assert {:error, %Python.Error{type: "TimeoutError", message: "no message came in time"}} =
-                 Python.call(:erlang, :receive, [timeout])
+        assert {:error,
+                %Python.Error{
+                  type: "TimeoutError",
+                  message: "no message arrived within the timeout"
+                }} = Python.call(:erlang, :receive, [timeout])
       end
 
       context = start_context()
@@ -404,8 +407,8 @@ defmodule Python.Callbacks.MessagesTest do
         """)
 
       assert {:ok, [received, itself]} = Python.call(:__main__, name)
-      assert received =~ "messages are received by the thread that runs a call"
-      assert itself =~ "this thread runs no call"
+      assert received =~ "expected the thread that runs a call"
+      assert itself =~ "expected a thread that runs a call of a process"
     end
 
     test "what was sent to a call that is over is lost" do

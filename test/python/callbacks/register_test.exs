@@ -77,7 +77,7 @@ defmodule Python.Callbacks.RegisterTest do
       error = error_of("erlang.#{name}(1)", %{erlang: Python.import!(:erlang)})
       assert error.type == "Error"
       assert error.module == "erlang"
-      assert error.message =~ "takes 2 arguments and was given 1"
+      assert error.message =~ "expected 2 arguments, got: 1"
     end
 
     test "gets keyword arguments as a last map" do
@@ -95,7 +95,7 @@ defmodule Python.Callbacks.RegisterTest do
       assert {:error, error} = Python.call(:erlang, name, [1, 2], kwargs: [scale: 3])
 
       assert error.message =~
-               "takes 2 arguments and was given 3 (keyword arguments are one, a map"
+               "expected 2 arguments, got: 3 (keyword arguments are one more argument, a map"
     end
 
     test "may be the name of a module and of a function, of any arity" do
@@ -132,7 +132,7 @@ defmodule Python.Callbacks.RegisterTest do
       assert "log" in names and "Pid" in names and "__name__" in names
 
       for name <- names do
-        assert_raise ArgumentError, ~r/has a name "#{name}" already/, fn ->
+        assert_raise ArgumentError, ~r/does not have itself, got: "#{name}"/, fn ->
           Python.register(name, fn -> 1 end)
         end
       end
@@ -146,7 +146,7 @@ defmodule Python.Callbacks.RegisterTest do
 
     test "cannot have a name that every module has, nor that of a module of the package" do
       for name <- ~w(__class__ __dict__ __eq__ __setattr__ _object _hints __init__) do
-        assert_raise ArgumentError, ~r/has a name "#{name}" already/, fn ->
+        assert_raise ArgumentError, ~r/does not have itself, got: "#{name}"/, fn ->
           Python.register(name, fn -> 1 end)
         end
       end
@@ -177,7 +177,7 @@ defmodule Python.Callbacks.RegisterTest do
       assert {:error, %Python.Error{type: "AttributeError", message: message}} =
                Python.setattr(erlang, name, 5)
 
-      assert message =~ "was registered"
+      assert message =~ "is a registered function"
       assert Python.call(:erlang, name) == {:ok, 1}
       Python.unregister(name)
       assert Python.setattr(erlang, name, 5) == :ok

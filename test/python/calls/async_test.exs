@@ -204,7 +204,7 @@ defmodule Python.Calls.AsyncTest do
     test "twice raises" do
       async = Python.call_async(:math, :sqrt, [4])
       assert Python.await(async) == {:ok, 2.0}
-      assert_raise ArgumentError, ~r/waited for before/, fn -> Python.await(async) end
+      assert_raise ArgumentError, ~r/awaited or cancelled before/, fn -> Python.await(async) end
     end
 
     test "in another process raises" do
@@ -212,7 +212,9 @@ defmodule Python.Calls.AsyncTest do
 
       task =
         Task.async(fn ->
-          assert_raise ArgumentError, ~r/by its owner/, fn -> Python.await(async) end
+          assert_raise ArgumentError, ~r/expected the owner to await/, fn ->
+            Python.await(async)
+          end
         end)
 
       Task.await(task)

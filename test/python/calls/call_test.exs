@@ -302,9 +302,12 @@ defmodule Python.Calls.CallTest do
     test "arguments that are no proper list" do
       for args <- [16, {16}, [16 | 1], %{}, "16", nil] do
         error = assert_raise ArgumentError, fn -> Python.call(:math, :sqrt, args) end
+        assert error.message =~ ~r/\Aexpected a (proper )?list of arguments, got: /
         assert error.message =~ inspect(args)
-        assert error.message =~ "proper list"
       end
+
+      message = assert_raise(ArgumentError, fn -> Python.call(:math, :sqrt, 16) end).message
+      assert message == "expected a list of arguments, got: 16. Did you mean [16]?"
     end
 
     test "a target or a name" do

@@ -171,7 +171,9 @@ defmodule Python.Calls.EvalTest do
 
   test "code that is no string is refused" do
     for code <- [nil, :code, ~c"1 + 1", 5, [1]] do
-      assert_raise ArgumentError, ~r/code is a string/, fn -> Python.eval(code) end
+      assert_raise ArgumentError, ~r/expected Python code, a string, got: /, fn ->
+        Python.eval(code)
+      end
     end
   end
 

@@ -124,7 +124,9 @@ defmodule Python.Calls.ExecTest do
 
   test "code that is no string is refused" do
     for code <- [nil, :code, ~c"pass", 5] do
-      assert_raise ArgumentError, ~r/code is a string/, fn -> Python.exec(code) end
+      assert_raise ArgumentError, ~r/expected Python code, a string, got: /, fn ->
+        Python.exec(code)
+      end
     end
   end
 

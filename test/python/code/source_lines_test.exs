@@ -252,13 +252,13 @@ defmodule Python.Code.SourceLinesTest do
 
     test "that are invalid are refused in the caller" do
       for {options, text} <- [
-            {[file: :nofile], "the option :file is the name of the file"},
-            {[file: ""], "not \"\""},
+            {[file: :nofile], "the option :file to be the name of the file"},
+            {[file: ""], "got: \"\""},
             {[file: "a\0"], "the option :file"},
-            {[file: ~c"a"], "not 'a'"},
-            {[line: 0], "from 1 to 1000000, not 0"},
-            {[line: "1"], "the option :line is the number"},
-            {[line: 1.0], "not 1.0"}
+            {[file: ~c"a"], "got: 'a'"},
+            {[line: 0], "from 1 to 1000000, got: 0"},
+            {[line: "1"], "the option :line to be the number"},
+            {[line: 1.0], "got: 1.0"}
           ],
           run <- [
             &Python.exec("1", &1),

@@ -159,11 +159,11 @@ defmodule Python.EngineTest do
   describe "the option :engine" do
     test "is an engine's name" do
       for engine <- [:nonsense, Enum, "main", 1] do
-        assert_raise ArgumentError, ~r/the option :engine of a pool is :main, not/, fn ->
+        assert_raise ArgumentError, ~r/the option :engine of a pool to be :main, got: /, fn ->
           Pool.start_link(name: NoPool, engine: engine)
         end
 
-        assert_raise ArgumentError, ~r/the option :engine of a context is :main, not/, fn ->
+        assert_raise ArgumentError, ~r/the option :engine of a context to be :main, got: /, fn ->
           Python.Context.start_link(engine: engine)
         end
       end
@@ -173,9 +173,11 @@ defmodule Python.EngineTest do
       pool = start_pool(engine: Python.FakeEngine, patience: 3)
       assert Python.eval("1 + 1", pool: pool) == {:ok, 2}
 
-      assert_raise ArgumentError, ~r/the option :patience of a pool is an integer from 1/, fn ->
-        Pool.start_link(name: NoPool, engine: Python.FakeEngine, patience: 11)
-      end
+      assert_raise ArgumentError,
+                   ~r/the option :patience of a pool to be an integer from 1/,
+                   fn ->
+                     Pool.start_link(name: NoPool, engine: Python.FakeEngine, patience: 11)
+                   end
 
       assert_raise ArgumentError, ~r/unknown option :patience of a pool/, fn ->
         Pool.start_link(name: NoPool, patience: 3)

@@ -203,8 +203,11 @@ defmodule Python.Environment.PathsTest do
       assert {:error, %ArgumentError{message: message}} =
                Settings.validate(paths: unquote(Macro.escape(paths)))
 
-      assert message =~ "the setting :paths of :erlang_python is "
-      assert message =~ ~s(allowed is a list of folders such as `["priv/python", {:my_app)
+      assert message =~
+               "expected the setting :paths of :erlang_python to be a list of folders such as "
+
+      assert message =~ ~s(`["priv/python", {:my_app)
+      assert message =~ ", got: "
     end
   end
 

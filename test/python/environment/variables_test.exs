@@ -184,7 +184,9 @@ defmodule Python.Environment.VariablesTest do
         assert {:error, error} = Settings.validate(env: env)
 
         assert error.message =~
-                 "the setting :env of :erlang_python is #{inspect(env)}; allowed is a map of strings"
+                 "expected the setting :env of :erlang_python to be a map of strings"
+
+        assert error.message =~ "got: #{inspect(env)}"
       end
     end
   end

@@ -116,11 +116,11 @@ defmodule Python.Errors.LocalsTest do
   end
 
   test "the option is a boolean" do
-    assert_raise ArgumentError, ~r/:keep_locals is true or false, not 1/, fn ->
+    assert_raise ArgumentError, ~r/:keep_locals to be true or false, got: 1/, fn ->
       Python.call(:math, :sqrt, [1], keep_locals: 1)
     end
 
-    assert_raise ArgumentError, ~r/:keep_locals of a pool is true or false/, fn ->
+    assert_raise ArgumentError, ~r/:keep_locals of a pool to be true or false/, fn ->
       Python.Pool.start_link(name: unique() |> String.to_atom(), keep_locals: nil)
     end
   end

@@ -52,7 +52,7 @@ defmodule Python.Interpreter.ProbeTest do
     test "and prints a report that makes no sense", %{tmp_dir: dir} do
       for report <- ["[3", ~S("version": "three"}), ~S("version": [3, 11, 7]})] do
         path = script(dir, "python", ~s(printf '\\n{"erlang_python_probe": 1, %s\\n' '#{report}'))
-        assert_refused(:broken, Interpreter.find(path), "makes no sense")
+        assert_refused(:broken, Interpreter.find(path), "is invalid")
       end
     end
 
@@ -78,7 +78,7 @@ defmodule Python.Interpreter.ProbeTest do
       path =
         script(dir, "python", "while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done")
 
-      assert_refused(:broken, Interpreter.find(path), "printed much")
+      assert_refused(:broken, Interpreter.find(path), "printed a lot")
     end
 
     test "and never answers: it is killed, with its children", %{tmp_dir: dir} do

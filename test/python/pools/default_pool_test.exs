@@ -79,8 +79,8 @@ defmodule Python.Pools.DefaultPoolTest do
           keep_locals: "true"
         ] do
       assert {:error, %ArgumentError{message: message}} = Settings.validate([{key, value}])
-      assert message =~ "the setting #{inspect(key)} of :erlang_python is "
-      assert message =~ "allowed is"
+      assert message =~ "expected the setting #{inspect(key)} of :erlang_python to be "
+      assert message =~ ", got: #{inspect(value)}"
     end
 
     for {key, value} <- [

@@ -30,29 +30,35 @@ defmodule Python.Pools.PlaceTest do
 
       for name <- [server, agent, plain, supervisor], place <- [name, Process.whereis(name)] do
         pid = Process.whereis(name)
-        assert_raise ArgumentError, ~r/no context/, fn -> Python.eval("1", context: place) end
-        assert_raise ArgumentError, ~r/no context/, fn -> Python.exec("1", context: place) end
 
-        assert_raise ArgumentError, ~r/no context/, fn ->
+        assert_raise ArgumentError, ~r/expected a context/, fn ->
+          Python.eval("1", context: place)
+        end
+
+        assert_raise ArgumentError, ~r/expected a context/, fn ->
+          Python.exec("1", context: place)
+        end
+
+        assert_raise ArgumentError, ~r/expected a context/, fn ->
           Python.call(:math, :sqrt, [4], context: place)
         end
 
-        assert_raise ArgumentError, ~r/no context/, fn ->
+        assert_raise ArgumentError, ~r/expected a context/, fn ->
           Python.call_async(:math, :sqrt, [4], context: place)
         end
 
-        assert_raise ArgumentError, ~r/no context/, fn ->
+        assert_raise ArgumentError, ~r/expected a context/, fn ->
           Enum.to_list(Python.stream_eval("[1]", context: place))
         end
 
-        assert_raise ArgumentError, ~r/no context/, fn -> Python.send(place, 1) end
-        assert_raise ArgumentError, ~r/no context/, fn -> Context.stop(place) end
+        assert_raise ArgumentError, ~r/expected a context/, fn -> Python.send(place, 1) end
+        assert_raise ArgumentError, ~r/expected a context/, fn -> Context.stop(place) end
 
         if is_atom(place) do
-          assert_raise ArgumentError, ~r/no pool/, fn -> Python.eval("1", pool: place) end
-          assert_raise ArgumentError, ~r/no pool/, fn -> Pool.stats(place) end
+          assert_raise ArgumentError, ~r/expected a pool/, fn -> Python.eval("1", pool: place) end
+          assert_raise ArgumentError, ~r/expected a pool/, fn -> Pool.stats(place) end
 
-          assert_raise ArgumentError, ~r/no pool/, fn ->
+          assert_raise ArgumentError, ~r/expected a pool/, fn ->
             Enum.to_list(Python.stream_eval("[1]", pool: place))
           end
         end
@@ -70,15 +76,18 @@ defmodule Python.Pools.PlaceTest do
       context = start_context(name: name)
 
       for place <- [pool, Process.whereis(pool)] do
-        assert_raise ArgumentError, ~r/give it as :pool/, fn ->
+        assert_raise ArgumentError, ~r/Use the option :pool/, fn ->
           Python.eval("1", context: place)
         end
 
-        assert_raise ArgumentError, ~r/give it as :pool/, fn -> Context.stop(place) end
+        assert_raise ArgumentError, ~r/Use the option :pool/, fn -> Context.stop(place) end
       end
 
-      assert_raise ArgumentError, ~r/give it as :context/, fn -> Python.eval("1", pool: name) end
-      assert_raise ArgumentError, ~r/give it as :context/, fn -> Pool.stats(name) end
+      assert_raise ArgumentError, ~r/Use the option :context/, fn ->
+        Python.eval("1", pool: name)
+      end
+
+      assert_raise ArgumentError, ~r/Use the option :context/, fn -> Pool.stats(name) end
       assert_raise ArgumentError, fn -> Pool.stats(context) end
       assert_raise ArgumentError, fn -> Pool.stats(context.pid) end
       assert Python.eval!("1", pool: pool) == 1
@@ -87,7 +96,10 @@ defmodule Python.Pools.PlaceTest do
     end
 
     test "and the default pool is no context" do
-      assert_raise ArgumentError, ~r/give it as :pool/, fn -> Python.eval("1", context: Pool) end
+      assert_raise ArgumentError, ~r/Use the option :pool/, fn ->
+        Python.eval("1", context: Pool)
+      end
+
       assert Python.eval!("1") == 1
     end
   end

@@ -73,14 +73,14 @@ defmodule Python.Values.BrokenStructsTest do
 
   test "a handle without its reference is refused" do
     handle = Python.to_object!([1])
-    refused(Map.delete(handle, :ref), "holds no object")
-    refused(%{__struct__: Python.Object}, "holds no object")
+    refused(Map.delete(handle, :ref), "is not a handle that Python returned")
+    refused(%{__struct__: Python.Object}, "is not a handle that Python returned")
     assert Python.eval("x", %{x: Map.delete(handle, :home)}) == {:ok, [1]}
   end
 
   test "one that has a key too many is refused, wherever it is" do
     for struct <- with_handle(), key <- [:more, "more", 1, 1.5, {1}] do
-      refused(Map.put(struct, key, 1), "which is none of the struct's and would be lost")
+      refused(Map.put(struct, key, 1), "which is not a field of the struct and would be lost")
       refused(struct |> Map.delete(hd(fields(struct))) |> Map.put(key, 1), "the key")
       refused(Map.put(struct, key, 1), "the key", &%{1 => {&1}})
       refused(Map.put(struct, key, 1), "the key", &MapSet.new([&1]))
@@ -140,22 +140,27 @@ defmodule Python.Values.BrokenStructsTest do
              Python.eval("[s, t]", %{s: Map.put(MapSet.new([1]), :more, 1), t: inner})
 
     assert message =~ "this %MapSet{} has the key :more"
-    refused(%{__struct__: MapSet, map: %{1 => 2}, version: 2}, "promises: :map")
-    refused(%{__struct__: MapSet, map: 1}, "promises: :map")
+
+    refused(
+      %{__struct__: MapSet, map: %{1 => 2}, version: 2},
+      "is not a valid struct: its field :map is invalid"
+    )
+
+    refused(%{__struct__: MapSet, map: 1}, "is not a valid struct: its field :map is invalid")
   end
 
   test "what Python's datetime refuses names the struct" do
     refused(
       %{~T[12:00:00] | hour: 24},
-      "Python's datetime refuses this %Time{}: hour must be in 0..23"
+      "this %Time{} is not valid in Python's datetime: hour must be in 0..23"
     )
 
-    refused(%{~D[2024-02-29] | day: 30}, "Python's datetime refuses this %Date{}: day")
+    refused(%{~D[2024-02-29] | day: 30}, "this %Date{} is not valid in Python's datetime: day")
     refused(%{~D[2024-02-29] | calendar: Nope}, "Calendar.ISO")
 
     refused(
       %{~N[2024-02-29 12:00:00] | year: 10_000},
-      "%NaiveDateTime{}: year 10000 is out of range"
+      "%NaiveDateTime{} is not valid in Python's datetime: year 10000 is out of range"
     )
 
     refused(%{~U[2024-02-29 12:00:00Z] | utc_offset: 90_000}, "%DateTime{}: offset must be")
@@ -166,13 +171,13 @@ defmodule Python.Values.BrokenStructsTest do
       assert {:error, %EncodeError{message: message}} =
                Python.eval("x", %{x: %{__struct__: other}})
 
-      assert message =~ "no atom"
+      assert message =~ "is not an atom"
     end
   end
 
   test "a handle that lacks its home is no target" do
     handle = Map.delete(Python.to_object!([1]), :home)
-    assert_raise ArgumentError, ~r/lacks the key :home/, fn -> Python.call(handle, :copy) end
+    assert_raise ArgumentError, ~r/without the key :home/, fn -> Python.call(handle, :copy) end
 
     assert_raise ArgumentError, ~r/the key :more/, fn ->
       Python.call(Map.put(handle, :more, 1), :copy)

@@ -81,7 +81,7 @@ defmodule Python.Values.BufferFormatsTest do
             "(type('T', (ctypes.#{base},), #{fields}) * 2)()"
           ] do
         assert {:error, %DecodeError{message: message}} = eval("memoryview(#{code})")
-        assert message =~ "neither numbers nor bytes"
+        assert message =~ "expected a buffer of numbers or bytes"
       end
     end
   end

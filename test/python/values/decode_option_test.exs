@@ -166,7 +166,7 @@ defmodule Python.Values.DecodeOptionTest do
     assert {:error, %Python.Error{type: "ValueError", message: message}} =
              row.("select 1 as a, 2 as a", row: :map)
 
-    assert message =~ "two columns of this row are called 'a'"
+    assert message =~ "expected columns with different names, got: 'a' twice"
   end
 
   test "holds for every way to call", %{c: c} do
@@ -233,7 +233,7 @@ defmodule Python.Values.DecodeOptionTest do
           [uuid: nil],
           nil
         ] do
-      assert_raise ArgumentError, ~r/option :decode is .*:string/, fn ->
+      assert_raise ArgumentError, ~r/option :decode .*:string/, fn ->
         Python.eval("1", decode: decode)
       end
 

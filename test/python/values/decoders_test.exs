@@ -77,7 +77,7 @@ defmodule Python.Values.DecodersTest do
       assert {:error, %Python.Error{type: "TypeError", message: message}} =
                Python.eval("__import__('erlang').register_decoder(#{own}, repr)")
 
-      assert message =~ "has a counterpart"
+      assert message =~ "expected a class without a counterpart"
     end
   end
 

@@ -84,7 +84,7 @@ defmodule Python.Values.PickleTest do
                  b: %Python.Bytes{data: :erlang.term_to_binary(term)}
                })
 
-      assert message =~ "this is no pid, reference or port"
+      assert message =~ "expected a pid, reference or port of this VM"
     end
 
     for bytes <- [

@@ -67,7 +67,7 @@ defmodule Python.Values.ReturnBytesTest do
   end
 
   test "is one of three" do
-    assert_raise ArgumentError, ~r/:value, :object or :bytes, not :binary/, fn ->
+    assert_raise ArgumentError, ~r/:value, :object or :bytes, got: :binary/, fn ->
       Python.eval("1", return: :binary)
     end
 

@@ -10,7 +10,7 @@ defmodule Python.Values.StructsTest do
   defp datetime(code), do: Python.eval("(lambda m: #{code})(__import__('datetime'))")
   defp decimal(code), do: Python.eval("(lambda D: #{code})(__import__('decimal').Decimal)")
 
-  defp assert_refused(term, text \\ "has not the fields that its name promises") do
+  defp assert_refused(term, text \\ "is not a valid struct") do
     assert {:error, %EncodeError{} = error} = Python.eval("x", %{x: [1, %{"a" => term}]})
     assert error.path == ~s([1]["a"]), inspect(error)
     assert error.message =~ text

@@ -145,7 +145,7 @@ defmodule Python.Values.UnconvertibleTest do
       assert_refused([%Bytes{data: <<1::3>>}], "[0]", "Python.Bytes")
       assert_refused([%Bytes{data: nil}], "[0]", "Python.Bytes")
       assert_refused(%Bytes{data: 5}, "", "Python.Bytes")
-      assert_refused([%Python.Buffer{data: <<1::3>>}], "[0]", "fields")
+      assert_refused([%Python.Buffer{data: <<1::3>>}], "[0]", "its field :data is invalid")
     end
 
     test "an improper list does not go" do
@@ -239,10 +239,14 @@ defmodule Python.Values.UnconvertibleTest do
 
     test "a handle to nothing does not go" do
       for reference <- [make_ref(), nil, 5, self(), "x"] do
-        assert_refused([%Object{ref: reference}], "[0]", "holds no object")
+        assert_refused([%Object{ref: reference}], "[0]", "is not a handle that Python returned")
       end
 
-      assert_refused(%{"a" => %{__struct__: Object}}, ~s(["a"]), "holds no object")
+      assert_refused(
+        %{"a" => %{__struct__: Object}},
+        ~s(["a"]),
+        "is not a handle that Python returned"
+      )
 
       for reference <- [make_ref(), nil, 5] do
         object = %Object{ref: reference}
@@ -398,7 +402,7 @@ defmodule Python.Values.UnconvertibleTest do
 
     test "an int beyond the integers of the VM does not come" do
       for code <- ["1 << 2 ** 28", "-(1 << 2 ** 28)"] do
-        assert_not_given("[#{code}]", "[0]", "beyond the integers of the VM")
+        assert_not_given("[#{code}]", "[0]", "too large for the integers of the VM")
       end
 
       assert Python.eval!("10 ** 10 ** 5 - 1") == 10 ** 100_000 - 1

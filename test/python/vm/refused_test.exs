@@ -115,7 +115,7 @@ defmodule Python.VM.RefusedTest do
     """
 
     assert exec(vm, code) == :ok
-    assert_refused(vm, "os.kill(helper, 9)", "it starts the VM's programs")
+    assert_refused(vm, "os.kill(helper, 9)", "that process starts programs for the VM")
     assert eval(vm, "os.kill(helper, 0)") == {:ok, nil}
     assert FreshVM.call(vm, System, :cmd, ["echo", ["x"]]) == {"x\n", 0}
   end
@@ -192,7 +192,7 @@ defmodule Python.VM.RefusedTest do
   end
 
   test "the VM's descriptors stay open", %{vm: vm} do
-    assert_refused(vm, "os.closerange(3, 1000)", "is the VM's")
+    assert_refused(vm, "os.closerange(3, 1000)", "belongs to the VM")
 
     if eval(vm, "hasattr(os, 'login_tty')") == {:ok, true} do
       assert_refused(vm, "os.login_tty(0)", "the terminal")

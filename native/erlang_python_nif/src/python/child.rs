@@ -13,8 +13,8 @@ use std::os::fd::{FromRawFd, RawFd};
 pub fn refuse_in_child() -> PyResult<()> {
     if fork::is_child() {
         return Err(PyRuntimeError::new_err(
-            "this process was forked from the VM, and Elixir cannot be reached from it: what it needs of \
-             Elixir is to be asked for before the fork",
+            "Elixir cannot be reached from this process, which was forked from the VM. Ask Elixir before \
+             the fork",
         ));
     }
     Ok(())

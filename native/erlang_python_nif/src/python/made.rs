@@ -24,7 +24,7 @@ impl<T> Made<T> {
     /// The same, for what is asked by Python.
     pub fn or_raise(&self) -> PyResult<&T> {
         self.get().ok_or_else(|| {
-            PyTypeError::new_err("this object was not made by Elixir or Erlang, and holds nothing")
+            PyTypeError::new_err("this object was not made by Elixir or Erlang, and is empty")
         })
     }
 }

@@ -90,7 +90,7 @@ pub fn atom<'py>(py: Python<'py>, atom: Term<'_>) -> PyResult<Bound<'py, PyAny>>
         return Ok(text);
     }
     let text = crate::python::convert::name_text(atom)
-        .ok_or_else(|| PyValueError::new_err("an atom that cannot be read"))?;
+        .ok_or_else(|| PyValueError::new_err("this atom cannot be read"))?;
     let text = PyString::intern(py, &text).into_any();
     ATOMS.with(py, |atoms| {
         if atoms.len() < LIMIT {
@@ -153,7 +153,7 @@ impl Name {
     fn new(py: Python<'_>, text: &str, kept: bool) -> PyResult<Self> {
         if text.is_empty() || text.split('.').any(str::is_empty) {
             return Err(PyValueError::new_err(format!(
-                "{text:?} is not a name: it is empty or has a dot too many"
+                "expected a name, got: {text:?}, which is empty or has an extra dot"
             )));
         }
         let string = |text| {

@@ -291,7 +291,7 @@ pub fn nothing(object: Term<'_>) -> String {
             "this %Python.Object{{}} belongs to the node {node}: call Python there, with \
              :erpc.call/4, or have it converted there, with Python.to_term/2"
         ),
-        _ => "this %Python.Object{} holds no object".into(),
+        _ => "this %Python.Object{} is not a handle that Python returned".into(),
     }
 }
 

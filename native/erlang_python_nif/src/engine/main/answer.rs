@@ -113,13 +113,13 @@ fn answer_only<'r>(
     let py = isolated.py();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let operation =
-            Operands::of(operation).ok_or(Error::BadRequest("an operation is a tuple"))?;
+            Operands::of(operation).ok_or(Error::BadRequest("expected an operation, a tuple"))?;
         let [tag, operands @ ..] = &*operation else {
-            return Err(Error::BadRequest("an operation has a tag"));
+            return Err(Error::BadRequest("expected an operation with a tag"));
         };
         let tag: Atom = tag
             .decode()
-            .map_err(|_| Error::BadRequest("an operation's tag is an atom"))?;
+            .map_err(|_| Error::BadRequest("expected the tag of an operation to be an atom"))?;
         let helpers = helpers::get().ok_or(Error::BadRequest("the interpreter has not started"))?;
         let work = Work {
             py,

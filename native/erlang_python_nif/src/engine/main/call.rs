@@ -84,7 +84,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         } else if tag == atoms::describe() {
             self.describe()
         } else {
-            Err(Error::BadRequest("there is no operation of this name"))
+            Err(Error::BadRequest("unknown operation"))
         };
         answer.map(Answer::Here)
     }
@@ -101,24 +101,24 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:stream, max_items, max_wait, prefetch, call_or_eval}`: `{:ok, consumer}`.
     fn stream(&self) -> Result<Term<'a>, Error> {
         let &[max_items, max_wait, prefetch, source] = self.operands else {
-            return Err(Error::BadRequest("a stream has four operands"));
+            return Err(Error::BadRequest("expected four operands of a stream"));
         };
         let number = |term: Term<'r>| {
             term.decode::<u64>()
-                .map_err(|_| Error::BadRequest("a stream's limits are numbers"))
+                .map_err(|_| Error::BadRequest("expected the limits of a stream to be numbers"))
         };
         let limits = Limits {
             max_items: number(max_items)? as usize,
             max_wait: Duration::from_millis(number(max_wait)?),
             prefetch: number(prefetch)? as usize,
         };
-        let source = Operands::of(source).ok_or(Error::BadRequest("a source is a tuple"))?;
+        let source = Operands::of(source).ok_or(Error::BadRequest("expected a source, a tuple"))?;
         let [tag, operands @ ..] = &*source else {
-            return Err(Error::BadRequest("a source has a tag"));
+            return Err(Error::BadRequest("expected a source with a tag"));
         };
         let tag: Atom = tag
             .decode()
-            .map_err(|_| Error::BadRequest("a source's tag is an atom"))?;
+            .map_err(|_| Error::BadRequest("expected the tag of a source to be an atom"))?;
         let object = Work { operands, ..*self }.result(tag)?;
         fill::open(self, &object, limits)
     }
@@ -148,7 +148,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:call, target, name, arguments, keywords}`
     fn call(&self) -> Result<Bound<'py, PyAny>, Error> {
         let &[target, name, arguments, keywords] = self.operands else {
-            return Err(Error::BadRequest("a call has four operands"));
+            return Err(Error::BadRequest("expected four operands of a call"));
         };
         let callable = self.callable(target, name)?;
         let mut encoder = Encoder::new(self.py);
@@ -167,14 +167,14 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:map, target, name, lists_of_arguments, keywords}`
     fn map(&self) -> Result<Term<'a>, Error> {
         let &[target, name, calls, keywords] = self.operands else {
-            return Err(Error::BadRequest("a map has four operands"));
+            return Err(Error::BadRequest("expected four operands of a map"));
         };
         let callable = self.callable(target, name)?;
         let mut encoder = Encoder::new(self.py);
         let keywords = self.keywords(&mut encoder, keywords)?;
         let calls: Vec<Term<'r>> = calls
             .decode()
-            .map_err(|_| Error::BadRequest("the calls are a list"))?;
+            .map_err(|_| Error::BadRequest("expected a list of calls"))?;
         // All arguments before the first call: nothing is run if one of them cannot cross.
         let calls = calls
             .into_iter()
@@ -207,7 +207,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:eval, source, variables, place}`
     fn eval(&self) -> Result<Bound<'py, PyAny>, Error> {
         let &[source, variables, place] = self.operands else {
-            return Err(Error::BadRequest("an eval has three operands"));
+            return Err(Error::BadRequest("expected three operands of an eval"));
         };
         let source = self.source(source)?;
         let place = self.place(place)?;
@@ -215,11 +215,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let mut values = Vec::new();
         let variables: rustler::MapIterator = variables
             .decode()
-            .map_err(|_| Error::BadRequest("variables are a map"))?;
+            .map_err(|_| Error::BadRequest("expected variables as a map"))?;
         let mut encoder = Encoder::new(self.py);
         for (key, value) in variables {
             let name = crate::python::convert::name_text(key).ok_or(Error::BadRequest(
-                "a variable's name is an atom or a string",
+                "expected the name of a variable, an atom or a string",
             ))?;
             let value = encoder
                 .value(value)
@@ -246,7 +246,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:exec, source, place}`
     fn exec(&self) -> Result<(), Error> {
         let &[source, place] = self.operands else {
-            return Err(Error::BadRequest("an exec has two operands"));
+            return Err(Error::BadRequest("expected two operands of an exec"));
         };
         let source = self.source(source)?;
         let place = self.place(place)?;
@@ -258,7 +258,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:convert, value}`: the value as it is in Python.
     fn convert(&self) -> Result<Bound<'py, PyAny>, Error> {
         let &[value] = self.operands else {
-            return Err(Error::BadRequest("a convert has one operand"));
+            return Err(Error::BadRequest("expected one operand of a convert"));
         };
         let mut encoder = Encoder::new(self.py);
         let value = encoder
@@ -271,12 +271,12 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     /// `{:describe, object, limit}`: its class and its text, `{:ok, {class, text}}`.
     fn describe(&self) -> Result<Term<'a>, Error> {
         let &[object, limit] = self.operands else {
-            return Err(Error::BadRequest("a describe has two operands"));
+            return Err(Error::BadRequest("expected two operands of a describe"));
         };
         let object = self.handle(object)?;
         let limit: usize = limit
             .decode()
-            .map_err(|_| Error::BadRequest("a limit is a number"))?;
+            .map_err(|_| Error::BadRequest("expected the limit to be a number"))?;
         let described = self
             .helpers
             .represent
@@ -303,7 +303,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         handle
             .inspect(|handle| self.touched.add(*handle))
             .and_then(|handle| handle.object(self.py))
-            .ok_or(Error::BadRequest("this is no handle to a Python object"))
+            .ok_or(Error::BadRequest("expected a handle to a Python object"))
     }
 
     /// What is to be called; with the name `nil` the target itself.
@@ -316,7 +316,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             object
         } else {
             let module = names::name(self.py, target)?.ok_or(Error::BadRequest(
-                "a target is a module's name or an object",
+                "expected the name of a module or an object as the target",
             ))?;
             if module.is_main {
                 return self.callable_of_main(name);
@@ -340,7 +340,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     fn name(&self, name: Term<'r>) -> Result<names::Found, Error> {
-        names::name(self.py, name)?.ok_or(Error::BadRequest("a name is an atom or a string"))
+        names::name(self.py, name)?.ok_or(Error::BadRequest("expected a name, an atom or a string"))
     }
 
     fn arguments(
@@ -395,18 +395,18 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         }
         let (file, line): (Option<&'r str>, u32) = place
             .decode()
-            .map_err(|_| Error::BadRequest("a place is a file and a line"))?;
+            .map_err(|_| Error::BadRequest("expected a place, a file and a line"))?;
         Ok(Place { file, line })
     }
 
     fn source(&self, source: Term<'r>) -> Result<&'r str, Error> {
         let binary: rustler::Binary<'r> = source
             .decode()
-            .map_err(|_| Error::BadRequest("code is a binary"))?;
+            .map_err(|_| Error::BadRequest("expected Python code, a binary"))?;
         std::str::from_utf8(binary.as_slice()).map_err(|error| Error::Encode {
             place: "code".into(),
             what: Unconvertible::new(format!(
-                "Python code is UTF-8, which this is not from byte {} on",
+                "expected Python code in UTF-8, got: invalid UTF-8 at byte {}",
                 error.valid_up_to()
             )),
         })

@@ -381,7 +381,7 @@ fn to_term<'a>(
     let mut decoder = Decoder::new(object.py(), env, false).handing_out();
     let term = decoder
         .value(object)
-        .map_err(|failure| failure.into_python("cannot be given to Elixir"))?;
+        .map_err(|failure| failure.into_python("the arguments for Elixir"))?;
     kept::hand_out(py, request, decoder.handed_out());
     Ok(term)
 }
@@ -452,7 +452,7 @@ fn value<'py>(py: Python<'py>, answer: Term<'_>) -> PyResult<Bound<'py, PyAny>> 
         if tag == atoms::ok() {
             return Encoder::new(py)
                 .value(value)
-                .map_err(|failure: Failure| failure.into_python("came back from Elixir and"));
+                .map_err(|failure: Failure| failure.into_python("the result from Elixir"));
         }
         if let Ok((kind, class, reason, stacktrace, original)) =
             value.decode::<(&str, &str, &str, &str, Term)>()
@@ -460,9 +460,7 @@ fn value<'py>(py: Python<'py>, answer: Term<'_>) -> PyResult<Bound<'py, PyAny>> 
             return Err(error(py, kind, class, reason, stacktrace, Some(original)));
         }
     }
-    Err(PyRuntimeError::new_err(
-        "Elixir gave an answer that makes no sense",
-    ))
+    Err(PyRuntimeError::new_err("Elixir returned an invalid answer"))
 }
 
 fn error(

@@ -49,7 +49,7 @@ pub fn fill<'a>(
     let iterator = items
         .iterator(py)
         .filter(|iterator| unsafe { ffi::PyIter_Check(iterator.as_ptr()) } != 0)
-        .ok_or(Error::BadRequest("only an iterator has a next item"))?;
+        .ok_or(Error::BadRequest("expected an iterator"))?;
     let mut clock = Clock::new();
     {
         let chunk = Chunk::default();

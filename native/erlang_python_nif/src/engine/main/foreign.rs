@@ -119,9 +119,10 @@ impl Guarded {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let callable = self.0.as_ref().ok_or_else(|| {
-            pyo3::exceptions::PyTypeError::new_err("this object guards no callable")
-        })?;
+        let callable = self
+            .0
+            .as_ref()
+            .ok_or_else(|| pyo3::exceptions::PyTypeError::new_err("expected a guarded callable"))?;
         came_in(0);
         let result = callable.bind(py).call(args, kwargs);
         about_to_leave(1);

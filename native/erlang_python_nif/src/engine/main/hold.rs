@@ -28,7 +28,8 @@ const CLOSE: u64 = 20;
 #[pyfunction]
 #[pyo3(name = "_hold")]
 pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
-    let outside = || PyRuntimeError::new_err("only Python.with/3 holds a worker");
+    let outside =
+        || PyRuntimeError::new_err("expected a call by Python.with/3: only it holds a worker");
     let running = seat::running().ok_or_else(outside)?;
     let request = running.request(py).ok_or_else(outside)?;
     let pool = Arc::clone(&running.pool);

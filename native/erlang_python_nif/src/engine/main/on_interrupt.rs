@@ -185,7 +185,7 @@ pub fn on_interrupts(py: Python<'_>, function: Py<PyAny>) -> PyResult<Registered
 
 fn register(py: Python<'_>, callable: Py<PyAny>, again: bool) -> PyResult<Registered> {
     if !callable.bind(py).is_callable() {
-        let text = "on_interrupt takes a function without arguments, such as connection.cancel";
+        let text = "expected a function without arguments, such as connection.cancel";
         return Err(pyo3::exceptions::PyTypeError::new_err(text));
     }
     let Some(request) = origin::request(py) else {

@@ -117,7 +117,7 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
         let mut decoder = Decoder::new(py, env, false).handing_out();
         let message = decoder
             .value(message)
-            .map_err(|failure| failure.into_python("cannot be sent"))?;
+            .map_err(|failure| failure.into_python("the message"))?;
         let request = seat::running().and_then(|running| running.request(py));
         kept::hand_out(py, request.as_ref(), decoder.handed_out());
         let to = if let Some(name) = process_name(to) {
@@ -129,7 +129,7 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
         } else {
             decoder
                 .value(to)
-                .map_err(|failure| failure.into_python("is not a pid"))?
+                .map_err(|failure| failure.into_python("the receiver"))?
         };
         match to.decode::<LocalPid>() {
             Ok(pid) => (pid, message),
@@ -140,7 +140,7 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
             }
             Err(_) => {
                 return Err(PyTypeError::new_err(
-                    "messages go to an erlang.Pid or the name of a registered process",
+                    "expected an erlang.Pid or the name of a registered process",
                 ));
             }
         }
@@ -157,13 +157,14 @@ fn whereis<'py>(py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Option<Bo
     child::refuse_in_child()?;
     let own = TermEnv::new();
     let env = own.env();
-    let name = process_name(name)
-        .ok_or_else(|| PyTypeError::new_err("the name of a process is a str or an erlang.Atom"))?;
+    let name = process_name(name).ok_or_else(|| {
+        PyTypeError::new_err("expected the name of a process, a str or an erlang.Atom")
+    })?;
     match find(env, &name) {
         Some(pid) => convert::Encoder::new(py)
             .value(pid.encode(env))
             .map(Some)
-            .map_err(|failure| failure.into_python("cannot be found")),
+            .map_err(|failure| failure.into_python("the pid")),
         None => Ok(None),
     }
 }
@@ -207,13 +208,13 @@ fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .and_then(|running| running.request(py))
         .and_then(|request| request.caller())
         .ok_or_else(|| {
-            PyRuntimeError::new_err("this thread runs no call of a process; Python started it")
+            PyRuntimeError::new_err("expected a thread that runs a call of a process, got: a thread that Python started")
         })?;
     let own = TermEnv::new();
     let env = own.env();
     convert::Encoder::new(py)
         .value(pid.encode(env))
-        .map_err(|failure| failure.into_python("cannot be given"))
+        .map_err(|failure| failure.into_python("the pid"))
 }
 
 /// Waits for a message that was sent with `Python.send` to the context or call that this is, and
@@ -228,14 +229,16 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
         running.as_ref().and_then(|running| running.request(py)),
     ) else {
         return Err(PyRuntimeError::new_err(
-            "messages are received by the thread that runs a call, not by those that it starts",
+            "expected the thread that runs a call, got: a thread that Python started. Receive messages in the thread of the call",
         ));
     };
     let deadline = match timeout {
         None => None,
         Some(timeout) => {
             if timeout.is_nan() {
-                return Err(PyValueError::new_err("the timeout is not a number"));
+                return Err(PyValueError::new_err(
+                    "expected the timeout to be a number of seconds, got: nan",
+                ));
             }
             // Longer than can be said is for ever.
             Duration::try_from_secs_f64(timeout.max(0.0))
@@ -256,8 +259,10 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
     match received {
         Received::Message(env, message) => convert::Encoder::new(py)
             .value(env.term(message))
-            .map_err(|failure| failure.into_python("was sent and")),
-        Received::TimedOut => Err(PyTimeoutError::new_err("no message came in time")),
+            .map_err(|failure| failure.into_python("the message")),
+        Received::TimedOut => Err(PyTimeoutError::new_err(
+            "no message arrived within the timeout",
+        )),
         Received::GivenUp => Err(callback::given_up(py, Some(running), Some(&request))),
     }
 }
@@ -366,7 +371,7 @@ fn log(
     let level = &*text_or_atom(level)?;
     if !LEVELS.contains(&level) {
         return Err(PyValueError::new_err(format!(
-            "{level:?} is no level; the levels are {}",
+            "expected a level ({}), got: {level:?}",
             LEVELS.join(", ")
         )));
     }

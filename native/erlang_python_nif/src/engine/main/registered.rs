@@ -132,7 +132,7 @@ pub fn described_function<'py>(
     let own = TermEnv::new();
     let term = described.in_env(own.env());
     convert::described_function(&mut convert::Encoder::new(py), term, Some(name))
-        .map_err(|failure| failure.into_python("was registered and"))
+        .map_err(|failure| failure.into_python("the registered function"))
 }
 
 /// The registered function of this name, as a callable.

@@ -107,9 +107,10 @@ static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
 pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
     let env = TermEnv::new();
     let saved = env.copy(binary);
-    let bytes: rustler::Binary = env.term(saved).decode().map_err(|_| {
-        pyo3::exceptions::PyTypeError::new_err("only a binary can be seen as a buffer")
-    })?;
+    let bytes: rustler::Binary = env
+        .term(saved)
+        .decode()
+        .map_err(|_| pyo3::exceptions::PyTypeError::new_err("expected a binary for a buffer"))?;
     let (data, size) = (bytes.as_slice().as_ptr(), bytes.as_slice().len());
     let kept = Box::new(Binary {
         _env: env,
@@ -155,7 +156,7 @@ unsafe extern "C" fn get_buffer(
             }
             ffi::PyErr_SetString(
                 ffi::PyExc_BufferError,
-                c"this object was not made by Elixir or Erlang, and holds nothing".as_ptr(),
+                c"this object was not made by Elixir or Erlang, and is empty".as_ptr(),
             );
             return -1;
         };
@@ -194,7 +195,7 @@ unsafe extern "C" fn refuse_new(
     unsafe {
         ffi::PyErr_SetString(
             ffi::PyExc_TypeError,
-            c"erlang.Binary objects come from Python.buffer and cannot be made in Python".as_ptr(),
+            c"erlang.Binary objects cannot be made in Python; use Python.buffer in Elixir".as_ptr(),
         );
     }
     ptr::null_mut()

@@ -82,8 +82,8 @@ fn plain(view: &PyBuffer) -> Result<(), Failure> {
     const SHOWN: usize = 60;
     let format: String = format.to_string_lossy().chars().take(SHOWN).collect();
     Err(Unconvertible::new(format!(
-        "the items of this buffer are neither numbers nor bytes but of the format {format:?} with {} \
-         bytes each, and have no counterpart as a binary; convert it in Python, for instance with \
+        "expected a buffer of numbers or bytes, got: items of the format {format:?} with {} bytes \
+         each, which have no counterpart as a binary; convert it in Python, for example with \
          `.tolist()`",
         view.itemsize
     ))

@@ -59,14 +59,16 @@ impl Function {
         let called = if let Ok(term) = called.cast_exact::<AnyTerm>() {
             let kept = term.get().kept()?;
             if !kept.get().is_fun() {
-                return Err(PyTypeError::new_err("this term is no function"));
+                return Err(PyTypeError::new_err(
+                    "expected a function of Elixir or Erlang",
+                ));
             }
             Called::Term(kept)
         } else if let Ok(name) = called.cast::<PyString>() {
             Called::Name(name.extract()?)
         } else {
             return Err(PyTypeError::new_err(
-                "functions of Elixir and Erlang come from there; they cannot be made up",
+                "functions of Elixir and Erlang cannot be made in Python",
             ));
         };
         Ok(Function(Made::new(Callable {

@@ -23,8 +23,8 @@ impl Level {
         let levels = LEVELS.get();
         if levels == MAX_LEVELS {
             return Err(Unconvertible::new(format!(
-                "values that are converted while others are do not cross when that makes more than \
-                 {MAX_LEVELS} levels in all"
+                "values that are converted during other conversions cannot have more than {MAX_LEVELS} \
+                 levels in total"
             )));
         }
         LEVELS.set(levels + 1);

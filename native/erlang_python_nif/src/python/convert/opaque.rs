@@ -137,7 +137,7 @@ opaque!(
     {
         fn __reduce__(&self) -> PyResult<()> {
             Err(PyTypeError::new_err(
-                "a term of Elixir's or Erlang's cannot be pickled: it is kept for them alone",
+                "a term of Elixir or Erlang cannot be pickled: it exists only in its VM",
             ))
         }
     }
@@ -165,8 +165,11 @@ impl Atom {
         child::refuse_in_child()?;
         let env = TermEnv::new();
         // Python's text never makes an atom: the table of atoms has an end.
-        let atom = existing_atom(env.env(), name)
-            .ok_or_else(|| PyValueError::new_err(format!("there is no atom {name:?}")))?;
+        let atom = existing_atom(env.env(), name).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "there is no atom {name:?}. Python cannot make new atoms"
+            ))
+        })?;
         Ok(Atom(Made::new(Named {
             atom,
             name: name.into(),
@@ -230,7 +233,7 @@ fn load_term<'py>(py: Python<'py>, external: &[u8]) -> PyResult<Bound<'py, PyAny
     match term.map(|term| to_python(py, term)).transpose()?.flatten() {
         Some(object) => Ok(object),
         None => Err(PyValueError::new_err(
-            "this is no pid, reference or port that is known to this VM",
+            "expected a pid, reference or port of this VM",
         )),
     }
 }

@@ -181,7 +181,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
     ) -> Result<Bound<'py, PyAny>> {
         if self.depth == MAX_DEPTH {
             return Err(Unconvertible::new(format!(
-                "values nested deeper than {MAX_DEPTH} levels do not cross"
+                "values nested deeper than {MAX_DEPTH} levels cannot be converted"
             ))
             .into());
         }
@@ -323,9 +323,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
     fn map(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         if let Ok(name) = term.map_get(atoms::__struct__()) {
             let name = name.decode().map_err(|_| {
-                Unconvertible::new(
-                    "this map has the key :__struct__, and no atom there, which a struct has",
-                )
+                Unconvertible::new("this map has the key :__struct__, whose value is not an atom")
             })?;
             return self.structure(term, name);
         }
@@ -361,7 +359,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             Ok(())
         };
         // A key may be an object of a class whose `__eq__` has changed its mind.
-        let none = || Unconvertible::new("two of its keys were the same in Python").into();
+        let none = || Unconvertible::new("two of its keys are the same in Python").into();
         look().err().unwrap_or_else(none)
     }
 
@@ -387,7 +385,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 .ok()
                 .filter(|data| data.is_binary())
                 .ok_or_else(|| {
-                    Unconvertible::new("the data of this %Python.Bytes{} is no binary")
+                    Unconvertible::new("the data of this %Python.Bytes{} is not a binary")
                 })?;
             return self.bytes(bytes(data)?);
         }
@@ -441,7 +439,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         self.set_item(dict, key, value)?;
         if before == size() {
             return Err(Unconvertible::new(
-                "another key is the same in Python (as :a and \"a\" are, or 1, 1.0 and true), \
+                "another key is the same in Python (such as :a and \"a\", or 1, 1.0 and true), \
                  and one of the values would be lost",
             )
             .into());
@@ -470,7 +468,8 @@ impl<'py, 'a> Encoder<'py, 'a> {
 }
 
 fn bad_keyword() -> Failure {
-    Unconvertible::new("the names of keyword arguments are atoms or strings (UTF-8)").into()
+    Unconvertible::new("expected the names of keyword arguments to be atoms or strings in UTF-8")
+        .into()
 }
 
 fn never(error: std::convert::Infallible) -> Failure {

@@ -324,13 +324,13 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         if self.path.contains(&object.as_ptr()) {
             let kind = type_name(object);
             return Err(Unconvertible::new(format!(
-                "a {kind} that contains itself has no counterpart as a term"
+                "a {kind} that contains itself has no counterpart in Elixir"
             ))
             .into());
         }
         if self.path.len() == MAX_DEPTH {
             return Err(Unconvertible::new(format!(
-                "values nested deeper than {MAX_DEPTH} levels do not cross"
+                "values nested deeper than {MAX_DEPTH} levels cannot be converted"
             ))
             .into());
         }
@@ -338,7 +338,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         if self.entered == LOOK {
             self.entered = 0;
             if self.wanted.is_some_and(|wanted| !wanted()) {
-                return Err(Unconvertible::new("nobody waits for it any more").into());
+                return Err(Unconvertible::new("the caller no longer waits for it").into());
             }
         }
         let _level = Level::enter()?;
@@ -365,7 +365,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         self.items = self.items.saturating_add(items);
         if self.items > MAX_ITEMS {
             return Err(Unconvertible::new(format!(
-                "a value with more than {MAX_ITEMS} elements in all does not cross; \
+                "a value with more than {MAX_ITEMS} elements in total cannot be converted; \
                  convert it in parts or keep it in Python with `return: :object`"
             ))
             .into());
@@ -378,7 +378,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         self.copied = self.copied.saturating_add(bytes);
         if self.copied > MAX_COPIED {
             return Err(Unconvertible::new(format!(
-                "a value with more than {} GiB of data in all does not cross, but for str and \
+                "a value with more than {} GiB of data in total cannot be converted, except str and \
                  bytes of {} KiB or more, which are not copied; convert it in parts or keep it \
                  in Python with `return: :object`",
                 MAX_COPIED >> 30,
@@ -398,7 +398,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         }
         self.count_bytes(integer::size(object)?)?;
         integer::to_term(self.env, object)?.ok_or_else(|| {
-            Unconvertible::new("an int of this size is beyond the integers of the VM").into()
+            Unconvertible::new("an int of this size is too large for the integers of the VM").into()
         })
     }
 
@@ -423,7 +423,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             if error.is_instance_of::<pyo3::exceptions::PyUnicodeError>(self.py) {
                 return Err(Unconvertible::new(
                     "a str with a lone surrogate is not valid Unicode and cannot be a binary; \
-                     encode it in Python, for instance with \
+                     encode it in Python, for example with \
                      `text.encode('utf-8', 'surrogatepass')`",
                 )
                 .into());

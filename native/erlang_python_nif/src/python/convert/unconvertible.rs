@@ -61,11 +61,14 @@ impl Failure {
     /// The exception that tells Python of it.
     pub fn into_python(self, what: &str) -> PyErr {
         match self {
-            Failure::Python(raised) => raised.into_error(&format!("what {what}")),
+            Failure::Python(raised) => raised.into_error(what),
             Failure::Value(value) => {
                 let path = value.path();
                 let at = if path.is_empty() { "" } else { ", at " };
-                PyTypeError::new_err(format!("this {what}: {}{at}{path}", value.reason))
+                PyTypeError::new_err(format!(
+                    "{what} cannot be converted: {}{at}{path}",
+                    value.reason
+                ))
             }
         }
     }

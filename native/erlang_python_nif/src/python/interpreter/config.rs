@@ -93,8 +93,8 @@ impl PyStatus {
 }
 
 pub fn initialize(program: &str) -> Result<(), String> {
-    let program =
-        CString::new(program).map_err(|_| "the interpreter's path has a NUL in it".to_string())?;
+    let program = CString::new(program)
+        .map_err(|_| "the path of the interpreter contains a NUL".to_string())?;
     signals::kept(|| {
         // SAFETY: the calls are made in the order that PEP 587 asks for, on zeroed memory of at
         // least the size of the structures. The program's name is leaked, as it must stay valid.

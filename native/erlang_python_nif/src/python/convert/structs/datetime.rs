@@ -130,7 +130,7 @@ fn out_of_range(error: PyErr, what: &str) -> Failure {
             || error.is_instance_of::<PyOverflowError>(py)
         {
             let text = error.value(py);
-            Unconvertible::new(format!("Python's datetime refuses {what}: {text}")).into()
+            Unconvertible::new(format!("{what} is not valid in Python's datetime: {text}")).into()
         } else {
             error.into()
         }
@@ -142,7 +142,7 @@ fn iso(term: Term<'_>) -> Result<()> {
         Ok(())
     } else {
         Err(Unconvertible::new(format!(
-            "only dates and times of Calendar.ISO have a counterpart, and this {} is of another calendar",
+            "this {} is of another calendar than Calendar.ISO, the only one with a counterpart",
             shown(term)
         ))
         .into())

@@ -60,7 +60,7 @@ pub fn to_python<'py, 'a>(
         .map_err(|error| {
             if error.is_instance_of::<PyArithmeticError>(py) {
                 Unconvertible::new(format!(
-                    "the exponent of this {} is beyond those of Python's decimals",
+                    "the exponent of this {} is too large for Python's decimal",
                     shown(term)
                 ))
                 .into()

@@ -135,7 +135,7 @@ fn set<'py, 'a>(encoder: &mut Encoder<'py, 'a>, term: Term<'a>) -> Result<Bound<
     };
     if set.len()? != length {
         return Err(Unconvertible::new(
-            "two elements of this set are the same in Python (as :a and \"a\" are, or 1, 1.0 and \
+            "two elements of this set are the same in Python (such as :a and \"a\", or 1, 1.0 and \
              true), and one of them would be lost",
         )
         .into());

@@ -30,13 +30,15 @@ pub fn whole(name: Atom, term: Term<'_>) -> Result<()> {
             Step::Index(at) => at.to_string(),
         };
         let advice = if name == atoms::object() {
-            "; to change the Python object use Python.setitem/3 or Python.setattr/3"
+            "; to change the Python object, use Python.setitem/3 or Python.setattr/3"
         } else {
             ""
         };
         return refuse(
             term,
-            &format!("has the key {key}, which is none of the struct's and would be lost{advice}"),
+            &format!(
+                "has the key {key}, which is not a field of the struct and would be lost{advice}"
+            ),
         );
     }
     let lost = fields
@@ -65,11 +67,11 @@ pub fn broken(term: Term<'_>, field: Atom) -> Failure {
     let struct_ = shown(term);
     let name = name_text(field.to_term(term.get_env())).unwrap_or_default();
     let what = match term.map_get(field) {
-        Ok(_) => "is not what belongs there",
+        Ok(_) => "is invalid",
         Err(_) => "is missing",
     };
     Unconvertible::new(format!(
-        "this {struct_} has not the fields that its name promises: :{name} {what}"
+        "this {struct_} is not a valid struct: its field :{name} {what}"
     ))
     .into()
 }

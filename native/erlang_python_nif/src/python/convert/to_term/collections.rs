@@ -79,7 +79,7 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
         self.count(length)?;
         if length >= 1 << 24 {
             return Err(Unconvertible::new(format!(
-                "a tuple of {length} elements is beyond the tuples of the VM (16777215)"
+                "a tuple of {length} elements is too large for the VM, whose limit is 16777215"
             ))
             .into());
         }
