@@ -46,38 +46,76 @@ struct Cache {
     clock: u64,
 }
 
-static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
+/// The compiled code of an interpreter.
+pub struct Code(Mutex<Option<Cache>>);
 
-/// The code object for a source, or for an expression with variables a function of these.
-pub fn compiled<'py>(
-    py: Python<'py>,
-    helpers: &Helpers,
-    kind: Kind,
-    source: &str,
-    names: &[String],
-    place: Place<'_>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let key = key(kind, source, names, place);
-    if let Some(code) = find(py, &key) {
-        return Ok(code);
+impl Code {
+    pub const fn new() -> Self {
+        Code(Mutex::new(None))
     }
-    let code = match kind {
-        Kind::Exec => {
-            let arguments = (source, place.file, place.line);
-            helpers.compile_exec.bind(py).call1(arguments)?
+
+    /// The code object for a source, or for an expression with variables a function of these.
+    pub fn compiled<'py>(
+        &self,
+        py: Python<'py>,
+        helpers: &Helpers,
+        kind: Kind,
+        source: &str,
+        names: &[String],
+        place: Place<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let key = key(kind, source, names, place);
+        if let Some(code) = self.find(py, &key) {
+            return Ok(code);
         }
-        Kind::Eval => {
-            let arguments = (source, names.to_vec(), place.file, place.line);
-            helpers.compile_eval.bind(py).call1(arguments)?
+        let code = match kind {
+            Kind::Exec => {
+                let arguments = (source, place.file, place.line);
+                helpers.compile_exec.bind(py).call1(arguments)?
+            }
+            Kind::Eval => {
+                let arguments = (source, names.to_vec(), place.file, place.line);
+                helpers.compile_eval.bind(py).call1(arguments)?
+            }
+        };
+        remember(&code, place, source);
+        if source.len() <= LONGEST {
+            let evicted = self.keep(key, code.clone().unbind());
+            // Dropped here, with the GIL and without the lock.
+            drop(evicted);
         }
-    };
-    remember(&code, place, source);
-    if source.len() <= LONGEST {
-        let evicted = keep(key, code.clone().unbind());
-        // Dropped here, with the GIL and without the lock.
-        drop(evicted);
+        Ok(code)
     }
-    Ok(code)
+
+    fn find<'py>(&self, py: Python<'py>, key: &[u8]) -> Option<Bound<'py, PyAny>> {
+        let mut cache = self.0.lock();
+        let cache = cache.get_or_insert_default();
+        cache.clock += 1;
+        let kept = cache.kept.get_mut(key)?;
+        kept.used = cache.clock;
+        Some(kept.code.bind(py).clone())
+    }
+
+    /// Keeps a code object. Returns those that had to go, the half that was used least recently.
+    fn keep(&self, key: Vec<u8>, code: Py<PyAny>) -> Vec<Kept> {
+        let mut cache = self.0.lock();
+        let cache = cache.get_or_insert_default();
+        let mut evicted = Vec::new();
+        if cache.kept.len() >= LIMIT {
+            let mut times: Vec<u64> = cache.kept.values().map(|kept| kept.used).collect();
+            let (_, middle, _) = times.select_nth_unstable(LIMIT / 2);
+            let middle = *middle;
+            evicted.extend(
+                cache
+                    .kept
+                    .extract_if(|_, kept| kept.used <= middle)
+                    .map(|(_, kept)| kept),
+            );
+        }
+        let used = cache.clock;
+        evicted.extend(cache.kept.insert(key, Kept { code, used }));
+        evicted
+    }
 }
 
 /// Keeps the source for those who show a line of it.
@@ -107,36 +145,6 @@ fn key(kind: Kind, source: &str, names: &[String], place: Place<'_>) -> Vec<u8> 
     key.push(0);
     key.extend_from_slice(source.as_bytes());
     key
-}
-
-fn find<'py>(py: Python<'py>, key: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let mut cache = CACHE.lock();
-    let cache = cache.get_or_insert_default();
-    cache.clock += 1;
-    let kept = cache.kept.get_mut(key)?;
-    kept.used = cache.clock;
-    Some(kept.code.bind(py).clone())
-}
-
-/// Keeps a code object. Returns those that had to go, the half that was used least recently.
-fn keep(key: Vec<u8>, code: Py<PyAny>) -> Vec<Kept> {
-    let mut cache = CACHE.lock();
-    let cache = cache.get_or_insert_default();
-    let mut evicted = Vec::new();
-    if cache.kept.len() >= LIMIT {
-        let mut times: Vec<u64> = cache.kept.values().map(|kept| kept.used).collect();
-        let (_, middle, _) = times.select_nth_unstable(LIMIT / 2);
-        let middle = *middle;
-        evicted.extend(
-            cache
-                .kept
-                .extract_if(|_, kept| kept.used <= middle)
-                .map(|(_, kept)| kept),
-        );
-    }
-    let used = cache.clock;
-    evicted.extend(cache.kept.insert(key, Kept { code, used }));
-    evicted
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::base::atoms;
 use crate::python::convert::Decoder;
-use crate::python::helpers;
+use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -22,7 +22,7 @@ fn describe<'a>(
     error: &PyErr,
     keep_locals: bool,
 ) -> PyResult<Vec<Term<'a>>> {
-    let helpers = helpers::get().ok_or_else(|| PyErr::fetch(py))?;
+    let helpers = current::helpers().ok_or_else(|| PyErr::fetch(py))?;
     let value = error.value(py);
     // Before 3.12 the traceback is kept beside the exception until an `except` catches it.
     if let Some(traceback) = error.traceback(py) {

@@ -4,10 +4,8 @@ use crate::python::contextvars::Base;
 use crate::python::interpreter::config::Start;
 use crate::python::interpreter::delicate::Delicate;
 use crate::python::interpreter::handled::Top;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
-use std::sync::OnceLock;
 
 /// Python objects that live as long as the interpreter.
 pub struct Helpers {
@@ -73,34 +71,11 @@ pub struct Helpers {
     pub interrupt: Py<PyAny>,
 }
 
-static HELPERS: OnceLock<Helpers> = OnceLock::new();
-
-/// None until the interpreter has started.
-pub fn get() -> Option<&'static Helpers> {
-    HELPERS.get()
-}
-
-/// The same for code that Python runs.
-pub fn started() -> PyResult<&'static Helpers> {
-    get().ok_or_else(|| PyRuntimeError::new_err("the interpreter has not started"))
-}
-
 /// Puts functions and classes into the package.
 pub type Add = fn(&Bound<'_, PyModule>) -> PyResult<()>;
 
-/// Imports the `erlang` package from its folder, which stays off `sys.path`, and lets it prepare
-/// the interpreter.
-pub fn install(py: Python<'_>, start: &Start, add: Add) -> Result<(), String> {
-    let folder = &start.package;
-    crate::python::convert::look_at_python(py)
-        .map_err(|error| format!("its objects cannot be looked at: {error}"))?;
-    let helpers = load(py, folder, start, add)
-        .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;
-    let _ = HELPERS.set(helpers);
-    Ok(())
-}
-
-fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<Helpers> {
+/// Imports the `erlang` package, and finds what is called of it.
+pub fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<Helpers> {
     let modules = py
         .import("sys")?
         .getattr("modules")?

@@ -3,9 +3,11 @@
 
 pub mod arguments;
 pub mod child;
+pub mod classes;
 pub mod code;
 pub mod contextvars;
 pub mod convert;
+pub mod current;
 pub mod exception;
 pub mod growth;
 pub mod handle;

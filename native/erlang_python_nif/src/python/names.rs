@@ -4,7 +4,7 @@
 //! the module at every call, which is cheap with an interned string (two dict look-ups) and right
 //! whatever was rebound or reloaded meanwhile.
 
-use crate::python::helpers;
+use crate::python::helpers::Helpers;
 use crate::python::interpreter::GilCell;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
@@ -53,10 +53,12 @@ impl Deref for Found {
 
 type ByAtom<T> = GilCell<HashMap<ErlNifTerm, T, AtomHash>>;
 
-/// Atoms never change their value while the VM lives.
-static ATOMS: ByAtom<Py<PyAny>> = GilCell::new(HashMap::with_hasher(AtomHash::new()));
-static NAMES_OF_ATOMS: ByAtom<&'static Name> = GilCell::new(HashMap::with_hasher(AtomHash::new()));
-static NAMES_OF_TEXT: GilCell<Option<HashMap<String, &'static Name>>> = GilCell::new(None);
+/// The names of an interpreter. Atoms never change their value while the VM lives.
+pub struct Names {
+    atoms: ByAtom<Py<PyAny>>,
+    of_atoms: ByAtom<&'static Name>,
+    of_text: GilCell<Option<HashMap<String, &'static Name>>>,
+}
 
 type AtomHash = BuildHasherDefault<AtomHasher>;
 
@@ -82,55 +84,67 @@ impl Hasher for AtomHasher {
     }
 }
 
-/// An atom's text as a `str`.
-pub fn atom<'py>(py: Python<'py>, atom: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
-    let key = atom.as_c_arg();
-    let kept = ATOMS.with(py, |atoms| Some(atoms.get(&key)?.bind(py).clone()));
-    if let Some(text) = kept {
-        return Ok(text);
+impl Names {
+    pub const fn new() -> Self {
+        Names {
+            atoms: GilCell::new(HashMap::with_hasher(AtomHash::new())),
+            of_atoms: GilCell::new(HashMap::with_hasher(AtomHash::new())),
+            of_text: GilCell::new(None),
+        }
     }
-    let text = crate::python::convert::name_text(atom)
-        .ok_or_else(|| PyValueError::new_err("this atom cannot be read"))?;
-    let text = PyString::intern(py, &text).into_any();
-    ATOMS.with(py, |atoms| {
-        if atoms.len() < LIMIT {
-            // Nothing is dropped: no other thread has had the GIL since the look.
-            atoms.insert(key, text.clone().unbind());
-        }
-    });
-    Ok(text)
-}
 
-/// The name that an atom or a string says. None if it is neither.
-pub fn name(py: Python<'_>, term: Term<'_>) -> PyResult<Option<Found>> {
-    if term.is_atom() {
-        let key = term.as_c_arg();
-        if let Some(name) = NAMES_OF_ATOMS.with(py, |names| names.get(&key).copied()) {
-            return Ok(Some(Found::Kept(name)));
+    /// An atom's text as a `str`.
+    pub fn atom<'py>(&self, py: Python<'py>, atom: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+        let key = atom.as_c_arg();
+        let kept = self
+            .atoms
+            .with(py, |atoms| Some(atoms.get(&key)?.bind(py).clone()));
+        if let Some(text) = kept {
+            return Ok(text);
         }
-        let Some(text) = crate::python::convert::name_text(term) else {
-            return Ok(None);
-        };
-        let room = NAMES_OF_ATOMS.with(py, |names| names.len() < LIMIT);
-        let name = Box::new(Name::new(py, &text, room)?);
-        Ok(Some(
-            NAMES_OF_ATOMS.with(py, |names| keep(names, key, name)),
-        ))
-    } else {
-        let Some(text) = crate::python::convert::text(term) else {
-            return Ok(None);
-        };
-        let kept = NAMES_OF_TEXT.with(py, |names| names.as_ref()?.get(text).copied());
-        if let Some(name) = kept {
-            return Ok(Some(Found::Kept(name)));
-        }
-        let room = NAMES_OF_TEXT.with(py, |names| {
-            names.as_ref().is_none_or(|names| names.len() < LIMIT)
+        let text = crate::python::convert::name_text(atom)
+            .ok_or_else(|| PyValueError::new_err("this atom cannot be read"))?;
+        let text = PyString::intern(py, &text).into_any();
+        self.atoms.with(py, |atoms| {
+            if atoms.len() < LIMIT {
+                // Nothing is dropped: no other thread has had the GIL since the look.
+                atoms.insert(key, text.clone().unbind());
+            }
         });
-        let name = Box::new(Name::new(py, text, room)?);
-        Ok(Some(NAMES_OF_TEXT.with(py, |names| {
-            keep(names.get_or_insert_default(), text.to_owned(), name)
-        })))
+        Ok(text)
+    }
+
+    /// The name that an atom or a string says. None if it is neither.
+    pub fn name(&self, py: Python<'_>, term: Term<'_>) -> PyResult<Option<Found>> {
+        if term.is_atom() {
+            let key = term.as_c_arg();
+            if let Some(name) = self.of_atoms.with(py, |names| names.get(&key).copied()) {
+                return Ok(Some(Found::Kept(name)));
+            }
+            let Some(text) = crate::python::convert::name_text(term) else {
+                return Ok(None);
+            };
+            let room = self.of_atoms.with(py, |names| names.len() < LIMIT);
+            let name = Box::new(Name::new(py, &text, room)?);
+            Ok(Some(self.of_atoms.with(py, |names| keep(names, key, name))))
+        } else {
+            let Some(text) = crate::python::convert::text(term) else {
+                return Ok(None);
+            };
+            let kept = self
+                .of_text
+                .with(py, |names| names.as_ref()?.get(text).copied());
+            if let Some(name) = kept {
+                return Ok(Some(Found::Kept(name)));
+            }
+            let room = self.of_text.with(py, |names| {
+                names.as_ref().is_none_or(|names| names.len() < LIMIT)
+            });
+            let name = Box::new(Name::new(py, text, room)?);
+            Ok(Some(self.of_text.with(py, |names| {
+                keep(names.get_or_insert_default(), text.to_owned(), name)
+            })))
+        }
     }
 }
 
@@ -173,11 +187,8 @@ impl Name {
     }
 
     /// The module of this name, imported if need be.
-    pub fn module<'py>(
-        &self,
-        py: Python<'py>,
-        modules: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    pub fn module<'py>(&self, py: Python<'py>, helpers: &Helpers) -> PyResult<Bound<'py, PyAny>> {
+        let modules = helpers.modules.bind(py);
         // SAFETY: the GIL is held; the borrowed reference is made a strong one at once.
         let found = unsafe {
             let found = ffi::PyDict_GetItemWithError(modules.as_ptr(), self.whole.as_ptr());
@@ -193,7 +204,7 @@ impl Name {
                 }
                 let module = match py.import(self.whole.bind(py)) {
                     Ok(module) => module.into_any(),
-                    Err(error) => self.imported_all_the_same(py, modules, error)?,
+                    Err(error) => self.imported_all_the_same(py, helpers, error)?,
                 };
                 self.imported.store(module.as_ptr(), Ordering::Relaxed);
                 Ok(module)
@@ -206,19 +217,20 @@ impl Name {
     fn imported_all_the_same<'py>(
         &self,
         py: Python<'py>,
-        modules: &Bound<'py, PyAny>,
+        helpers: &Helpers,
         error: PyErr,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Some(helpers) = helpers::get() else {
-            return Err(error);
-        };
         let import = helpers.builtins.bind(py).dict().get_item("__import__")?;
         let usable = import.is_some_and(|import| import.is_callable());
         if usable && helpers.main_names.bind(py).contains("__builtins__")? {
             return Err(error);
         }
         helpers.import.bind(py).call1((self.whole.bind(py),))?;
-        modules.get_item(self.whole.bind(py))
+        helpers
+            .modules
+            .bind(py)
+            .as_any()
+            .get_item(self.whole.bind(py))
     }
 
     /// The attribute that the name leads to from `object`.

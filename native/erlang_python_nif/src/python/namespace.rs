@@ -1,13 +1,14 @@
 //! A context's own `__main__`.
 
 use crate::base::lock::Mutex;
-use crate::python::helpers::{self, Helpers};
+use crate::python::current;
+use crate::python::helpers::Helpers;
 use crate::python::interpreter::stand;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 
 /// A module that takes the place of `__main__`. Its thread makes it when it starts and drops it
 /// when it ends, so that what lives in it is born and dies on that thread.
@@ -53,17 +54,15 @@ impl Namespace {
     }
 }
 
-/// What was in the place of `__main__` last. For comparison only: the pointer may dangle.
-static SEEN: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
-
 /// Before a context's request: its code is to find itself, whoever has replaced `__main__`. Gives what is there, for
 /// `settle_main`.
 pub fn look_at_main<'py>(py: Python<'py>, own: Option<&Namespace>) -> Option<Bound<'py, PyAny>> {
-    let (Some(_), Some(helpers)) = (own, helpers::get()) else {
+    let (Some(_), Some(helpers)) = (own, current::helpers()) else {
         return None;
     };
     let found = main(py, helpers)?;
-    if SEEN.swap(found.as_ptr(), Ordering::Relaxed) != found.as_ptr() {
+    let seen = &current::get().seen_as_main;
+    if seen.swap(found.as_ptr(), Ordering::Relaxed) != found.as_ptr() {
         // It fails if the module resists: then it is what it wants to be.
         let _ = helpers.take_over_main.bind(py).call0();
     }
@@ -72,7 +71,7 @@ pub fn look_at_main<'py>(py: Python<'py>, own: Option<&Namespace>) -> Option<Bou
 
 /// After it: what its code has put in the place of `__main__` is its own, and all others have back what was there.
 pub fn settle_main(py: Python<'_>, own: Option<&Namespace>, before: Option<Bound<'_, PyAny>>) {
-    let (Some(_), Some(helpers)) = (own, helpers::get()) else {
+    let (Some(_), Some(helpers)) = (own, current::helpers()) else {
         return;
     };
     let found = main(py, helpers);
@@ -138,7 +137,7 @@ pub fn names_for_code<'py>(
 
 /// Does something as if it stood in there.
 pub fn within<R>(py: Python<'_>, own: Option<&Namespace>, work: impl FnOnce() -> R) -> R {
-    let Some(helpers) = helpers::get() else {
+    let Some(helpers) = current::helpers() else {
         return work();
     };
     let main = helpers.stand.bind(py);
@@ -158,7 +157,7 @@ pub fn at_bottom<R>(py: Python<'_>, own: Option<&Namespace>, work: impl FnOnce()
     if !stand::stays() {
         return within(py, own, work);
     }
-    if let Some(helpers) = helpers::get() {
+    if let Some(helpers) = current::helpers() {
         // It fails for want of memory.
         let _ = names_for_code(py, helpers, own);
     }

@@ -13,8 +13,8 @@ use crate::base::clock;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::server;
 use crate::base::term_env::{Sender, TermEnv};
+use crate::python::current;
 use crate::python::handle::{self, Objects};
-use crate::python::helpers;
 use crate::python::interpreter::{Location, Uncollected};
 use crate::python::interpreter::{PythonThread, enter, leave_for_good, stack_size};
 use pyo3::prelude::*;
@@ -264,7 +264,7 @@ impl Reaper {
     /// Writes down where it is blocked, for those who cannot ask Python.
     fn note(&self, py: Python<'_>) {
         let steps = self.steps.load(Ordering::Acquire);
-        let Some(helpers) = helpers::get() else {
+        let Some(helpers) = current::helpers() else {
             return;
         };
         let class = lock(&self.class).as_ref().map(|class| class.clone_ref(py));

@@ -9,8 +9,8 @@ use crate::engine::main::kept;
 use crate::engine::main::operands::Operands;
 use crate::pool::request::Request;
 use crate::python::child;
+use crate::python::current;
 use crate::python::growth::Touched;
-use crate::python::helpers;
 use crate::python::object;
 use rustler::{Atom, Env, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,7 +120,8 @@ fn answer_only<'r>(
         let tag: Atom = tag
             .decode()
             .map_err(|_| Error::BadRequest("expected the tag of an operation to be an atom"))?;
-        let helpers = helpers::get().ok_or(Error::BadRequest("the interpreter has not started"))?;
+        let helpers =
+            current::helpers().ok_or(Error::BadRequest("the interpreter has not started"))?;
         let work = Work {
             py,
             helpers,

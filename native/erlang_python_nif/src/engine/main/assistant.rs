@@ -11,7 +11,7 @@
 
 use crate::base::inbox::Inbox;
 use crate::base::once::start_once;
-use crate::python::helpers;
+use crate::python::current;
 use crate::python::interpreter::{Detached, absorb, raise_in, stack_size, wait_for_python};
 use pyo3::prelude::*;
 use std::sync::atomic::AtomicBool;
@@ -32,7 +32,7 @@ pub fn start() -> std::io::Result<()> {
             .stack_size(stack_size())
             .spawn(|| {
                 wait_for_python();
-                if !helpers::get()
+                if !current::helpers()
                     .is_some_and(|helpers| helpers.one_mark || helpers.delicate.ahead.is_some())
                 {
                     return;
@@ -49,7 +49,7 @@ pub fn start() -> std::io::Result<()> {
 
 impl Job {
     fn run(self, py: Python<'_>, own: &Detached) {
-        let Some(helpers) = helpers::get() else {
+        let Some(helpers) = current::helpers() else {
             return;
         };
         match self {
@@ -68,7 +68,7 @@ impl Job {
 
 /// An interrupt is pending that has not struck for a while. Never waits.
 pub fn remove_mark() {
-    if helpers::get().is_some_and(|helpers| helpers.one_mark) {
+    if current::helpers().is_some_and(|helpers| helpers.one_mark) {
         // One is enough for all.
         JOBS.post_unless(Job::RemoveMark, |jobs| !jobs.is_empty());
     }

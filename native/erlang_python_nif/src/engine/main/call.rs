@@ -12,8 +12,9 @@ use crate::pool::request::Request;
 use crate::pool::stream::{Limits, Stream};
 use crate::python::arguments::Arguments;
 use crate::python::child;
-use crate::python::code::{self, Kind, Place};
+use crate::python::code::{Kind, Place};
 use crate::python::convert::{Decoder, Encoder, Unconvertible};
+use crate::python::current;
 use crate::python::growth::Touched;
 use crate::python::helpers::Helpers;
 use crate::python::names;
@@ -230,7 +231,14 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         self.touched.extend(std::mem::take(&mut encoder.handles));
         // Before it is compiled: then a function is made that sees them.
         let main = namespace::names_for_code(self.py, self.helpers, self.own())?;
-        let code = code::compiled(self.py, self.helpers, Kind::Eval, source, &names, place)?;
+        let code = current::get().code.compiled(
+            self.py,
+            self.helpers,
+            Kind::Eval,
+            source,
+            &names,
+            place,
+        )?;
         if names.is_empty() {
             self.run(&code, &main)
         } else {
@@ -250,7 +258,10 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         };
         let source = self.source(source)?;
         let place = self.place(place)?;
-        let code = code::compiled(self.py, self.helpers, Kind::Exec, source, &[], place)?;
+        let code =
+            current::get()
+                .code
+                .compiled(self.py, self.helpers, Kind::Exec, source, &[], place)?;
         let main = namespace::names_for_code(self.py, self.helpers, self.own())?;
         self.run(&code, &main).map(drop)
     }
@@ -315,13 +326,16 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             }
             object
         } else {
-            let module = names::name(self.py, target)?.ok_or(Error::BadRequest(
-                "expected the name of a module or an object as the target",
-            ))?;
+            let module = self
+                .names()
+                .name(self.py, target)?
+                .ok_or(Error::BadRequest(
+                    "expected the name of a module or an object as the target",
+                ))?;
             if module.is_main {
                 return self.callable_of_main(name);
             }
-            module.module(self.py, self.helpers.modules.bind(self.py))?
+            module.module(self.py, self.helpers)?
         };
         Ok(self.name(name)?.attribute(object)?)
     }
@@ -339,8 +353,14 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         Ok(found?)
     }
 
+    fn names(&self) -> &'static names::Names {
+        &current::get().names
+    }
+
     fn name(&self, name: Term<'r>) -> Result<names::Found, Error> {
-        names::name(self.py, name)?.ok_or(Error::BadRequest("expected a name, an atom or a string"))
+        self.names()
+            .name(self.py, name)?
+            .ok_or(Error::BadRequest("expected a name, an atom or a string"))
     }
 
     fn arguments(

@@ -31,7 +31,7 @@ use crate::pool::request::Request;
 use crate::pool::watch;
 use crate::python::child;
 use crate::python::convert::{Decoder, Encoder, Failure};
-use crate::python::helpers;
+use crate::python::current;
 use crate::python::host::{Host, Target};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -442,7 +442,7 @@ pub fn given_up(
         request.marks.set(TOLD);
         running.runner.pre_empt(py, request);
     }
-    let interrupt = helpers::started().and_then(|helpers| helpers.interrupt.bind(py).call0());
+    let interrupt = current::started().and_then(|helpers| helpers.interrupt.bind(py).call0());
     interrupt.map_or_else(|error| error, PyErr::from_value)
 }
 
@@ -472,7 +472,7 @@ fn error(
     original: Option<Term<'_>>,
 ) -> PyErr {
     let make = || {
-        let helpers = helpers::started()?;
+        let helpers = current::started()?;
         let error = helpers
             .error
             .bind(py)

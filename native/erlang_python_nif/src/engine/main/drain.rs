@@ -290,7 +290,7 @@ pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
             if let Some(namespace) = own::namespace(&pool) {
                 // Should it fail (for want of memory), the interpreter's `__main__` serves.
                 let _ = interpreter::enter(|py, _| {
-                    let helpers = crate::python::helpers::get()?;
+                    let helpers = crate::python::current::helpers()?;
                     isolation::settle(py);
                     namespace.make(py, helpers).ok()
                 });
@@ -300,7 +300,7 @@ pub fn spawn(pool: Arc<Pool>, worker: Arc<Worker>) -> std::io::Result<()> {
             }
             if let Some(namespace) = own::namespace(&pool) {
                 interpreter::enter(|py, _| {
-                    if let Some(helpers) = crate::python::helpers::get() {
+                    if let Some(helpers) = crate::python::current::helpers() {
                         namespace.clear(py, helpers);
                     }
                 });

@@ -19,7 +19,7 @@ use crate::engine::main::runner::Runner;
 use crate::pool::request::Request;
 use crate::pool::sink::Body;
 use crate::pool::watch;
-use crate::python::helpers;
+use crate::python::current;
 use crate::python::interpreter::delicate::Look;
 use crate::python::interpreter::{Detached, Location, Uncollected, stack_size, wait_for_python};
 use pyo3::prelude::*;
@@ -133,7 +133,7 @@ impl Aim {
     /// code run that is not ours.
     fn strike(&mut self, py: Python<'_>) {
         let runner = self.request.place().and_then(Runner::at);
-        let (Some(runner), Some(helpers)) = (runner, helpers::get()) else {
+        let (Some(runner), Some(helpers)) = (runner, current::helpers()) else {
             self.seen.done = true;
             return;
         };

@@ -13,7 +13,8 @@ use crate::engine::main::items;
 use crate::engine::main::own::Main;
 use crate::pool::request::Request;
 use crate::python::contextvars::{Base, Kept, leave};
-use crate::python::helpers::{self, Helpers};
+use crate::python::current;
+use crate::python::helpers::Helpers;
 use crate::python::interpreter::handled::Aside;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -41,7 +42,7 @@ pub struct Isolated<'py> {
 
 impl<'py> Isolated<'py> {
     pub fn enter(py: Python<'py>, request: &Arc<Request>, nesting: Nesting) -> Self {
-        let Some(helpers) = helpers::get() else {
+        let Some(helpers) = current::helpers() else {
             return Isolated {
                 py,
                 context: None,
@@ -102,7 +103,7 @@ impl<'py> Isolated<'py> {
         if request.flags.init()
             && !request.pool.pinned
             && let Some(main) = Main::of(&request.pool)
-            && let Some(helpers) = helpers::get()
+            && let Some(helpers) = current::helpers()
             && let Ok(base) = Base::of_current(self.py, helpers.renewal.bind(self.py))
         {
             let _ = main.base.set(base);
@@ -118,7 +119,7 @@ impl<'py> Isolated<'py> {
 
 /// Gives the thread of a `Python.Context` the context that it is in from now on.
 pub fn settle(py: Python<'_>) {
-    if let Some(helpers) = helpers::get() {
+    if let Some(helpers) = current::helpers() {
         // For want of memory it starts with an empty one.
         let _ = helpers.base.enter(py);
     }

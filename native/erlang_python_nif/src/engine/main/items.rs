@@ -5,9 +5,9 @@ use crate::base::lock::Mutex;
 use crate::pool::request::Request;
 use crate::pool::stream::{Source, Stream};
 use crate::python::contextvars::Kept;
+use crate::python::current;
 use crate::python::growth::{HandedOut, Turns};
 use crate::python::handle::Handle;
-use crate::python::helpers;
 use crate::python::object;
 use crate::python::weight;
 use pyo3::prelude::*;
@@ -98,7 +98,7 @@ impl Items {
         };
         let iterator = handle.get(py);
         let closed =
-            helpers::get().map(|helpers| helpers.close_iterator.bind(py).call1((&iterator,)));
+            current::helpers().map(|helpers| helpers.close_iterator.bind(py).call1((&iterator,)));
         if let Some(Err(error)) = closed {
             // Nobody waits for it any more: as Python does in such cases.
             error.write_unraisable(py, Some(&iterator));

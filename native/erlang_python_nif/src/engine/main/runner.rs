@@ -2,7 +2,7 @@
 
 use crate::pool::marks::{INTERRUPTED, NESTED, PUT_OFF, SKIP};
 use crate::pool::request::{Place, Request};
-use crate::python::helpers;
+use crate::python::current;
 use crate::python::interpreter::{self, Frame, GilCell, PythonThread, Traced, absorb};
 use pyo3::prelude::*;
 use std::cell::OnceCell;
@@ -206,7 +206,7 @@ impl Runner {
     /// For the thread itself, when it has come in: an interrupt that has not struck yet does not strike
     /// what a C library has called. `uncounted`: how many callbacks have begun that are not counted yet.
     pub fn put_off(&self, py: Python<'_>, uncounted: c_int) {
-        let (Some(helpers), Some(request)) = (helpers::get(), self.innermost(py)) else {
+        let (Some(helpers), Some(request)) = (current::helpers(), self.innermost(py)) else {
             return;
         };
         let pending = self.thread.state.pending(py) == helpers.interrupt.as_ptr();
@@ -224,7 +224,7 @@ impl Runner {
     /// For the thread itself, when it is about to go back into a C library: what was put off is aimed at
     /// it again if that was its last callback. `counted`: how many are over and still counted.
     pub fn aim_again(&self, py: Python<'_>, counted: c_int) {
-        let (Some(helpers), Some(request)) = (helpers::get(), self.innermost(py)) else {
+        let (Some(helpers), Some(request)) = (current::helpers(), self.innermost(py)) else {
             return;
         };
         if self.callbacks(py) == counted && request.marks.take(PUT_OFF) {

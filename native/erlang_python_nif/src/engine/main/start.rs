@@ -10,7 +10,7 @@ use crate::engine::main::foreign;
 use crate::engine::main::interrupt;
 use crate::engine::main::package;
 use crate::pool::ending;
-use crate::python::helpers;
+use crate::python::current;
 use crate::python::host;
 use crate::python::interpreter::{self, Start, config, environ, set_ready, stack, state};
 use crate::python::reaper;
@@ -81,7 +81,7 @@ fn initialize(start: &Start) -> Result<(), String> {
         interpreter::checked::install(py);
         state::find_fields(py);
         foreign::install();
-        helpers::install(py, start, package::add_to)
+        current::install(py, start, package::add_to)
     })
     .ok_or("there is no memory for a stack")??;
     set_ready();

@@ -2,13 +2,13 @@
 //! over the bytes of a Python object.
 
 use crate::base::term_env::TermEnv;
+use crate::python::current;
 use crate::python::handle;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Env, Resource, ResourceArc, Term};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
 
 /// From this many bytes on a binary shares its memory with the Python object it came from.
 pub const SHARED: usize = 64 << 10;
@@ -101,8 +101,6 @@ struct Binary {
     size: usize,
 }
 
-static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
-
 /// A read-only `memoryview` of a binary, without a copy.
 pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
     let env = TermEnv::new();
@@ -117,11 +115,12 @@ pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny
         data,
         size,
     });
-    let class = match CLASS.get() {
+    let known = &current::get().classes.binary;
+    let class = match known.get() {
         Some(class) => class,
         None => {
             let class = make_class(py)?;
-            CLASS.get_or_init(|| class)
+            known.get_or_init(|| class)
         }
     };
     // SAFETY: the GIL is held; the class is ours, so its instances are `BinaryObject`s, which

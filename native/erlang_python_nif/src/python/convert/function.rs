@@ -3,7 +3,7 @@
 
 use super::opaque::{AnyTerm, Kept, keep};
 use crate::base::atoms;
-use crate::python::helpers;
+use crate::python::current;
 use crate::python::host::{self, Target};
 use crate::python::made::Made;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -14,7 +14,6 @@ use rustler::{Env, Term};
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::c_void;
 use std::hash::{Hash, Hasher};
-use std::sync::OnceLock;
 
 #[pyclass(frozen, subclass, module = "erlang", name = "_Function")]
 pub struct Function(Made<Callable>);
@@ -220,9 +219,6 @@ pub fn registered<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny
     make(&PyTuple::new(py, [name])?)
 }
 
-/// What makes instances of the class and of its subclasses.
-static NEW: OnceLock<ffi::newfunc> = OnceLock::new();
-
 /// Puts the class into the package.
 pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_class::<Function>()?;
@@ -232,7 +228,10 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     unsafe {
         let new = ffi::PyType_GetSlot(class.as_type_ptr(), ffi::Py_tp_new);
         if !new.is_null() {
-            let _ = NEW.set(std::mem::transmute::<*mut c_void, ffi::newfunc>(new));
+            let _ = current::get()
+                .classes
+                .new_function
+                .set(std::mem::transmute::<*mut c_void, ffi::newfunc>(new));
         }
     }
     Ok(())
@@ -241,7 +240,10 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
 /// A new callable. Not by a call of the class, whose `__new__` Python code can have changed.
 fn make<'py>(args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     let py = args.py();
-    let (Some(helpers), Some(new)) = (helpers::get(), NEW.get()) else {
+    let (Some(helpers), Some(new)) = (
+        current::helpers(),
+        current::get().classes.new_function.get(),
+    ) else {
         return Err(PyRuntimeError::new_err("the interpreter has not started"));
     };
     // SAFETY: the GIL is held; the class is a subclass of the one whose function this is; a tuple. A new

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::base::atoms;
 use crate::python::arguments::{Arguments, FEW};
+use crate::python::current;
 use crate::python::growth::Handles;
-use crate::python::names;
 use crate::python::object;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -240,7 +240,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 return Ok(float.into_pyobject(py).map_err(never)?.into_any());
             }
         }
-        Ok(names::atom(py, term)?)
+        Ok(current::get().names.atom(py, term)?)
     }
 
     fn binary(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::base::atoms;
 use crate::base::flags::Flags;
+use crate::python::current;
 use crate::python::handle::Handle;
-use crate::python::interpreter::GilCell;
 use crate::python::object::{self, Watch};
 use crate::python::weight;
 use pyo3::ffi;
@@ -63,12 +63,6 @@ pub struct Decoder<'py, 'a, 's> {
     watches: Option<RefCell<Vec<Arc<Watch>>>>,
 }
 
-/// What conversions have used, for the next one: vectors of this size are mapped anew by libc each
-/// time.
-static SCRATCH: GilCell<Option<Scratch>> = GilCell::new(None);
-
-type Scratch = (Vec<sys::ErlNifTerm>, Vec<sys::ErlNifTerm>);
-
 /// How many terms there is kept room for, at least and at most: 8 bytes each.
 const SMALL_SCRATCH: usize = 1 << 10;
 const LARGE_SCRATCH: usize = 1 << 17;
@@ -85,7 +79,9 @@ impl Drop for Decoder<'_, '_, '_> {
             );
             scratch.0.clear();
             scratch.1.clear();
-            SCRATCH.with(self.py, |kept| *kept = Some(scratch));
+            current::get()
+                .scratch
+                .with(self.py, |kept| *kept = Some(scratch));
         }
     }
 }
@@ -354,7 +350,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
     /// Makes room for so many elements.
     fn reserve(&mut self, items: usize) {
         if items >= SMALL_SCRATCH && self.terms.capacity() == 0 {
-            let kept = SCRATCH.with(self.py, Option::take);
+            let kept = current::get().scratch.with(self.py, Option::take);
             (self.terms, self.keys) = kept.unwrap_or_default();
         }
         self.terms.reserve(items);

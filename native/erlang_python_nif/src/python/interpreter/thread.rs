@@ -8,7 +8,7 @@ use super::traced::{self, Traced};
 use super::tracing::Untraced;
 use crate::base::lock;
 use crate::python::child;
-use crate::python::helpers;
+use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::OnceCell;
@@ -62,7 +62,7 @@ fn stay(stack: Bounds, jobs: &mut dyn FnMut()) {
         cell.get_or_init(|| PythonThread::register(Some(stack)));
     });
     Python::attach(|py| {
-        if let Some(helpers) = helpers::get() {
+        if let Some(helpers) = current::helpers() {
             stand::stay(helpers.stand.bind(py), jobs);
         }
     });
@@ -75,7 +75,7 @@ pub fn leave_for_good() {
         return;
     };
     Python::attach(|py| {
-        if let Some(helpers) = helpers::get() {
+        if let Some(helpers) = current::helpers() {
             // What it leaves behind is small; there is nobody to tell.
             let _ = helpers.forget_thread.bind(py).call1((thread.ident,));
         }
@@ -133,7 +133,7 @@ impl PythonThread {
     ///
     /// It has not ended.
     pub unsafe fn frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
-        let stand = helpers::get().map(|helpers| &helpers.stand_code);
+        let stand = current::helpers().map(|helpers| &helpers.stand_code);
         // SAFETY: as this function demands: a thread has its state to its end.
         unsafe { Frame::innermost(py, self.state.as_ptr(), stand) }
     }
@@ -154,7 +154,7 @@ pub fn raise_in(ident: c_ulong, exception: &Bound<'_, PyAny>) {
 /// Lets an interrupt strike that is pending in the current thread (`ident`), and is not wanted any more, in
 /// code of ours. Nothing is left of it in the interpreter. See `priv/python/erlang/_interrupts.py`.
 pub fn absorb(py: Python<'_>, ident: c_ulong) {
-    let Some(helpers) = helpers::get() else {
+    let Some(helpers) = current::helpers() else {
         return;
     };
     let struck = {

@@ -6,7 +6,7 @@
 //! functions are found once, and looked at.
 
 use super::symbol;
-use crate::python::helpers;
+use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -103,7 +103,7 @@ impl Kind {
     fn is_for_all(&self, py: Python<'_>, function: *mut ffi::PyObject) -> bool {
         let hook = || {
             // Not by an import, which may run Python code, and that would be traced.
-            let modules = helpers::get()?.modules.bind(py);
+            let modules = current::helpers()?.modules.bind(py);
             let threading = modules.get_item("threading").ok()??;
             threading.getattr(self.hook).ok()
         };

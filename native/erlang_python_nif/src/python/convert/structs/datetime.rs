@@ -4,15 +4,12 @@ use super::shape::{broken, field, shown};
 use super::{Result, map};
 use crate::base::atoms;
 use crate::python::convert::{Decoder, Failure, Unconvertible};
-use crate::python::helpers;
+use crate::python::current;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDelta, PyModule, PyType};
+use pyo3::types::{PyDelta, PyType};
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
-use std::sync::OnceLock;
-
-static MODULE: OnceLock<Py<PyModule>> = OnceLock::new();
 
 /// What a class is, or the class that it is a subclass of.
 #[derive(Clone, Copy)]
@@ -22,17 +19,14 @@ pub enum Kind {
     Time,
 }
 
-/// `date`, `datetime` and `time`.
-static CLASSES: OnceLock<[Py<PyType>; 3]> = OnceLock::new();
-
 /// None for a class that has nothing to do with dates and times.
 pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Option<Kind>> {
     let py = class.py();
-    let classes = match CLASSES.get() {
+    let classes = match current::get().classes.dates.get() {
         Some(classes) => classes,
         None => {
             // Until it is imported nothing is of these classes.
-            let imported = helpers::get().is_some_and(|helpers| {
+            let imported = current::helpers().is_some_and(|helpers| {
                 helpers
                     .modules
                     .bind(py)
@@ -46,7 +40,7 @@ pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Option<Kind>> {
                 Ok(datetime(py, name)?.cast_into::<PyType>()?.unbind())
             };
             let classes = [get("date")?, get("datetime")?, get("time")?];
-            CLASSES.get_or_init(|| classes)
+            current::get().classes.dates.get_or_init(|| classes)
         }
     };
     // SAFETY: classes, and the GIL is held. This looks at the order of bases and runs no code.
@@ -69,11 +63,11 @@ pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Option<Kind>> {
 
 /// What `datetime` has by a name. It is imported when the first value asks for it.
 fn datetime<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let module = match MODULE.get() {
+    let module = match current::get().classes.datetime.get() {
         Some(module) => module,
         None => {
             let module = py.import("datetime")?.unbind();
-            MODULE.get_or_init(|| module)
+            current::get().classes.datetime.get_or_init(|| module)
         }
     };
     module.bind(py).getattr(name)

@@ -4,22 +4,21 @@ use super::shape::{broken, field, integer, shown};
 use super::{Result, map};
 use crate::base::atoms;
 use crate::python::convert::{Decoder, Encoder, Unconvertible};
+use crate::python::current;
 use pyo3::exceptions::PyArithmeticError;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 use rustler::{Encoder as _, Term};
-use std::sync::OnceLock;
-
-static CLASS: OnceLock<Py<PyType>> = OnceLock::new();
 
 /// `decimal.Decimal`, imported when the first value asks for it.
 fn decimal(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    if let Some(class) = CLASS.get() {
+    let known = &current::get().classes.decimal;
+    if let Some(class) = known.get() {
         return Ok(class.bind(py));
     }
     let class = py.import("decimal")?.getattr("Decimal")?;
     let class = class.cast_into::<PyType>()?.unbind();
-    Ok(CLASS.get_or_init(|| class).bind(py))
+    Ok(known.get_or_init(|| class).bind(py))
 }
 
 /// `%Decimal{sign: 1 | -1, coef: integer | :NaN | :inf, exp: integer}`

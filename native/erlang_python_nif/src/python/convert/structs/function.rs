@@ -4,7 +4,7 @@ use super::Result;
 use super::shape::{broken, of_kind};
 use crate::base::atoms;
 use crate::python::convert::{Encoder, keep};
-use crate::python::helpers;
+use crate::python::current;
 use pyo3::prelude::*;
 use rustler::{Term, TermType};
 
@@ -35,7 +35,7 @@ pub fn to_python<'py, 'a>(
     let args = encoder.value(args)?;
     let returns = encoder.value(field(atoms::returns())?)?;
     let doc = encoder.value(field(atoms::doc())?)?;
-    let helpers = helpers::started()?;
+    let helpers = current::started()?;
     Ok(helpers
         .described
         .bind(py)

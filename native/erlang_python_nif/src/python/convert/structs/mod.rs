@@ -9,7 +9,7 @@ mod shape;
 
 use super::{Decoder, Encoder, Failure, Step, Unconvertible};
 use crate::base::atoms;
-use crate::python::helpers;
+use crate::python::current;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
 use rustler::types::atom::Atom;
@@ -65,7 +65,7 @@ pub fn to_python<'py, 'a>(
         decimal::to_python(encoder, term)?
     } else if name == atoms::iterator() {
         let next = encoder.value(of_kind(term, atoms::next(), TermType::Fun)?)?;
-        let helpers = helpers::started()?;
+        let helpers = current::started()?;
         helpers.pulled.bind(py).call1((next,))?
     } else if name == atoms::function_struct() {
         function::to_python(encoder, term, None)?

@@ -1,30 +1,16 @@
 //! numpy's scalars.
 
 use super::Result;
+use crate::python::classes::Numpy;
 use crate::python::convert::Decoder;
+use crate::python::current;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyType};
 use rustler::Term;
-use std::sync::OnceLock;
-
-/// What is asked of numpy.
-struct Numpy {
-    /// The classes of scalars that are numbers.
-    numbers: [Py<PyType>; 2],
-    /// A kind of integer to numpy, but a number of what depends on its unit.
-    timedelta: Py<PyType>,
-    datetime: Py<PyType>,
-    /// Whether a date or a span of time is missing
-    isnat: Py<PyAny>,
-    /// `numpy.generic.item`: a subclass may have another.
-    item: Py<PyAny>,
-}
-
-static NUMPY: OnceLock<Numpy> = OnceLock::new();
 
 /// None if it is not imported: then what calls itself numpy's is not.
 fn numpy(py: Python<'_>) -> PyResult<&'static Numpy> {
-    if let Some(numpy) = NUMPY.get() {
+    if let Some(numpy) = current::get().classes.numpy.get() {
         return Ok(numpy);
     }
     let numpy = py.import("sys")?.getattr("modules")?.get_item("numpy")?;
@@ -38,7 +24,7 @@ fn numpy(py: Python<'_>) -> PyResult<&'static Numpy> {
         isnat: numpy.getattr("isnat")?.unbind(),
         item: numpy.getattr("generic")?.getattr("item")?.unbind(),
     };
-    Ok(NUMPY.get_or_init(|| numpy))
+    Ok(current::get().classes.numpy.get_or_init(|| numpy))
 }
 
 /// The term for a scalar that is a number, or a missing date or span of time. None for others.
