@@ -32,6 +32,14 @@ defmodule Python.Engine do
   # | the pool's process | `{:worker_stuck, id}` | a worker is held up by a call that was given up: it takes no more, and another one is to be started |
   #
   # An `:EXIT` of a worker's process says the same. Workers are linked to the pool's process.
+  #
+  # ## Values and handles
+  #
+  # Arguments and results are converted as the documentation of `Python` says. What has no row there is a handle,
+  # `%Python.Object{ref: reference, home: home}`: the reference is the engine's own, and when nobody has it any more,
+  # the object is released. The home is the pool's name, or the context's process. What the functions on objects ask
+  # (`Python.getattr/3`, `with`, …) are calls of modules in priv/python/erlang, such as `erlang._object`, so the
+  # engine's Python has to have these.
 
   @typedoc "A pool or a context, as the engine knows it. It lives as long as the process that started it."
   @type pool :: term
@@ -110,7 +118,10 @@ defmodule Python.Engine do
   """
   @type callback :: term
 
-  @typedoc "The callbacks and bodies that a process is in, the innermost first, each with its engine."
+  @typedoc """
+  The callbacks and bodies that a process is in, the innermost first, each with its engine. Of another engine's, it can
+  be asked whether they are over: `c:callback_answered?/1`.
+  """
   @type callbacks :: [{module, callback}]
 
   @typedoc """

@@ -94,7 +94,10 @@ defmodule Python.Options.Start do
   def context(options, settings), do: validate!(options, :context, "a context", settings)
 
   defp validate!(options, kind, what, settings) do
-    engine = if Keyword.keyword?(options), do: Keyword.get(options, :engine, :main)
+    # Of two of a name the last one holds.
+    engine =
+      if Keyword.keyword?(options),
+        do: options |> Keyword.get_values(:engine) |> List.last(:main)
 
     own =
       case Engine.fetch(engine) do
