@@ -270,7 +270,10 @@ defmodule Python.Objects.OperationsTest do
       assert {:error, error} = Python.call(%Object{ref: make_ref()}, :copy)
       assert Exception.message(error) =~ "object"
       assert {:error, error} = Python.call(:builtins, :len, [%Object{ref: make_ref()}])
-      assert Exception.message(error) =~ "object"
+
+      assert Exception.message(error) =~
+               "this %Python.Object{} is not a handle that Python returned"
+
       assert_raise ArgumentError, fn -> Python.call(%Object{ref: nil}, :copy) end
       assert inspect(%Object{ref: make_ref()}) =~ "#Python.Object<"
     end

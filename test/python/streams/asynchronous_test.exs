@@ -318,7 +318,7 @@ defmodule Python.Streams.AsynchronousTest do
       name = define(source)
       error = catch_error(Enum.to_list(Python.stream(:__main__, name)))
       assert %Python.Error{type: "RuntimeError", cause: %Python.Error{} = cause} = error
-      assert error.message =~ "runs asynchronous iterators with asyncio"
+      assert error.message =~ "expected an asynchronous iterator that asyncio can run"
       {error, cause}
     end
 
