@@ -802,8 +802,8 @@ defmodule Python do
   Wraps an enumerable that Python sees as an iterator. Returns a `Python.Iterator`.
 
   Pass it as an argument. A separate process enumerates it, in chunks, as Python asks for items. An exception of the
-  enumerable is raised in Python as an `erlang.Error`, after the items before it. An iterator can be consumed once, and
-  ends with the process that made it.
+  enumerable is raised in Python as an `erlang.Error`, after the items before it. An iterator can be consumed once. It
+  needs the process that made it: when that has ended, Python has an `erlang.Error` instead of further items.
 
   Raises `ArgumentError` if it cannot be enumerated, and `Python.NotStartedError` if there is no interpreter.
 

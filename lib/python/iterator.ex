@@ -8,9 +8,9 @@ defmodule Python.Iterator do
 
   # The enumerable is enumerated by a process of its own, chunk by chunk as Python asks for them. It
   # ends with the enumerable, with the process that made the iterator, or when nobody has the
-  # iterator any more, on either side.
+  # iterator any more, on either side. Whoever reads on after the second has an error.
 
-  alias Python.{Arguments, Runtime}
+  alias Python.{Arguments, Runtime, StoppedError}
 
   @enforce_keys [:next]
   defstruct [:next]
@@ -55,9 +55,15 @@ defmodule Python.Iterator do
         Process.demonitor(reference, [:flush])
         answer(answer)
 
+      # Python asks no more when it has had the end. An end would let it go on with a part of the items.
       {:DOWN, ^reference, _, _, _} ->
-        # It was asked for more after its end, or its owner is gone.
-        {:done, []}
+        raise %{
+          StoppedError.new(:stopped)
+          | message:
+              "the items of this iterator have ended before their end: the process that made it with " <>
+                "Python.iterator/1 has ended. Let that process live as long as the iterator is read, or give " <>
+                "Python a list"
+        }
     end
   end
 

@@ -176,6 +176,9 @@ def _guard_spawn(module, name, applies=None):
 
     @functools.wraps(original)
     def spawn(*args, **kwargs):
+        if erlang._is_ending():
+            # A pool would start workers in the place of those that are being ended.
+            raise _guards.refusal(name + "()", "the VM is ending")
         if not erlang._is_forked() and (applies is None or applies(*args, **kwargs)):
             _keep_to_the_vm()
         return original(*args, **kwargs)

@@ -3,6 +3,8 @@
 from collections.abc import Generator
 from types import GeneratorType
 
+import erlang
+
 #: How often a loop that waits looks up, in seconds: an interrupt takes effect between two bytecodes,
 #: and a loop that sleeps has none.
 TICK = 0.05
@@ -238,7 +240,12 @@ class Pulled:
                 return item
             if self._pull is None:
                 raise StopIteration
-            state, items = self._pull()
+            try:
+                state, items = self._pull()
+            except erlang.Error:
+                # As a generator that has raised.
+                self._pull = None
+                raise
             self._items = iter(items)
             if state == "done":
                 self._pull = None

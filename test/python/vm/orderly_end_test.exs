@@ -83,6 +83,29 @@ defmodule Python.VM.OrderlyEndTest do
     end
   end
 
+  # A pool looks ten times a second for workers that have ended, and starts others in their place.
+  test "no worker is started in the place of one that has been ended" do
+    mark = unique("ORDERLY_END")
+
+    code = """
+    Python.exec!("import os; os.environ['#{mark}'] = '1'")
+    Python.exec!("import multiprocessing\\npools = [multiprocessing.Pool(2) for _ in range(4)]", timeout: 60_000)
+    Python.exec!("[pool.map(abs, [1, 2]) for pool in pools]", timeout: 60_000)
+    System.halt(3)
+    """
+
+    assert {_, 3} = FreshVM.run(code, timeout: 90_000)
+
+    eventually("they are gone", fn ->
+      Enum.all?(Path.wildcard("/proc/[0-9]*/environ"), fn path ->
+        case File.read(path) do
+          {:ok, environ} -> not String.contains?(environ, mark)
+          _ -> true
+        end
+      end)
+    end)
+  end
+
   test "one that does not want to end is killed", %{tmp_dir: dir} do
     {prefix, path} = paths(dir)
 

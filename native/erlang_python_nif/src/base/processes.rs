@@ -3,13 +3,18 @@
 //!
 //! They are children of the VM, or of one another. The VM's own programs are children of a helper.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long they may take to end by themselves.
+/// How long each may take to end by itself.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long all of them may take. A `multiprocessing.Pool` starts others in the place of those that have ended.
+const LONGEST: Duration = Duration::from_millis(400);
 
 /// In the command of each of them.
 const MARKS: [&str; 4] = [
@@ -24,24 +29,55 @@ struct Process {
     parent: libc::pid_t,
 }
 
-/// Terminates them, and kills those that do not end. They are left to be waited for. Does nothing where
-/// there is no `/proc`.
-pub fn end_workers() {
-    let mut workers = workers();
-    signal(&workers, libc::SIGTERM);
-    let begun = Instant::now();
-    while !workers.is_empty() && begun.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-        workers.retain(|&pid| is_running(pid));
-    }
-    signal(&workers, libc::SIGKILL);
+/// The VM's process is about to end.
+static OVER: AtomicBool = AtomicBool::new(false);
+
+/// From here on no more are started.
+pub fn refuse() {
+    OVER.store(true, Ordering::Relaxed);
 }
 
-fn signal(workers: &[libc::pid_t], signal: libc::c_int) {
-    for &pid in workers {
-        // SAFETY: no preconditions. It was there a moment ago, and the system gives no number anew so soon.
-        unsafe { libc::kill(pid, signal) };
+pub fn are_over() -> bool {
+    OVER.load(Ordering::Relaxed)
+}
+
+/// Terminates them, and kills those that do not end, until there are none. They are left to be waited for. Does
+/// nothing where there is no `/proc`.
+pub fn end_workers() {
+    let begun = Instant::now();
+    // Since when those that were found have been told.
+    let mut told: HashMap<libc::pid_t, Instant> = HashMap::new();
+    loop {
+        let running: Vec<_> = workers()
+            .into_iter()
+            .filter(|&pid| is_running(pid))
+            .collect();
+        let late = begun.elapsed() >= LONGEST;
+        for &pid in &running {
+            match told.entry(pid) {
+                Entry::Vacant(new) => {
+                    new.insert(Instant::now());
+                    signal(pid, libc::SIGTERM);
+                }
+                Entry::Occupied(since) if since.get().elapsed() >= PATIENCE => {
+                    signal(pid, libc::SIGKILL);
+                }
+                Entry::Occupied(_) => {}
+            }
+            if late {
+                signal(pid, libc::SIGKILL);
+            }
+        }
+        if running.is_empty() || late {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+fn signal(pid: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: no preconditions. It was there a moment ago, and the system gives no number anew so soon.
+    unsafe { libc::kill(pid, signal) };
 }
 
 fn workers() -> Vec<libc::pid_t> {

@@ -124,6 +124,7 @@ mod glibc {
             return;
         }
         if !fork::is_child() {
+            processes::refuse();
             flush();
             processes::end_workers();
         }

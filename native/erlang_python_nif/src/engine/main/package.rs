@@ -70,6 +70,7 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(ends_the_vm, package)?)?;
     package.add_function(wrap_pyfunction!(is_the_vms_signal, package)?)?;
     package.add_function(wrap_pyfunction!(end_workers, package)?)?;
+    package.add_function(wrap_pyfunction!(is_ending, package)?)?;
     package.add_function(wrap_pyfunction!(log, package)?)
 }
 
@@ -340,6 +341,13 @@ fn ends_the_vm(signal: i32) -> bool {
 #[pyo3(name = "_is_the_vms_signal")]
 fn is_the_vms_signal(signal: i32) -> bool {
     signals::is_handled_by_the_vm(signal)
+}
+
+/// Whether the VM's process is about to end.
+#[pyfunction]
+#[pyo3(name = "_is_ending")]
+fn is_ending() -> bool {
+    processes::are_over()
 }
 
 /// Ends the processes that Python has started for itself.
