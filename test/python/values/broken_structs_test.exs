@@ -163,7 +163,10 @@ defmodule Python.Values.BrokenStructsTest do
       "%NaiveDateTime{} is not valid in Python's datetime: year 10000 is out of range"
     )
 
-    refused(%{~U[2024-02-29 12:00:00Z] | utc_offset: 90_000}, "%DateTime{}: offset must be")
+    refused(
+      %{~U[2024-02-29 12:00:00Z] | utc_offset: 90_000},
+      "%DateTime{} is not valid in Python's datetime: offset must be"
+    )
   end
 
   test "a map whose :__struct__ is no atom is refused" do
