@@ -52,7 +52,7 @@ pub struct Pool {
     blocked: AtomicUsize,
     /// How many bodies of `with` its workers wait for.
     holds: AtomicUsize,
-    /// Set before the workers are asked what they run, see `worker::run`.
+    /// Set before the workers are asked what they run: who begins with something looks here then.
     closed: AtomicBool,
     /// The `Python.Pool` process. It is told of workers that no longer count.
     pub owner: LocalPid,
