@@ -55,7 +55,7 @@ defmodule Python.VM.DescriptorSignalsTest do
     assert {:error, %Error{type: "RuntimeError", message: message}} = exec(vm, code)
     assert message =~ "is not possible inside the BEAM: it would end or stop the VM. "
     assert message =~ text
-    assert message =~ "a process of its own"
+    assert message =~ "a separate process"
 
     assert exec(vm, "for pair in [p for p in gc.get_objects() if type(p) is Pair]: pair.write()") ==
              :ok
