@@ -37,10 +37,10 @@ def compile_eval(source, names, file, line):
 
 
 def _compile_expression(source, names, filename):
-    tree = _compile(source, filename, "eval", PyCF_ONLY_AST)
     if not names:
-        code = _compile(tree, filename, "eval", source=source)
+        code = _compile(source, filename, "eval")
         return code, code
+    tree = _compile(source, filename, "eval", PyCF_ONLY_AST)
     # Without `ast`, which takes ms to be imported.
     parameters = _compile("lambda %s: None" % ", ".join(names), filename, "eval", PyCF_ONLY_AST).body.args
     function = Lambda(args=parameters, body=tree.body)
@@ -60,8 +60,20 @@ def _from_line(line, source):
     return "\n" * (line - 1) + (source[1:] if source.startswith("\ufeff") else source)
 
 
+#: How often to try again where threads have disturbed each other.
+TRIES = 100
+
+
 def _compile(code, filename, mode, flags=0, source=None):
     try:
+        for _ in range(TRIES):
+            try:
+                return compile(code, filename, mode, flags, dont_inherit=True)
+            except SystemError as error:
+                # Python 3.11 counts the depth of a tree in one place for all threads. They take turns if the
+                # garbage collector runs a finalizer meanwhile: https://github.com/python/cpython/issues/106905
+                if "recursion depth mismatch" not in str(error):
+                    raise
         return compile(code, filename, mode, flags, dont_inherit=True)
     except SyntaxError as error:
         source = code if source is None else source

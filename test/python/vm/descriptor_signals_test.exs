@@ -112,7 +112,7 @@ defmodule Python.VM.DescriptorSignalsTest do
           "fcntl.ioctl(os.openpty()[1], termios.TIOCSCTTY, 0)",
           "fcntl.ioctl(os.openpty()[1], termios.TIOCNOTTY)"
         ] do
-      assert_refused(vm, code, "which has the system send a signal to the VM")
+      assert_refused(vm, code, "which lets the system send a signal to the VM")
     end
   end
 
@@ -193,7 +193,7 @@ defmodule Python.VM.DescriptorSignalsTest do
 
       assert exec(vm, """
              error, = seen
-             assert type(error) is ValueError and "signals are the VM's" in str(error), error
+             assert type(error) is ValueError and "signals belong to the VM" in str(error), error
              """) == :ok
     end
 
@@ -206,7 +206,7 @@ defmodule Python.VM.DescriptorSignalsTest do
   } do
     for {code, text} <- [
           {"faulthandler.register(signal.SIGTERM)", "the VM has a handler for it"},
-          {"faulthandler.register(signal.SIGUSR1, chain=True)", "Take another signal"},
+          {"faulthandler.register(signal.SIGUSR1, chain=True)", "Use another signal"},
           {"faulthandler.register(signal.SIGCHLD)", nil},
           {"faulthandler.register(signal.SIGUSR2, sys.__stderr__, True, True)",
            "Leave chain out"},
