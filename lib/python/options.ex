@@ -6,7 +6,7 @@ defmodule Python.Options do
 
   alias Python.{Arguments, Schema}
 
-  @max_timeout 4_294_967_295
+  @max_timeout Schema.max_timeout()
   @max_line 1_000_000
 
   # Which options there are: with arguments, with code, ...

@@ -5,6 +5,10 @@ defmodule Python.Schema do
 
   alias Python.Arguments
 
+  @doc "The longest timeout, in ms: `receive … after` takes no more."
+  @spec max_timeout() :: pos_integer
+  def max_timeout, do: 4_294_967_295
+
   @typedoc """
     * `:boolean`
     * `{:integer, min, max}`, `{:integer_or_infinity, min, max}`

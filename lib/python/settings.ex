@@ -8,8 +8,7 @@ defmodule Python.Settings do
   @stack_min 8 * 1_048_576
   @stack_max 1_073_741_824
 
-  # `receive … after` takes no more.
-  @max_timeout 4_294_967_295
+  @max_timeout Schema.max_timeout()
 
   @schema [
     num_workers: %{
@@ -290,15 +289,7 @@ defmodule Python.Settings do
     if value == "" or String.contains?(value, <<0>>), do: :error, else: {:ok, value}
   end
 
-  defp cast(:path, [_ | _] = value) do
-    with false <- List.improper?(value),
-         true <- Enum.all?(value, &is_integer/1),
-         path when is_binary(path) <- :unicode.characters_to_binary(value) do
-      cast(:path, path)
-    else
-      _ -> :error
-    end
-  end
+  defp cast(:path, [_ | _] = value), do: cast_charlist(:path, value)
 
   defp cast(:code, value) when value in [nil, :undefined], do: {:ok, nil}
 
@@ -306,15 +297,7 @@ defmodule Python.Settings do
     if String.valid?(code), do: {:ok, code}, else: :error
   end
 
-  defp cast(:code, code) when is_list(code) do
-    with false <- List.improper?(code),
-         true <- Enum.all?(code, &is_integer/1),
-         code when is_binary(code) <- :unicode.characters_to_binary(code) do
-      {:ok, code}
-    else
-      _ -> :error
-    end
-  end
+  defp cast(:code, code) when is_list(code), do: cast_charlist(:code, code)
 
   defp cast(:decode, decode) do
     Python.Decode.settings(decode)
@@ -337,6 +320,16 @@ defmodule Python.Settings do
 
   defp cast(type, _value) when is_map_key(@allowed_of_types, type), do: :error
   defp cast(type, value), do: Schema.cast(type, value)
+
+  defp cast_charlist(type, value) do
+    with false <- List.improper?(value),
+         true <- Enum.all?(value, &is_integer/1),
+         text when is_binary(text) <- :unicode.characters_to_binary(value) do
+      cast(type, text)
+    else
+      _ -> :error
+    end
+  end
 
   defp cast_paths(paths) do
     folders = Enum.map(paths, &cast_folder/1)

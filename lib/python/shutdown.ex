@@ -18,7 +18,7 @@ defmodule Python.Shutdown do
     %{
       id: __MODULE__,
       start: {__MODULE__, :start_link, [settings]},
-      shutdown: min(settings.shutdown_timeout + @grace, 4_294_967_295)
+      shutdown: min(settings.shutdown_timeout + @grace, Python.Schema.max_timeout())
     }
   end
 

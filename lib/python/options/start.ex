@@ -6,7 +6,7 @@ defmodule Python.Options.Start do
 
   alias Python.{Engine, Schema}
 
-  @max_timeout 4_294_967_295
+  @max_timeout Schema.max_timeout()
 
   # `:kinds`, if not both have it.
   @start [

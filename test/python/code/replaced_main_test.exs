@@ -128,7 +128,12 @@ defmodule Python.Code.ReplacedMainTest do
                  timeout: 300
                )
 
-      poll(fn -> eval(vm, "sys.modules['__main__'].__name__") == {:ok, "__main__"} end)
+      eventually(
+        "the module of the interpreter is back",
+        fn -> eval(vm, "sys.modules['__main__'].__name__") == {:ok, "__main__"} end,
+        10_000
+      )
+
       assert_whole(vm)
     end
 
@@ -222,14 +227,6 @@ defmodule Python.Code.ReplacedMainTest do
 
         assert FreshVM.alive?(vm)
       end
-    end
-  end
-
-  defp poll(done?, left \\ 500) do
-    cond do
-      done?.() -> :ok
-      left == 0 -> flunk("it does not come")
-      true -> Process.sleep(20) && poll(done?, left - 1)
     end
   end
 end

@@ -136,12 +136,6 @@ defmodule Python.Objects.GrowthTest do
     end
   end
 
-  many = Enum.to_list(1..300_000)
-  times = fn count, fun -> Enum.each(1..count, fn _ -> fun.() end) end
-  resident = fn ->
-    [_, kb] = Regex.run(~r/VmRSS:\s+(\d+)/, File.read!("/proc/self/status"))
-    div(String.to_integer(kb), 1_000)
-  end
   start = resident.()
   # Of the kind before.
   free = fn -> Enum.each(Process.list(), &:erlang.garbage_collect/1) end
@@ -151,15 +145,7 @@ defmodule Python.Objects.GrowthTest do
   end
   measure = fn name, fun ->
     settle.(settle, 50)
-    before = resident.()
-    worker = Task.async(fn -> {length(many), fun.()} end)
-    watch = fn watch, most ->
-      case Task.yield(worker, 2) do
-        nil -> watch.(watch, max(most, resident.()))
-        {:ok, _} -> max(most, resident.())
-      end
-    end
-    IO.puts("peak of #{name}: #{watch.(watch, 0) - before}")
+    measure.(name, fun)
   end
   '''
 

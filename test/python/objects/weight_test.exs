@@ -91,25 +91,8 @@ defmodule Python.Objects.WeightTest do
     defp big, do: Python.call!(:__main__, :big, [], return: :object)
   end
 
-  many = Enum.to_list(1..300_000)
   object = [return: :object]
   eval = &Python.eval!(&1, %{}, object)
-  times = fn count, fun -> Enum.each(1..count, fn _ -> fun.() end) end
-  resident = fn ->
-    [_, kb] = Regex.run(~r/VmRSS:\s+(\d+)/, File.read!("/proc/self/status"))
-    div(String.to_integer(kb), 1_000)
-  end
-  measure = fn name, fun ->
-    before = resident.()
-    worker = Task.async(fn -> {length(many), fun.()} end)
-    watch = fn watch, most ->
-      case Task.yield(worker, 2) do
-        nil -> watch.(watch, max(most, resident.()))
-        {:ok, _} -> max(most, resident.())
-      end
-    end
-    IO.puts("peak of #{name}: #{watch.(watch, 0) - before}")
-  end
   '''
 
   @kinds [

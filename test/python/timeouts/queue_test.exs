@@ -6,15 +6,21 @@ defmodule Python.Timeouts.QueueTest do
 
   alias Python.{Pool, TimeoutError}
 
+  # A pool whose worker waits for a lock.
+  defp held_up do
+    pool = start_pool()
+    lock = Python.call!(:threading, :Lock)
+    Python.call!(lock, :acquire)
+    holder = Python.call_async(lock, :acquire, [], pool: pool)
+    eventually_busy(pool)
+    {pool, lock, holder}
+  end
+
   describe "a call whose timeout ends while it waits for a worker" do
     @tag engine: :main
     test "never runs" do
-      pool = start_pool()
       seen = define("NAME = []")
-      lock = Python.call!(:threading, :Lock)
-      Python.call!(lock, :acquire)
-      holder = Python.call_async(lock, :acquire, [], pool: pool)
-      eventually_busy(pool)
+      {pool, lock, holder} = held_up()
 
       error =
         assert_times_out(30, fn ->
@@ -46,12 +52,8 @@ defmodule Python.Timeouts.QueueTest do
   describe "when the caller dies" do
     @tag engine: :main
     test "its calls that wait never run" do
-      pool = start_pool()
       seen = define("NAME = []")
-      lock = Python.call!(:threading, :Lock)
-      Python.call!(lock, :acquire)
-      holder = Python.call_async(lock, :acquire, [], pool: pool)
-      eventually_busy(pool)
+      {pool, lock, holder} = held_up()
 
       for _ <- 1..20 do
         {pid, monitor} =

@@ -122,7 +122,7 @@ defmodule Python.Timeouts.TimeLeftTest do
     end
 
     # Nothing is at work for it any more.
-    poll(fn -> Python.Pool.stats(pool).busy == 0 end)
+    eventually("the pool is at rest", fn -> Python.Pool.stats(pool).busy == 0 end, 10_000)
 
     # The sooner end is its own.
     function = fn ->
@@ -160,13 +160,5 @@ defmodule Python.Timeouts.TimeLeftTest do
     assert_receive {:left, [before, after_cancelled]}, 20_000
     assert before > 30.0
     assert after_cancelled == 0.0
-  end
-
-  defp poll(done?, left \\ 500) do
-    cond do
-      done?.() -> :ok
-      left == 0 -> flunk("it does not come")
-      true -> Process.sleep(20) && poll(done?, left - 1)
-    end
   end
 end

@@ -189,7 +189,11 @@ defmodule Python.VM.DescriptorSignalsTest do
       code = "spawn(fn -> #{held} end)"
       {_, _} = FreshVM.call(vm, Code, :eval_string, [code])
 
-      poll(fn -> exec(vm, "assert len(seen) == 1") == :ok end)
+      eventually(
+        "the finalizer has run",
+        fn -> exec(vm, "assert len(seen) == 1") == :ok end,
+        10_000
+      )
 
       assert exec(vm, """
              error, = seen
@@ -224,13 +228,5 @@ defmodule Python.VM.DescriptorSignalsTest do
            os.kill(me, signal.SIGUSR2)
            faulthandler.unregister(signal.SIGUSR2)
            """) == :ok
-  end
-
-  defp poll(done?, left \\ 500) do
-    cond do
-      done?.() -> :ok
-      left == 0 -> flunk("it does not come")
-      true -> Process.sleep(20) && poll(done?, left - 1)
-    end
   end
 end

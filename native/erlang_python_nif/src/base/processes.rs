@@ -48,10 +48,8 @@ pub fn end_workers() {
     // Since when those that were found have been told.
     let mut told: HashMap<libc::pid_t, Instant> = HashMap::new();
     loop {
-        let running: Vec<_> = workers()
-            .into_iter()
-            .filter(|&pid| is_running(pid))
-            .collect();
+        // One that has ended has no command any more.
+        let running = workers();
         let late = begun.elapsed() >= LONGEST;
         for &pid in &running {
             match told.entry(pid) {
@@ -88,7 +86,7 @@ fn workers() -> Vec<libc::pid_t> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|&pid| is_worker(&read(pid, "cmdline")))
         .filter_map(|pid| {
-            let (_, parent) = state_and_parent(&read(pid, "stat"))?;
+            let parent = parent(&read(pid, "stat"))?;
             Some(Process { pid, parent })
         })
         .collect();
@@ -108,21 +106,15 @@ fn workers() -> Vec<libc::pid_t> {
     }
 }
 
-fn is_running(pid: libc::pid_t) -> bool {
-    state_and_parent(&read(pid, "stat")).is_some_and(|(state, _)| state != 'Z')
-}
-
 fn read(pid: libc::pid_t, file: &str) -> Vec<u8> {
     fs::read(Path::new("/proc").join(pid.to_string()).join(file)).unwrap_or_default()
 }
 
-fn state_and_parent(stat: &[u8]) -> Option<(char, libc::pid_t)> {
+fn parent(stat: &[u8]) -> Option<libc::pid_t> {
     let stat = String::from_utf8_lossy(stat);
-    // They come after the name, which may have anything in it.
+    // It comes after the state, and that after the name, which may have anything in it.
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?))
+    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn is_worker(command: &[u8]) -> bool {
@@ -136,12 +128,9 @@ mod tests {
 
     #[test]
     fn a_parent_is_told_whatever_the_name_is() {
-        assert_eq!(
-            state_and_parent(b"12 (a) b (c) S 7 12 12 0"),
-            Some(('S', 7))
-        );
-        assert_eq!(state_and_parent(b"12 (a S 7) Z 8 12"), Some(('Z', 8)));
-        assert_eq!(state_and_parent(b""), None);
+        assert_eq!(parent(b"12 (a) b (c) S 7 12 12 0"), Some(7));
+        assert_eq!(parent(b"12 (a S 7) Z 8 12"), Some(8));
+        assert_eq!(parent(b""), None);
     }
 
     #[test]
