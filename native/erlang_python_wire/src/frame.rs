@@ -1,0 +1,77 @@
+//! Kinds of frames, and their fields.
+
+/// From the VM to a worker.
+pub mod to_worker {
+    /// A map of settings. Once, first.
+    pub const START: u8 = 1;
+    /// `u64` request, `u32` flags, `u64` timeout in ms (`FOREVER`), `u64` callback that it is nested in (0: none),
+    /// and three terms: the caller, its group leader, the operation.
+    pub const RUN: u8 = 2;
+    /// `u64` request, `u8` whether somebody listens for the location.
+    pub const CANCEL: u8 = 3;
+    /// `u64` request (0: the pool), a term: for `erlang.receive`.
+    pub const MESSAGE: u8 = 4;
+    /// `u64` callback, a term: `{:ok, value}` or `{:error, reason}`.
+    pub const CALLBACK_ANSWER: u8 = 5;
+    /// `u64` callback: the process that ran it has ended, or nobody can answer any more.
+    pub const CALLBACK_DOWN: u8 = 6;
+    /// `u32` count, as many `u64` numbers of objects which nobody has any more.
+    pub const RELEASE: u8 = 7;
+    /// Two terms: the name of a function, and what describes it.
+    pub const REGISTER: u8 = 8;
+    /// A term: the name.
+    pub const UNREGISTER: u8 = 9;
+    /// `u64` request, `u64` stream, `u64` callback (0: none), a term: the consumer. `ANSWER` has the chunk.
+    pub const DEMAND: u8 = 10;
+    /// `u64` stream: what there is of the chunk is wanted.
+    pub const FLUSH: u8 = 11;
+    /// `u64` request, `u64` stream, a term: the consumer. `ANSWER` says that it is closed.
+    pub const CLOSE: u8 = 12;
+    /// `u64` question, a term: what is said to it.
+    pub const REPLY: u8 = 13;
+    /// An orderly end.
+    pub const STOP: u8 = 14;
+    /// Two terms: the process that callbacks are sent to, and the registered functions.
+    pub const SERVE: u8 = 15;
+
+    /// No timeout.
+    pub const FOREVER: u64 = u64::MAX;
+}
+
+/// From a worker to the VM.
+pub mod to_vm {
+    /// `u32` `VERSION`, `u64` its process id, a term: a map that says which Python it is. First.
+    pub const HELLO: u8 = 1;
+    /// It can take requests.
+    pub const READY: u8 = 2;
+    /// `u64` request, `u8` whether it failed, a term: the answer. Is the worker free, then?
+    pub const ANSWER: u8 = 3;
+    /// `u64` request, a term: where it was.
+    pub const LOCATION: u8 = 4;
+    /// `u64` request, a term for its caller, before the answer.
+    pub const TOLD: u8 = 5;
+    /// Two terms: a process, and a message for it.
+    pub const SEND: u8 = 6;
+    /// `u64` request: it has ended without an answer, for it was cancelled.
+    pub const DONE: u8 = 7;
+    /// `u32` count, as many `u64` numbers of terms which the worker does not have any more.
+    pub const RELEASE_KEPT: u8 = 8;
+    /// `u64` question, `u8` kind (`question`), a term. `REPLY` has what the VM says to it.
+    pub const QUESTION: u8 = 9;
+    /// `u64` callback: nobody waits for it any more.
+    pub const OVER: u8 = 10;
+    /// In place of `READY`, a term: why it cannot start.
+    pub const FAILED: u8 = 12;
+}
+
+/// What a worker asks the VM.
+pub mod question {
+    /// A binary: is there such an atom?
+    pub const IS_ATOM: u8 = 1;
+    /// An atom: the pid of the process that is registered by this name, or `nil`.
+    pub const WHEREIS: u8 = 2;
+    /// A pid: does it live?
+    pub const IS_ALIVE: u8 = 3;
+    /// Anything: a new reference.
+    pub const MAKE_REFERENCE: u8 = 4;
+}

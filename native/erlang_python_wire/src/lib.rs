@@ -1,0 +1,21 @@
+//! What goes between the VM and a Python process: frames, and terms in them.
+//!
+//! A frame is a length, a kind and fields (`frame`). Numbers are little-endian. Terms are in the external term
+//! format without its version byte, with tags of our own for what only these two know (`tag`).
+
+pub mod frame;
+pub mod reader;
+pub mod tag;
+pub mod writer;
+
+pub use reader::{Broken, Reader};
+pub use writer::Writer;
+
+/// Both sides must be of the same build; this is what a worker says it is of.
+pub const VERSION: u32 = 1;
+
+/// How deep terms may be nested: the deepest value that is converted, within an operation.
+pub const MAX_DEPTH: usize = 1_100;
+
+/// How many bytes a frame may have. Large binaries do not cross in frames.
+pub const MAX_FRAME: usize = 1 << 31;
