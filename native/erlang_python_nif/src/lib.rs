@@ -13,9 +13,9 @@
 mod base;
 mod engine;
 #[path = "../../erlang_python_loader/src/entry.rs"]
-mod entry;
+pub mod entry;
 mod nif;
 mod pool;
 mod python;
 
-nif_init!(c"erlang_python", nif::resources::register);
+pub use nif::resources::register;
