@@ -11,11 +11,15 @@ pub mod ledger;
 pub mod lock;
 pub mod lookout;
 pub mod mailbox;
+pub mod map;
+pub mod name;
 pub mod once;
+pub mod pairs;
 pub mod processes;
 pub mod server;
 pub mod signals;
 pub mod term_env;
+pub mod words;
 
 /// File, line and function.
 pub type Location = (String, i64, String);

@@ -26,5 +26,6 @@
 //! | state | what it keeps for a pool is in its `Engine`, for a request in `Request::keep_for_engine`, for a place in `Place::at` |
 
 pub mod main;
+pub mod process;
 
 pub use crate::pool::engine::{Drained, Engine};

@@ -10,7 +10,6 @@ mod integer;
 mod keys;
 mod layout;
 mod level;
-mod map;
 mod opaque;
 mod replaced;
 mod structs;
@@ -18,7 +17,8 @@ mod terms;
 mod to_python;
 mod to_term;
 mod unconvertible;
-mod words;
+
+use crate::base::{map, words};
 
 pub use buffer::Shown;
 pub use function::registered as registered_function;

@@ -3,6 +3,7 @@
 
 use super::function;
 use crate::base::fork;
+pub use crate::base::name::existing_atom;
 use crate::base::term_env::{SavedTerm, TermEnv};
 use crate::python::child;
 use crate::python::made::Made;
@@ -236,24 +237,6 @@ fn load_term<'py>(py: Python<'py>, external: &[u8]) -> PyResult<Bound<'py, PyAny
             "expected a pid, reference or port of this VM",
         )),
     }
-}
-
-/// The atom of this name. None if there is none.
-pub fn existing_atom(env: Env<'_>, name: &str) -> Option<rustler::Atom> {
-    if let Ok(atom) = rustler::Atom::existing_from_utf8_bytes(env, name.as_bytes()) {
-        return Some(atom);
-    }
-    // Before OTP 26 the NIF interface finds no atoms beyond Latin-1: by way of the external term
-    // format, then.
-    const VERSION: u8 = 131;
-    const ATOM: u8 = 118;
-    let length = u16::try_from(name.len()).ok()?;
-    let mut encoded = vec![VERSION, ATOM];
-    encoded.extend(length.to_be_bytes());
-    encoded.extend(name.as_bytes());
-    // It makes no new atoms: this is the safe form, for what cannot be trusted.
-    let (term, _) = env.binary_to_term(&encoded)?;
-    term.decode().ok()
 }
 
 /// The name of an `erlang.Atom`. None for others.

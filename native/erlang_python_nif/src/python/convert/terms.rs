@@ -1,6 +1,8 @@
 //! Reading terms: their pairs, elements, bytes and names.
 
 use super::{Failure, Step, Unconvertible, words};
+use crate::base::name::wide_atom_text;
+pub use crate::base::pairs::Pairs;
 use rustler::{Term, TermType, sys};
 use std::mem::MaybeUninit;
 
@@ -13,68 +15,6 @@ pub fn small_integer(term: Term<'_>) -> Option<i64> {
     let fits =
         unsafe { sys::enif_get_int64(term.get_env().as_c_arg(), term.as_c_arg(), &mut value) != 0 };
     fits.then_some(value)
-}
-
-/// The pairs of a map.
-pub struct Pairs<'a> {
-    env: rustler::Env<'a>,
-    raw: sys::ErlNifMapIterator,
-}
-
-impl<'a> Pairs<'a> {
-    /// `map` must be a map.
-    pub fn new(map: Term<'a>) -> Self {
-        let env = map.get_env();
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: a valid map of a valid environment; the iterator is written when that is so.
-        let created = unsafe {
-            sys::enif_map_iterator_create(
-                env.as_c_arg(),
-                map.as_c_arg(),
-                raw.as_mut_ptr(),
-                sys::ErlNifMapIteratorEntry::ERL_NIF_MAP_ITERATOR_HEAD,
-            )
-        };
-        assert_ne!(created, 0, "not a map");
-        Pairs {
-            env,
-            // SAFETY: just created.
-            raw: unsafe { raw.assume_init() },
-        }
-    }
-}
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (Term<'a>, Term<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (mut key, mut value) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        let env = self.env.as_c_arg();
-        // SAFETY: the iterator is valid; key and value are written when there is a pair.
-        unsafe {
-            if sys::enif_map_iterator_get_pair(
-                env,
-                &mut self.raw,
-                key.as_mut_ptr(),
-                value.as_mut_ptr(),
-            ) == 0
-            {
-                return None;
-            }
-            sys::enif_map_iterator_next(env, &mut self.raw);
-            Some((
-                Term::new(self.env, key.assume_init()),
-                Term::new(self.env, value.assume_init()),
-            ))
-        }
-    }
-}
-
-impl Drop for Pairs<'_> {
-    fn drop(&mut self) {
-        // SAFETY: created in `new`, destroyed once.
-        unsafe { sys::enif_map_iterator_destroy(self.env.as_c_arg(), &mut self.raw) }
-    }
 }
 
 /// The elements of a proper list.
@@ -167,19 +107,6 @@ pub fn name_text(term: Term<'_>) -> Option<String> {
 /// The text of a binary.
 pub fn text<'a>(term: Term<'a>) -> Option<&'a str> {
     std::str::from_utf8(bytes(term).ok()?).ok()
-}
-
-/// An atom's text by way of the external term format.
-fn wide_atom_text(atom: Term<'_>) -> Option<String> {
-    const VERSION: u8 = 131;
-    const ATOM: u8 = 118;
-    const SMALL_ATOM: u8 = 119;
-    let encoded = atom.to_binary();
-    let text = match encoded.as_slice() {
-        [VERSION, ATOM, _, _, text @ ..] | [VERSION, SMALL_ATOM, _, text @ ..] => text,
-        _ => return None,
-    };
-    std::str::from_utf8(text).ok().map(str::to_owned)
 }
 
 /// A key as it is written in Elixir, for paths.

@@ -1,0 +1,352 @@
+//! Terms to bytes for a worker process, in one walk. In the NIF of the caller: on a normal scheduler.
+
+use super::encoded::{self, Encoded, Object, Unsendable};
+use super::pid;
+use crate::base::pairs::Pairs;
+use crate::base::words;
+use erlang_python_wire::{MAX_DEPTH, MAX_FRAME, tag};
+use rustler::sys::{self, ErlNifCharEncoding, ErlNifTerm};
+use rustler::{Env, Term, TermType};
+use std::mem::MaybeUninit;
+
+type Result<T> = std::result::Result<T, Unsendable>;
+
+/// Binaries of so many bytes are not copied until they are sent.
+pub const LARGE: usize = 64 << 10;
+
+/// Deeper than all that can be converted, with some room for what is around that.
+const DEEPEST: usize = MAX_DEPTH - 10;
+
+/// Terms in the making of bytes.
+pub struct Encoder<F> {
+    encoded: Encoded,
+    /// The object that a reference stands for, if it is a resource of ours.
+    find: F,
+}
+
+/// What is begun and has not ended, the innermost last.
+enum Level<'a> {
+    /// `count` elements were written, and `at` is where their number belongs.
+    List {
+        rest: ErlNifTerm,
+        count: u32,
+        at: usize,
+    },
+    Tuple(std::slice::Iter<'a, ErlNifTerm>),
+    Map(Pairs<'a>, Option<ErlNifTerm>),
+}
+
+impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
+    pub fn new(find: F) -> Self {
+        Encoder {
+            encoded: Encoded::default(),
+            find,
+        }
+    }
+
+    /// The terms that were added.
+    pub fn finish(self) -> Result<Encoded> {
+        if self.encoded.len() > MAX_FRAME {
+            return Err(Unsendable::TooLarge);
+        }
+        Ok(self.encoded)
+    }
+
+    /// Adds a term.
+    pub fn add(&mut self, term: Term<'_>) -> Result<()> {
+        let env = term.get_env();
+        let mut levels = Vec::new();
+        let mut next = term.as_c_arg();
+        loop {
+            self.begin(env, next, &mut levels)?;
+            next = loop {
+                let Some(level) = levels.last_mut() else {
+                    return Ok(());
+                };
+                if let Some(next) = self.next(env, level) {
+                    // What is behind the last cell of a list.
+                    if let Level::List { at: ENDED, .. } = level {
+                        levels.pop();
+                    }
+                    break next;
+                }
+                levels.pop();
+            };
+        }
+    }
+
+    /// Writes a term that has no parts, and begins one that has.
+    #[inline]
+    fn begin<'a>(
+        &mut self,
+        env: Env<'a>,
+        raw: ErlNifTerm,
+        levels: &mut Vec<Level<'a>>,
+    ) -> Result<()> {
+        if let Some(value) = words::small(raw) {
+            integer(&mut self.encoded.bytes, value);
+            return Ok(());
+        }
+        // SAFETY: a term of this environment: what was given, or a part of it.
+        let term = unsafe { Term::new(env, raw) };
+        match term.get_type() {
+            TermType::List => self.list(term, levels),
+            TermType::Tuple => self.tuple(term, levels),
+            TermType::Map => self.map(term, levels),
+            TermType::Atom => self.atom(term),
+            TermType::Binary => self.binary(term)?,
+            TermType::Integer => self.integer(term),
+            TermType::Float => self.float(term),
+            TermType::Pid => pid::write(&mut self.encoded.bytes, term),
+            TermType::Ref => self.reference(term)?,
+            TermType::Fun => self.function(term),
+            TermType::Port => self.keep(tag::kept::PORT, term, &external(term)),
+            _ => self.keep(tag::kept::OTHER, term, &external(term)),
+        }
+        Ok(())
+    }
+
+    /// The next part. None if all were written.
+    #[inline]
+    fn next<'a>(&mut self, env: Env<'a>, level: &mut Level<'a>) -> Option<ErlNifTerm> {
+        match level {
+            Level::List { rest, count, at } => {
+                let bytes = &mut self.encoded.bytes;
+                while let Some((head, tail)) = cell(env, *rest) {
+                    *rest = tail;
+                    *count += 1;
+                    match words::small(head) {
+                        Some(value) => integer(bytes, value),
+                        None => return Some(head),
+                    }
+                }
+                bytes[*at..*at + 4].copy_from_slice(&count.to_be_bytes());
+                // SAFETY: a term of this environment.
+                if unsafe { sys::enif_is_empty_list(env.as_c_arg(), *rest) } != 0 {
+                    bytes.push(tag::NIL);
+                    return None;
+                }
+                *at = ENDED;
+                Some(*rest)
+            }
+            Level::Tuple(items) => items.next().copied(),
+            Level::Map(pairs, value) => value.take().or_else(|| {
+                let (key, next) = pairs.next()?;
+                *value = Some(next.as_c_arg());
+                Some(key.as_c_arg())
+            }),
+        }
+    }
+
+    fn list<'a>(&mut self, term: Term<'a>, levels: &mut Vec<Level<'a>>) {
+        let bytes = &mut self.encoded.bytes;
+        if term.is_empty_list() {
+            return bytes.push(tag::NIL);
+        }
+        if levels.len() >= DEEPEST {
+            return too_deep(bytes);
+        }
+        bytes.extend([tag::LIST, 0, 0, 0, 0]);
+        levels.push(Level::List {
+            rest: term.as_c_arg(),
+            count: 0,
+            at: bytes.len() - 4,
+        });
+    }
+
+    fn tuple<'a>(&mut self, term: Term<'a>, levels: &mut Vec<Level<'a>>) {
+        let bytes = &mut self.encoded.bytes;
+        if levels.len() >= DEEPEST {
+            return too_deep(bytes);
+        }
+        let items = items(term);
+        match u8::try_from(items.len()) {
+            Ok(count) => bytes.extend([tag::SMALL_TUPLE, count]),
+            // There are no tuples of more than 24 bits.
+            Err(_) => begin(bytes, tag::LARGE_TUPLE, items.len() as u32),
+        }
+        levels.push(Level::Tuple(items.iter()));
+    }
+
+    fn map<'a>(&mut self, term: Term<'a>, levels: &mut Vec<Level<'a>>) {
+        let bytes = &mut self.encoded.bytes;
+        if levels.len() >= DEEPEST {
+            return too_deep(bytes);
+        }
+        // A map with as many keys would have more bytes than memory has.
+        begin(bytes, tag::MAP, term.map_size().unwrap_or(0) as u32);
+        levels.push(Level::Map(Pairs::new(term), None));
+    }
+
+    fn atom(&mut self, term: Term<'_>) {
+        const MOST: usize = 256;
+        let mut name = [MaybeUninit::<u8>::uninit(); MOST];
+        // SAFETY: a valid term of a valid environment, and room for the longest name, with its end.
+        let length = unsafe {
+            sys::enif_get_atom(
+                term.get_env().as_c_arg(),
+                term.as_c_arg(),
+                name.as_mut_ptr().cast(),
+                MOST as u32,
+                ErlNifCharEncoding::ERL_NIF_LATIN1,
+            )
+        };
+        let bytes = &mut self.encoded.bytes;
+        if length < 1 {
+            // It has characters beyond Latin-1.
+            return bytes.extend_from_slice(&external(term));
+        }
+        // SAFETY: so much was written, with a zero behind it.
+        let name =
+            unsafe { std::slice::from_raw_parts(name.as_ptr().cast::<u8>(), length as usize - 1) };
+        if name.is_ascii() {
+            bytes.extend([tag::SMALL_ATOM_UTF8, name.len() as u8]);
+            return bytes.extend_from_slice(name);
+        }
+        let name: String = name.iter().map(|&byte| char::from(byte)).collect();
+        bytes.push(tag::ATOM_UTF8);
+        bytes.extend((name.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+    }
+
+    fn binary(&mut self, term: Term<'_>) -> Result<()> {
+        let Some(data) = encoded::data(term) else {
+            // Its last byte is not a whole one.
+            let bytes = external(term);
+            self.encoded.bytes.extend_from_slice(&bytes);
+            return Ok(());
+        };
+        let size = u32::try_from(data.len()).map_err(|_| Unsendable::TooLarge)?;
+        begin(&mut self.encoded.bytes, tag::BINARY, size);
+        if data.len() >= LARGE {
+            self.encoded.add_blob(term, data.len());
+        } else {
+            self.encoded.bytes.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, term: Term<'_>) {
+        let mut value = 0;
+        // SAFETY: a valid term of a valid environment; the value is written on success.
+        let fits = unsafe {
+            sys::enif_get_int64(term.get_env().as_c_arg(), term.as_c_arg(), &mut value) != 0
+        };
+        let bytes = &mut self.encoded.bytes;
+        if fits {
+            integer(bytes, value);
+        } else {
+            bytes.extend_from_slice(&external(term));
+        }
+    }
+
+    fn float(&mut self, term: Term<'_>) {
+        let mut value = 0f64;
+        // SAFETY: a valid term of a valid environment, known to be a float.
+        unsafe { sys::enif_get_double(term.get_env().as_c_arg(), term.as_c_arg(), &mut value) };
+        let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
+        let bytes = [tag::NEW_FLOAT, a, b, c, d, e, f, g, h];
+        self.encoded.bytes.extend_from_slice(&bytes);
+    }
+
+    fn reference(&mut self, term: Term<'_>) -> Result<()> {
+        let Some(object) = (self.find)(term) else {
+            self.keep(tag::kept::REFERENCE, term, &external(term));
+            return Ok(());
+        };
+        self.encoded.pin(object.worker, term)?;
+        let bytes = &mut self.encoded.bytes;
+        bytes.extend([tag::OBJECT, object.kind]);
+        bytes.extend(object.number.to_le_bytes());
+        bytes.extend(object.extra.to_le_bytes());
+        Ok(())
+    }
+
+    /// A function is told from others by its text, which is that of all closures of one place, and by hashes of
+    /// what it holds: that itself may be large.
+    fn function(&mut self, term: Term<'_>) {
+        let mut identity = format!("{term:?}").into_bytes();
+        identity.push(0);
+        for salt in 0..4 {
+            identity.extend((term.hash_internal(salt) as u32).to_le_bytes());
+        }
+        self.keep(tag::kept::FUNCTION, term, &identity);
+    }
+
+    fn keep(&mut self, kind: u8, term: Term<'_>, identity: &[u8]) {
+        let number = self.encoded.keep(term);
+        let bytes = &mut self.encoded.bytes;
+        bytes.extend([tag::KEPT, kind]);
+        bytes.extend(number.to_le_bytes());
+        bytes.extend((identity.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(identity);
+    }
+}
+
+/// The place of a list's length, once that was written.
+const ENDED: usize = usize::MAX;
+
+#[inline]
+fn integer(bytes: &mut Vec<u8>, value: i64) {
+    if let Ok(value) = u8::try_from(value) {
+        bytes.extend_from_slice(&[tag::SMALL_INTEGER, value]);
+    } else if let Ok(value) = i32::try_from(value) {
+        let [a, b, c, d] = value.to_be_bytes();
+        bytes.extend_from_slice(&[tag::INTEGER, a, b, c, d]);
+    } else {
+        let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+        bytes.extend_from_slice(&[tag::INT64, a, b, c, d, e, f, g, h]);
+    }
+}
+
+#[inline]
+fn begin(bytes: &mut Vec<u8>, tag: u8, count: u32) {
+    let [a, b, c, d] = count.to_be_bytes();
+    bytes.extend_from_slice(&[tag, a, b, c, d]);
+}
+
+/// In the place of what nobody can convert, for it is too deep: an improper list, which nobody can convert either.
+/// The worker comes to the level that is too deep before it comes here, and says where that is.
+#[cold]
+fn too_deep(bytes: &mut Vec<u8>) {
+    begin(bytes, tag::LIST, 1);
+    bytes.extend([tag::NIL, tag::SMALL_INTEGER, 0]);
+}
+
+/// Head and tail of a list cell. None for other terms.
+#[inline]
+fn cell(env: Env<'_>, term: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
+    if words::has_cells() {
+        // SAFETY: a valid term.
+        return unsafe { words::cell(term) };
+    }
+    let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: a valid term of a valid environment; head and tail are written when it is a cell, and read only then.
+    unsafe {
+        let found =
+            sys::enif_get_list_cell(env.as_c_arg(), term, head.as_mut_ptr(), tail.as_mut_ptr());
+        (found != 0).then(|| (head.assume_init(), tail.assume_init()))
+    }
+}
+
+/// The elements of a tuple.
+fn items<'a>(tuple: Term<'a>) -> &'a [ErlNifTerm] {
+    let (mut count, mut items) = (0, MaybeUninit::uninit());
+    // SAFETY: a valid term of a valid environment; the address is written for a tuple, and its elements live as long
+    // as the environment, which is 'a.
+    unsafe {
+        let env = tuple.get_env().as_c_arg();
+        if sys::enif_get_tuple(env, tuple.as_c_arg(), &mut count, items.as_mut_ptr()) == 0
+            || count <= 0
+        {
+            return &[];
+        }
+        std::slice::from_raw_parts(items.assume_init(), count as usize)
+    }
+}
+
+/// The external term format without its version.
+fn external(term: Term<'_>) -> Vec<u8> {
+    let external = term.to_binary();
+    external.get(1..).unwrap_or_default().to_vec()
+}
