@@ -17,6 +17,7 @@
 //! | it runs requests | `Engine::drain` takes them from `Pool::next`. For each: `Worker::begin` and `Request::enter`, the work (`Request::body`), `Request::leave` and `Worker::end`, then `Request::answer` and `Request::forget_body`. What it answers it counts (`Stats::count`) |
 //! | a caller runs its own | `Engine::run_here`, with `Request::here`. It may always say None |
 //! | it interrupts | `Engine::interrupt`, which never waits. Where the code was is told with `Request::tell_location` and noted in `Request::stuck`; then `watch::tried` sees to the worker |
+//! | some requests are for one worker | `Pool::open_lane` when that has joined, `Request::pin_to` before a request is handed in, `Source::worker` for streams. What is left when the worker is removed is answered by `Engine::lost` |
 //! | it helps | `Engine::spawn_helper`, asked for when all workers wait (`Pool::block`) and something is in the queue |
 //! | streams | an operation that opens one makes a `Source` and a `Consumer` (`pool::stream`). The requests `fill` and `close` of the stream find it by `Stream::of`, and are told to the stream by `stream::settle` when they are over |
 //! | handles | terms with a resource of its own; `Pool::home` is what they bear |

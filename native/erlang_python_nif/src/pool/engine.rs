@@ -1,10 +1,11 @@
 //! What a pool needs of the engine that runs its requests: an implementation of `Engine` for each pool.
 
+use crate::base::atoms;
 use crate::base::flags::Flags;
-use crate::base::term_env::Sender;
+use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
-use rustler::{Env, Term};
+use rustler::{Encoder, Env, Term};
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
@@ -37,6 +38,13 @@ pub trait Engine: Any + Send + Sync {
     /// Interrupts a request that it runs and nobody waits for any more, soon. Never waits. What has tried
     /// says so (`watch::tried`). It is asked again and again while the request runs.
     fn interrupt(&self, request: Arc<Request>);
+
+    /// Answers a request that only one worker could have run, which is no more. Never waits.
+    fn lost(&self, request: &Arc<Request>, sender: Sender) {
+        request.answer(sender, &mut TermEnv::new(), |env| {
+            (atoms::error(), atoms::worker_down()).encode(env)
+        });
+    }
 
     /// A request that was interrupted has not ended yet. Never waits.
     fn outlived(&self, request: &Arc<Request>);

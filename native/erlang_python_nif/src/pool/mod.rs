@@ -6,6 +6,7 @@
 pub mod ending;
 pub mod engine;
 pub mod handles;
+pub mod lanes;
 pub mod marks;
 pub mod queue;
 pub mod registry;
@@ -24,7 +25,7 @@ use crate::base::lookout::{Lookout, Mark};
 use crate::base::mailbox::Mailbox;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::pool::engine::Engine;
-use crate::pool::queue::{Popped, Queue, Refused, Then};
+use crate::pool::queue::{ANY, Popped, Queue, Refused, Then};
 use crate::pool::request::Request;
 use crate::pool::stats::{Counted, Stats};
 use crate::pool::stuck::Report;
@@ -158,6 +159,13 @@ impl Pool {
         self.pushed(pushed, sender)
     }
 
+    /// Lets requests be pinned to a worker that has joined (`Request::pin`), until it is removed.
+    // Until an engine has such workers.
+    #[allow(dead_code)]
+    pub fn open_lane(&self, worker: &Arc<Worker>) {
+        self.lock().open_lane(worker);
+    }
+
     /// Whether as many calls are stuck as may be.
     pub fn is_jammed(&self) -> bool {
         let most = self.stats.max_stuck.load(Ordering::Relaxed);
@@ -174,14 +182,14 @@ impl Pool {
     pub fn open(self: &Arc<Self>, sender: Sender) {
         let wake = self.lock().open();
         self.lookout.tell();
-        if let Some(worker) = wake {
+        for worker in wake {
             self.wake(worker, sender);
         }
     }
 
     fn pushed(
         self: &Arc<Self>,
-        pushed: Result<Option<Arc<Worker>>, Refused>,
+        pushed: Result<Option<Arc<Worker>>, Refused<Arc<Request>>>,
         sender: Sender,
     ) -> Submitted {
         self.lookout.tell();
@@ -196,6 +204,10 @@ impl Pool {
             }
             Err(Refused::Full) => Submitted::Overloaded,
             Err(Refused::Closed) => Submitted::Closed,
+            Err(Refused::Gone(request)) => {
+                self.engine.lost(&request, sender);
+                Submitted::Queued
+            }
         }
     }
 
@@ -271,7 +283,7 @@ impl Pool {
     pub fn take_waiting(&self) -> Option<Arc<Request>> {
         let (request, _gone) = {
             let mut queue = self.lock();
-            (queue.take(), std::mem::take(&mut queue.gone))
+            (queue.take(ANY), std::mem::take(&mut queue.gone))
         };
         request
     }
@@ -347,16 +359,20 @@ impl Pool {
     }
 
     /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
-    /// longer follow goes to another one.
+    /// longer follow goes to another one. What only it could have run is answered (`Engine::lost`).
     pub fn remove(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) {
-        let wake = {
+        let (wake, pinned) = {
             let mut queue = self.lock();
+            let pinned = queue.remove(worker);
             queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
             if worker.take_announced() {
                 queue.coming -= 1;
             }
-            queue.whom_to_wake()
+            (queue.whom_to_wake(), pinned)
         };
+        for (_, request) in &pinned {
+            self.engine.lost(request, sender);
+        }
         // Should it look out for more.
         self.lookout.tell();
         match wake {
@@ -427,7 +443,7 @@ impl Pool {
     }
 
     pub fn queued(&self) -> usize {
-        self.lock().live
+        self.lock().waiting()
     }
 
     fn wake(self: &Arc<Self>, worker: Arc<Worker>, sender: Sender) {

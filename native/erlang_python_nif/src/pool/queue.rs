@@ -1,7 +1,7 @@
 //! The requests that wait for a pool's workers, and which of these come for them. It locks nothing and
 //! wakes nobody: that is the pool's.
 
-use std::collections::VecDeque;
+use crate::pool::lanes::{Lanes, Line};
 use std::sync::Arc;
 
 /// What the queue asks of a request: may it still run?
@@ -13,13 +13,21 @@ pub trait Start {
     /// Notes whether it takes a place in the queue; says whether it did. With the queue's lock held:
     /// a request can be cancelled at any moment, before it is put into the queue too.
     fn take_place(&self, takes: bool) -> bool;
+    /// The worker that alone can run it. `ANY` for most.
+    fn pin(&self) -> u64;
 }
 
 /// What the queue asks of a worker.
 pub trait Announce {
     /// Notes that a wake-up is on its way to the worker.
     fn announce(&self);
+    /// Whether one is.
+    fn is_announced(&self) -> bool;
+    fn id(&self) -> u64;
 }
+
+/// The pin of a request that any worker can run. No worker that others are pinned to has this id.
+pub const ANY: u64 = 0;
 
 impl<T: Start> Start for Arc<T> {
     fn start(&self) -> bool {
@@ -33,17 +41,31 @@ impl<T: Start> Start for Arc<T> {
     fn take_place(&self, takes: bool) -> bool {
         T::take_place(self, takes)
     }
+
+    fn pin(&self) -> u64 {
+        T::pin(self)
+    }
 }
 
 impl<T: Announce> Announce for Arc<T> {
     fn announce(&self) {
         T::announce(self);
     }
+
+    fn is_announced(&self) -> bool {
+        T::is_announced(self)
+    }
+
+    fn id(&self) -> u64 {
+        T::id(self)
+    }
 }
 
-pub enum Refused {
+pub enum Refused<R> {
     Full,
     Closed,
+    /// The worker that it is pinned to is not there.
+    Gone(R),
 }
 
 /// What a worker does that finds nothing.
@@ -67,12 +89,18 @@ pub enum Popped<R, W> {
 /// enough: the worker that pops a request announces the next one if more are left, so that a
 /// request that blocks holds back only itself, and a burst of short ones is served by few workers
 /// that do not fight for the GIL.
+///
+/// Some can only be run by one worker, which takes what comes first: of its own ones, or of those for all. While
+/// such a one waits, its worker is not idle.
 pub struct Queue<R, W> {
-    waiting: VecDeque<R>,
+    line: Line<R>,
+    /// How many were put into a line so far.
+    pushed: u64,
+    lanes: Lanes<R, W>,
     /// The last to go idle is the first to be woken: its stack and caches are warm.
     pub idle: Vec<W>,
     pub coming: usize,
-    /// How many of `waiting` were not cancelled.
+    /// How many of `line` were not cancelled.
     pub live: usize,
     limit: usize,
     closed: bool,
@@ -87,7 +115,9 @@ pub struct Queue<R, W> {
 impl<R: Start, W: Announce> Queue<R, W> {
     pub fn new(limit: usize, held: bool) -> Self {
         Queue {
-            waiting: VecDeque::new(),
+            line: Line::new(),
+            pushed: 0,
+            lanes: Lanes::new(),
             idle: Vec::new(),
             coming: 0,
             live: 0,
@@ -99,30 +129,98 @@ impl<R: Start, W: Announce> Queue<R, W> {
         }
     }
 
-    pub fn push(&mut self, request: R) -> Result<Option<W>, Refused> {
-        // Those that a worker is about to take do not wait.
-        let taken = self.coming + self.idle.len();
-        if self.live >= self.limit.saturating_add(taken) {
+    pub fn push(&mut self, request: R) -> Result<Option<W>, Refused<R>> {
+        if self.is_full(request.pin()) {
             return Err(Refused::Full);
         }
         self.push_anyway(request)
     }
 
-    pub fn push_anyway(&mut self, request: R) -> Result<Option<W>, Refused> {
+    fn is_full(&self, pin: u64) -> bool {
+        if self.waiting() < self.limit {
+            return false;
+        }
+        // Those that a worker is about to take do not wait.
+        let taken = self.coming + self.idle.len();
+        let Some((worker, own)) = (pin != ANY).then(|| self.lanes.get(pin)).flatten() else {
+            return self.waiting() >= self.limit.saturating_add(taken);
+        };
+        let is_coming = |worker: &W, line: &Line<R>| worker.is_announced() && has_any(line);
+        let pinned = self
+            .lanes
+            .iter()
+            .filter(|(worker, line)| is_coming(worker, line))
+            .count();
+        let waiting = self.live.saturating_sub(taken) + self.lanes.live.saturating_sub(pinned);
+        let takes = !has_any(own) && (worker.is_announced() || self.idle_at(pin).is_some());
+        waiting >= self.limit.saturating_add(takes.into())
+    }
+
+    /// How many wait that were not cancelled.
+    pub fn waiting(&self) -> usize {
+        self.live + self.lanes.live
+    }
+
+    fn idle_at(&self, id: u64) -> Option<usize> {
+        self.idle.iter().rposition(|worker| worker.id() == id)
+    }
+
+    pub fn push_anyway(&mut self, request: R) -> Result<Option<W>, Refused<R>> {
         if self.closed {
             return Err(Refused::Closed);
+        }
+        let pin = request.pin();
+        if pin != ANY {
+            return self.push_pinned(request, pin);
         }
         // Whoever cancels it from here on waits for the lock and finds that it takes a place.
         if request.is_waiting() {
             request.take_place(true);
-            self.waiting.push_back(request);
+            self.pushed += 1;
+            self.line.push_back((self.pushed, request));
             self.live += 1;
         }
         Ok(self.whom_to_wake())
     }
 
+    fn push_pinned(&mut self, request: R, pin: u64) -> Result<Option<W>, Refused<R>> {
+        if self.lanes.get(pin).is_none() {
+            return Err(Refused::Gone(request));
+        }
+        if !request.is_waiting() {
+            return Ok(None);
+        }
+        request.take_place(true);
+        self.pushed += 1;
+        self.lanes.live += 1;
+        self.lanes
+            .push(pin, self.pushed, request)
+            .map_err(Refused::Gone)?;
+        Ok(self.wake_pinned(pin))
+    }
+
+    /// Requests can be pinned to this worker from now on, until it is removed.
+    pub fn open_lane(&mut self, worker: &W)
+    where
+        W: Clone,
+    {
+        self.lanes.open(worker.id(), worker.clone());
+    }
+
+    /// Takes out a worker that is no more. Hands back what only that could have run.
+    pub fn remove(&mut self, worker: &W) -> Line<R> {
+        let id = worker.id();
+        let pinned = self.lanes.close(id);
+        for (_, request) in &pinned {
+            if request.take_place(false) {
+                self.lanes.live -= 1;
+            }
+        }
+        pinned
+    }
+
     /// What comes before all that waits.
-    pub fn push_first(&mut self, request: R) -> Result<Option<W>, Refused> {
+    pub fn push_first(&mut self, request: R) -> Result<Option<W>, Refused<R>> {
         if self.closed {
             return Err(Refused::Closed);
         }
@@ -130,10 +228,18 @@ impl<R: Start, W: Announce> Queue<R, W> {
         Ok(self.whom_to_wake())
     }
 
-    /// Hands back one that is to be woken, for what came meanwhile.
-    pub fn open(&mut self) -> Option<W> {
+    /// Hands back those that are to be woken, for what came meanwhile.
+    pub fn open(&mut self) -> Vec<W> {
         self.held = false;
-        self.whom_to_wake()
+        let pinned: Vec<u64> = self
+            .lanes
+            .iter()
+            .filter(|(_, line)| has_any(line))
+            .map(|(worker, _)| worker.id())
+            .collect();
+        let pinned = pinned.into_iter().filter_map(|id| self.wake_pinned(id));
+        let pinned: Vec<W> = pinned.collect();
+        pinned.into_iter().chain(self.whom_to_wake()).collect()
     }
 
     pub fn pop(&mut self, worker: &W, then: Then) -> Popped<R, W>
@@ -143,7 +249,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
         if self.closed {
             return Popped::Closed;
         }
-        match self.take() {
+        match self.take(worker.id()) {
             Some(request) => Popped::Request(request, self.whom_to_wake()),
             None => {
                 // One is enough.
@@ -171,28 +277,46 @@ impl<R: Start, W: Announce> Queue<R, W> {
         if self.closed {
             return Some(worker);
         }
+        let id = worker.id();
         self.idle.push(worker);
+        let pinned =
+            !self.lanes.is_empty() && self.lanes.get(id).is_some_and(|(_, line)| has_any(line));
+        if pinned && let Some(worker) = self.wake_pinned(id) {
+            return Some(worker);
+        }
         self.whom_to_wake()
     }
 
-    /// The first request that was not cancelled, claimed.
-    pub fn take(&mut self) -> Option<R> {
+    /// The first request that was not cancelled, of those that this worker can run, claimed.
+    pub fn take(&mut self, worker: u64) -> Option<R> {
         if let Some(first) = self.first.take_if(|first| first.start()) {
             return Some(first);
         }
         if self.held {
             return None;
         }
-        while let Some(request) = self.waiting.pop_front() {
+        loop {
+            let (request, live) = self.next_in_line(worker)?;
             if request.take_place(false) {
-                self.live -= 1;
+                *live -= 1;
             }
             if request.start() {
                 return Some(request);
             }
             self.gone.push(request);
         }
-        None
+    }
+
+    /// What comes first, with the count that it is in.
+    fn next_in_line(&mut self, worker: u64) -> Option<(R, &mut usize)> {
+        if !self.lanes.is_empty() {
+            let place = self.line.front().map_or(u64::MAX, |(place, _)| *place);
+            if let Some(request) = self.lanes.pop(worker, place) {
+                return Some((request, &mut self.lanes.live));
+            }
+        }
+        let (_, request) = self.line.pop_front()?;
+        Some((request, &mut self.live))
     }
 
     pub fn whom_to_wake(&mut self) -> Option<W> {
@@ -206,37 +330,56 @@ impl<R: Start, W: Announce> Queue<R, W> {
         Some(worker)
     }
 
-    /// Hands back what is to be dropped.
-    pub fn forget(&mut self, request: &impl Start) -> VecDeque<R> {
-        if request.take_place(false) {
-            self.live -= 1;
+    /// The worker that something was pinned to, if it idles.
+    fn wake_pinned(&mut self, id: u64) -> Option<W> {
+        if self.held {
+            return None;
         }
+        let worker = self.idle.remove(self.idle_at(id)?);
+        worker.announce();
+        self.coming += 1;
+        Some(worker)
+    }
+
+    /// Hands back what is to be dropped.
+    pub fn forget(&mut self, request: &impl Start) -> Line<R> {
+        let placed = request.take_place(false);
+        if request.pin() != ANY {
+            self.lanes.live -= usize::from(placed);
+            return self.lanes.sweep(R::is_waiting);
+        }
+        self.live -= usize::from(placed);
         // Cancelled requests leave when they are popped. Should nothing be popped for long (all
         // workers busy), they are thrown out before they pile up, when most are cancelled: that
         // looks at each request twice at most, on average.
-        if self.waiting.len() <= 64 + 2 * self.live {
-            return VecDeque::new();
+        if self.line.len() <= 64 + 2 * self.live {
+            return Line::new();
         }
-        let (waiting, gone) = self.waiting.drain(..).partition(R::is_waiting);
-        self.waiting = waiting;
+        let (line, gone) = self
+            .line
+            .drain(..)
+            .partition(|(_, request)| request.is_waiting());
+        self.line = line;
         gone
     }
 
     pub fn close(&mut self) -> (Vec<R>, Vec<W>) {
         self.closed = true;
-        for request in &self.waiting {
-            request.take_place(false);
-        }
         self.live = 0;
+        let pinned = self.lanes.close_all();
+        let waiting = self.line.drain(..).chain(pinned).map(|(_, request)| {
+            request.take_place(false);
+            request
+        });
         (
-            self.first
-                .take()
-                .into_iter()
-                .chain(self.waiting.drain(..))
-                .collect(),
+            self.first.take().into_iter().chain(waiting).collect(),
             self.idle.drain(..).collect(),
         )
     }
+}
+
+fn has_any<R: Start>(line: &Line<R>) -> bool {
+    line.iter().any(|(_, request)| request.is_waiting())
 }
 
 #[cfg(test)]
@@ -247,6 +390,7 @@ mod tests {
 
     struct Job {
         number: u32,
+        pin: u64,
         cancelled: Cell<bool>,
         placed: Cell<bool>,
     }
@@ -263,27 +407,48 @@ mod tests {
         fn take_place(&self, takes: bool) -> bool {
             self.placed.replace(takes)
         }
+
+        fn pin(&self) -> u64 {
+            self.pin
+        }
     }
 
     #[derive(Clone)]
-    struct Hand(Rc<Cell<bool>>);
+    struct Hand(Rc<Cell<bool>>, u64);
 
     impl Announce for Hand {
         fn announce(&self) {
             self.0.set(true);
         }
+
+        fn is_announced(&self) -> bool {
+            self.0.get()
+        }
+
+        fn id(&self) -> u64 {
+            self.1
+        }
     }
 
     fn job(number: u32) -> Rc<Job> {
+        pinned(number, ANY)
+    }
+
+    fn pinned(number: u32, pin: u64) -> Rc<Job> {
         Rc::new(Job {
             number,
+            pin,
             cancelled: Cell::new(false),
             placed: Cell::new(false),
         })
     }
 
     fn hand() -> Hand {
-        Hand(Rc::new(Cell::new(false)))
+        worker(99)
+    }
+
+    fn worker(id: u64) -> Hand {
+        Hand(Rc::new(Cell::new(false)), id)
     }
 
     fn popped(queue: &mut Queue<Rc<Job>, Hand>, worker: &Hand) -> Option<(u32, bool)> {
@@ -305,6 +470,224 @@ mod tests {
         queue.coming -= 1;
         assert!(matches!(queue.push(job(2)), Ok(Some(_))));
         assert_eq!(popped(&mut queue, &one), Some((1, false)));
+    }
+
+    #[test]
+    fn a_pinned_request_is_for_its_worker_alone_and_keeps_its_place() {
+        let mut queue = Queue::new(10, false);
+        let (one, other) = (worker(1), worker(2));
+        queue.open_lane(&one);
+        queue.open_lane(&other);
+        for job in [pinned(1, 1), job(2), pinned(3, 1), pinned(4, 2), job(5)] {
+            assert!(matches!(queue.push(job), Ok(None)));
+        }
+        assert_eq!(queue.waiting(), 5);
+        assert_eq!(popped(&mut queue, &other), Some((2, false)));
+        assert_eq!(popped(&mut queue, &one), Some((1, false)));
+        assert_eq!(popped(&mut queue, &one), Some((3, false)));
+        assert_eq!(popped(&mut queue, &other), Some((4, false)));
+        assert_eq!(popped(&mut queue, &one), Some((5, false)));
+        assert_eq!(popped(&mut queue, &one), None);
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn a_pinned_request_wakes_its_worker_alone() {
+        let mut queue = Queue::new(10, false);
+        let workers = [worker(1), worker(2), worker(3)];
+        for worker in &workers {
+            queue.open_lane(worker);
+            assert_eq!(popped(&mut queue, worker), None);
+        }
+        let woken = queue.push(pinned(1, 2)).ok().flatten();
+        let woken = woken.expect("it idles");
+        assert_eq!((woken.id(), woken.is_announced()), (2, true));
+        // Once, and whoever else is on its way.
+        assert!(matches!(queue.push(pinned(2, 2)), Ok(None)));
+        let woken = queue.push(pinned(3, 1)).ok().flatten();
+        assert_eq!(woken.map(|worker| worker.id()), Some(1));
+        // One for all finds that two are coming. The first that takes something wakes the next.
+        assert!(matches!(queue.push(job(4)), Ok(None)));
+        queue.coming -= 2;
+        assert_eq!(popped(&mut queue, &workers[1]), Some((1, true)));
+        assert!(workers[2].is_announced());
+    }
+
+    #[test]
+    fn pinned_requests_count_for_the_limit_and_cancelled_ones_do_not() {
+        let mut queue = Queue::new(2, false);
+        let (busy, idle) = (worker(1), worker(2));
+        queue.open_lane(&busy);
+        queue.open_lane(&idle);
+        assert_eq!(popped(&mut queue, &idle), None);
+        let first = pinned(1, 1);
+        assert!(queue.push(first.clone()).is_ok());
+        assert!(queue.push(pinned(2, 1)).is_ok());
+        // Though another one idles.
+        assert!(matches!(queue.push(pinned(3, 1)), Err(Refused::Full)));
+        assert!(matches!(queue.push(pinned(4, 2)), Ok(Some(_))));
+        assert!(matches!(queue.push(pinned(5, 2)), Err(Refused::Full)));
+        assert!(matches!(queue.push(job(6)), Err(Refused::Full)));
+
+        first.cancelled.set(true);
+        queue.forget(&first);
+        queue.forget(&first);
+        assert_eq!(queue.waiting(), 2);
+        assert!(queue.push(pinned(7, 1)).is_ok());
+        assert_eq!(popped(&mut queue, &busy), Some((2, false)));
+        assert_eq!(popped(&mut queue, &busy), Some((7, false)));
+        assert_eq!(queue.gone.len(), 1);
+    }
+
+    #[test]
+    fn a_queue_without_room_still_takes_what_an_idle_worker_is_pinned_to() {
+        let mut queue = Queue::new(0, false);
+        let idle = worker(1);
+        queue.open_lane(&idle);
+        assert!(matches!(queue.push(pinned(1, 1)), Err(Refused::Full)));
+        assert_eq!(popped(&mut queue, &idle), None);
+        assert!(matches!(queue.push(pinned(2, 1)), Ok(Some(_))));
+        assert!(matches!(queue.push(pinned(3, 1)), Err(Refused::Full)));
+    }
+
+    #[test]
+    fn pinned_requests_wait_for_the_init_and_then_all_their_workers_are_woken() {
+        let mut queue = Queue::new(10, true);
+        let workers = [worker(1), worker(2)];
+        for worker in &workers {
+            queue.open_lane(worker);
+            assert_eq!(popped(&mut queue, worker), None);
+            assert!(matches!(queue.push(pinned(7, worker.id())), Ok(None)));
+        }
+        assert_eq!(popped(&mut queue, &workers[0]), None);
+        queue.idle.pop();
+        let mut woken: Vec<_> = queue.open().iter().map(Hand::id).collect();
+        woken.sort_unstable();
+        assert_eq!(woken, [1, 2]);
+        assert_eq!(popped(&mut queue, &workers[0]), Some((7, false)));
+    }
+
+    #[test]
+    fn what_is_pinned_to_a_worker_that_has_ended_comes_back() {
+        let mut queue = Queue::new(10, false);
+        let (one, other) = (worker(1), worker(2));
+        queue.open_lane(&one);
+        queue.open_lane(&other);
+        for job in [pinned(1, 1), job(2), pinned(3, 1), pinned(4, 2)] {
+            assert!(queue.push(job).is_ok());
+        }
+        let lost = queue.remove(&one);
+        let lost: Vec<_> = lost.iter().map(|(_, job)| job.number).collect();
+        assert_eq!((lost, queue.waiting()), (vec![1, 3], 2));
+        assert!(matches!(queue.push(pinned(5, 1)), Err(Refused::Gone(job)) if job.number == 5));
+        assert!(queue.remove(&one).is_empty());
+        let (waiting, _) = queue.close();
+        let waiting: Vec<_> = waiting.iter().map(|job| job.number).collect();
+        assert_eq!((waiting, queue.waiting()), (vec![2, 4], 0));
+        assert!(matches!(
+            queue.push(pinned(6, 2)),
+            Err(Refused::Full | Refused::Closed)
+        ));
+    }
+
+    #[test]
+    fn cancelled_pinned_requests_do_not_pile_up() {
+        let mut queue = Queue::new(100, false);
+        let busy = worker(1);
+        queue.open_lane(&busy);
+        assert!(queue.push(pinned(0, 1)).is_ok());
+        let mut swept = 0;
+        for number in 1..10_000 {
+            let job = pinned(number, 1);
+            assert!(queue.push(job.clone()).is_ok());
+            job.cancelled.set(true);
+            swept += queue.forget(&job).len();
+        }
+        assert!(swept > 9_800);
+        assert_eq!(popped(&mut queue, &busy), Some((0, false)));
+    }
+
+    /// Whatever happens: no worker idles while something is pinned to it, or while something waits for all and
+    /// nobody is coming; and each request is run or handed back once, by whom it is for.
+    #[test]
+    fn nothing_is_forgotten_or_run_twice() {
+        let mut seed = 0x2545_F491_4F6C_DD1D_u64;
+        let mut random = move |below: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed % below
+        };
+        for _ in 0..300 {
+            let mut queue = Queue::new(6, random(2) == 0);
+            // Those that are awake, and those that were woken.
+            let mut awake: Vec<Hand> = (1..=3).map(worker).collect();
+            let mut woken: Vec<Hand> = Vec::new();
+            for worker in &awake {
+                queue.open_lane(worker);
+            }
+            let mut waiting: Vec<Rc<Job>> = Vec::new();
+            for number in 0..400 {
+                match random(6) {
+                    0 | 1 => {
+                        let job = pinned(number, random(4));
+                        match queue.push(job.clone()) {
+                            Ok(wake) => {
+                                woken.extend(wake);
+                                waiting.push(job);
+                            }
+                            Err(Refused::Full) => assert!(waiting.len() >= 6),
+                            Err(_) => assert!(job.pin != ANY),
+                        }
+                    }
+                    step @ (2..=4) => {
+                        let from = if step == 4 { &mut woken } else { &mut awake };
+                        if from.is_empty() {
+                            continue;
+                        }
+                        let worker = from.remove(random(from.len() as u64) as usize);
+                        if step == 4 {
+                            assert!(worker.0.replace(false));
+                            queue.coming -= 1;
+                        }
+                        match queue.pop(&worker, Then::Idle) {
+                            Popped::Request(job, wake) => {
+                                assert!([ANY, worker.id()].contains(&job.pin));
+                                let known = waiting.len();
+                                waiting.retain(|other| !Rc::ptr_eq(other, &job));
+                                assert_eq!(waiting.len() + 1, known);
+                                woken.extend(wake);
+                                awake.push(worker);
+                            }
+                            Popped::Nothing(_) => {}
+                            Popped::Closed => unreachable!("it is open"),
+                        }
+                    }
+                    5 if !waiting.is_empty() => {
+                        let job = waiting.remove(random(waiting.len() as u64) as usize);
+                        job.cancelled.set(true);
+                        queue.forget(&job);
+                    }
+                    _ if queue.held && random(4) == 0 => woken.extend(queue.open()),
+                    _ if awake.len() > 1 && random(30) == 0 => {
+                        let worker = awake.remove(0);
+                        for (_, job) in queue.remove(&worker) {
+                            assert_eq!(job.pin, worker.id());
+                            waiting.retain(|other| !Rc::ptr_eq(other, &job));
+                        }
+                    }
+                    _ => {}
+                }
+                assert_eq!(queue.waiting(), waiting.len());
+                for idle in &queue.idle {
+                    let pinned = waiting.iter().any(|job| job.pin == idle.id());
+                    assert!(!pinned || queue.held);
+                }
+                let common = waiting.iter().any(|job| job.pin == ANY);
+                assert!(!common || queue.held || queue.coming > 0 || queue.idle.is_empty());
+                assert_eq!(queue.coming, woken.len());
+            }
+        }
     }
 
     #[test]
@@ -387,7 +770,7 @@ mod tests {
                 queue.forget(job);
             }
         }
-        assert!(queue.waiting.len() <= 100);
+        assert!(queue.line.len() <= 100);
     }
 
     #[test]
@@ -400,7 +783,7 @@ mod tests {
             job.cancelled.set(true);
             queue.forget(&job);
         }
-        assert!(queue.waiting.len() <= 100);
+        assert!(queue.line.len() <= 100);
         assert_eq!(popped(&mut queue, &hand()), Some((0, false)));
     }
 

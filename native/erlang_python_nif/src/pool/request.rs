@@ -10,14 +10,14 @@ use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::mailbox::Mailbox;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::marks::{LEFT, Marks, PLACED};
-use crate::pool::queue::Start;
+use crate::pool::queue::{ANY, Start};
 use crate::pool::sink::{Body, Receiver, Sink};
 use crate::pool::stuck::Stuck;
 use crate::pool::watch;
 use crate::pool::{Pool, Worker};
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 use std::any::Any;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 const QUEUED: u8 = 0;
@@ -42,6 +42,8 @@ pub struct Request {
     /// Where it runs, once it runs, until it has left there.
     place: OnceLock<Place>,
     pub marks: Marks,
+    /// The id of the worker that alone can run it, or `ANY`.
+    pin: AtomicU64,
     /// How many threads that its code started wait for callbacks.
     pub threads_waiting: AtomicUsize,
     /// Until when its caller waits.
@@ -131,6 +133,7 @@ impl Request {
             body: Mutex::new(body),
             place: OnceLock::new(),
             marks: Marks::default(),
+            pin: AtomicU64::new(ANY),
             threads_waiting: AtomicUsize::new(0),
             deadline: Deadline::default(),
             outer: OnceLock::new(),
@@ -287,6 +290,11 @@ impl Request {
         let _ = self.outer.set(outer);
     }
 
+    /// Only the worker with this id can run it (`Pool::open_lane`). Before it is handed in.
+    pub fn pin_to(&self, worker: u64) {
+        self.pin.store(worker, Ordering::Relaxed);
+    }
+
     /// How many ms its code has: the least of what is left to it and to those that it is nested in, and nothing
     /// once one of them was given up. None: there is no end.
     pub fn time_left(&self) -> Option<u64> {
@@ -407,6 +415,10 @@ impl Start for Request {
         } else {
             self.marks.take(PLACED)
         }
+    }
+
+    fn pin(&self) -> u64 {
+        self.pin.load(Ordering::Relaxed)
     }
 }
 

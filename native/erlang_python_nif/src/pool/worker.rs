@@ -133,4 +133,12 @@ impl<R> Announce for Worker<R> {
     fn announce(&self) {
         self.announced.store(true, Ordering::Release);
     }
+
+    fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    fn id(&self) -> u64 {
+        self.id
+    }
 }

@@ -22,6 +22,7 @@ use crate::base::flags::Flags;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::OwnedTerm;
 use crate::pool::Pool;
+use crate::pool::queue::ANY;
 use crate::pool::request::Request;
 use rustler::{LocalPid, Resource};
 use state::Left;
@@ -46,6 +47,11 @@ pub trait Source: Any + Send + Sync {
 
     /// Closes it, on a thread of the engine's: there is no worker left that could.
     fn close(&self);
+
+    /// The id of the worker that alone can fill it.
+    fn worker(&self) -> u64 {
+        ANY
+    }
 }
 
 #[derive(Clone, Copy)]

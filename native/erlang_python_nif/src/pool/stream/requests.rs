@@ -43,6 +43,7 @@ impl Stream {
             Arc::clone(&self.pool),
             tag,
         );
+        request.pin_to(self.source.worker());
         state.phase = Phase::Filling;
         state.begun = None;
         let before = (
