@@ -14,3 +14,8 @@ case System.get_env("ENGINE", "") do
   name when name in ["", "main"] -> :ok
   name -> config :erlang_python, engine: String.to_atom(name)
 end
+
+# NATIVE=off runs the suite without what the settings native_layouts and native_memory stand for.
+if System.get_env("NATIVE", "") == "off" do
+  config :erlang_python, native_layouts: false, native_memory: false
+end

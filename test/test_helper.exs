@@ -18,10 +18,16 @@ newer =
 # LONG=1 runs what takes minutes, and the large counts where there is a choice.
 long = if Python.TestCase.long?(), do: [], else: [:long]
 
+# With NATIVE=off, a test of what a setting switches off does not run: `@tag native: :layouts`, or `:memory`.
+native =
+  for {setting, false} <- Python.TestCase.native_settings() do
+    {:native, if(setting == :native_layouts, do: :layouts, else: :memory)}
+  end
+
 timeout = if Python.TestCase.long?(), do: 3_600_000, else: 60_000
 
 ExUnit.start(
-  exclude: newer ++ long ++ Python.Engines.exclude(),
+  exclude: newer ++ long ++ native ++ Python.Engines.exclude(),
   capture_log: true,
   timeout: timeout
 )

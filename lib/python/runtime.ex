@@ -99,6 +99,8 @@ defmodule Python.Runtime do
       stdio: settings.stdio,
       logging: settings.logging,
       paths: settings.paths,
+      native_layouts: settings.native_layouts,
+      native_memory: settings.native_memory,
       notebook: Code.ensure_loaded?(Kino.Render),
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),

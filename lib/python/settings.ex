@@ -98,6 +98,20 @@ defmodule Python.Settings do
       doc:
         "How long Python's exit handlers (`atexit`) may run when the application stops. " <>
           "With 0 they do not run."
+    },
+    native_layouts: %{
+      type: :boolean,
+      default: true,
+      doc:
+        "Whether values are read and made in place, where the memory of Python and of the VM looks as expected. " <>
+          "With `false` only documented functions are used; see [troubleshooting](troubleshooting.md#the-vm-crashes)."
+    },
+    native_memory: %{
+      type: :boolean,
+      default: true,
+      doc:
+        "Whether Python's pieces of memory of 128 kB to 8 MB come from a store that keeps up to 16 MB. " <>
+          "With `false` Python's own allocators are used."
     }
   ]
 
@@ -149,7 +163,7 @@ defmodule Python.Settings do
 
   The application can be stopped and started again with other settings, except those of the interpreter, which lives as
   long as the VM: `python_path` (another name of the same interpreter is allowed), `thread_stack_size`, `stdio`,
-  `logging`, `env` and `paths`. To change one of these, restart the VM. Without a restart, the application starts, and
+  `logging`, `env`, `paths`, `native_layouts` and `native_memory`. To change one of these, restart the VM. Without a restart, the application starts, and
   calls return `Python.NotStartedError`.
   """
 
@@ -168,7 +182,9 @@ defmodule Python.Settings do
           decode: keyword(atom),
           max_stuck: pos_integer | :infinity,
           keep_locals: boolean,
-          shutdown_timeout: non_neg_integer
+          shutdown_timeout: non_neg_integer,
+          native_layouts: boolean,
+          native_memory: boolean
         }
 
   @enforce_keys @keys
@@ -226,7 +242,8 @@ defmodule Python.Settings do
       iex> error.message
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals and :shutdown_timeout"
+        ":start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
+        ":native_layouts and :native_memory"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
   def validate(given) do

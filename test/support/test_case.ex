@@ -19,6 +19,13 @@ defmodule Python.TestCase do
   @doc "Whether this is the long run: `LONG=1 mix test`."
   def long?, do: System.get_env("LONG", "") not in ["", "0"]
 
+  @doc "Which of the settings `native_layouts` and `native_memory` are set for this run: see config/runtime.exs."
+  def native_settings do
+    for key <- [:native_layouts, :native_memory],
+        {:ok, value} <- [Application.fetch_env(:erlang_python, key)],
+        do: {key, value}
+  end
+
   @doc "How often to do it: in the usual run, and in the long one."
   def times(usual, long), do: if(long?(), do: long, else: usual)
 

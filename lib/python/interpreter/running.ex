@@ -7,7 +7,7 @@ defmodule Python.Interpreter.Running do
   alias Python.{Arguments, Interpreter, NotStartedError, Settings}
 
   # What Python is started with. The other settings are those of the application.
-  @settings [:thread_stack_size, :stdio, :logging, :env, :paths]
+  @settings [:thread_stack_size, :stdio, :logging, :env, :paths, :native_layouts, :native_memory]
 
   # An interpreter has several names, and so may its folders. The packages are those of the prefix.
   @same [

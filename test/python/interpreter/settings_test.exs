@@ -23,7 +23,9 @@ defmodule Python.Interpreter.SettingsTest do
              decode: [],
              max_stuck: 100,
              keep_locals: false,
-             shutdown_timeout: 1_000
+             shutdown_timeout: 1_000,
+             native_layouts: true,
+             native_memory: true
            }
   end
 

@@ -3,7 +3,7 @@
 //! A call of a function of the VM for each element of a list costs as much as all else that is done
 //! with it. How terms look is no part of the NIF interface, so it is not assumed: when the library is
 //! loaded, terms that the VM has made are compared with what is expected here. Should any look
-//! different, the functions are used after all.
+//! different, or `native_layouts` be off, the functions are used after all.
 
 use rustler::Env;
 use rustler::sys::{
@@ -29,6 +29,11 @@ pub fn look(env: Env<'_>) {
         cfg!(target_pointer_width = "64") && smalls_are(env) && cells_are(env),
         Ordering::Release,
     );
+}
+
+/// Uses the functions from now on: the setting `native_layouts` is known after the library was loaded.
+pub fn forget() {
+    AS_EXPECTED.store(false, Ordering::Release);
 }
 
 fn smalls_are(env: Env<'_>) -> bool {

@@ -19,6 +19,8 @@ struct Config {
     logging: bool,
     notebook: bool,
     paths: Vec<String>,
+    native_layouts: bool,
+    native_memory: bool,
     set_version: Option<i64>,
     decimal: bool,
     fields: Vec<(Atom, Vec<Atom>)>,
@@ -44,6 +46,8 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
         logging: config.logging,
         notebook: config.notebook,
         paths: config.paths,
+        native_layouts: config.native_layouts,
+        native_memory: config.native_memory,
         stack_size: config.stack_size,
         owner,
     };

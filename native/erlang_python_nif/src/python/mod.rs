@@ -3,6 +3,7 @@
 
 pub mod arguments;
 pub mod child;
+mod class_names;
 pub mod classes;
 pub mod code;
 pub mod contextvars;

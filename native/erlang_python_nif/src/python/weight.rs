@@ -4,7 +4,8 @@
 //! counted: it would not be freed. Nothing here runs Python code: the sizes are those that classes
 //! written in C have for their objects, and what objects hold is looked up as the garbage collector does it.
 
-use crate::python::interpreter::symbol;
+use crate::python::class_names::Lookup;
+use crate::python::interpreter::layouts;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
@@ -17,15 +18,18 @@ const MOST_LOOKS: usize = 32;
 /// How many elements of a collection are looked at: they stand for the others.
 const SAMPLES: usize = 8;
 
-type Lookup =
-    unsafe extern "C" fn(*mut ffi::PyTypeObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
+/// How the function of a class is found with which its objects show what they hold.
+enum Traverse {
+    /// So many pointers from the beginning of the class.
+    At(usize),
+    /// By the documented function, which up to 3.9 knows it of some classes only.
+    Asked { of_all: bool },
+}
 
 /// What is looked up once.
 struct Known {
-    /// What a class has of this name, with its bases. Borrowed; no error is set.
     lookup: Lookup,
-    /// Where in a class the function is with which its objects show what they hold, in pointers.
-    traverse: Option<usize>,
+    traverse: Traverse,
     nbytes: Py<PyAny>,
     base: Py<PyAny>,
     sizeof: Py<PyAny>,
@@ -189,14 +193,12 @@ impl Walk {
         scale: usize,
         size: usize,
     ) {
-        let Some(place) = known.traverse else { return };
         self.room = if size == 0 { MOST_LOOKS } else { 2 * SAMPLES };
         self.scale = scale.saturating_mul((size / self.room).max(1));
-        // SAFETY: the object's class has the garbage collector's flag, and so the function, at the
-        // place that was found. It is called as the collector calls it, with the GIL held.
+        // SAFETY: the object's class has the garbage collector's flag, and so the function. It is called as the
+        // collector calls it, with the GIL held.
         unsafe {
-            let class = ffi::Py_TYPE(object).cast::<Option<ffi::traverseproc>>();
-            if let Some(traverse) = *class.add(place) {
+            if let Some(traverse) = known.traverse.of(ffi::Py_TYPE(object)) {
                 traverse(object, visit, ptr::from_mut(self).cast());
             }
         }
@@ -251,9 +253,8 @@ impl Known {
         let name = |name: &str| pyo3::types::PyString::intern(py, name).into_any().unbind();
         let object = py.get_type::<PyAny>();
         Some(Known {
-            // SAFETY: it has this type in every version that exports it.
-            lookup: unsafe { symbol(c"_PyType_Lookup") }?,
-            traverse: traverse_place(py),
+            lookup: Lookup::new(py).ok()?,
+            traverse: Traverse::look(py),
             nbytes: name("nbytes"),
             base: name("base"),
             sizeof: name("__sizeof__"),
@@ -300,7 +301,7 @@ impl Known {
                 }
                 return size_of_int(ffi::PyObject_GenericGetAttr(object, self.nbytes.as_ptr()));
             }
-            let sizeof = (self.lookup)(class, self.sizeof.as_ptr());
+            let sizeof = self.lookup.find(class, self.sizeof.as_ptr());
             if sizeof.is_null()
                 || sizeof == self.plain_sizeof.as_ptr()
                 || ffi::Py_TYPE(sizeof) != &raw mut ffi::PyMethodDescr_Type
@@ -319,7 +320,7 @@ impl Known {
     unsafe fn is_in_c(&self, class: *mut ffi::PyTypeObject, name: &Py<PyAny>) -> bool {
         // SAFETY: a class that is alive, and the GIL is held.
         unsafe {
-            let found = (self.lookup)(class, name.as_ptr());
+            let found = self.lookup.find(class, name.as_ptr());
             !found.is_null() && {
                 let kind = ffi::Py_TYPE(found);
                 kind == &raw mut ffi::PyGetSetDescr_Type || kind == &raw mut ffi::PyMemberDescr_Type
@@ -345,6 +346,38 @@ unsafe fn size_of_int(int: *mut ffi::PyObject) -> usize {
             ffi::PyErr_Clear();
         }
         usize::try_from(size).unwrap_or(0)
+    }
+}
+
+impl Traverse {
+    fn look(py: Python<'_>) -> Self {
+        let place = layouts::are_read().then(|| traverse_place(py)).flatten();
+        match place {
+            Some(place) => Traverse::At(place),
+            None => Traverse::Asked {
+                of_all: py.version_info() >= (3, 10),
+            },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// A class that is alive, and the GIL is held.
+    unsafe fn of(&self, class: *mut ffi::PyTypeObject) -> Option<ffi::traverseproc> {
+        // SAFETY: as demanded; the function has this type wherever it is found, or is null.
+        unsafe {
+            match self {
+                Traverse::At(place) => *class.cast::<Option<ffi::traverseproc>>().add(*place),
+                Traverse::Asked { of_all }
+                    if *of_all || ffi::PyType_GetFlags(class) & ffi::Py_TPFLAGS_HEAPTYPE != 0 =>
+                {
+                    std::mem::transmute::<*mut c_void, Option<ffi::traverseproc>>(
+                        ffi::PyType_GetSlot(class, ffi::Py_tp_traverse),
+                    )
+                }
+                Traverse::Asked { .. } => None,
+            }
+        }
     }
 }
 

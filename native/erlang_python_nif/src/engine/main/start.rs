@@ -10,9 +10,10 @@ use crate::engine::main::foreign;
 use crate::engine::main::interrupt;
 use crate::engine::main::package;
 use crate::pool::ending;
+use crate::python::convert;
 use crate::python::current;
 use crate::python::host;
-use crate::python::interpreter::{self, Start, config, environ, set_ready, stack, state};
+use crate::python::interpreter::{self, Start, config, environ, layouts, set_ready, stack, state};
 use crate::python::reaper;
 use pyo3::ffi;
 use rustler::Encoder;
@@ -28,6 +29,10 @@ pub fn is_started() -> bool {
 /// would start a second set of threads, so the caller (`Python.Runtime`) asks `is_started` first.
 pub fn start(start: Start) -> std::io::Result<()> {
     stack::set_stack_size(start.stack_size);
+    layouts::set(start.native_layouts);
+    if !start.native_layouts {
+        convert::forget_vm();
+    }
     std::thread::Builder::new()
         .name("py_main".into())
         .stack_size(start.stack_size)
@@ -76,7 +81,9 @@ fn initialize(start: &Start) -> Result<(), String> {
     unsafe { ffi::PyEval_SaveThread() };
     interpreter::enter(|py, _| {
         #[cfg(unix)]
-        interpreter::memory::install(py);
+        if start.native_memory {
+            interpreter::memory::install(py);
+        }
         #[cfg(all(unix, debug_assertions))]
         interpreter::checked::install(py);
         state::find_fields(py);

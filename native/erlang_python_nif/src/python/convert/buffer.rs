@@ -4,6 +4,7 @@
 use crate::base::term_env::TermEnv;
 use crate::python::current;
 use crate::python::handle;
+use crate::python::interpreter::layouts;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Env, Resource, ResourceArc, Term};
@@ -103,13 +104,17 @@ struct Binary {
 
 /// A read-only `memoryview` of a binary, without a copy.
 pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+    if !can_make_class(py) {
+        // SAFETY: the GIL is held; a new reference or null with an exception set.
+        return unsafe {
+            let copy = super::copy::into_bytes(py, bytes_of(binary)?)?;
+            Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromObject(copy.as_ptr()))
+        };
+    }
     let env = TermEnv::new();
     let saved = env.copy(binary);
-    let bytes: rustler::Binary = env
-        .term(saved)
-        .decode()
-        .map_err(|_| pyo3::exceptions::PyTypeError::new_err("expected a binary for a buffer"))?;
-    let (data, size) = (bytes.as_slice().as_ptr(), bytes.as_slice().len());
+    let bytes = bytes_of(env.term(saved))?;
+    let (data, size) = (bytes.as_ptr(), bytes.len());
     let kept = Box::new(Binary {
         _env: env,
         data,
@@ -132,6 +137,18 @@ pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny
         let view = ffi::PyMemoryView_FromObject(object.as_ptr());
         Bound::from_owned_ptr_or_err(py, view)
     }
+}
+
+fn bytes_of<'t>(binary: Term<'t>) -> PyResult<&'t [u8]> {
+    let bytes: rustler::Binary = binary
+        .decode()
+        .map_err(|_| pyo3::exceptions::PyTypeError::new_err("expected a binary for a buffer"))?;
+    Ok(bytes.as_slice())
+}
+
+/// Up to Python 3.8 only by writing into the class: not if that is to be left alone.
+fn can_make_class(py: Python<'_>) -> bool {
+    layouts::are_read() || py.version_info() >= (3, 9)
 }
 
 /// A `memoryview` of a copy of its own, which may be written to.

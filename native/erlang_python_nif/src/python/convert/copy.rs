@@ -283,22 +283,25 @@ pub fn into_bytearray<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py,
 pub fn into_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match py.detach(|| Text::of(bytes)) {
         None => into_bytes(py, bytes),
-        Some(text) if text.largest.is_ascii() => into_ascii(py, bytes),
+        Some(text) if text.largest.is_ascii() => match into_ascii(py, bytes) {
+            Some(made) => made,
+            None => text.into_str(py),
+        },
         Some(text) => text.into_str(py),
     }
 }
 
-/// The `str` of bytes that are ASCII.
-fn into_ascii<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// The `str` of bytes that are ASCII. None if it is unknown where they are to be written.
+fn into_ascii<'py>(py: Python<'py>, bytes: &[u8]) -> Option<PyResult<Bound<'py, PyAny>>> {
     // SAFETY: the GIL is held, and a new str is nobody else's.
     unsafe {
-        let Some((object, characters)) = layout::ascii_room(bytes.len()) else {
-            return Bound::from_owned_ptr_or_err(py, layout::new_ascii(bytes));
-        };
-        let object = Bound::from_owned_ptr_or_err(py, object)?;
-        let room = Room(characters);
-        py.detach(move || room.fill(bytes));
-        Ok(object)
+        let (object, characters) = layout::ascii_room(bytes.len())?;
+        let object = Bound::from_owned_ptr_or_err(py, object);
+        if object.is_ok() {
+            let room = Room(characters);
+            py.detach(move || room.fill(bytes));
+        }
+        Some(object)
     }
 }
 

@@ -3,9 +3,9 @@
 //! The functions of the limited API cost more than what they do for an int of one digit or an element
 //! of a list. The layouts are no part of that API and have changed, so none is assumed: when the
 //! interpreter has started, objects that it has made are compared with what each layout says of them.
-//! Should none fit, the functions are used.
+//! Should none fit, or `native_layouts` be off, the functions are used.
 
-use crate::python::interpreter::symbol;
+use crate::python::interpreter::{layouts, symbol};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList, PyString};
@@ -48,7 +48,7 @@ struct List {
 
 /// Looks how the interpreter lays objects out. When it has started.
 pub fn look(py: Python<'_>) -> PyResult<()> {
-    if cfg!(not(target_pointer_width = "64")) {
+    if cfg!(not(target_pointer_width = "64")) || !layouts::are_read() {
         return Ok(());
     }
     if ints_are(py, signed_size)? {

@@ -23,6 +23,10 @@ pub struct Start {
     pub notebook: bool,
     /// Folders to be put in front of `sys.path`.
     pub paths: Vec<String>,
+    /// Whether memory is read of which no API says how it is laid out: see `layouts`.
+    pub native_layouts: bool,
+    /// Whether Python gets its large pieces of memory from us: see `memory`.
+    pub native_memory: bool,
     /// Bytes of stack for every thread that is entered through us, and for Python's own.
     pub stack_size: usize,
     /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.

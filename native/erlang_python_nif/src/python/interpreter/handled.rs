@@ -4,8 +4,9 @@
 //! gives functions for the topmost item alone: `sys.exc_info()` in a generator also finds what its caller
 //! handles. Where the thread's state says which item is on top is looked up when Python has started: it is the
 //! word that points into the state itself outside of generators, and into the generator within one. Where there
-//! is not exactly one such word, nothing is set aside.
+//! is not exactly one such word, or it is not to be read (`layouts`), only the topmost exception is set aside.
 
+use super::layouts;
 use crate::base::lock::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -42,8 +43,11 @@ fn words() -> [usize; WORDS] {
 }
 
 impl Top {
-    /// None in a Python that has it in another way. On a thread that is in no generator.
+    /// None in a Python that has it in another way, and if it is not to be read. On a thread that is in no generator.
     pub fn find(isolation: &Bound<'_, PyModule>) -> PyResult<Option<Self>> {
+        if !layouts::are_read() {
+            return Ok(None);
+        }
         let py = isolation.py();
         let outside = words();
         let inside = Arc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,6 @@
 //! The part of a thread's state by which interrupts are aimed.
 
+use super::layouts;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_long, c_ulong};
@@ -21,7 +22,7 @@ struct Fields {
 /// How far from a thread state's beginning to look for it: 3.8 to 3.14 have it within the first 300 bytes.
 const FAR: usize = 400;
 
-/// Where it is. None if it is nowhere: then interrupts strike wherever they are aimed.
+/// Where it is. None if it is nowhere, or not to be read: then interrupts strike wherever they are aimed.
 static FIELDS: OnceLock<Option<usize>> = OnceLock::new();
 
 /// A thread state. It is looked at with the GIL, and while its thread runs a request.
@@ -100,7 +101,7 @@ impl State {
 
 /// Finds out where thread states have what is looked at. When the interpreter has started.
 pub fn find_fields(py: Python<'_>) {
-    let _ = FIELDS.set(find(py));
+    let _ = FIELDS.set(if layouts::are_read() { find(py) } else { None });
 }
 
 /// The three fields in a row, of which the second is empty, the third is known and the first counts.

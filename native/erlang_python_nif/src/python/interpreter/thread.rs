@@ -135,7 +135,7 @@ impl PythonThread {
     pub unsafe fn frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
         let stand = current::helpers().map(|helpers| &helpers.stand_code);
         // SAFETY: as this function demands: a thread has its state to its end.
-        unsafe { Frame::innermost(py, self.state.as_ptr(), stand) }
+        unsafe { Frame::innermost(py, self, stand) }
     }
 
     /// What traces it this moment. On the thread itself.

@@ -3,15 +3,16 @@
 //! `sys.settrace` and `sys.setprofile` are for the current thread, and calls share threads: what one has left
 //! there, a debugger or a function that raises, would strike whatever runs there next. Python has no function
 //! that asks cheaply, and each call would pay for it. So the two words of a thread's state that have the
-//! functions are found once, and looked at.
+//! functions are found once, and looked at. Where they are unknown, or not to be read (`layouts`), Python is asked.
 
-use super::symbol;
+use super::{layouts, symbol};
 use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::ffi::{CStr, c_int};
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Function = unsafe extern "C" fn(
@@ -33,6 +34,8 @@ const UNKNOWN: usize = usize::MAX;
 struct Kind {
     set: &'static CStr,
     get: &'static str,
+    /// That function, of `sys`.
+    ask: OnceLock<Py<PyAny>>,
     /// Where `threading` keeps the function for threads to come.
     hook: &'static str,
     /// The word.
@@ -43,12 +46,14 @@ static KINDS: [Kind; 2] = [
     Kind {
         set: c"PyEval_SetTrace",
         get: "gettrace",
+        ask: OnceLock::new(),
         hook: "_trace_hook",
         at: AtomicUsize::new(UNKNOWN),
     },
     Kind {
         set: c"PyEval_SetProfile",
         get: "getprofile",
+        ask: OnceLock::new(),
         hook: "_profile_hook",
         at: AtomicUsize::new(UNKNOWN),
     },
@@ -60,22 +65,32 @@ impl Kind {
         unsafe { symbol::<Set>(self.set) }
     }
 
-    /// What is set in a thread. Borrowed. Null if that is nothing, or cannot be known.
-    fn current(&self, state: *mut ffi::PyThreadState) -> *mut ffi::PyObject {
+    /// What is set in the current thread, whose state this is. Borrowed. Null if that is nothing, or cannot be known.
+    fn current(&self, py: Python<'_>, state: *mut ffi::PyThreadState) -> *mut ffi::PyObject {
         match self.at.load(Ordering::Relaxed) {
-            UNKNOWN => ptr::null_mut(),
+            UNKNOWN => self.asked(py),
             // SAFETY: within the state, which is the current thread's: nobody changes it meanwhile.
             word => unsafe { *state.cast::<*mut ffi::PyObject>().add(word) },
         }
     }
 
+    #[cold]
+    fn asked(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        let set = self.ask.get().and_then(|ask| ask.bind(py).call0().ok());
+        set.filter(|set| !set.is_none())
+            // The thread's state has a reference as well.
+            .map_or(ptr::null_mut(), |set| set.as_ptr())
+    }
+
     /// Where the state of the current thread has it, which has none: none if that cannot be told.
     fn find(&self, py: Python<'_>) -> PyResult<Option<usize>> {
+        let get = py.import("sys")?.getattr(self.get)?;
+        let set_already = !get.call0()?.is_none();
+        let _ = self.ask.set(get.unbind());
         let Some(set) = self.set() else {
             return Ok(None);
         };
-        let sys = py.import("sys")?;
-        if !sys.call_method0(self.get)?.is_none() {
+        if set_already || !layouts::are_read() {
             return Ok(None);
         }
         let sign = PyList::empty(py);
@@ -155,7 +170,7 @@ impl<'py> Traced<'py> {
     pub(super) fn now(py: Python<'py>, state: *mut ffi::PyThreadState) -> Self {
         let before = KINDS.each_ref().map(|kind| {
             // SAFETY: the GIL is held; null, or an object that the thread's state has a reference to.
-            unsafe { Bound::from_borrowed_ptr_or_opt(py, kind.current(state)) }
+            unsafe { Bound::from_borrowed_ptr_or_opt(py, kind.current(py, state)) }
         });
         Traced { py, state, before }
     }
@@ -174,7 +189,7 @@ impl<'py> Traced<'py> {
     fn remove(&self) -> bool {
         let mut removed = false;
         for (kind, before) in KINDS.iter().zip(&self.before) {
-            let now = kind.current(self.state);
+            let now = kind.current(self.py, self.state);
             let before = before.as_ref().map_or(ptr::null_mut(), Bound::as_ptr);
             if !now.is_null() && now != before && !kind.is_for_all(self.py, now) {
                 kind.remove(self.py);

@@ -1,6 +1,6 @@
 //! Keeps functions that users gave to `sys.settrace`, `sys.setprofile` or `sys.monitoring` out of code that is ours.
 
-use super::symbol;
+use super::{layouts, symbol};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
@@ -27,6 +27,8 @@ enum Way {
         enter: Change,
         leave: Change,
     },
+    /// The field is not to be read: a function that traces sees our code.
+    None,
     Field,
 }
 
@@ -43,6 +45,7 @@ fn way() -> &'static Way {
         };
         match found {
             (Some(enter), Some(leave)) => Way::Call { enter, leave },
+            _ if !layouts::are_read() => Way::None,
             _ => Way::Field,
         }
     })
@@ -59,6 +62,7 @@ impl Untraced {
             let state = ffi::PyThreadState_Get();
             match way() {
                 Way::Call { enter, .. } => enter(state),
+                Way::None => {}
                 Way::Field => (*state.cast::<Shown>()).tracing += 1,
             }
             Untraced(state)
@@ -72,6 +76,7 @@ impl Drop for Untraced {
         unsafe {
             match way() {
                 Way::Call { leave, .. } => leave(self.0),
+                Way::None => {}
                 Way::Field => (*self.0.cast::<Shown>()).tracing -= 1,
             }
         }
