@@ -105,11 +105,5 @@ defmodule :erlang_python do
   # nif/ledger.rs
   def ledger_collected, do: not_loaded()
 
-  # nif/floor.rs
-  def floor_nif, do: not_loaded()
-  def floor_dirty, do: not_loaded()
-  def floor_ask(_pid, _count), do: not_loaded()
-  def floor_answer, do: not_loaded()
-
   defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
 end

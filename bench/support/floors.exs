@@ -4,10 +4,10 @@ defmodule Bench.Floors do
   # The cheapest way to do a part of the work at all, for the figures to be compared with.
 
   @doc "An empty function of native code on a normal scheduler."
-  def nif, do: :erlang_python.floor_nif()
+  def nif, do: Bench.NativeFloors.nif()
 
   @doc "The same on a dirty I/O scheduler: there and back."
-  def dirty, do: :erlang_python.floor_dirty()
+  def dirty, do: Bench.NativeFloors.dirty()
 
   @doc "A process that `ping/1` gets its answers from."
   def echo do
@@ -45,7 +45,7 @@ defmodule Bench.Floors do
   defp answer_loop do
     receive do
       :ok ->
-        :erlang_python.floor_answer()
+        Bench.NativeFloors.answer()
         answer_loop()
 
       :stop ->
@@ -54,7 +54,7 @@ defmodule Bench.Floors do
   end
 
   @doc "Native code sends a message and waits for the answer, so often: a callback without Python."
-  def ask(answerer, count), do: true = :erlang_python.floor_ask(answerer, count)
+  def ask(answerer, count), do: true = Bench.NativeFloors.ask(answerer, count)
 
   @doc "How long messages of a process take that sends one every `pause` ms, in ns."
   def slow_messages(count, pause) do

@@ -1,4 +1,4 @@
-for name <- ~w(others measure line floors busy machine json chart report) do
+for name <- ~w(others measure line native_floors floors busy machine json chart report) do
   Code.require_file("#{name}.exs", __DIR__)
 end
 
@@ -31,6 +31,7 @@ defmodule Bench.Suite do
 
   defp begin do
     Process.put(__MODULE__, [])
+    Bench.NativeFloors.load()
     # Its folder has the module bench_work.
     nil = Python.call!(:sys, "path.append", [__DIR__])
 

@@ -11,8 +11,9 @@ defmodule Mix.Tasks.Compile.PythonNative do
   | released | downloaded for this machine, with `rustler_precompiled` |
   | development, or any with `ERLANG_PYTHON_BUILD=1` | built from the Rust workspace in `native/` |
 
-  It runs only if a source or the artifact has changed, or with `--force`. cargo builds in `_build/native`, which all Mix
-  environments share.
+  It runs only if a source or the artifact has changed, or with `--force`. cargo builds in the folder `_build/native` of
+  erlang_python itself, not of the project that depends on it. So all Mix environments share a build, and all projects
+  that depend on the same checkout. They build one after the other.
 
   The build needs no Python interpreter and no headers: the libraries use the stable ABI and find libpython when they
   are loaded. `native/.cargo/config.toml` configures pyo3 so.
@@ -22,7 +23,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
 
   use Mix.Task.Compiler
 
-  alias Python.Native.{Cargo, Library, Precompiled}
+  alias Python.Native.{Cargo, Library, Lock, Precompiled}
 
   @recursive true
 
@@ -30,14 +31,27 @@ defmodule Mix.Tasks.Compile.PythonNative do
 
   @impl true
   def run(args) do
-    # Before the build: a file that changes meanwhile is then built next time.
-    digest = digest()
-
-    if "--force" not in args and read_manifest() == {digest, Library.installed_stats()} do
+    if "--force" not in args and current?(digest()) do
       {:noop, []}
     else
-      install(digest)
+      waiting = fn -> Mix.shell().info("Waiting for another build of the native libraries") end
+
+      Lock.hold(Cargo.target_dir(), waiting, fn ->
+        # Before the build: a file that changes meanwhile is then built next time.
+        digest = digest()
+        # The other one may have built what is wanted here.
+        if "--force" not in args and current?(digest),
+          do: built_elsewhere(),
+          else: install(digest)
+      end)
     end
+  end
+
+  defp current?(digest), do: read_manifest() == {digest, Library.installed_stats()}
+
+  defp built_elsewhere do
+    Mix.Project.build_structure()
+    {:ok, []}
   end
 
   @impl true

@@ -5,6 +5,9 @@ defmodule Python.Native.Cargo do
 
   alias Python.Native.Library
 
+  # Where cargo builds is in the command line, and where it is installed makes no difference.
+  @variables ~w(RUSTFLAGS RUSTC RUSTUP_TOOLCHAIN CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_ CARGO_PROFILE_)
+
   @doc """
   Builds both libraries. Returns the folder that they are in.
 
@@ -17,12 +20,22 @@ defmodule Python.Native.Cargo do
   """
   @spec build(keyword) :: {:ok, Path.t()} | {:error, String.t()}
   def build(options \\ []) do
-    {command, arguments, folder} = command(options)
+    count = length(Library.crates())
+    run(command(options), &"Compiling #{count} native libraries (cargo #{&1} --release)")
+  end
 
+  @doc "Builds a library that is not shipped. Returns the folder that it is in."
+  @spec build_one(String.t()) :: {:ok, Path.t()} | {:error, String.t()}
+  def build_one(crate) do
+    {command, arguments, folder} = command([])
+    arguments = ["--quiet", "--package", crate | arguments]
+    run({command, arguments, folder}, fn _command -> "Compiling #{crate}" end)
+  end
+
+  defp run({command, arguments, folder}, announced) do
     with {:ok, cargo} <- find_cargo() do
       common = ["--release", "--locked", "--target-dir", target_dir()]
-      count = length(Library.crates())
-      Mix.shell().info("Compiling #{count} native libraries (cargo #{command} --release)")
+      Mix.shell().info(announced.(command))
 
       {_output, status} =
         System.cmd(cargo, [command | common] ++ arguments,
@@ -45,19 +58,30 @@ defmodule Python.Native.Cargo do
     end
   end
 
-  @doc "Changes when a source changes."
+  @doc "Changes when a source changes, or a variable that tells cargo or rustc how to build."
   def sources_digest do
-    native_dir()
-    |> Path.join("**/*")
-    |> Path.wildcard(match_dot: true)
-    |> Enum.reject(&String.starts_with?(&1, Path.join(native_dir(), "target/")))
-    |> Enum.filter(&File.regular?/1)
-    |> Enum.map(&[&1, 0, :erlang.md5(File.read!(&1))])
-    |> :erlang.md5()
+    sources =
+      native_dir()
+      |> Path.join("**/*")
+      |> Path.wildcard(match_dot: true)
+      |> Enum.reject(&String.starts_with?(&1, Path.join(native_dir(), "target/")))
+      |> Enum.filter(&File.regular?/1)
+      |> Enum.map(&[Path.relative_to(&1, native_dir()), 0, :erlang.md5(File.read!(&1))])
+
+    variables =
+      for {name, value} <- Enum.sort(System.get_env()),
+          String.starts_with?(name, @variables),
+          do: [name, 0, value, 0]
+
+    :erlang.md5([sources, variables])
   end
 
-  # All Mix environments share it.
-  def target_dir, do: Mix.Project.build_path() |> Path.dirname() |> Path.join("native")
+  @doc """
+  Where cargo builds. It belongs to the checkout: all Mix environments share it, and so do all projects that depend on
+  it by its path.
+  """
+  # Mix runs a compiler in the folder of the project that it compiles, also for a dependency.
+  def target_dir, do: Path.expand("_build/native")
 
   defp native_dir, do: Path.expand("native")
 

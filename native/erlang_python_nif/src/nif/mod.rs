@@ -4,7 +4,6 @@
 //! thread run on dirty I/O schedulers, all others return within microseconds.
 
 mod callback;
-mod floor;
 mod ledger;
 mod pool;
 mod request;
