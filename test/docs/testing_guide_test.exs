@@ -41,11 +41,6 @@ defmodule Python.Docs.TestingGuideTest do
       end
     end
 
-    # What cargo has built already need not be built again.
-    File.mkdir_p!(Path.join(folder, "_build"))
-    native = Path.join(Path.dirname(Mix.Project.build_path()), "native")
-    File.ln_s!(native, Path.join(folder, "_build/native"))
-
     env = [
       {"MIX_ENV", false},
       {"MIX_BUILD_PATH", false},

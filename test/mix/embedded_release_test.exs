@@ -71,14 +71,6 @@ defmodule Python.Mix.EmbeddedReleaseTest do
       File.write!(path, text)
     end
 
-    # What cargo has built already need not be built again.
-    File.mkdir_p!(Path.join(folder, "_build"))
-
-    File.ln_s!(
-      Path.join(Path.dirname(Mix.Project.build_path()), "native"),
-      Path.join(folder, "_build/native")
-    )
-
     env = [{"MIX_ENV", "prod"}, {"PYTHON", false}, {"MIX_BUILD_PATH", false}]
     mix = System.find_executable("mix")
     assert {output, 0} = FreshVM.execute(mix, ["release"], env, 500_000, folder)
