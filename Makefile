@@ -56,6 +56,11 @@ test-pythons: setup ## run the test suite on the oldest and the newest Python fo
 	done 3< <(scripts/pythons.sh | $(if $(filter all,$(PYTHONS)),cat,sed -n '1p;$$p' | uniq)); \
 	[ $$ran -gt 0 ] || { echo "no Python found that can be embedded" >&2; exit 1; }
 
+.PHONY: test-native-off
+test-native-off: setup ## a part of the test suite with the settings native_layouts and native_memory off
+	@export NATIVE=off; files="test/python/calls test/python/values test/python/streams test/python/timeouts/interrupts_test.exs"; \
+	mix test $$files$(if $(CI), || mix test --failed)
+
 .PHONY: matrix
 matrix: build ## run the test suite on all versions, in chroots of newer Debian releases too (CELLS="host forky-3.14")
 	@scripts/matrix.sh $(CELLS)

@@ -45,6 +45,7 @@ defmodule :erlang_python do
   # nif/runtime.rs
   def runtime_start(_config, _owner), do: not_loaded()
   def runtime_ending, do: not_loaded()
+  def runtime_native, do: not_loaded()
   def runtime_pending_releases, do: not_loaded()
   def runtime_blocked_finalizers, do: not_loaded()
   def runtime_nif_version, do: not_loaded()

@@ -224,7 +224,7 @@ defmodule Python.Doctor do
 
   defp compute({:ok, 2}, begin) do
     took = System.monotonic_time(:microsecond) - begin
-    ok("Python computed 1 + 1 = 2, #{div(took, 1000)} ms after the start began", [])
+    ok("Python computed 1 + 1 = 2, #{div(took, 1000)} ms after the start began", native())
   end
 
   # A project may well have its pools in its own supervision tree.
@@ -245,6 +245,16 @@ defmodule Python.Doctor do
 
     remedy = "Please report this with the whole output of `mix python.doctor`."
     error("Python did not compute 1 + 1: #{text}", [], remedy)
+  end
+
+  defp native do
+    {layouts, memory} = :erlang_python.runtime_native()
+    layouts = if layouts == [], do: "none", else: Enum.join(layouts, ", ")
+
+    [
+      row("layouts read in place", layouts),
+      row("large pieces of memory", if(memory, do: "kept for their next use", else: "Python's"))
+    ]
   end
 
   ## Texts

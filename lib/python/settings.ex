@@ -104,7 +104,7 @@ defmodule Python.Settings do
       default: true,
       doc:
         "Whether values are read and made in place, where the memory of Python and of the VM looks as expected. " <>
-          "With `false` only documented functions are used; see [troubleshooting](troubleshooting.md#the-vm-crashes)."
+          "With `false` only documented functions are used, for builds of Python that this fails on."
     },
     native_memory: %{
       type: :boolean,

@@ -32,6 +32,8 @@ defmodule Mix.Tasks.Python.DoctorTest do
     assert output =~ "liberlang_python_nif"
     assert output =~ "num_workers"
     assert output =~ "1 + 1 = 2"
+    assert output =~ ~r/layouts read in place +\w/
+    assert output =~ ~r/large pieces of memory +\w/
     refute output =~ "[error]"
   end
 

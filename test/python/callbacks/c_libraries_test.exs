@@ -93,6 +93,9 @@ defmodule Python.Callbacks.CLibrariesTest do
           {"that is called with the GIL held", :held, [300]},
           {"that works for several threads", :work_in_threads, [30, 50]}
         ] do
+      # Up to 3.11 the documented function can strike a thread that is just being started in the place of its starter.
+      if function == :work_in_threads, do: @tag(native: :layouts)
+
       test "lets one #{what} end its work", %{library: library, lost: lost} do
         pool = start_pool()
         before = Python.call!(:foreign, :counts, [library])

@@ -69,7 +69,8 @@ fn cells_are(env: Env<'_>) -> bool {
     unsafe { parts_of(cell) == Some((head, tail)) && parts_of(head).is_none() }
 }
 
-fn as_expected() -> bool {
+/// Whether terms are read in place.
+pub fn as_expected() -> bool {
     AS_EXPECTED.load(Ordering::Relaxed)
 }
 

@@ -3,8 +3,9 @@
 use crate::base::atoms;
 use crate::engine::main::start;
 use crate::pool::ending;
-use crate::python::convert::{Elixir, set_elixir};
-use crate::python::interpreter::Start;
+use crate::python::convert::{self, Elixir, set_elixir};
+use crate::python::current;
+use crate::python::interpreter::{self, Start, state, traced};
 use crate::python::reaper;
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
 
@@ -62,6 +63,27 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
 fn runtime_ending() -> Atom {
     ending::stay_first();
     atoms::ok()
+}
+
+/// What the settings `native_layouts` and `native_memory` have led to: which layouts of memory were found, by name,
+/// and whether Python's large pieces of memory come from us.
+#[rustler::nif]
+fn runtime_native() -> (Vec<&'static str>, bool) {
+    let exceptions = current::helpers().is_some_and(|helpers| helpers.top.is_some());
+    let others = [
+        ("term", convert::reads_vm()),
+        ("thread state", !state::are_entries_unknown()),
+        ("trace function", traced::are_known()),
+        ("handled exceptions", exceptions),
+    ];
+    let others = others
+        .into_iter()
+        .filter_map(|(name, found)| found.then_some(name));
+    #[cfg(unix)]
+    let memory = interpreter::memory::is_installed();
+    #[cfg(not(unix))]
+    let memory = false;
+    (convert::layouts_of_python().chain(others).collect(), memory)
 }
 
 /// How many references to Python objects wait to be given up.

@@ -13,12 +13,15 @@
 //! - When the last callback on the stack ends, what was put off is aimed at the thread again
 //!   (`about_to_leave`): it strikes when the library's call is over, or is put off again.
 //!
+//! Where thread states do not tell how often their threads have come in, the loader's calls are counted, and only
+//! callbacks by `PyGILState_Ensure` are kept from interrupts (`count_entry`).
+//!
 //! The loader tells where threads come in and leave (`native/erlang_python_loader/src/gil.rs`). A ctypes
 //! that is not bound to the loader's functions, as it is a part of libpython itself, has its callbacks
 //! wrapped (`priv/python/erlang/_foreign.py`).
 
 use crate::engine::main::seat;
-use crate::python::interpreter::symbol;
+use crate::python::interpreter::{count_entry, symbol};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -59,11 +62,18 @@ pub fn entries_are_seen() -> bool {
 unsafe extern "C" fn watch(what: c_int) {
     match what {
         // Of these two the thread has been counted, if it comes in by a callback.
-        0 | 2 => came_in(0),
+        0 => {
+            count_entry(1);
+            came_in(0);
+        }
+        2 => came_in(0),
         // pybind11 counts afterwards.
         3 => came_in(1),
         // The thread is still counted.
-        1 => about_to_leave(1),
+        1 => {
+            about_to_leave(1);
+            count_entry(-1);
+        }
         // pybind11 has it counted no more.
         4 => about_to_leave(0),
         _ => {}
@@ -123,9 +133,11 @@ impl Guarded {
             .0
             .as_ref()
             .ok_or_else(|| pyo3::exceptions::PyTypeError::new_err("expected a guarded callable"))?;
+        count_entry(1);
         came_in(0);
         let result = callable.bind(py).call(args, kwargs);
         about_to_leave(1);
+        count_entry(-1);
         result
     }
 }

@@ -85,7 +85,7 @@ impl Runner {
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
         let begun = Running {
             request: Arc::clone(request),
-            entries: self.thread.state.entries(py),
+            entries: self.thread.entries(py),
             trusts: false,
         };
         self.running.with(py, |running| running.push(begun));
@@ -139,7 +139,7 @@ impl Runner {
         let begun = self.running.with(py, |running| {
             running.last().map(|r| r.entries + c_int::from(r.trusts))
         });
-        begun.map_or(0, |begun| self.thread.state.entries(py) - begun)
+        begun.map_or(0, |begun| self.thread.entries(py) - begun)
     }
 
     /// Says whether the library that calls the thread's code hands on what that raises. An event loop in C does.
@@ -209,12 +209,17 @@ impl Runner {
         let (Some(helpers), Some(request)) = (current::helpers(), self.innermost(py)) else {
             return;
         };
-        let pending = self.thread.state.pending(py) == helpers.interrupt.as_ptr();
+        let pending = match self.thread.state.pending(py) {
+            Some(pending) => pending == helpers.interrupt.as_ptr(),
+            // It may be.
+            None => request.marks.has(INTERRUPTED),
+        };
         if pending && self.callbacks(py) + uncounted > 0 {
-            request.marks.set(PUT_OFF);
             // Code that the thread is in the middle of may have an exception set.
             let error = PyErr::take(py);
-            self.take_back(py);
+            if self.take_back(py) {
+                request.marks.set(PUT_OFF);
+            }
             if let Some(error) = error {
                 error.restore(py);
             }
@@ -232,11 +237,14 @@ impl Runner {
         }
     }
 
-    /// Lets an interrupt strike that has not yet, where it does no harm. On the thread itself.
-    fn take_back(&self, py: Python<'_>) {
-        if !self.thread.state.is_spared(py) {
-            absorb(py, self.thread.ident);
-        }
+    /// Lets an interrupt strike that has not yet, where it does no harm. On the thread itself. Whether there was one.
+    fn take_back(&self, py: Python<'_>) -> bool {
+        let spared = self
+            .thread
+            .state
+            .pending(py)
+            .is_some_and(|pending| pending.is_null());
+        !spared && absorb(py, self.thread.ident)
     }
 }
 

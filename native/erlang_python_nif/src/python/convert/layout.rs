@@ -61,6 +61,17 @@ pub fn look(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// The names of those that are laid out as expected.
+pub fn found() -> impl Iterator<Item = &'static str> {
+    let all = [
+        ("int", INTS.load(Ordering::Relaxed) != UNKNOWN),
+        ("list", LISTS.load(Ordering::Relaxed)),
+        ("str", NEW_STR.get().is_some()),
+    ];
+    all.into_iter()
+        .filter_map(|(name, found)| found.then_some(name))
+}
+
 /// Before 3.12 the characters come 48 bytes behind the beginning, from then on 40.
 fn look_at_strings(py: Python<'_>) {
     const TEXT: &str = "a text that is long enough to be like no other memory";

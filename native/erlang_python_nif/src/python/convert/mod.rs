@@ -22,7 +22,7 @@ use crate::base::{map, words};
 
 pub use buffer::Shown;
 pub use function::registered as registered_function;
-pub use layout::look as look_at_python;
+pub use layout::{found as layouts_of_python, look as look_at_python};
 pub use opaque::{add_to, atom_name, existing_atom, keep, kept};
 pub use replaced::mark_decoders;
 pub use structs::{Elixir, described_function, set_elixir};
@@ -30,7 +30,7 @@ pub use terms::{name_text, text};
 pub use to_python::Encoder;
 pub use to_term::Decoder;
 pub use unconvertible::{Failure, Step, Unconvertible};
-pub use words::{forget as forget_vm, look as look_at_vm};
+pub use words::{as_expected as reads_vm, forget as forget_vm, look as look_at_vm};
 
 /// How deep values may be nested. Python's own recursion limit is of the same size, so little
 /// could be done with deeper ones there.

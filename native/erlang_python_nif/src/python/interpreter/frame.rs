@@ -5,14 +5,13 @@
 //! and block. So the thread state is asked, frames and code objects have their built-in attributes read, and
 //! code is told apart by its address.
 
-use super::thread::PythonThread;
 use super::tracing::Shown;
 use super::{layouts, symbol};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_ulong};
 use std::sync::OnceLock;
 
 type GetFrame = unsafe extern "C" fn(*mut ffi::PyThreadState) -> *mut ffi::PyFrameObject;
@@ -54,7 +53,7 @@ pub use crate::base::Location;
 pub struct Frame<'py>(Bound<'py, PyAny>);
 
 impl<'py> Frame<'py> {
-    /// What a thread is in. None if that is no Python code, or none but that which calls
+    /// What a thread is in, given by its state and its ident. None if that is no Python code, or none but that which calls
     /// `stand` in: nobody's code.
     ///
     /// # Safety
@@ -62,16 +61,17 @@ impl<'py> Frame<'py> {
     /// The thread still has this state: it runs a request, say, whose end would need the GIL.
     pub unsafe fn innermost(
         py: Python<'py>,
-        thread: &PythonThread,
+        state: *mut ffi::PyThreadState,
+        ident: c_ulong,
         stand: Option<&Py<PyAny>>,
     ) -> Option<Self> {
         let frame = match functions().frame {
             // SAFETY: the GIL is held, and the state is there. A new reference or null.
-            Some(get) => unsafe { get(thread.state.as_ptr()) },
-            None if !layouts::are_read() => listed(py, thread)?.into_ptr().cast(),
+            Some(get) => unsafe { get(state) },
+            None if !layouts::are_read() => listed(py, ident)?.into_ptr().cast(),
             // SAFETY: as above; this is 3.8. The field is borrowed.
             None => unsafe {
-                let frame = (*thread.state.as_ptr().cast::<Shown>()).frame;
+                let frame = (*state.cast::<Shown>()).frame;
                 ffi::Py_XINCREF(frame.cast());
                 frame
             },
@@ -144,13 +144,13 @@ impl<'py> Frame<'py> {
 
 /// The frame of a thread in the list of all. The list is a new object, so that the garbage collector and audit hooks
 /// may run: only where there is no other way.
-fn listed<'py>(py: Python<'py>, thread: &PythonThread) -> Option<Bound<'py, PyAny>> {
+fn listed(py: Python<'_>, ident: c_ulong) -> Option<Bound<'_, PyAny>> {
     // SAFETY: the GIL is held; a borrowed reference or null, without an exception.
     let list = unsafe {
         let list = ffi::PySys_GetObject(c"_current_frames".as_ptr());
         Bound::from_borrowed_ptr_or_opt(py, list)?
     };
-    list.call0().ok()?.get_item(thread.ident).ok()
+    list.call0().ok()?.get_item(ident).ok()
 }
 
 /// A code object, which may be made by anybody.

@@ -101,6 +101,10 @@ pub fn install(py: Python<'_>) {
     }
 }
 
+pub fn is_installed() -> bool {
+    RAW.get().is_some()
+}
+
 /// So far from the beginning of its block, which is that of a page, lies the memory that Python gets.
 /// Of the pointers that libc gives, those that lie so are few: only for them has to be looked whether
 /// they are blocks.

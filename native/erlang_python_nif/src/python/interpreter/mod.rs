@@ -23,7 +23,7 @@ pub mod stand;
 pub mod state;
 mod symbol;
 mod thread;
-mod traced;
+pub mod traced;
 mod tracing;
 
 pub use config::Start;
@@ -32,5 +32,5 @@ pub use gil_cell::GilCell;
 pub use ready::{set_ready, wait_for_python};
 pub use stack::stack_size;
 pub use symbol::symbol;
-pub use thread::{Detached, PythonThread, absorb, enter, leave_for_good, raise_in};
+pub use thread::{Detached, PythonThread, absorb, count_entry, enter, leave_for_good, raise_in};
 pub use traced::Traced;

@@ -22,7 +22,7 @@ struct Fields {
 /// How far from a thread state's beginning to look for it: 3.8 to 3.14 have it within the first 300 bytes.
 const FAR: usize = 400;
 
-/// Where it is. None if it is nowhere, or not to be read: then interrupts strike wherever they are aimed.
+/// Where it is. None if it is nowhere, or not to be read: see `count_entry`.
 static FIELDS: OnceLock<Option<usize>> = OnceLock::new();
 
 /// A thread state. It is looked at with the GIL, and while its thread runs a request.
@@ -51,9 +51,9 @@ impl State {
         Some(unsafe { self.0.cast::<u8>().add(offset) }.cast::<Fields>())
     }
 
-    /// How often the thread has come in by `PyGILState_Ensure` or the like, and not left.
-    pub fn entries(self, _py: Python<'_>) -> c_int {
-        self.fields().map_or(0, |fields| {
+    /// How often the thread has come in by `PyGILState_Ensure` or the like, and not left. None if that is unknown.
+    pub fn entries(self, _py: Python<'_>) -> Option<c_int> {
+        self.fields().map(|fields| {
             // SAFETY: as in `fields`. cffi counts before it has the GIL, so it may change meanwhile.
             unsafe { (&raw const (*fields).gilstate_counter).read_volatile() }
         })
@@ -85,18 +85,18 @@ impl State {
         }
     }
 
-    /// Whether it is known that no exception is about to strike the thread.
-    pub fn is_spared(self, py: Python<'_>) -> bool {
-        self.fields().is_some() && self.pending(py).is_null()
-    }
-
-    /// The exception that is about to strike the thread.
-    pub fn pending(self, _py: Python<'_>) -> *mut ffi::PyObject {
-        self.fields().map_or(std::ptr::null_mut(), |fields| {
+    /// The exception that is about to strike the thread, or null. None if that is unknown.
+    pub fn pending(self, _py: Python<'_>) -> Option<*mut ffi::PyObject> {
+        self.fields().map(|fields| {
             // SAFETY: as in `fields`; exceptions are set and taken with the GIL.
             unsafe { (&raw const (*fields).async_exc).read_volatile() }
         })
     }
+}
+
+/// Whether thread states do not tell who has come in.
+pub fn are_entries_unknown() -> bool {
+    matches!(FIELDS.get(), Some(None))
 }
 
 /// Finds out where thread states have what is looked at. When the interpreter has started.

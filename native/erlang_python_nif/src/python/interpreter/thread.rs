@@ -3,7 +3,7 @@
 use super::frame::Frame;
 use super::stack::{self, Bounds};
 use super::stand;
-use super::state::State;
+use super::state::{self, State};
 use super::traced::{self, Traced};
 use super::tracing::Untraced;
 use crate::base::lock;
@@ -12,9 +12,10 @@ use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::OnceCell;
-use std::ffi::{c_long, c_ulong};
+use std::ffi::{c_int, c_long, c_ulong};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 unsafe extern "C" {
     // In the limited API since 3.2, but not declared by pyo3-ffi.
@@ -26,6 +27,8 @@ pub struct PythonThread {
     /// `threading.get_ident()`.
     pub ident: c_ulong,
     pub state: State,
+    /// How often it has come in, as far as we were told: in place of what its state would tell.
+    told: AtomicI32,
 }
 
 thread_local! {
@@ -119,6 +122,7 @@ impl PythonThread {
             // SAFETY: no preconditions.
             ident: unsafe { PyThread_get_thread_ident() },
             state,
+            told: AtomicI32::new(0),
         }
     }
 
@@ -135,12 +139,30 @@ impl PythonThread {
     pub unsafe fn frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
         let stand = current::helpers().map(|helpers| &helpers.stand_code);
         // SAFETY: as this function demands: a thread has its state to its end.
-        unsafe { Frame::innermost(py, self, stand) }
+        unsafe { Frame::innermost(py, self.state.as_ptr(), self.ident, stand) }
+    }
+
+    /// How often it has come in by `PyGILState_Ensure` or the like, and not left.
+    pub fn entries(&self, py: Python<'_>) -> c_int {
+        let known = self.state.entries(py);
+        known.unwrap_or_else(|| self.told.load(Ordering::Relaxed))
     }
 
     /// What traces it this moment. On the thread itself.
     pub fn traced<'py>(&self, py: Python<'py>) -> Traced<'py> {
         Traced::now(py, self.state.as_ptr())
+    }
+}
+
+/// The current thread has come in by `PyGILState_Ensure` (1), or is leaving (-1). That is all we are told: cffi and
+/// pybind11 come in by functions that also end what others do without the GIL.
+pub fn count_entry(by: c_int) {
+    if state::are_entries_unknown() {
+        // A thread that has never run a request, or is about to end, has none.
+        let _ = THREAD.try_with(|cell| {
+            cell.get()
+                .map(|thread| thread.told.fetch_add(by, Ordering::Relaxed))
+        });
     }
 }
 
@@ -152,21 +174,23 @@ pub fn raise_in(ident: c_ulong, exception: &Bound<'_, PyAny>) {
 }
 
 /// Lets an interrupt strike that is pending in the current thread (`ident`), and is not wanted any more, in
-/// code of ours. Nothing is left of it in the interpreter. See `priv/python/erlang/_interrupts.py`.
-pub fn absorb(py: Python<'_>, ident: c_ulong) {
+/// code of ours. Nothing is left of it in the interpreter. See `priv/python/erlang/_interrupts.py`. Whether there was
+/// one.
+pub fn absorb(py: Python<'_>, ident: c_ulong) -> bool {
     let Some(helpers) = current::helpers() else {
-        return;
+        return false;
     };
     let struck = {
         let _untraced = Untraced::new(py);
         helpers.absorb.bind(py).call0()
     };
-    let Err(error) = struck else { return };
+    let Err(error) = struck else { return false };
     if !error.is_instance(py, helpers.interrupt.bind(py)) {
         // No stack was left, or no memory. It must not hit what runs next, all the same.
         // SAFETY: `py` proves that the GIL is held. A null exception takes a pending one back.
         unsafe { ffi::PyThreadState_SetAsyncExc(ident as c_long, std::ptr::null_mut()) };
     }
+    true
 }
 
 /// The thread state of a thread that has nothing to do with anybody's code, and is to be held up by none.

@@ -157,6 +157,13 @@ pub fn look(py: Python<'_>) {
     }
 }
 
+/// Whether both are known.
+pub fn are_known() -> bool {
+    KINDS
+        .iter()
+        .all(|kind| kind.at.load(Ordering::Relaxed) != UNKNOWN)
+}
+
 /// What was set when a call began.
 pub struct Traced<'py> {
     py: Python<'py>,
