@@ -44,7 +44,7 @@ test: setup ## run the test suite
 .PHONY: test-rust
 test-rust: setup ## run the Rust unit tests, which need no BEAM
 	@export LIBPYTHON; LIBPYTHON=$$("$${PYTHON:-python3}" scripts/libpython.py | cut -d' ' -f2-); \
-	cd native && cargo test --quiet --locked --config .cargo/unit-tests.toml
+	cd native && cargo test --quiet --locked --workspace --config .cargo/unit-tests.toml
 
 .PHONY: test-pythons
 test-pythons: setup ## run the test suite on the oldest and the newest Python found (PYTHONS=all: on each)
