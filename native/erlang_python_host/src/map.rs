@@ -1,0 +1,315 @@
+//! Maps: pairs in the order in which they were put in, and an index of large ones.
+//!
+//! A map is a view of the first pairs of a table. What puts a new key into the newest view appends to the table, so
+//! that a map can be built key by key.
+
+use crate::compare::identical;
+use crate::env::HostEnv;
+use crate::hash;
+use crate::sequence::array;
+use crate::word::{self, Kind, Word};
+use std::ffi::c_int;
+use std::slice;
+
+pub type Pair = [Word; 2];
+
+/// Smaller maps are searched pair by pair.
+const INDEXED: usize = 12;
+
+/// In the arena, as are the pairs and the index.
+struct Table {
+    pairs: *mut Pair,
+    capacity: usize,
+    used: usize,
+    /// Slots: the upper half of the hash, and the number of the pair plus one; 0 if free. Null in a small table.
+    slots: *mut u64,
+    mask: usize,
+}
+
+const TABLE_WORDS: usize = size_of::<Table>() / size_of::<Word>();
+
+impl Table {
+    fn new(env: &mut HostEnv, capacity: usize) -> *mut Table {
+        let table: *mut Table = env.arena.words(TABLE_WORDS).cast();
+        let pairs = env.arena.words(2 * capacity).cast();
+        let mut slots = std::ptr::null_mut();
+        let mut mask = 0;
+        if capacity > INDEXED {
+            let count = (2 * capacity).next_power_of_two();
+            slots = env.arena.words(count).cast::<u64>();
+            mask = count - 1;
+            // SAFETY: so many were given.
+            unsafe { slots.write_bytes(0, count) };
+        }
+        let new = Table {
+            pairs,
+            capacity,
+            used: 0,
+            slots,
+            mask,
+        };
+        // SAFETY: so much room was given.
+        unsafe { table.write(new) };
+        table
+    }
+
+    /// The pair of this key among the first `count`.
+    unsafe fn find(&self, count: usize, key: Word, hash: u64) -> Option<usize> {
+        if self.slots.is_null() {
+            return find_among(slice::from_raw_parts(self.pairs, count), key);
+        }
+        let mut slot = hash as usize & self.mask;
+        loop {
+            let entry = *self.slots.add(slot);
+            if entry == 0 {
+                return None;
+            }
+            let number = (entry & u64::from(u32::MAX)) as usize - 1;
+            if entry >> 32 == hash >> 32
+                && number < count
+                && identical((*self.pairs.add(number))[0], key)
+            {
+                return Some(number);
+            }
+            slot = (slot + 1) & self.mask;
+        }
+    }
+
+    /// Adds the pair that stands at `used` to the index, and counts it.
+    unsafe fn add(&mut self, hash: u64) {
+        if !self.slots.is_null() {
+            let mut slot = hash as usize & self.mask;
+            while *self.slots.add(slot) != 0 {
+                slot = (slot + 1) & self.mask;
+            }
+            *self.slots.add(slot) = (hash >> 32) << 32 | (self.used as u64 + 1);
+        }
+        self.used += 1;
+    }
+
+    unsafe fn hash_of(&self, key: Word) -> u64 {
+        if self.slots.is_null() {
+            0
+        } else {
+            hash::term(key)
+        }
+    }
+}
+
+unsafe fn find_among(pairs: &[Pair], key: Word) -> Option<usize> {
+    let same = pairs.iter().position(|pair| pair[0] == key);
+    if same.is_some() || word::is_immediate(key) {
+        return same;
+    }
+    pairs.iter().position(|pair| identical(pair[0], key))
+}
+
+/// How many pairs an index can count.
+const MOST: usize = u32::MAX as usize - 1;
+
+/// A map in the making: room for pairs, of which all are to be written before it is finished.
+#[derive(Clone, Copy)]
+pub struct Unfinished(*mut Table);
+
+impl Unfinished {
+    /// None if there are too many.
+    pub fn new(env: &mut HostEnv, capacity: usize) -> Option<Self> {
+        (capacity <= MOST).then(|| Unfinished(Table::new(env, capacity)))
+    }
+
+    /// Keys and values, by turns.
+    pub fn slots(self) -> *mut Word {
+        // SAFETY: a table of the environment.
+        unsafe { (*self.0).pairs.cast() }
+    }
+
+    /// The map of all pairs. None if a key is there twice.
+    pub unsafe fn finish(self, env: &mut HostEnv) -> Option<Word> {
+        let table = &mut *self.0;
+        for number in 0..table.capacity {
+            let key = (*table.pairs.add(number))[0];
+            let hash = table.hash_of(key);
+            if table.find(number, key, hash).is_some() {
+                return None;
+            }
+            table.add(hash);
+        }
+        Some(view(env, self.0, table.capacity))
+    }
+
+    /// The same of keys that are known to be different, as those of a map are.
+    pub unsafe fn finish_different(self, env: &mut HostEnv) -> Word {
+        let table = &mut *self.0;
+        for number in 0..table.capacity {
+            let key = (*table.pairs.add(number))[0];
+            let hash = table.hash_of(key);
+            table.add(hash);
+        }
+        view(env, self.0, table.capacity)
+    }
+}
+
+fn view(env: &mut HostEnv, table: *mut Table, count: usize) -> Word {
+    let boxed = env.boxed(Kind::Map, count, 1);
+    // SAFETY: so much room was given.
+    unsafe { *boxed.add(1) = table as Word };
+    word::boxed(boxed)
+}
+
+unsafe fn table_of(boxed: *const Word) -> *mut Table {
+    *boxed.add(1) as *mut Table
+}
+
+pub unsafe fn pairs<'a>(boxed: *const Word) -> &'a [Pair] {
+    slice::from_raw_parts((*table_of(boxed)).pairs, word::size(boxed))
+}
+
+pub unsafe fn get(boxed: *const Word, key: Word) -> Option<Word> {
+    let number = position(boxed, key)?;
+    Some((*(*table_of(boxed)).pairs.add(number))[1])
+}
+
+unsafe fn position(boxed: *const Word, key: Word) -> Option<usize> {
+    let table = &*table_of(boxed);
+    table.find(word::size(boxed), key, table.hash_of(key))
+}
+
+/// The map with one pair more, or with another value of the key.
+pub unsafe fn put(env: &mut HostEnv, boxed: *const Word, key: Word, value: Word) -> Word {
+    let count = word::size(boxed);
+    if let Some(number) = position(boxed, key) {
+        let copy = copied(env, boxed, count);
+        (*(*copy).pairs.add(number))[1] = value;
+        return view(env, copy, count);
+    }
+    let mut table = table_of(boxed);
+    if (*table).used != count || (*table).capacity == count {
+        table = copied(env, boxed, (2 * count).max(4));
+    }
+    *(*table).pairs.add(count) = [key, value];
+    let hash = (*table).hash_of(key);
+    (*table).add(hash);
+    view(env, table, count + 1)
+}
+
+/// A table of its own, with more room.
+unsafe fn copied(env: &mut HostEnv, boxed: *const Word, capacity: usize) -> *mut Table {
+    let table = Table::new(env, capacity);
+    for pair in pairs(boxed) {
+        *(*table).pairs.add((*table).used) = *pair;
+        let hash = (*table).hash_of(pair[0]);
+        (*table).add(hash);
+    }
+    table
+}
+
+pub unsafe fn of_arrays(env: &mut HostEnv, keys: &[Word], values: &[Word]) -> Option<Word> {
+    let unfinished = Unfinished::new(env, keys.len())?;
+    let slots: *mut Pair = unfinished.slots().cast();
+    for (number, (key, value)) in keys.iter().zip(values).enumerate() {
+        *slots.add(number) = [*key, *value];
+    }
+    unfinished.finish(env)
+}
+
+unsafe fn boxed(term: Word) -> Option<*const Word> {
+    word::of_kind(term, Kind::Map)
+}
+
+unsafe fn give(term: Option<Word>, to: *mut Word) -> c_int {
+    let Some(term) = term else {
+        return 0;
+    };
+    *to = term;
+    1
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_is_map(_env: *mut HostEnv, term: Word) -> c_int {
+    c_int::from(boxed(term).is_some())
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_get_map_size(
+    _env: *mut HostEnv,
+    term: Word,
+    size: *mut usize,
+) -> c_int {
+    give(boxed(term).map(|map| word::size(map)), size)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_make_new_map(env: *mut HostEnv) -> Word {
+    let table = Table::new(&mut *env, 0);
+    view(&mut *env, table, 0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_get_map_value(
+    _env: *mut HostEnv,
+    map: Word,
+    key: Word,
+    value: *mut Word,
+) -> c_int {
+    give(boxed(map).and_then(|map| get(map, key)), value)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_make_map_put(
+    env: *mut HostEnv,
+    map: Word,
+    key: Word,
+    value: Word,
+    new: *mut Word,
+) -> c_int {
+    give(boxed(map).map(|map| put(&mut *env, map, key, value)), new)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_make_map_update(
+    env: *mut HostEnv,
+    map: Word,
+    key: Word,
+    value: Word,
+    new: *mut Word,
+) -> c_int {
+    let map = boxed(map).filter(|map| position(*map, key).is_some());
+    give(map.map(|map| put(&mut *env, map, key, value)), new)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_make_map_remove(
+    env: *mut HostEnv,
+    map: Word,
+    key: Word,
+    new: *mut Word,
+) -> c_int {
+    let Some(old) = boxed(map) else {
+        return 0;
+    };
+    let Some(number) = position(old, key) else {
+        return give(Some(map), new);
+    };
+    let pairs = pairs(old);
+    let Some(unfinished) = Unfinished::new(&mut *env, pairs.len() - 1) else {
+        return 0;
+    };
+    let slots: *mut Pair = unfinished.slots().cast();
+    let left = pairs[..number].iter().chain(&pairs[number + 1..]);
+    for (number, pair) in left.enumerate() {
+        *slots.add(number) = *pair;
+    }
+    give(Some(unfinished.finish_different(&mut *env)), new)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_make_map_from_arrays(
+    env: *mut HostEnv,
+    keys: *const Word,
+    values: *const Word,
+    count: usize,
+    map: *mut Word,
+) -> c_int {
+    let (keys, values) = (array(keys, count), array(values, count));
+    give(of_arrays(&mut *env, keys, values), map)
+}

@@ -1,0 +1,256 @@
+//! Pids. They are kept beyond the environment that they came in, so they are words: the index of a node (with its
+//! creation), an id and a serial. What does not fit is boxed, and is local to no VM.
+
+use crate::env::HostEnv;
+use crate::vm;
+use crate::word::{self, Kind, NONE, View, Word};
+use erlang_python_wire::{Broken, Reader, Writer, tag};
+use rustler::Term;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+/// What an `ErlNifPid` is: a word.
+pub type RawPid = Word;
+
+const NODE_BITS: u32 = 6;
+const ID_BITS: u32 = 28;
+const SERIAL_BITS: u32 = 26;
+const NODE_SHIFT: u32 = 4;
+const ID_SHIFT: u32 = NODE_SHIFT + NODE_BITS;
+const SERIAL_SHIFT: u32 = ID_SHIFT + ID_BITS;
+
+/// A VM while it lives: its name and creation, as in the external form of its pids.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Node {
+    /// An atom, with its tag.
+    pub atom: Vec<u8>,
+    pub creation: u32,
+}
+
+static NODES: RwLock<Vec<Node>> = RwLock::new(Vec::new());
+/// Which of them are names of the VM that this process belongs to.
+static LOCAL: AtomicU64 = AtomicU64::new(0);
+
+/// A pid by its parts.
+struct Parts {
+    node: Node,
+    id: u32,
+    serial: u32,
+}
+
+/// Reads what follows the tag.
+fn read(reader: &mut Reader<'_>) -> Result<Parts, Broken> {
+    let before = reader.rest();
+    let length = match reader.u8()? {
+        tag::SMALL_ATOM_UTF8 => usize::from(reader.u8()?),
+        tag::ATOM_UTF8 => usize::from(reader.u16_be()?),
+        _ => return Err(Broken("a pid has no node")),
+    };
+    let name = reader.bytes(length)?;
+    if std::str::from_utf8(name).is_err() {
+        return Err(Broken("the name of a node is no text"));
+    }
+    let atom = before[..before.len() - reader.len()].to_vec();
+    let id = reader.u32_be()?;
+    let serial = reader.u32_be()?;
+    let creation = reader.u32_be()?;
+    let node = Node { atom, creation };
+    Ok(Parts { node, id, serial })
+}
+
+/// So many are for the names of our own VM.
+const RESERVED: usize = 32;
+
+fn index_of(node: &Node, is_local: bool) -> Option<usize> {
+    let position = |nodes: &[Node]| nodes.iter().position(|known| known == node);
+    let found = position(&NODES.read().unwrap_or_else(PoisonError::into_inner));
+    if found.is_some() {
+        return found;
+    }
+    let mut nodes = NODES.write().unwrap_or_else(PoisonError::into_inner);
+    position(&nodes).or_else(|| {
+        let most = (1 << NODE_BITS) - if is_local { 0 } else { RESERVED };
+        (nodes.len() < most).then(|| {
+            nodes.push(node.clone());
+            nodes.len() - 1
+        })
+    })
+}
+
+fn word_of(parts: &Parts, is_local: bool) -> Option<Word> {
+    let fits = parts.id >> ID_BITS == 0 && parts.serial >> SERIAL_BITS == 0;
+    let node = fits.then(|| index_of(&parts.node, is_local)).flatten()?;
+    Some(
+        (parts.serial as Word) << SERIAL_SHIFT
+            | (parts.id as Word) << ID_SHIFT
+            | node << NODE_SHIFT
+            | word::PID,
+    )
+}
+
+fn parts_of(pid: Word) -> Parts {
+    let node = pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1);
+    let nodes = NODES.read().unwrap_or_else(PoisonError::into_inner);
+    Parts {
+        node: nodes.get(node).cloned().unwrap_or(Node {
+            atom: vec![tag::SMALL_ATOM_UTF8, 0],
+            creation: 0,
+        }),
+        id: (pid >> ID_SHIFT & ((1 << ID_BITS) - 1)) as u32,
+        serial: (pid >> SERIAL_SHIFT) as u32,
+    }
+}
+
+/// Serial and id, by which pids are ordered, and printed.
+pub fn numbers(pid: Word) -> (u32, u32) {
+    let parts = parts_of(pid);
+    (parts.serial, parts.id)
+}
+
+fn is_local_word(pid: Word) -> bool {
+    let node = pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1);
+    LOCAL.load(Ordering::Acquire) >> node & 1 != 0
+}
+
+/// Reads what follows the tag of a pid into an environment.
+pub fn decode(reader: &mut Reader<'_>, env: &mut HostEnv) -> Result<Word, Broken> {
+    let parts = read(reader)?;
+    Ok(word_of(&parts, false).unwrap_or_else(|| {
+        let mut writer = Writer::default();
+        write(&mut writer, &parts);
+        env.boxed_bytes(Kind::Pid, &writer.bytes)
+    }))
+}
+
+/// Writes a pid that is a word.
+pub fn encode(writer: &mut Writer, pid: Word) {
+    write(writer, &parts_of(pid));
+}
+
+fn write(writer: &mut Writer, parts: &Parts) {
+    writer.u8(tag::NEW_PID);
+    writer.bytes(&parts.node.atom);
+    writer.u32_be(parts.id);
+    writer.u32_be(parts.serial);
+    writer.u32_be(parts.node.creation);
+}
+
+/// The external form of a pid that is a word.
+pub fn external(pid: Word) -> Vec<u8> {
+    let mut writer = Writer::default();
+    encode(&mut writer, pid);
+    writer.bytes
+}
+
+/// A pid of the VM that this process belongs to. Its node is known as that from now on.
+pub fn local(external: &[u8]) -> Result<Word, Broken> {
+    let mut reader = Reader::new(external);
+    if reader.u8()? != tag::NEW_PID {
+        return Err(Broken("a pid was expected"));
+    }
+    let parts = read(&mut reader)?;
+    reader.end()?;
+    let pid = word_of(&parts, true).ok_or(Broken("a pid of the VM does not fit into a word"))?;
+    let node = pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1);
+    LOCAL.fetch_or(1 << node, Ordering::AcqRel);
+    Ok(pid)
+}
+
+/// Says that the node of this pid is that of the VM which this process belongs to, as the nodes of all callers are
+/// (`Library::call`). False if the term is no pid.
+pub fn set_node_of(pid: Term<'_>) -> bool {
+    crate::vm::pid_bytes(pid).is_some_and(|external| local(&external).is_ok())
+}
+
+/// In place of a process, where there is none.
+pub fn nobody() -> Word {
+    let mut external = vec![tag::NEW_PID, tag::SMALL_ATOM_UTF8, 13];
+    external.extend(b"nonode@nohost");
+    external.extend([0; 12]);
+    local(&external).unwrap_or(NONE)
+}
+
+/// The node of the VM that this process belongs to, as far as it is known: its newest name.
+pub fn local_node() -> Node {
+    let local = LOCAL.load(Ordering::Acquire);
+    let nodes = NODES.read().unwrap_or_else(PoisonError::into_inner);
+    let newest = (0..nodes.len()).rev().find(|node| local >> node & 1 != 0);
+    newest.map_or_else(
+        || Node {
+            atom: b"\x77\x0dnonode@nohost".to_vec(),
+            creation: 0,
+        },
+        |node| nodes[node].clone(),
+    )
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_is_pid(_env: *mut HostEnv, term: Word) -> c_int {
+    let is_pid = matches!(word::view(term), View::Pid(_) | View::Boxed(Kind::Pid, _));
+    c_int::from(is_pid)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_get_local_pid(
+    _env: *mut HostEnv,
+    term: Word,
+    pid: *mut RawPid,
+) -> c_int {
+    match word::view(term) {
+        View::Pid(word) if is_local_word(word) => {
+            *pid = word;
+            1
+        }
+        _ => 0,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_self(env: *mut HostEnv, pid: *mut RawPid) -> *mut RawPid {
+    match (*env).caller() {
+        Some(caller) => {
+            *pid = caller;
+            pid
+        }
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// The process that a call is of may have ended; that is told otherwise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_is_current_process_alive(_env: *mut HostEnv) -> c_int {
+    1
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_is_process_alive(_env: *mut HostEnv, pid: *const RawPid) -> c_int {
+    c_int::from(vm::is_alive(&external(*pid)))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_whereis_pid(
+    _env: *mut HostEnv,
+    name: Word,
+    pid: *mut RawPid,
+) -> c_int {
+    let View::Atom(index) = word::view(name) else {
+        return 0;
+    };
+    let found = vm::whereis(crate::atom::name(index)).and_then(|pid| local(&pid).ok());
+    let Some(found) = found else {
+        return 0;
+    };
+    *pid = found;
+    1
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_set_pid_undefined(pid: *mut RawPid) {
+    *pid = NONE;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn enif_is_pid_undefined(pid: *const RawPid) -> c_int {
+    c_int::from(*pid == NONE)
+}

@@ -1,0 +1,407 @@
+//! Values there and back, by rustler's encoders and decoders, in this process and as bytes.
+
+mod common;
+
+use common::{copied, identical, in_env, pid, read, reference, written};
+use erlang_python_host::{request_number, request_reference};
+use rustler::{
+    Atom, Binary, Decoder, Encoder, Env, ListIterator, LocalPid, MapIterator, OwnedBinary, Term,
+    TermType,
+};
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+fn same<T>(value: T)
+where
+    T: Encoder + PartialEq + Debug + for<'a> Decoder<'a>,
+{
+    in_env(|env| {
+        let term = value.encode(env);
+        assert_eq!(term.decode::<T>().expect("its type"), value);
+        let again = read(env, &written(term));
+        assert_eq!(again, term);
+        assert_eq!(again.decode::<T>().expect("its type"), value);
+        let external = term.to_binary();
+        let (again, length) = env.binary_to_term(&external).expect("valid");
+        assert_eq!((again, length), (term, external.len()));
+        in_env(|other| {
+            let copy = copied(term, other);
+            assert!(identical(copy, term));
+            assert_eq!(copy.hash_internal(3), term.hash_internal(3));
+            assert_eq!(copy.decode::<T>().expect("its type"), value);
+        });
+    });
+}
+
+#[test]
+fn integers_of_all_sizes_are_the_same_when_they_come_back() {
+    for shift in 0..64 {
+        for value in [
+            1i64 << shift,
+            (1i64 << shift).wrapping_sub(1),
+            -(1i64 << (shift % 63)),
+        ] {
+            same(value);
+            same(value as u64);
+            same(i128::from(value) * 12_345_678_901);
+        }
+    }
+    for value in [
+        i64::MIN,
+        i64::MAX,
+        0,
+        -1,
+        255,
+        256,
+        1 << 59,
+        -(1 << 59) - 1,
+        (1 << 59) - 1,
+    ] {
+        same(value);
+    }
+    same(u64::MAX);
+    same(i128::MAX);
+    same(u128::MAX);
+    same(i32::MIN);
+    same(200u8);
+}
+
+#[test]
+fn an_integer_is_read_only_as_a_type_that_holds_it() {
+    in_env(|env| {
+        assert!((1i64 << 32).encode(env).decode::<i32>().is_err());
+        assert!((-1).encode(env).decode::<u64>().is_err());
+        assert!(u64::MAX.encode(env).decode::<i64>().is_err());
+        assert!(1.5.encode(env).decode::<i64>().is_err());
+        assert_eq!(i64::MIN.encode(env).decode::<i64>().ok(), Some(i64::MIN));
+    });
+}
+
+#[test]
+fn floats_texts_and_collections_are_the_same_when_they_come_back() {
+    for value in [0.0, -0.0, 1.5, f64::MAX, f64::MIN_POSITIVE, -1e-300] {
+        same(value);
+    }
+    same(String::new());
+    same("äöü \u{1F600}".repeat(500));
+    same(Vec::<i64>::new());
+    same((0..1_000).collect::<Vec<i64>>());
+    same(vec![vec![1u8, 2], vec![], vec![3]]);
+    same((1, "two".to_string(), 3.0, true));
+    same((vec![(1, 2)], (false, (0.5,))));
+    same(HashMap::from([
+        (1, "one".to_string()),
+        (2, "two".to_string()),
+    ]));
+    same(
+        (0..5_000)
+            .map(|key| (format!("key {key}"), key))
+            .collect::<HashMap<String, i64>>(),
+    );
+    same(Some(5i64));
+}
+
+#[test]
+fn a_float_that_is_not_finite_cannot_be_made() {
+    in_env(|env| {
+        // SAFETY: an environment.
+        let term = unsafe { rustler::sys::enif_make_double(env.as_c_arg(), f64::NAN) };
+        // SAFETY: the same.
+        let failed = unsafe { rustler::sys::enif_is_exception(env.as_c_arg(), term) };
+        assert_eq!(failed, 1);
+    });
+}
+
+#[test]
+fn atoms_are_the_same_by_name() {
+    in_env(|env| {
+        let atom = Atom::from_str(env, "grün").expect("Latin-1");
+        let term = atom.to_term(env);
+        assert_eq!(term.atom_to_string().expect("an atom"), "grün");
+        assert_eq!(read(env, &written(term)), term);
+        assert_eq!(Atom::existing_from_str(env, "grün").ok(), Some(atom));
+        assert!(Atom::existing_from_str(env, "nobody_has_this").is_err());
+        assert!(Atom::existing_from_str(env, "vm_has_this").is_ok());
+        assert!(Atom::existing_from_str(env, "the_vm_panics").is_err());
+        // Beyond Latin-1: by the external format, which makes none in its safe form.
+        let wide = "\u{83}\u{77}\u{6}";
+        let bytes: Vec<u8> = wide
+            .chars()
+            .map(|char| char as u8)
+            .chain("日本".bytes())
+            .collect();
+        assert!(env.binary_to_term(&bytes).is_none());
+        // SAFETY: trusted.
+        let (wide, _) = unsafe { env.binary_to_term_trusted(&bytes) }.expect("an atom");
+        assert_eq!(wide.get_type(), TermType::Atom);
+        assert!(wide.atom_to_string().is_err());
+        assert_eq!(env.binary_to_term(&bytes).map(|(term, _)| term), Some(wide));
+    });
+}
+
+#[test]
+fn binaries_of_all_sizes_are_the_same_when_they_come_back() {
+    in_env(|env| {
+        for size in [0, 1, 7, 8, 9, 63, 64, 65, 1_023, 1_024, 1_025, 100_000] {
+            let mut owned = OwnedBinary::new(size);
+            for (index, byte) in owned.as_mut_slice().iter_mut().enumerate() {
+                *byte = index as u8;
+            }
+            let expected = owned.as_slice().to_vec();
+            let term: Term = Binary::from_owned(owned, env).into();
+            let bytes = |term: Term| term.into_binary().expect("a binary").as_slice().to_vec();
+            assert_eq!(bytes(term), expected);
+            assert_eq!(bytes(read(env, &written(term))), expected);
+            let copied = in_env(|other| bytes(copied(term, other)));
+            assert_eq!(copied, expected);
+            if size > 2 {
+                let part = term
+                    .into_binary()
+                    .and_then(|all| all.make_subbinary(1, size - 2));
+                let part: Term = part.expect("a part").into();
+                assert_eq!(bytes(part), expected[1..size - 1]);
+                assert_eq!(bytes(read(env, &written(part))), expected[1..size - 1]);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_iolist_is_a_binary() {
+    in_env(|env| {
+        let list = (1, 2).encode(env);
+        assert!(list.decode_as_binary().is_err());
+        let inner: Vec<Term> = vec![
+            "bc".encode(env),
+            100u8.encode(env),
+            Vec::<u8>::new().encode(env),
+        ];
+        let list = vec![97u8.encode(env), inner.encode(env), "e".encode(env)].encode(env);
+        let bytes = list
+            .decode_as_binary()
+            .expect("an iolist")
+            .as_slice()
+            .to_vec();
+        assert_eq!(bytes, b"abcde");
+        assert!(vec![256].encode(env).decode_as_binary().is_err());
+    });
+}
+
+#[test]
+fn a_bitstring_is_no_binary() {
+    in_env(|env| {
+        let bits = [77, 0, 0, 0, 2, 3, 255, 0b1011_1111];
+        let term = read(env, &bits);
+        assert_eq!(term.get_type(), TermType::Binary);
+        assert!(!term.is_binary() && term.into_binary().is_err());
+        assert_eq!(written(term), [77, 0, 0, 0, 2, 3, 255, 0b1010_0000]);
+        assert_eq!(format!("{term:?}"), "<<255,5:3>>");
+        assert_eq!(read(env, &[77, 0, 0, 0, 2, 3, 255, 0b1010_0000]), term);
+    });
+}
+
+fn pid_term<'a>(env: Env<'a>, node: &str, id: u32, serial: u32) -> Term<'a> {
+    read(env, &pid(node, id, serial))
+}
+
+#[test]
+fn a_pid_outlives_its_environment() {
+    let kept: Vec<LocalPid> = in_env(|env| {
+        // What is asked of the VM has its node.
+        assert!(
+            env.whereis_pid(Atom::from_str(env, "registered").expect("short"))
+                .is_some()
+        );
+        (0..100)
+            .map(|id| {
+                pid_term(env, "vm1", id, id * 1_000)
+                    .decode()
+                    .expect("local")
+            })
+            .collect()
+    });
+    in_env(|env| {
+        for (id, kept) in (0..).zip(&kept) {
+            assert_eq!(written(kept.encode(env)), pid("vm1", id, id * 1_000));
+            assert_eq!(kept.encode(env), pid_term(env, "vm1", id, id * 1_000));
+        }
+        assert!(kept[3] < kept[4] && kept[3] != kept[4]);
+        assert_eq!(format!("{:?}", kept[5].encode(env)), "<0.5.5000>");
+        assert!(kept[5].is_alive(env));
+    });
+}
+
+#[test]
+fn a_pid_of_another_node_is_not_local() {
+    in_env(|env| {
+        let pid_of = |node: &str| pid_term(env, node, 5, 1);
+        assert!(pid_of("other").decode::<LocalPid>().is_err());
+        assert!(pid_of("other").is_pid());
+        assert_eq!(pid_of("other"), pid_of("other"));
+        assert_ne!(pid_of("other"), pid_of("another"));
+        for (id, serial) in [(u32::MAX, 0), (0, u32::MAX), (1 << 28, 1), (1, 1 << 26)] {
+            let large = pid_term(env, "vm1", id, serial);
+            assert!(large.is_pid());
+            assert_eq!(large, pid_term(env, "vm1", id, serial));
+            assert_eq!(written(large), pid("vm1", id, serial));
+        }
+        for number in 0..100 {
+            let node = format!("node{number}");
+            assert_eq!(written(pid_of(&node)), pid(&node, 5, 1));
+        }
+    });
+}
+
+#[test]
+fn references_are_told_apart() {
+    in_env(|env| {
+        let one = read(env, &reference([1, 2, 3]));
+        let other = read(env, &reference([1, 2, 4]));
+        assert!(one.is_ref() && one != other && one.get_type() == TermType::Ref);
+        assert_eq!(one, *env.make_ref());
+        assert_eq!(written(one), reference([1, 2, 3]));
+        assert_eq!(format!("{one:?}"), "#Ref<0.3.2.1>");
+        let request = request_reference(env, 99);
+        assert!(request.is_ref());
+        assert_eq!(request_number(request), Some(99));
+        assert_eq!(request_number(one), None);
+        assert_eq!(
+            request,
+            in_env(|other| request_number(copied(request, other)))
+                .map(|number| request_reference(env, number))
+                .expect("a number")
+        );
+        let external = request.to_binary();
+        assert!(env.binary_to_term(&external).is_some());
+    });
+}
+
+#[test]
+fn maps_are_looked_into() {
+    in_env(|env| {
+        for size in [0, 1, 2, 12, 13, 100, 1_000] {
+            let mut map = Term::map_new(env);
+            for key in 0..size {
+                map = map.map_put(key, key * 2).expect("a map");
+                map = map.map_put(format!("{key}"), "text").expect("a map");
+            }
+            assert_eq!(map.map_size().ok(), Some(2 * size));
+            for key in 0..size {
+                assert_eq!(
+                    map.map_get(key).and_then(|value| value.decode()).ok(),
+                    Some(key * 2)
+                );
+                assert!(map.map_get(format!("{key}")).is_ok());
+                assert!(map.map_get(format!("no {key}")).is_err());
+            }
+            let pairs = MapIterator::new(map).expect("a map").count();
+            assert_eq!(pairs, 2 * size);
+            assert_eq!(read(env, &written(map)), map);
+            let removed = (0..size).fold(map, |map, key| map.map_remove(key).expect("a map"));
+            assert_eq!(removed.map_size().ok(), Some(size));
+            assert_eq!(map.map_size().ok(), Some(2 * size));
+            if size > 0 {
+                let updated = map.map_update(0, "new").expect("it has the key");
+                assert_ne!(updated, map);
+                assert_eq!(
+                    map.map_get(0).and_then(|value| value.decode()).ok(),
+                    Some(0)
+                );
+                let back = updated.map_put(0, 0).expect("a map");
+                assert_eq!(back, map);
+            }
+            assert!(map.map_update("no such key", 1).is_err());
+        }
+    });
+}
+
+#[test]
+fn an_old_map_does_not_change_with_the_new_one() {
+    in_env(|env| {
+        let old = Term::map_new(env).map_put("a", 1).expect("a map");
+        let one = old.map_put("b", 2).expect("a map");
+        let other = old.map_put("c", 3).expect("a map");
+        assert_eq!(old.map_size().ok(), Some(1));
+        assert!(one.map_get("c").is_err() && other.map_get("b").is_err());
+        assert_eq!(
+            other.map_get("c").and_then(|value| value.decode()).ok(),
+            Some(3)
+        );
+    });
+}
+
+#[test]
+fn a_key_is_in_a_map_once() {
+    in_env(|env| {
+        for size in [2, 100] {
+            let mut keys: Vec<i64> = (0..size).collect();
+            assert!(Term::map_from_arrays(env, &keys, &keys).is_ok());
+            keys[1] = 0;
+            assert!(Term::map_from_arrays(env, &keys, &keys).is_err());
+        }
+        let pairs: Vec<(Term, i64)> = vec![(1.encode(env), 1), (1.0.encode(env), 2)];
+        assert_eq!(
+            Term::map_from_pairs(env, &pairs)
+                .and_then(Term::map_size)
+                .ok(),
+            Some(2)
+        );
+    });
+}
+
+#[test]
+fn maps_are_the_same_whatever_the_order() {
+    in_env(|env| {
+        for size in [5, 50] {
+            let keys: Vec<i64> = (0..size).collect();
+            let reversed: Vec<i64> = (0..size).rev().collect();
+            let one = Term::map_from_arrays(env, &keys, &keys).expect("a map");
+            let other = Term::map_from_arrays(env, &reversed, &reversed).expect("a map");
+            assert_eq!(one, other);
+            assert_eq!(one.hash_internal(0), other.hash_internal(0));
+            assert!(one.cmp(&other).is_eq());
+            let nested = Term::map_from_pairs(env, &[(one, 1)]).expect("a map");
+            assert_eq!(
+                nested.map_get(other).and_then(|value| value.decode()).ok(),
+                Some(1)
+            );
+            let different = one.map_put(0, 1).expect("a map");
+            assert_ne!(one, different);
+            assert!(one < different);
+        }
+    });
+}
+
+#[test]
+fn an_improper_list_has_a_tail() {
+    in_env(|env| {
+        let list = 2.encode(env).list_prepend(1.encode(env));
+        let (head, tail) = list.list_get_cell().expect("a cell");
+        assert_eq!((head.decode().ok(), tail.decode().ok()), (Some(1), Some(2)));
+        assert!(list.list_length().is_err());
+        assert_eq!(read(env, &written(list)), list);
+        assert_eq!(format!("{list:?}"), "[1|2]");
+        assert_eq!(
+            in_env(|other| format!("{:?}", copied(list, other))),
+            "[1|2]"
+        );
+        let iterator: ListIterator = vec![1, 2, 3].encode(env).decode().expect("a list");
+        assert_eq!(iterator.count(), 3);
+        let reversed = vec![1, 2, 3].encode(env).list_reverse().expect("a list");
+        assert_eq!(reversed.decode().ok(), Some(vec![3, 2, 1]));
+    });
+}
+
+#[test]
+fn terms_are_written_as_erlang_writes_them() {
+    in_env(|env| {
+        let text = |bytes: &[u8]| format!("{:?}", read(env, bytes));
+        assert_eq!(
+            text(&written((1, -2.5, "a", vec![true]).encode(env))),
+            r#"{1,-2.5,<<"a">>,[true]}"#
+        );
+        assert_eq!(text(&[119, 2, b'A', b'b']), "'Ab'");
+        assert_eq!(text(&[116, 0, 0, 0, 1, 97, 1, 106]), "#{1=>[]}");
+        assert_eq!(text(&[109, 0, 0, 0, 1, 1]), "<<1>>");
+    });
+}
