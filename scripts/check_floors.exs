@@ -11,7 +11,8 @@ defmodule Floors do
     "pool" => ["base"],
     "python" => ["base"],
     "engine" => ["pool", "python", "base"],
-    "nif" => ["engine", "pool", "python", "base"]
+    "nif" => ["engine", "pool", "python", "base"],
+    "remote" => ["engine", "pool", "python", "base"]
   }
 
   # Floors that know nothing of Python.

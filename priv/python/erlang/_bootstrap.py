@@ -33,7 +33,9 @@ LEVEL = 8_192
 SWITCH_INTERVAL = 0.0005
 
 
-def prepare(stack_size, stdio, logging, notebook, paths):
+def prepare(stack_size, stdio, logging, notebook, paths, shares_the_vm):
+    """``shares_the_vm``: Python runs in the VM's process, which no code is to end, stop or change. Otherwise the
+    process is Python's own, and all that concerns it is as in any program: signals, forks, ``os._exit``, limits."""
     sys.path[:0] = paths
     if not hasattr(sys, "argv"):
         sys.argv = [""]
@@ -43,16 +45,12 @@ def prepare(stack_size, stdio, logging, notebook, paths):
         sys.path.append("")
     # A name wherever code runs, without an import.
     builtins.erlang = erlang
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    # Threads that Python starts can recurse as deep as those that we start.
-    threading.stack_size(stack_size)
     _main.install()
     _lasting.install()
     _lines.install()
     _follow_threads()
-    _limit_recursion(stack_size // LEVEL)
-    _guards.install()
-    _forks.install()
+    if shares_the_vm:
+        _live_in_the_vm(stack_size)
     _locks.install()
     _foreign.install()
     _loops.install()
@@ -67,6 +65,15 @@ def prepare(stack_size, stdio, logging, notebook, paths):
         _logging.install()
     if notebook:
         _imports.when_imported("matplotlib", _draw_without_a_display)
+
+
+def _live_in_the_vm(stack_size):
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    # Threads that Python starts can recurse as deep as those that we start.
+    threading.stack_size(stack_size)
+    _limit_recursion(stack_size // LEVEL)
+    _guards.install()
+    _forks.install()
 
 
 def _follow_threads():

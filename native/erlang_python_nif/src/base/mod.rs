@@ -2,6 +2,7 @@
 //! here knows Python.
 
 pub mod atoms;
+pub mod bell;
 pub mod clock;
 pub mod deadline;
 pub mod flags;
@@ -17,6 +18,7 @@ pub mod once;
 pub mod pairs;
 pub mod processes;
 pub mod server;
+pub mod side;
 pub mod signals;
 pub mod term_env;
 pub mod words;

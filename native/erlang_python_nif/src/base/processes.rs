@@ -78,13 +78,37 @@ fn signal(pid: libc::pid_t, signal: libc::c_int) {
     unsafe { libc::kill(pid, signal) };
 }
 
+/// Kills all children and theirs, of a process that has adopted those whose parents have ended. Does nothing where
+/// there is no `/proc`.
+pub fn kill_all() {
+    // What is killed has children no more: they are found the next time. And Python may go on to start some.
+    for _ in 0..ROUNDS {
+        let running = descendants(|pid| !is_over(&read(pid, "stat")));
+        if running.is_empty() {
+            return;
+        }
+        for pid in running {
+            signal(pid, libc::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How often it looks for more, at most.
+const ROUNDS: u32 = 500;
+
 fn workers() -> Vec<libc::pid_t> {
+    descendants(|pid| is_worker(&read(pid, "cmdline")))
+}
+
+/// Children of this process that are `wanted`, and such children of theirs.
+fn descendants(wanted: impl Fn(libc::pid_t) -> bool) -> Vec<libc::pid_t> {
     let mut candidates: Vec<Process> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&pid| is_worker(&read(pid, "cmdline")))
+        .filter(|&pid| wanted(pid))
         .filter_map(|pid| {
             let parent = parent(&read(pid, "stat"))?;
             Some(Process { pid, parent })
@@ -92,16 +116,16 @@ fn workers() -> Vec<libc::pid_t> {
         .collect();
     // SAFETY: no preconditions.
     let mut family = HashSet::from([unsafe { libc::getpid() }]);
-    let mut workers = Vec::new();
+    let mut descendants = Vec::new();
     loop {
         let (found, rest): (Vec<_>, Vec<_>) = candidates
             .into_iter()
             .partition(|process| family.contains(&process.parent));
         if found.is_empty() {
-            return workers;
+            return descendants;
         }
         family.extend(found.iter().map(|process| process.pid));
-        workers.extend(found.iter().map(|process| process.pid));
+        descendants.extend(found.iter().map(|process| process.pid));
         candidates = rest;
     }
 }
@@ -115,6 +139,13 @@ fn parent(stat: &[u8]) -> Option<libc::pid_t> {
     // It comes after the state, and that after the name, which may have anything in it.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether a process has ended, and only waits to be waited for.
+fn is_over(stat: &[u8]) -> bool {
+    let stat = String::from_utf8_lossy(stat);
+    stat.rsplit_once(')')
+        .is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
 fn is_worker(command: &[u8]) -> bool {
@@ -131,6 +162,12 @@ mod tests {
         assert_eq!(parent(b"12 (a) b (c) S 7 12 12 0"), Some(7));
         assert_eq!(parent(b"12 (a S 7) Z 8 12"), Some(8));
         assert_eq!(parent(b""), None);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_told_from_others() {
+        assert!(is_over(b"12 (a S 7) Z 8 12") && is_over(b""));
+        assert!(!is_over(b"12 (a Z 7) S 8 12"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use crate::base::atoms;
 use crate::base::flags::Flags;
+use crate::base::side;
 use crate::base::term_env::SavedTerm;
 use crate::engine::main::callback::{CallbackHandle, Guard};
 use crate::engine::main::own::Main;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 /// again, the types stay as they are, with their objects: it is the same library.
 pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
     // SAFETY: it can be asked at any time.
-    if unsafe { ffi::Py_IsInitialized() } != 0 {
+    if !side::is_worker() && unsafe { ffi::Py_IsInitialized() } != 0 {
         // Another library has started Python, as a different build of this one does.
         return false;
     }

@@ -5,7 +5,7 @@ use crate::engine::main::start;
 use crate::pool::ending;
 use crate::python::convert::{self, Elixir, set_elixir};
 use crate::python::current;
-use crate::python::interpreter::{self, Start, state, traced};
+use crate::python::interpreter::{self, Setup, Start, state, traced};
 use crate::python::reaper;
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
 
@@ -41,15 +41,18 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
     });
     let settings = Start {
         program: config.program,
-        package: config.package,
         environment: config.environment,
-        stdio: config.stdio,
-        logging: config.logging,
-        notebook: config.notebook,
-        paths: config.paths,
-        native_layouts: config.native_layouts,
-        native_memory: config.native_memory,
-        stack_size: config.stack_size,
+        setup: Setup {
+            package: config.package,
+            stdio: config.stdio,
+            logging: config.logging,
+            notebook: config.notebook,
+            paths: config.paths,
+            native_layouts: config.native_layouts,
+            native_memory: config.native_memory,
+            stack_size: config.stack_size,
+            shares_the_vm: true,
+        },
         owner,
     };
     match start::start(settings) {

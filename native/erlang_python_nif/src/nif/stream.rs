@@ -19,7 +19,10 @@ fn stream_demand<'a>(
     callbacks: Vec<ResourceArc<CallbackHandle>>,
 ) -> Atom {
     let nest = nest(&callbacks);
-    match consumer.0.demand(env, reference, &nest) {
+    match consumer
+        .0
+        .demand(env.pid(), reference, &nest, Sender::scheduler(env))
+    {
         Demanded::Coming | Demanded::Refused(Submitted::Queued) => atoms::coming(),
         Demanded::Ended => atoms::ended(),
         Demanded::Refused(Submitted::Overloaded) => atoms::overloaded(),
@@ -60,7 +63,7 @@ fn stream_close<'a>(
     reference: Term<'a>,
     callbacks: Vec<ResourceArc<CallbackHandle>>,
 ) -> bool {
-    let waiter = Waiter::new(env, reference);
+    let waiter = Waiter::new(env.pid(), reference);
     consumer
         .0
         .close(Some(waiter), &nest(&callbacks), Sender::scheduler(env))

@@ -32,6 +32,11 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 /// How many threads serve queues.
 static SERVING: AtomicUsize = AtomicUsize::new(0);
 
+/// In a process of Python's own, exits are Python's business. Before its first work.
+pub fn leave_alone() {
+    WATCHED.store(true, Ordering::Release);
+}
+
 /// Python is at work: libraries may be loaded, and register what is to be run at the exit.
 pub fn work_begins() {
     if !WATCHED.load(Ordering::Relaxed) && !WATCHED.swap(true, Ordering::AcqRel) {

@@ -8,6 +8,7 @@ use crate::base::deadline::Deadline;
 use crate::base::flags::Flags;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::mailbox::Mailbox;
+use crate::base::side;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::marks::{LEFT, Marks, PLACED};
 use crate::pool::queue::{ANY, Start};
@@ -83,10 +84,24 @@ impl Request {
         leader: Term<'_>,
     ) -> Arc<Self> {
         let env = TermEnv::new();
-        let sink = Sink::Caller(caller, env.copy(reference));
+        let reference = env.copy(reference);
         let operation = env.copy(operation);
+        Self::of_terms(env, caller, flags, pool, (reference, operation), leader)
+    }
+
+    /// The same with reference and operation in an environment that is to be its own.
+    pub fn of_terms(
+        env: TermEnv,
+        caller: LocalPid,
+        flags: Flags,
+        pool: Arc<Pool>,
+        (reference, operation): (SavedTerm, SavedTerm),
+        leader: Term<'_>,
+    ) -> Arc<Self> {
+        let leader = OwnedTerm::new(leader);
+        let sink = Sink::Caller(caller, reference);
         let body = Body::new(env, operation);
-        Self::with(Some(body), sink, OwnedTerm::new(leader), flags, pool)
+        Self::with(Some(body), sink, leader, flags, pool)
     }
 
     /// A request that `caller` runs itself. It runs already.
@@ -219,6 +234,16 @@ impl Request {
         match &self.sink {
             Sink::Receiver(receiver) => Some(receiver),
             Sink::Caller(..) | Sink::Here(..) => None,
+        }
+    }
+
+    /// It has ended and its caller was not answered by that. The VM is told, if this is another process.
+    pub fn done(&self, body: &Body) {
+        let Some(link) = side::link() else { return };
+        match &self.sink {
+            Sink::Caller(_, reference) => link.done(body.term(*reference)),
+            Sink::Receiver(receiver) => link.fill_done(&**receiver),
+            Sink::Here(..) => {}
         }
     }
 

@@ -60,6 +60,11 @@ impl Body {
         self.env.term(self.operation)
     }
 
+    /// Another term of it, to be read.
+    pub fn term(&self, saved: SavedTerm) -> Term<'_> {
+        self.env.term(saved)
+    }
+
     /// Sends `{reference, answer}`. `reference`: one of its terms.
     pub fn send(
         &self,

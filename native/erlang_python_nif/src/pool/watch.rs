@@ -7,6 +7,7 @@
 
 use crate::base::atoms;
 use crate::base::clock::{self, Limit, Limited};
+use crate::base::side;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::request::{Progress, Request};
 use rustler::Encoder;
@@ -118,8 +119,8 @@ fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
     let Some(place) = request.place() else { return };
     request.pool.engine.outlived(request);
     request.pool.count_stuck(request);
-    // A context is its thread: it can only be waited for.
-    if request.pool.pinned {
+    // A context is its thread: it can only be waited for. A process of Python's own is ended as a whole.
+    if request.pool.pinned || side::is_worker() {
         return;
     }
     if place.worker.stop_if_running(request) {

@@ -1,6 +1,7 @@
 //! A worker: a process in a dirty NIF, or a thread of our own, that takes requests from a pool's queue.
 
 use crate::base::atoms;
+use crate::base::bell::{Bell, Woken};
 use crate::base::lock::{Condvar, Mutex};
 use crate::base::term_env::Sender;
 use crate::pool::queue::Announce;
@@ -41,6 +42,8 @@ pub enum Wake {
     Process(LocalPid),
     /// A thread of our own, which waits for the flag.
     Thread(Mutex<bool>, Condvar),
+    /// The main thread of a Python process, whose signals it is to handle.
+    Main(Bell),
 }
 
 impl<R> Worker<R> {
@@ -64,6 +67,10 @@ impl<R> Worker<R> {
             Wake::Thread(woken, changed) => {
                 *woken.lock() = true;
                 changed.notify_one();
+                true
+            }
+            Wake::Main(bell) => {
+                bell.ring();
                 true
             }
         }
@@ -126,6 +133,11 @@ impl<R> Worker<R> {
             let mut woken = changed.wait_while(woken, |woken| !*woken);
             *woken = false;
         }
+    }
+
+    /// The same for a main thread, for so many ms at most, or until there is a signal. False if it was not woken.
+    pub fn wait_as_main(&self, longest: i32) -> bool {
+        matches!(&self.wake, Wake::Main(bell) if bell.wait(longest) == Woken::Rung)
     }
 }
 

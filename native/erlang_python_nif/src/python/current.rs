@@ -7,7 +7,7 @@
 use crate::python::classes::Classes;
 use crate::python::code::Code;
 use crate::python::helpers::{self, Add, Helpers};
-use crate::python::interpreter::{GilCell, Start};
+use crate::python::interpreter::{GilCell, Setup};
 use crate::python::names::Names;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -59,11 +59,11 @@ pub fn started() -> PyResult<&'static Helpers> {
 
 /// Imports the `erlang` package from its folder, which stays off `sys.path`, and lets it prepare
 /// the interpreter.
-pub fn install(py: Python<'_>, start: &Start, add: Add) -> Result<(), String> {
-    let folder = &start.package;
+pub fn install(py: Python<'_>, setup: &Setup, add: Add) -> Result<(), String> {
+    let folder = &setup.package;
     crate::python::convert::look_at_python(py)
         .map_err(|error| format!("its objects cannot be looked at: {error}"))?;
-    let helpers = helpers::load(py, folder, start, add)
+    let helpers = helpers::load(py, folder, setup, add)
         .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;
     let _ = INTERPRETER.helpers.set(helpers);
     Ok(())

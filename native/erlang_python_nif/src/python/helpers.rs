@@ -1,7 +1,7 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
 use crate::python::contextvars::Base;
-use crate::python::interpreter::config::Start;
+use crate::python::interpreter::Setup;
 use crate::python::interpreter::delicate::Delicate;
 use crate::python::interpreter::handled::Top;
 use pyo3::prelude::*;
@@ -75,7 +75,7 @@ pub struct Helpers {
 pub type Add = fn(&Bound<'_, PyModule>) -> PyResult<()>;
 
 /// Imports the `erlang` package, and finds what is called of it.
-pub fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<Helpers> {
+pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<Helpers> {
     let modules = py
         .import("sys")?
         .getattr("modules")?
@@ -90,11 +90,12 @@ pub fn load(py: Python<'_>, folder: &str, start: &Start, add: Add) -> PyResult<H
     py.import("erlang._bootstrap")?.call_method1(
         "prepare",
         (
-            start.stack_size,
-            start.stdio,
-            start.logging,
-            start.notebook,
-            &start.paths,
+            setup.stack_size,
+            setup.stdio,
+            setup.logging,
+            setup.notebook,
+            &setup.paths,
+            setup.shares_the_vm,
         ),
     )?;
     let bootstrap = py.import("erlang._bootstrap")?;

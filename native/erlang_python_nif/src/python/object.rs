@@ -13,7 +13,7 @@ use rustler::sys::{
     enif_make_resource, enif_open_resource_type, enif_release_resource,
 };
 use rustler::{Env, Term};
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -143,6 +143,9 @@ fn counted(weight: usize) -> usize {
     if weight < SMALLEST { 0 } else { weight }
 }
 
+/// What the VM knows the type by.
+pub const TYPE_NAME: &CStr = c"erlang_python_nif::object::Handle";
+
 static TYPE: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(ptr::null_mut());
 
 /// The VM counts the size of a resource among the binaries of the processes that hold it, and collects a
@@ -165,7 +168,7 @@ pub fn register(env: Env<'_>) -> bool {
         enif_open_resource_type(
             env.as_c_arg(),
             ptr::null(),
-            c"erlang_python_nif::object::Handle".as_ptr(),
+            TYPE_NAME.as_ptr(),
             Some(destroy),
             ErlNifResourceFlags::ERL_NIF_RT_CREATE,
             &mut tried,

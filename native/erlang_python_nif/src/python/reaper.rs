@@ -16,7 +16,9 @@ use crate::base::term_env::{Sender, TermEnv};
 use crate::python::current;
 use crate::python::handle::{self, Objects};
 use crate::python::interpreter::{Location, Uncollected};
-use crate::python::interpreter::{PythonThread, enter, leave_for_good, stack_size};
+use crate::python::interpreter::{
+    PythonThread, enter, leave_for_good, stack_size, wait_for_python,
+};
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,6 +118,18 @@ pub fn run() -> ! {
             reaper.give_up();
         }
     }
+}
+
+/// The same on a thread of its own, where Python's main thread has something else to do.
+pub fn spawn() -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("py_reaper".into())
+        .stack_size(stack_size())
+        .spawn(|| {
+            wait_for_python();
+            run()
+        })
+        .map(drop)
 }
 
 fn reapers() -> Vec<Arc<Reaper>> {

@@ -17,6 +17,7 @@ use crate::base::clock;
 use crate::base::lock::{self, Condvar, Mutex, MutexGuard};
 use crate::base::lookout::Luck;
 use crate::base::server;
+use crate::base::side;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::engine::main::drain;
 use crate::engine::main::kept;
@@ -38,7 +39,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub struct Callback {
     request: Option<Arc<Request>>,
     /// It is the body of a `with`, see `hold.rs`.
     hold: bool,
+    /// What the VM knows it by, if that is another process. 0: it does not.
+    number: AtomicU64,
 }
 
 #[derive(Default)]
@@ -126,7 +129,13 @@ impl Callback {
             pool,
             request,
             hold,
+            number: AtomicU64::new(0),
         })
+    }
+
+    /// What the VM is to know it by.
+    pub fn set_number(&self, number: u64) {
+        self.number.store(number, Ordering::Release);
     }
 
     /// The request that it is for.
@@ -155,7 +164,8 @@ impl Callback {
         self.changed.notify_one();
     }
 
-    fn down(&self) {
+    /// Nobody will answer.
+    pub fn down(&self) {
         self.lock().down = true;
         self.tell();
     }
@@ -263,6 +273,10 @@ impl Callback {
         state.over = true;
         let late = std::mem::take(&mut state.nested);
         drop(state);
+        let number = self.number.load(Ordering::Acquire);
+        if let (Some(link), 1..) = (side::link(), number) {
+            link.over(number);
+        }
         for request in late {
             request.marks.take(NESTED);
             let pool = Arc::clone(&request.pool);

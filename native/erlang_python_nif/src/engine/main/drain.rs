@@ -189,8 +189,9 @@ fn run(
         namespace::settle_main(py, own, main);
         outcome
     });
-    if let Some(outcome) = outcome {
-        answer(request, outcome, busy, reply, sender);
+    let answered = outcome.is_some_and(|outcome| answer(request, outcome, busy, reply, sender));
+    if !answered {
+        request.done(&body);
     }
     drop(body);
     request.forget_body();
@@ -238,14 +239,14 @@ impl Seat<'_> {
     }
 }
 
-/// `busy`: the worker counts as busy. Who has the answer finds that counted, and the worker not.
+/// False if there was nobody to answer any more. `busy`: the worker counts as busy. Who has the answer finds that counted, and the worker not.
 fn answer(
     request: &Request,
     mut outcome: Outcome,
     busy: Counted<'_>,
     reply: &mut TermEnv,
     sender: Sender,
-) {
+) -> bool {
     let failed = outcome.failed();
     let _leftovers = std::mem::take(&mut outcome.leftovers);
     let answered = request.answer(sender, reply, |env| {
@@ -258,6 +259,7 @@ fn answer(
     if !answered {
         reply.clear();
     }
+    answered
 }
 
 /// Starts a worker for as long as something waits. For a pool whose workers all wait themselves.

@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod isolation;
 pub mod items;
 pub mod kept;
+pub mod main_thread;
 pub mod on_interrupt;
 pub mod operands;
 pub mod origin;

@@ -13,7 +13,9 @@ use crate::pool::ending;
 use crate::python::convert;
 use crate::python::current;
 use crate::python::host;
-use crate::python::interpreter::{self, Start, config, environ, layouts, set_ready, stack, state};
+use crate::python::interpreter::{
+    self, Setup, Start, config, environ, layouts, set_ready, stack, state,
+};
 use crate::python::reaper;
 use pyo3::ffi;
 use rustler::Encoder;
@@ -28,14 +30,10 @@ pub fn is_started() -> bool {
 /// Begins to start the interpreter. What comes of it is sent to the owner. Starting a second time
 /// would start a second set of threads, so the caller (`Python.Runtime`) asks `is_started` first.
 pub fn start(start: Start) -> std::io::Result<()> {
-    stack::set_stack_size(start.stack_size);
-    layouts::set(start.native_layouts);
-    if !start.native_layouts {
-        convert::forget_vm();
-    }
+    settle(&start.setup);
     std::thread::Builder::new()
         .name("py_main".into())
-        .stack_size(start.stack_size)
+        .stack_size(start.setup.stack_size)
         .spawn(move || {
             let Some(sender) = Sender::own_thread() else {
                 return;
@@ -66,29 +64,63 @@ fn initialize(start: &Start) -> Result<(), String> {
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
-    host::set(&callback::Elixir);
     environ::set(&start.environment);
     ending::stay_first();
     // The threads first: without them there is to be no interpreter, which cannot be started a second time.
-    clock::start()
-        .and_then(|()| interrupt::start())
-        .and_then(|()| assistant::start())
-        .map_err(|error| format!("cannot start a thread: {error}"))?;
-    fork::install().map_err(|error| format!("forks cannot be told: {error}"))?;
+    surround()?;
     config::initialize(&start.program)?;
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
     // lets it go here. Every later entry, this thread's too, goes through `interpreter::enter`.
     unsafe { ffi::PyEval_SaveThread() };
+    prepare(&start.setup)
+}
+
+/// The same in a process of Python's own, where the interpreter runs already, on its main thread, which has
+/// let go of the GIL. Exits, signals, the environment and its standard streams stay Python's.
+pub fn start_in_running(setup: &Setup) -> Result<(), String> {
+    settle(setup);
+    ending::leave_alone();
+    surround()?;
+    reaper::spawn().map_err(no_thread)?;
+    prepare(setup)?;
+    let _ = STARTED.set(());
+    Ok(())
+}
+
+/// What is decided before there is an interpreter.
+fn settle(setup: &Setup) {
+    stack::set_stack_size(setup.stack_size);
+    layouts::set(setup.native_layouts);
+    if !setup.native_layouts {
+        convert::forget_vm();
+    }
+}
+
+/// What an interpreter needs around it.
+fn surround() -> Result<(), String> {
+    host::set(&callback::Elixir);
+    clock::start()
+        .and_then(|()| interrupt::start())
+        .and_then(|()| assistant::start())
+        .map_err(no_thread)?;
+    fork::install().map_err(|error| format!("forks cannot be told: {error}"))
+}
+
+fn no_thread(error: std::io::Error) -> String {
+    format!("cannot start a thread: {error}")
+}
+
+fn prepare(setup: &Setup) -> Result<(), String> {
     interpreter::enter(|py, _| {
         #[cfg(unix)]
-        if start.native_memory {
+        if setup.native_memory {
             interpreter::memory::install(py);
         }
         #[cfg(all(unix, debug_assertions))]
         interpreter::checked::install(py);
         state::find_fields(py);
         foreign::install();
-        current::install(py, start, package::add_to)
+        current::install(py, setup, package::add_to)
     })
     .ok_or("there is no memory for a stack")??;
     set_ready();

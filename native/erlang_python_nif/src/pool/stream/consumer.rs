@@ -10,7 +10,7 @@ use crate::pool::Submitted;
 use crate::pool::queue::Start;
 use crate::pool::request::Progress;
 use crate::pool::watch;
-use rustler::{Encoder, Env, Term};
+use rustler::{Encoder, Env, LocalPid, Term};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,14 +37,20 @@ pub enum Flushed {
 }
 
 impl Stream {
-    pub fn demand(self: &Arc<Self>, env: Env<'_>, reference: Term<'_>, nest: Nest<'_>) -> Demanded {
-        let sender = Sender::scheduler(env);
+    /// `{reference, answer}` is to be sent to `pid`.
+    pub fn demand(
+        self: &Arc<Self>,
+        pid: LocalPid,
+        reference: Term<'_>,
+        nest: Nest<'_>,
+        sender: Sender,
+    ) -> Demanded {
         // Dropped when the lock is free again.
         let _before;
         let mut state = self.lock();
         if let Some((mut chunk, answer)) = state.ready.pop_front() {
             drop(state);
-            chunk.send(sender, &env.pid(), |chunk| {
+            chunk.send(sender, &pid, |chunk| {
                 (reference.in_env(chunk), answer.load(chunk)).encode(chunk)
             });
             self.prefetch(sender);
@@ -54,11 +60,11 @@ impl Stream {
             _ if state.is_over() => Demanded::Ended,
             Phase::Ended | Phase::Closed => Demanded::Ended,
             Phase::Filling => {
-                _before = state.waiter.replace(Waiter::new(env, reference));
+                _before = state.waiter.replace(Waiter::new(pid, reference));
                 Demanded::Coming
             }
             Phase::Idle => {
-                _before = state.waiter.replace(Waiter::new(env, reference));
+                _before = state.waiter.replace(Waiter::new(pid, reference));
                 match self.submit(state, Task::Fill, nest, sender) {
                     Ok(()) => Demanded::Coming,
                     Err((refused, _waiter)) => Demanded::Refused(refused),
@@ -157,6 +163,14 @@ impl Stream {
                 state.waiter = waiter;
                 self.closed(state, asked, sender)
             }
+        }
+    }
+
+    /// Interrupts what closes it.
+    pub fn interrupt_closing(&self) {
+        let request = self.lock().request.clone();
+        if let Some(request) = request {
+            request.cancel(false);
         }
     }
 

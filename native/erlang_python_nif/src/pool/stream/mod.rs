@@ -131,6 +131,11 @@ impl Stream {
         self.lock().phase == Phase::Closed
     }
 
+    /// The process that asks for its items.
+    pub fn consumer(&self) -> Option<LocalPid> {
+        self.consumer
+    }
+
     /// See `State::abandon`.
     fn abandon(&self) -> Left {
         self.lock().abandon()

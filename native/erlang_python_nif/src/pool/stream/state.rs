@@ -116,11 +116,11 @@ impl State {
 }
 
 impl Waiter {
-    pub fn new(env: Env<'_>, reference: Term<'_>) -> Self {
+    pub fn new(pid: LocalPid, reference: Term<'_>) -> Self {
         let own = TermEnv::new();
         let reference = own.copy(reference);
         Waiter {
-            pid: env.pid(),
+            pid,
             env: own,
             reference,
         }

@@ -11,10 +11,17 @@ use std::ptr;
 pub struct Start {
     /// The interpreter or the virtual environment's, which tells Python where its library is.
     pub program: String,
-    /// The folder of the package that Python code knows as `erlang`.
-    pub package: String,
     /// The environment of the VM, which is to be that of Python and of C.
     pub environment: Vec<(String, String)>,
+    pub setup: Setup,
+    /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.
+    pub owner: LocalPid,
+}
+
+/// How it is prepared for its work.
+pub struct Setup {
+    /// The folder of the package that Python code knows as `erlang`.
+    pub package: String,
     /// Whether what Python prints, and reads, goes to the group leader of the caller.
     pub stdio: bool,
     /// Whether Python's `logging` goes to the log of the VM.
@@ -29,8 +36,9 @@ pub struct Start {
     pub native_memory: bool,
     /// Bytes of stack for every thread that is entered through us, and for Python's own.
     pub stack_size: usize,
-    /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.
-    pub owner: LocalPid,
+    /// It shares its process with the VM, which Python code is not to end, stop or change. Else it is a process of
+    /// Python's own, which is for its code to do with as in any program.
+    pub shares_the_vm: bool,
 }
 
 /// `PyPreConfig`, the same in every version since 3.8.

@@ -26,7 +26,7 @@ mod thread;
 pub mod traced;
 mod tracing;
 
-pub use config::Start;
+pub use config::{Setup, Start};
 pub use frame::{Frame, Location, Uncollected};
 pub use gil_cell::GilCell;
 pub use ready::{set_ready, wait_for_python};

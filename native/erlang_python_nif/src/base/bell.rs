@@ -1,0 +1,113 @@
+//! What wakes a thread that signals are to wake as well: it waits for a pipe.
+
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+pub struct Bell {
+    reads: OwnedFd,
+    writes: OwnedFd,
+}
+
+/// What has woken the thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Woken {
+    /// Somebody has rung.
+    Rung,
+    /// A signal, or nothing.
+    Otherwise,
+}
+
+impl Bell {
+    pub fn new() -> Result<Self> {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors, which are ours then.
+        let (reads, writes) = unsafe {
+            if libc::pipe(ends.as_mut_ptr()) != 0 {
+                return Err(Error::last_os_error());
+            }
+            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+        };
+        for end in [&reads, &writes] {
+            // SAFETY: a descriptor of ours.
+            let set = unsafe {
+                libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) == 0
+                    && libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) == 0
+            };
+            if !set {
+                return Err(Error::last_os_error());
+            }
+        }
+        Ok(Bell { reads, writes })
+    }
+
+    /// Never waits: should the pipe be full, it was rung.
+    pub fn ring(&self) {
+        // SAFETY: one byte.
+        unsafe { libc::write(self.writes.as_raw_fd(), [0u8].as_ptr().cast(), 1) };
+    }
+
+    /// Waits until it is rung, a signal has come to this thread, or so many ms have passed.
+    pub fn wait(&self, longest: i32) -> Woken {
+        let mut look = libc::pollfd {
+            fd: self.reads.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one descriptor to look at.
+        let found = unsafe { libc::poll(&mut look, 1, longest) };
+        if found > 0 && self.take() {
+            Woken::Rung
+        } else {
+            Woken::Otherwise
+        }
+    }
+
+    /// Whether it was rung since the last time.
+    fn take(&self) -> bool {
+        let mut rung = false;
+        let mut bytes = [0u8; 64];
+        loop {
+            // SAFETY: room for so many bytes.
+            let read = unsafe {
+                libc::read(
+                    self.reads.as_raw_fd(),
+                    bytes.as_mut_ptr().cast(),
+                    bytes.len(),
+                )
+            };
+            match read {
+                1.. => rung = true,
+                -1 if Error::last_os_error().kind() == ErrorKind::Interrupted => {}
+                _ => return rung,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_is_heard_once_however_often_it_was_rung() -> Result<()> {
+        let bell = Bell::new()?;
+        assert_eq!(bell.wait(0), Woken::Otherwise);
+        for _ in 0..100_000 {
+            bell.ring();
+        }
+        assert_eq!(bell.wait(1_000), Woken::Rung);
+        assert_eq!(bell.wait(0), Woken::Otherwise);
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_is_rung_wakes_a_thread_that_waits() -> Result<()> {
+        let bell = Bell::new()?;
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| bell.wait(60_000));
+            bell.ring();
+            assert_eq!(waits.join().ok(), Some(Woken::Rung));
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The streams of this process, for a consumer in the VM.
+
+use super::requests::{Pending, demand_of, expect};
+use crate::base::atoms;
+use crate::base::clock;
+use crate::base::side;
+use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::main::callback::CallbackHandle;
+use crate::pool::Submitted;
+use crate::pool::request::Request;
+use crate::pool::stream::{Consumer, Demanded, Flushed, Stream, Waiter, closed};
+use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is tried to send a chunk that the VM finds long in the making, and whose clock here says that it is
+/// not.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How often at most: after that it comes when it comes.
+const TRIES: u32 = 100;
+
+thread_local! {
+    /// What the current thread is sending.
+    static SENDING: Cell<Sending> = const { Cell::new(Sending::Whole) };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Whole,
+    /// A part of a chunk, if anything.
+    Part,
+    /// One was sent.
+    Sent,
+}
+
+/// Whether the answer that is being sent is not the last one to its demand.
+pub fn is_part() -> bool {
+    let part = SENDING.get() != Sending::Whole;
+    if part {
+        SENDING.set(Sending::Sent);
+    }
+    part
+}
+
+/// Asks for a chunk. `reference`: that of the demand. False if the terms are not what they should be.
+pub fn demand(
+    number: u64,
+    reference: Term<'_>,
+    stream: Term<'_>,
+    callback: Option<Term<'_>>,
+    consumer: Term<'_>,
+) -> bool {
+    let (Some(stream), Ok(pid)) = (of_term(stream), consumer.decode::<LocalPid>()) else {
+        return false;
+    };
+    let Some(sender) = Sender::own_thread() else {
+        return false;
+    };
+    expect(number, Pending::Chunk(Arc::clone(&stream)));
+    ask(&stream, pid, reference, callback, sender);
+    true
+}
+
+fn ask(
+    stream: &Arc<Stream>,
+    pid: LocalPid,
+    reference: Term<'_>,
+    callback: Option<Term<'_>>,
+    sender: Sender,
+) {
+    let answer = |build: fn(Env<'_>) -> Term<'_>| {
+        TermEnv::new().send(sender, &pid, |env| {
+            (reference.in_env(env), build(env)).encode(env)
+        });
+    };
+    match stream.demand(pid, reference, &nest(callback), sender) {
+        Demanded::Coming | Demanded::Refused(Submitted::Queued) => {}
+        Demanded::Ended => answer(|env| {
+            let none: [Term<'_>; 0] = [];
+            (atoms::ok(), (atoms::done(), &none[..])).encode(env)
+        }),
+        Demanded::Refused(Submitted::Overloaded) => {
+            answer(|env| (atoms::error(), atoms::overloaded()).encode(env));
+        }
+        Demanded::Refused(Submitted::Closed) => {
+            answer(|env| (atoms::error(), atoms::closed()).encode(env));
+        }
+    }
+}
+
+/// What there is of the chunk is wanted, as soon as there is any.
+pub fn flush(stream: Term<'_>) {
+    if let (Some(stream), Some(sender)) = (of_term(stream), Sender::own_thread())
+        && !flushed(&stream, sender)
+    {
+        let mut left = TRIES;
+        clock::after(LOOK, move |sender, _| {
+            left -= 1;
+            (left > 0 && !flushed(&stream, sender)).then_some(LOOK)
+        });
+    }
+}
+
+/// False if it is too early for that.
+fn flushed(stream: &Arc<Stream>, sender: Sender) -> bool {
+    SENDING.set(Sending::Part);
+    let flushed = stream.flush(sender);
+    let sent = SENDING.replace(Sending::Whole) == Sending::Sent;
+    if let (true, Some(link), Some(pid)) = (sent, side::link(), stream.consumer())
+        && let Some(number) = demand_of(stream)
+    {
+        let own = TermEnv::new();
+        let reference = link.reference(own.env(), number);
+        ask(stream, pid, reference, None, sender);
+    }
+    !matches!(flushed, Flushed::Early)
+}
+
+/// Closes a stream. False if the terms are not what they should be.
+pub fn close(
+    number: u64,
+    reference: Term<'_>,
+    stream: Term<'_>,
+    callback: Option<Term<'_>>,
+    consumer: Term<'_>,
+) -> bool {
+    let (Some(stream), Ok(pid)) = (of_term(stream), consumer.decode::<LocalPid>()) else {
+        return false;
+    };
+    let Some(sender) = Sender::own_thread() else {
+        return false;
+    };
+    expect(number, Pending::Close(Arc::clone(&stream)));
+    let waiter = Waiter::new(pid, reference);
+    if stream.close(Some(waiter), &nest(callback), sender) {
+        let waiter = Waiter::new(pid, reference);
+        waiter.send(sender, &mut TermEnv::new(), closed);
+    }
+    true
+}
+
+/// The name of the resource type of streams.
+pub fn streams() -> &'static str {
+    std::any::type_name::<Consumer>()
+}
+
+fn of_term(stream: Term<'_>) -> Option<Arc<Stream>> {
+    let consumer = stream.decode::<ResourceArc<Consumer>>().ok()?;
+    Some(Arc::clone(&consumer.0))
+}
+
+/// A body of a `with` that the consumer is in takes the requests of its streams.
+fn nest(callback: Option<Term<'_>>) -> impl Fn(&Arc<Request>) -> bool {
+    let callback =
+        callback.and_then(|callback| callback.decode::<ResourceArc<CallbackHandle>>().ok());
+    let hold = callback.filter(|callback| callback.0.is_hold());
+    move |request| {
+        hold.as_ref()
+            .is_some_and(|hold| hold.0.nest(Arc::clone(request)).is_ok())
+    }
+}

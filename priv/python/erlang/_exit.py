@@ -1,0 +1,43 @@
+"""The end of a Python process that works for a VM: what Python does at the end of a program.
+
+It does not finalise the interpreter, whose threads may be in the native library then.
+"""
+
+import atexit
+import gc
+import os
+import sys
+import threading
+
+from erlang import _end, _main
+
+
+def run(code):
+    """Ends the process. ``code``: as for ``sys.exit``."""
+    for step in (threading._shutdown, atexit._run_exitfuncs, _let_go_of_main):
+        try:
+            step()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+    status = _status(code)
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:
+            stream.flush()
+        except Exception:
+            # It is closed, or nobody reads it.
+            pass
+    os._exit(status)
+
+
+def _let_go_of_main():
+    _end.clear(_main.NAMES)
+    gc.collect()
+
+
+def _status(code):
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1

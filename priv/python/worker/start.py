@@ -1,0 +1,29 @@
+"""The main script of a Python process that works for a VM: ``python start.py LIBRARY``. The VM starts it.
+
+Its standard input is a socket, by which the VM says what to do. User code finds a program of its own: this script
+leaves nothing of itself in ``__main__``, ``sys.argv`` and ``sys.path``.
+"""
+
+import sys
+
+
+def start(names):
+    import _frozen_importlib
+    import _imp
+
+    library = sys.argv[1]
+    sys.argv[:] = [""]
+    if not getattr(sys.flags, "safe_path", False):
+        # The folder of this script.
+        del sys.path[0]
+    spec = _frozen_importlib.ModuleSpec("_erlang_python_worker", None, origin=library)
+    worker = _imp.create_dynamic(spec)
+    _imp.exec_dynamic(worker)
+    # As in a Python that is started without a script.
+    for name in set(names) - {"__name__", "__builtins__", "__annotations__"}:
+        del names[name]
+    names.update(__doc__=None, __package__=None, __spec__=None, __loader__=_frozen_importlib.BuiltinImporter)
+    worker.serve()
+
+
+start(globals())
