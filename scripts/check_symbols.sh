@@ -28,10 +28,19 @@ if ! command -v objdump >/dev/null; then
 fi
 
 status=0
-for library in "$folder"/liberlang_python_{loader,nif}.so; do
+for library in "$folder"/liberlang_python_{loader,nif,worker}.so; do
   if [ "$(head -c 4 "$library" | tail -c 3)" != ELF ]; then
     echo "${library##*/}: not for Linux, nothing to check"
     continue
+  fi
+
+  # In a Python process there is no VM, and Python is the executable: neither is to be looked for.
+  if [[ $library == *_worker.so ]]; then
+    if objdump -T "$library" | grep -E '\*UND\*.*[[:space:]]enif_' >&2 ||
+      objdump -p "$library" | grep -E 'NEEDED.*libpython' >&2; then
+      echo "${library##*/} needs what a Python process does not have" >&2
+      status=1
+    fi
   fi
 
   # Lines such as `w 2.30 gettid`. A weak symbol may be missing when the library is loaded.

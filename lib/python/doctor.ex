@@ -24,7 +24,7 @@ defmodule Python.Doctor do
           remedy: String.t() | nil
         }
 
-  @libraries ["liberlang_python_loader", "liberlang_python_nif"]
+  @libraries ["liberlang_python_loader", "liberlang_python_nif", "liberlang_python_worker"]
 
   @doc """
   Checks everything that Python needs to start, and starts it. Returns the list of checks, in that order.

@@ -2,7 +2,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
   @shortdoc "Installs the native libraries"
 
   @moduledoc """
-  Installs both native libraries into `priv/native`.
+  Installs the native libraries into `priv/native`.
 
   `mix compile` runs it.
 

@@ -1,7 +1,7 @@
 defmodule Python.Native.Artifact do
   @moduledoc false
 
-  # An artifact is the archive of both libraries for one target, and the checksum file says which
+  # An artifact is the archive of the libraries for one target, and the checksum file says which
   # artifacts are genuine. Names and formats are those of rustler_precompiled. May use the file
   # system; knows nothing of how libraries are built or downloaded.
 

@@ -9,7 +9,7 @@ defmodule Python.Native.Cargo do
   @variables ~w(RUSTFLAGS RUSTC RUSTUP_TOOLCHAIN CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_ CARGO_PROFILE_)
 
   @doc """
-  Builds both libraries. Returns the folder that they are in.
+  Builds the libraries. Returns the folder that they are in.
 
   ## Options
 

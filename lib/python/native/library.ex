@@ -1,10 +1,11 @@
 defmodule Python.Native.Library do
   @moduledoc false
 
-  # The two native libraries as files: what they are called, where cargo leaves them, where they are
+  # The native libraries as files: what they are called, where cargo leaves them, where they are
   # loaded from. May use the file system; runs nothing.
 
-  @crates ["erlang_python_loader", "erlang_python_nif"]
+  # The VM loads the first and the second, a Python process the third.
+  @crates ["erlang_python_loader", "erlang_python_nif", "erlang_python_worker"]
 
   def crates, do: @crates
 
@@ -23,7 +24,7 @@ defmodule Python.Native.Library do
     end
   end
 
-  @doc "What `:erlang.load_nif/2` asks for there."
+  @doc "What `:erlang.load_nif/2` asks for there, and the engine `:process` too."
   # It adds the extension itself, and on macOS it adds `.so` too.
   def installed_name(crate, target) do
     extension = if platform(target) == :windows, do: "dll", else: "so"

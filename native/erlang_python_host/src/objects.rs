@@ -64,7 +64,7 @@ pub unsafe fn export(object: *const c_void) -> Written {
     } else {
         // SAFETY: stored by `set`.
         let extra: Extra = unsafe { std::mem::transmute(extra) };
-        extra(object)
+        extra(object, number)
     };
     let kind = match class.wire_kind.load(Ordering::Acquire) {
         0 => tag::object::OTHER,
@@ -110,8 +110,9 @@ pub fn count() -> usize {
     exported().len()
 }
 
-/// The second number of an object. `object` is what `enif_alloc_resource` returned: see `rustler_object`.
-pub type Extra = fn(object: *const c_void) -> u64;
+/// The second number of an object which leaves under `number`. `object` is what `enif_alloc_resource` returned: see
+/// `rustler_object`.
+pub type Extra = fn(object: *const c_void, number: u64) -> u64;
 
 static DESCRIBED: Mutex<Vec<(String, u8, Option<Extra>)>> = Mutex::new(Vec::new());
 

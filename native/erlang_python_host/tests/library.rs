@@ -99,7 +99,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     describe_type(
         "library::Counted",
         1,
-        Some(|object| {
+        Some(|object, _number| {
             // SAFETY: an object of this type.
             unsafe { (*rustler_object::<Counted>(object)).bytes.len() as u64 }
         }),

@@ -23,7 +23,7 @@ defmodule Mix.Tasks.Python.ReleaseTest do
     end)
   end
 
-  test "an artifact holds both libraries under the names they are loaded by", %{tmp_dir: folder} do
+  test "an artifact holds the libraries under the names they are loaded by", %{tmp_dir: folder} do
     for target <- ["x86_64-unknown-linux-gnu", "aarch64-apple-darwin"] do
       path = pack(folder, target)
       assert Path.basename(path) == "liberlang_python-v1.2.3-nif-2.15-#{target}.so.tar.gz"
@@ -31,7 +31,8 @@ defmodule Mix.Tasks.Python.ReleaseTest do
 
       assert Enum.sort(files) == [
                {~c"liberlang_python_loader.so", "erlang_python_loader #{target}"},
-               {~c"liberlang_python_nif.so", "erlang_python_nif #{target}"}
+               {~c"liberlang_python_nif.so", "erlang_python_nif #{target}"},
+               {~c"liberlang_python_worker.so", "erlang_python_worker #{target}"}
              ]
     end
   end

@@ -1,0 +1,204 @@
+//! The thread that reads what the VM sends. It takes no GIL and waits for nothing else.
+
+use crate::link::Incoming;
+use crate::{processes, questions};
+use erlang_python::remote::{self, Call, Terms};
+use erlang_python_host as host;
+use erlang_python_wire::frame::to_worker::{self, FOREVER};
+use erlang_python_wire::{Broken, Reader, Writer, tag};
+use rustler::{Env, LocalPid, OwnedEnv, Term};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Starts it. The process ends when the VM is gone, or is not understood.
+pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
+    processes::without_signals(|| {
+        std::thread::Builder::new()
+            .name("py_control".into())
+            .spawn(move || {
+                processes::untie();
+                while let Some((kind, fields)) = incoming.next() {
+                    let handled = catch_unwind(AssertUnwindSafe(|| handle(kind, fields)));
+                    match handled {
+                        Ok(Ok(())) => {}
+                        Ok(Err(broken)) => {
+                            eprintln!("erlang_python: a frame of kind {kind} is broken: {broken}");
+                            break;
+                        }
+                        // What could not be handled would be waited for.
+                        Err(_) => break,
+                    }
+                }
+                processes::end()
+            })
+    })
+    .map(drop)
+}
+
+type Result<T> = std::result::Result<T, Broken>;
+
+fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
+    let fields = &mut fields;
+    match kind {
+        to_worker::RUN => run(fields),
+        to_worker::CANCEL => {
+            let (number, listens) = (fields.u64()?, fields.u8()? != 0);
+            with_env(|env| {
+                remote::cancel(number, listens, host::request_reference(env, number));
+                Ok(())
+            })
+        }
+        to_worker::MESSAGE => {
+            let number = fields.u64()?;
+            with_env(|env| {
+                remote::send(number, host::decode(fields, env)?);
+                Ok(())
+            })
+        }
+        to_worker::CALLBACK_ANSWER => {
+            let number = fields.u64()?;
+            with_env(|env| {
+                if let Some(callback) = object(env, tag::object::CALLBACK, number) {
+                    remote::callback_answer(callback, host::decode(fields, env)?);
+                }
+                Ok(())
+            })
+        }
+        to_worker::CALLBACK_DOWN => {
+            let number = fields.u64()?;
+            with_env(|env| {
+                if let Some(callback) = object(env, tag::object::CALLBACK, number) {
+                    remote::callback_down(callback);
+                }
+                Ok(())
+            })
+        }
+        to_worker::RELEASE => {
+            let count = fields.u32()? as usize;
+            let mut numbers = Vec::new();
+            for _ in 0..count {
+                numbers.push(fields.u64()?);
+            }
+            host::release(&numbers);
+            Ok(())
+        }
+        to_worker::REGISTER => with_env(|env| {
+            let (name, described) = (host::decode(fields, env)?, host::decode(fields, env)?);
+            remote::register(text(name)?, described);
+            Ok(())
+        }),
+        to_worker::UNREGISTER => with_env(|env| {
+            remote::unregister(text(host::decode(fields, env)?)?);
+            Ok(())
+        }),
+        to_worker::DEMAND => stream(fields, remote::demand),
+        to_worker::CLOSE => close(fields),
+        to_worker::FLUSH => {
+            let number = fields.u64()?;
+            with_env(|env| {
+                if let Some(stream) = object(env, tag::object::STREAM, number) {
+                    remote::flush(stream);
+                }
+                Ok(())
+            })
+        }
+        to_worker::REPLY => {
+            let number = fields.u64()?;
+            questions::answered(number, *fields);
+            Ok(())
+        }
+        to_worker::STOP => {
+            remote::stop();
+            Ok(())
+        }
+        to_worker::SERVE => with_env(|env| {
+            let (pid, names) = (process(fields, env)?, host::decode(fields, env)?);
+            expect(remote::serve_callbacks(pid, names))
+        }),
+        _ => Err(Broken("there is no such kind")),
+    }
+}
+
+fn run(fields: &mut Reader<'_>) -> Result<()> {
+    let number = fields.u64()?;
+    let flags = fields.u32()?;
+    let timeout = fields.u64()?;
+    let callback = fields.u64()?;
+    let call = Call {
+        number,
+        flags,
+        timeout: (timeout != FOREVER).then_some(timeout),
+    };
+    with_env(|env| {
+        let (caller, leader) = (process(fields, env)?, host::decode(fields, env)?);
+        let terms = Terms::read(|env| {
+            let operation = host::decode(fields, env)?;
+            Ok::<_, Broken>((host::request_reference(env, number), operation))
+        })?;
+        let callback = object(env, tag::object::CALLBACK, callback);
+        expect(remote::run(&call, terms, caller, leader, callback))
+    })
+}
+
+type Ask = fn(u64, Term<'_>, Term<'_>, Option<Term<'_>>, Term<'_>) -> bool;
+
+fn stream(fields: &mut Reader<'_>, ask: Ask) -> Result<()> {
+    let (number, stream, callback) = (fields.u64()?, fields.u64()?, fields.u64()?);
+    with_env(|env| {
+        let consumer = process(fields, env)?;
+        let callback = object(env, tag::object::CALLBACK, callback);
+        let stream =
+            object(env, tag::object::STREAM, stream).ok_or(Broken("there is no such stream"))?;
+        let reference = host::request_reference(env, number);
+        expect(ask(number, reference, stream, callback, consumer))
+    })
+}
+
+fn close(fields: &mut Reader<'_>) -> Result<()> {
+    let (number, stream) = (fields.u64()?, fields.u64()?);
+    with_env(|env| {
+        let consumer = process(fields, env)?;
+        let stream =
+            object(env, tag::object::STREAM, stream).ok_or(Broken("there is no such stream"))?;
+        let reference = host::request_reference(env, number);
+        expect(remote::close(number, reference, stream, None, consumer))
+    })
+}
+
+fn with_env<R>(work: impl for<'a> FnOnce(Env<'a>) -> R) -> R {
+    OwnedEnv::new().run(work)
+}
+
+/// A process of the VM, whose node may have got a name since the last one.
+pub fn process<'a>(fields: &mut Reader<'_>, env: Env<'a>) -> Result<Term<'a>> {
+    let mut again = *fields;
+    let pid = host::decode(fields, env)?;
+    if pid.decode::<LocalPid>().is_ok() || !host::set_node_of(pid) {
+        return Ok(pid);
+    }
+    host::decode(&mut again, env)
+}
+
+fn text(term: Term<'_>) -> Result<&str> {
+    term.decode().map_err(|_| Broken("a name is no text"))
+}
+
+fn expect(right: bool) -> Result<()> {
+    if right {
+        Ok(())
+    } else {
+        Err(Broken("its terms are not what they should be"))
+    }
+}
+
+/// What was exported under this number. None if it is 0, or was released.
+fn object(env: Env<'_>, kind: u8, number: u64) -> Option<Term<'_>> {
+    if number == 0 {
+        return None;
+    }
+    let mut bytes = Writer::default();
+    bytes.u8(tag::OBJECT);
+    bytes.u8(kind);
+    bytes.u64(number);
+    bytes.u64(0);
+    host::decode(&mut Reader::new(&bytes.bytes), env).ok()
+}

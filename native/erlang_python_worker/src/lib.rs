@@ -1,0 +1,26 @@
+//! A Python process that works for a VM: an extension module, which the user's own interpreter imports.
+//!
+//! It has all that the VM's library has (`erlang_python_nif`), with terms in memory of its own
+//! (`erlang_python_host`), and a socket to the VM (`wire`).
+//!
+//! | thread | does |
+//! |---|---|
+//! | Python's main thread | runs requests, and handles signals |
+//! | `py_control` | reads the socket. It never takes the GIL, so it ends the process whatever Python does |
+//! | those of `erlang_python_nif` | clock, interrupter, reaper, … |
+
+mod control;
+mod descriptors;
+mod limits;
+mod link;
+mod messages;
+mod processes;
+mod questions;
+mod serve;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _erlang_python_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(serve::serve, module)?)
+}

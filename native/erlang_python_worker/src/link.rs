@@ -1,0 +1,137 @@
+//! The socket to the VM.
+//!
+//! Any thread writes, with the GIL or without. That cannot wait for ever: the VM always reads, and when it is gone
+//! the process ends.
+
+use erlang_python_wire::{MAX_FRAME, Reader, Writer, writer::LENGTH};
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Closed in forked children, by which the VM would take this process for one that lives.
+static SOCKET: AtomicI32 = AtomicI32::new(-1);
+
+/// One frame after the other.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// So much is read at once.
+const ROOM: usize = 64 << 10;
+
+/// Frames that are larger leave no room behind.
+const KEPT: usize = 1 << 20;
+
+/// Once. The socket stays open as long as the process lives.
+pub fn open(socket: OwnedFd) -> std::io::Result<()> {
+    SOCKET.store(socket.as_raw_fd(), Ordering::Release);
+    std::mem::forget(socket);
+    // SAFETY: the function lives as long as the process.
+    match unsafe { libc::pthread_atfork(None, None, Some(close_in_child)) } {
+        0 => Ok(()),
+        error => Err(Error::from_raw_os_error(error)),
+    }
+}
+
+unsafe extern "C" fn close_in_child() {
+    let socket = SOCKET.swap(-1, Ordering::AcqRel);
+    if socket >= 0 {
+        // SAFETY: it is ours, and nothing in the child uses it.
+        unsafe { libc::close(socket) };
+    }
+}
+
+fn socket() -> RawFd {
+    SOCKET.load(Ordering::Acquire)
+}
+
+/// Sends a frame. False if it is too large, or the VM is gone.
+pub fn send(frame: Writer) -> bool {
+    let Some(bytes) = frame.finish() else {
+        return false;
+    };
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    write(&bytes)
+}
+
+fn write(mut bytes: &[u8]) -> bool {
+    #[cfg(target_os = "linux")]
+    const FLAGS: i32 = libc::MSG_NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    const FLAGS: i32 = 0;
+    while !bytes.is_empty() {
+        // SAFETY: so many bytes.
+        let sent = unsafe { libc::send(socket(), bytes.as_ptr().cast(), bytes.len(), FLAGS) };
+        match usize::try_from(sent) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(_) if Error::last_os_error().kind() == ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// What has come.
+#[derive(Default)]
+pub struct Incoming {
+    bytes: Vec<u8>,
+    /// How much of it has been handled.
+    handled: usize,
+}
+
+impl Incoming {
+    /// The kind of the next frame, and its fields. None when the VM is gone, or does not speak our language.
+    pub fn next(&mut self) -> Option<(u8, Reader<'_>)> {
+        let length = loop {
+            match self.complete()? {
+                Some(length) => break length,
+                None => self.read()?,
+            }
+        };
+        let begin = self.handled + LENGTH;
+        self.handled = begin + length;
+        let mut fields = Reader::new(&self.bytes[begin..self.handled]);
+        let kind = fields.u8().ok()?;
+        Some((kind, fields))
+    }
+
+    /// The length of the next frame, if all of it is there. None if it cannot be a frame.
+    fn complete(&self) -> Option<Option<usize>> {
+        let left = &self.bytes[self.handled..];
+        let Some((length, rest)) = left.split_first_chunk::<LENGTH>() else {
+            return Some(None);
+        };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length == 0 || length > MAX_FRAME {
+            return None;
+        }
+        Some((rest.len() >= length).then_some(length))
+    }
+
+    /// None at the end.
+    fn read(&mut self) -> Option<()> {
+        self.bytes.drain(..self.handled);
+        self.handled = 0;
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        let missing = self
+            .bytes
+            .first_chunk::<LENGTH>()
+            .map_or(0, |length| u32::from_le_bytes(*length) as usize + LENGTH)
+            .saturating_sub(self.bytes.len());
+        self.bytes.reserve(missing.max(ROOM));
+        let room = self.bytes.spare_capacity_mut();
+        // SAFETY: room for so many bytes.
+        let read = unsafe { libc::read(socket(), room.as_mut_ptr().cast(), room.len()) };
+        match usize::try_from(read) {
+            Ok(0) => None,
+            Ok(read) => {
+                // SAFETY: so many have been written behind the others.
+                unsafe { self.bytes.set_len(self.bytes.len() + read) };
+                Some(())
+            }
+            Err(_) if Error::last_os_error().kind() == ErrorKind::Interrupted => Some(()),
+            Err(_) => None,
+        }
+    }
+}

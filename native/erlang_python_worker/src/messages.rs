@@ -1,0 +1,170 @@
+//! What goes to the VM: answers, messages, questions.
+
+use crate::{link, questions};
+use erlang_python::remote;
+use erlang_python_host as host;
+use erlang_python_wire::{Reader, Writer, frame::question, frame::to_vm, tag};
+use rustler::types::tuple::get_tuple;
+use rustler::{Atom, Env, Term};
+use std::any::Any;
+
+rustler::atoms! {
+    error,
+    panic,
+    location,
+    held,
+}
+
+/// The VM, as what runs here sees it.
+pub struct Vm;
+
+impl host::Vm for Vm {
+    fn send(&self, to: Term<'_>, message: Term<'_>) -> bool {
+        if let Ok([reference, term]) = get_tuple(message).as_deref()
+            && let Some(number) = host::request_number(*reference)
+        {
+            return answer(number, *term);
+        }
+        let mut frame = Writer::frame(to_vm::SEND);
+        host::encode(&mut frame, to).is_ok()
+            && host::encode(&mut frame, message).is_ok()
+            && link::send(frame)
+    }
+
+    fn is_atom(&self, name: &str) -> bool {
+        let answer = questions::ask(question::IS_ATOM, |frame| {
+            frame.u8(tag::BINARY);
+            frame.u32_be(name.len() as u32);
+            frame.bytes(name.as_bytes());
+        });
+        is_true(answer)
+    }
+
+    fn whereis(&self, name: &str) -> Option<Vec<u8>> {
+        let answer = questions::ask(question::WHEREIS, |frame| write_atom(frame, name))?;
+        (answer.first() == Some(&tag::NEW_PID)).then_some(answer)
+    }
+
+    fn is_alive(&self, pid: &[u8]) -> bool {
+        is_true(questions::ask(question::IS_ALIVE, |frame| frame.bytes(pid)))
+    }
+
+    fn make_reference(&self) -> Vec<u8> {
+        questions::ask(question::MAKE_REFERENCE, |frame| frame.u8(tag::NIL)).unwrap_or_default()
+    }
+
+    fn released(&self, kept: &[u64]) {
+        numbers(to_vm::RELEASE_KEPT, kept);
+    }
+}
+
+fn write_atom(frame: &mut Writer, name: &str) {
+    match u8::try_from(name.len()) {
+        Ok(length) => {
+            frame.u8(tag::SMALL_ATOM_UTF8);
+            frame.u8(length);
+        }
+        Err(_) => {
+            frame.u8(tag::ATOM_UTF8);
+            frame.u16_be(name.len() as u16);
+        }
+    }
+    frame.bytes(name.as_bytes());
+}
+
+fn is_true(answer: Option<Vec<u8>>) -> bool {
+    let read = |answer: &[u8]| {
+        let mut reader = Reader::new(answer);
+        let length = match reader.u8().ok()? {
+            tag::SMALL_ATOM_UTF8 => usize::from(reader.u8().ok()?),
+            tag::ATOM_UTF8 => usize::from(reader.u16_be().ok()?),
+            _ => return None,
+        };
+        Some(reader.bytes(length).ok()? == b"true")
+    };
+    answer.and_then(|answer| read(&answer)).unwrap_or(false)
+}
+
+fn numbers(kind: u8, numbers: &[u64]) {
+    let mut frame = Writer::frame(kind);
+    frame.u32(numbers.len() as u32);
+    for &number in numbers {
+        frame.u64(number);
+    }
+    link::send(frame);
+}
+
+/// `answer`: flags of `ANSWER`.
+const FAILED: u8 = 1;
+const PART: u8 = 2;
+
+/// What a request has come to, or what is told before that.
+fn answer(number: u64, term: Term<'_>) -> bool {
+    let first = first(term);
+    if first == Some(location()) || first == Some(held()) {
+        let kind = if first == Some(held()) {
+            to_vm::TOLD
+        } else {
+            to_vm::LOCATION
+        };
+        let mut frame = Writer::frame(kind);
+        frame.u64(number);
+        return host::encode(&mut frame, term).is_ok() && link::send(frame);
+    }
+    let mut flags = if first == Some(error()) { FAILED } else { 0 };
+    if remote::is_part() {
+        flags |= PART;
+    } else if !remote::answered(number) {
+        return false;
+    }
+    let mut frame = Writer::frame(to_vm::ANSWER);
+    frame.u64(number);
+    frame.u8(flags);
+    let begin = frame.bytes.len();
+    if host::encode(&mut frame, term).is_ok() && frame.bytes.len() <= erlang_python_wire::MAX_FRAME
+    {
+        return link::send(frame);
+    }
+    // It cannot cross.
+    frame.bytes.truncate(begin - 1);
+    frame.u8(flags | FAILED);
+    frame.u8(tag::SMALL_TUPLE);
+    frame.u8(2);
+    write_atom(&mut frame, "error");
+    write_atom(&mut frame, "panic");
+    link::send(frame)
+}
+
+fn first(term: Term<'_>) -> Option<Atom> {
+    get_tuple(term).ok()?.first()?.decode().ok()
+}
+
+impl remote::Link for Vm {
+    fn reference<'a>(&self, env: Env<'a>, number: u64) -> Term<'a> {
+        host::request_reference(env, number)
+    }
+
+    fn done(&self, reference: Term<'_>) {
+        if let Some(number) = host::request_number(reference)
+            && remote::done(number)
+        {
+            send_number(to_vm::DONE, number);
+        }
+    }
+
+    fn fill_done(&self, stream: &dyn Any) {
+        if let Some(number) = remote::fill_done(stream) {
+            send_number(to_vm::DONE, number);
+        }
+    }
+
+    fn over(&self, callback: u64) {
+        send_number(to_vm::OVER, callback);
+    }
+}
+
+fn send_number(kind: u8, number: u64) {
+    let mut frame = Writer::frame(kind);
+    frame.u64(number);
+    link::send(frame);
+}

@@ -1,0 +1,177 @@
+//! The life of the process.
+
+use crate::link::Incoming;
+use crate::messages::Vm;
+use crate::{control, descriptors, limits, link, processes};
+use erlang_python::remote::{self, End, Settings};
+use erlang_python_host as host;
+use erlang_python_wire::frame::{to_vm, to_worker};
+use erlang_python_wire::{VERSION, Writer, tag};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rustler::{Encoder, LocalPid, OwnedEnv, Term};
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, IntoRawFd};
+
+rustler::atoms! {
+    version,
+    executable,
+    prefix,
+    limits_ = "limits",
+    server,
+    home,
+    registered,
+}
+
+static VM: Vm = Vm;
+
+/// Works for the VM at the other end of standard input, until it says that this is enough. For the main thread.
+/// Returns what is to be done then: a code for `erlang._exit.run`.
+#[pyfunction]
+pub fn serve(py: Python<'_>) -> PyResult<()> {
+    processes::tie();
+    let socket = descriptors::take_socket()?;
+    report_faults(py)?;
+    link::open(socket)?;
+    load()?;
+    let hello = hello(py)?;
+    link::send(hello);
+    let mut incoming = Incoming::default();
+    let started = py.detach(|| start(&mut incoming));
+    if let Err(text) = started {
+        return fail(&text);
+    }
+    control::start(incoming)?;
+    link::send(Writer::frame(to_vm::READY));
+    let code = match py.detach(remote::serve) {
+        End::Closed => py.None(),
+        End::Exit(code) => code,
+    };
+    py.import("erlang._exit")?.call_method1("run", (code,))?;
+    Ok(())
+}
+
+/// A crash is told where the VM reads, wherever Python code sends its errors.
+fn report_faults(py: Python<'_>) -> PyResult<()> {
+    if let Some(errors) = descriptors::take_errors() {
+        let faulthandler = py.import("faulthandler")?;
+        faulthandler.call_method1("enable", (errors.as_raw_fd(),))?;
+        // As long as the process lives.
+        let _ = errors.into_raw_fd();
+    }
+    Ok(())
+}
+
+/// Makes the native library that the VM has one of this process.
+fn load() -> PyResult<()> {
+    host::set_vm(&VM);
+    remote::set_worker(&VM);
+    host::describe_type(
+        &remote::HANDLES.to_string_lossy(),
+        tag::object::HANDLE,
+        None,
+    );
+    host::describe_type(
+        remote::callbacks(),
+        tag::object::CALLBACK,
+        Some(of_callback),
+    );
+    host::describe_type(remote::streams(), tag::object::STREAM, None);
+    let entry = erlang_python::entry::new(c"erlang_python", erlang_python::register);
+    // SAFETY: the entry of a library that is linked in.
+    let library =
+        unsafe { host::Library::load(entry, |env| false.encode(env)) }.map_err(|error| {
+            PyRuntimeError::new_err(format!("the native library cannot be used: {error}"))
+        })?;
+    std::mem::forget(library);
+    Ok(())
+}
+
+fn of_callback(content: *const c_void, number: u64) -> u64 {
+    // SAFETY: the host calls it with what is about to leave.
+    unsafe { remote::callback_left(content, number) }
+}
+
+fn hello(py: Python<'_>) -> PyResult<Writer> {
+    let sys = py.import("sys")?;
+    let text = |name: &str| -> PyResult<String> {
+        let value = sys.getattr(name)?;
+        Ok(if value.is_none() {
+            String::new()
+        } else {
+            value.str()?.to_string()
+        })
+    };
+    let info = py.version_info();
+    let texts = [
+        (
+            version(),
+            format!("{}.{}.{}", info.major, info.minor, info.patch),
+        ),
+        (executable(), text("executable")?),
+        (prefix(), text("prefix")?),
+    ];
+    let mut frame = Writer::frame(to_vm::HELLO);
+    frame.u32(VERSION);
+    frame.u64(u64::from(std::process::id()));
+    OwnedEnv::new().run(|env| {
+        let (keys, values): (Vec<_>, Vec<_>) = texts
+            .iter()
+            .map(|(key, value)| (key.to_term(env), value.encode(env)))
+            .unzip();
+        let map = Term::map_from_term_arrays(env, &keys, &values).expect("the keys differ");
+        let _ = host::encode(&mut frame, map);
+    });
+    Ok(frame)
+}
+
+/// Waits for the settings, and prepares the interpreter by them.
+fn start(incoming: &mut Incoming) -> Result<(), String> {
+    let (kind, mut fields) = incoming.next().unwrap_or_else(|| processes::end());
+    if kind != to_worker::START {
+        return Err(format!("expected the frame START, got: {kind}"));
+    }
+    let broken = |broken| format!("the settings are broken: {broken}");
+    OwnedEnv::new().run(|env| {
+        let again = fields;
+        let map = host::decode(&mut fields, env).map_err(broken)?;
+        // Until it is known which node is the VM's, its processes are those of others.
+        for pid in [server(), home()] {
+            if let Ok(pid) = map.map_get(pid) {
+                host::set_node_of(pid);
+            }
+        }
+        let map = host::decode(&mut { again }, env).map_err(broken)?;
+        if let Ok(limits) = map.map_get(limits_()) {
+            limits::apply(limits)?;
+        }
+        prepare(map)
+    })
+}
+
+fn prepare(map: Term<'_>) -> Result<(), String> {
+    let settings: Settings<'_> = map
+        .decode()
+        .map_err(|_| "the settings are not what they should be".to_string())?;
+    let server = map.map_get(server()).ok();
+    let owner = server.and_then(|server| server.decode::<LocalPid>().ok());
+    let owner = owner.ok_or("the settings name no process for callbacks")?;
+    remote::start(settings, owner)?;
+    if let (Some(server), Ok(names)) = (
+        server.filter(|server| server.is_pid()),
+        map.map_get(registered()),
+    ) {
+        remote::serve_callbacks(server, names);
+    }
+    Ok(())
+}
+
+/// Tells the VM why nothing comes of it.
+fn fail(text: &str) -> PyResult<()> {
+    let mut frame = Writer::frame(to_vm::FAILED);
+    OwnedEnv::new().run(|env| {
+        let _ = host::encode(&mut frame, text.encode(env));
+    });
+    link::send(frame);
+    Err(PyRuntimeError::new_err(text.to_string()))
+}
