@@ -55,6 +55,8 @@ defmodule Python.Callbacks.CPackagesTest do
     @packages ["cffi", "setuptools"]
     @describetag skip: Packages.skip(__ENV__, @packages)
 
+    # Only the state of a thread tells that cffi has called back.
+    @tag native: :layouts
     test "lets the library end its work" do
       {library, folder} = compile()
       vm = start(@packages)

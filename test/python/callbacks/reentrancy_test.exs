@@ -155,6 +155,32 @@ defmodule Python.Callbacks.ReentrancyTest do
   end
 
   describe "while Python waits for Elixir" do
+    @tag engine: :main
+    test "a context is woken by calls of others" do
+      context = start_context()
+      parent = self()
+
+      function = fn ->
+        send(parent, {:inside, self()})
+        receive(do: (:go_on -> :done))
+      end
+
+      outer = Python.call_async(:builtins, :list, [[1]], context: context)
+      assert Python.await(outer) == {:ok, [1]}
+      outer = Python.eval_async("f()", %{f: function}, context: context)
+      assert_receive {:inside, pid}, 15_000
+
+      # A thread that looks up now and then serves one call each time.
+      calls = fn ->
+        for n <- 1..50, do: {:ok, ^n} = Python.eval("n", %{n: n}, context: context)
+      end
+
+      assert fastest(5, calls) < 500
+      send(pid, :go_on)
+      assert {:ok, done} = Python.await(outer)
+      assert to_string(done) == "done"
+    end
+
     test "its other threads run" do
       name =
         define("""

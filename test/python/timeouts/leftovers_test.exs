@@ -53,6 +53,8 @@ defmodule Python.Timeouts.LeftoversTest do
       assert Python.eval("(result, seen.count('line') > 6)", options) == {:ok, {3, true}}
     end
 
+    # Up to 3.10 no documented function keeps them out of code of ours, in which the interrupt strikes.
+    @tag native: :layouts
     test "a profile and a trace function that were left on go on" do
       options = a_context()
 

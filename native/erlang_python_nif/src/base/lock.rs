@@ -11,7 +11,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub struct Mutex<T>(std::sync::Mutex<T>);
@@ -92,6 +92,21 @@ impl Condvar {
         let waited = self.0.wait_timeout_while(guard, timeout, condition);
         let (guard, result) = waited.unwrap_or_else(PoisonError::into_inner);
         (MutexGuard { guard, held }, result.timed_out())
+    }
+
+    /// Waits for one notification, or less, until then at most.
+    pub fn wait_until<'m, T>(
+        &self,
+        guard: MutexGuard<'m, T>,
+        until: Option<Instant>,
+    ) -> MutexGuard<'m, T> {
+        match until {
+            None => self.wait(guard),
+            Some(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                self.wait_timeout(guard, left)
+            }
+        }
     }
 
     /// Waits for one notification, or less.
@@ -208,6 +223,7 @@ mod tests {
                 .1
         );
         drop(changed.wait_timeout(lock.lock(), Duration::ZERO));
+        drop(changed.wait_until(lock.lock(), Some(Instant::now())));
         forbid("nothing");
     }
 }

@@ -1,10 +1,11 @@
 //! Messages from Elixir to Python code that runs: `Python.send` and `erlang.receive`.
 
 use crate::base::lock::{self, Condvar, Mutex};
+use crate::base::sleepers::{Limit, Wake};
 use crate::base::term_env::{SavedTerm, TermEnv};
 use rustler::Term;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A context's mailbox, or a request's. First in, first out.
 #[derive(Default)]
@@ -12,9 +13,6 @@ pub struct Mailbox {
     messages: Mutex<VecDeque<(TermEnv, SavedTerm)>>,
     changed: Condvar,
 }
-
-/// How long a wait goes on, at most, before it is looked whether anybody still needs it.
-const LOOK: Duration = Duration::from_millis(20);
 
 pub enum Received {
     Message(TermEnv, SavedTerm),
@@ -32,25 +30,32 @@ impl Mailbox {
         self.changed.notify_one();
     }
 
-    /// Waits for a message, until the deadline if there is one, or until `given_up`.
-    pub fn take(&self, deadline: Option<Instant>, given_up: impl Fn() -> bool) -> Received {
+    /// Waits for a message, until the deadline if there is one, and as long as `limit` allows. When that changes,
+    /// the mailbox is to be woken.
+    pub fn take(&self, deadline: Option<Instant>, limit: impl Fn() -> Limit) -> Received {
         lock::forbid("a message is waited for");
         let mut messages = self.messages.lock();
         loop {
             if let Some((env, message)) = messages.pop_front() {
                 return Received::Message(env, message);
             }
-            if given_up() {
-                return Received::GivenUp;
-            }
-            let left = match deadline {
-                None => LOOK,
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            let until = match limit() {
+                Limit::Over => return Received::GivenUp,
+                Limit::At(limit) => Some(deadline.map_or(limit, |deadline| deadline.min(limit))),
+                Limit::Open => deadline,
             };
-            if left.is_zero() {
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Received::TimedOut;
             }
-            messages = self.changed.wait_timeout(messages, left.min(LOOK));
+            messages = self.changed.wait_until(messages, until);
         }
+    }
+}
+
+impl Wake for Mailbox {
+    fn wake(&self) {
+        // A thread that has looked and does not sleep yet holds the lock.
+        drop(self.messages.lock());
+        self.changed.notify_all();
     }
 }

@@ -20,6 +20,7 @@ pub mod processes;
 pub mod server;
 pub mod side;
 pub mod signals;
+pub mod sleepers;
 pub mod term_env;
 pub mod words;
 

@@ -23,6 +23,7 @@ use crate::base::flags::Flags;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::lookout::{Lookout, Mark};
 use crate::base::mailbox::Mailbox;
+use crate::base::sleepers::{Sleepers, Wake};
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::pool::engine::Engine;
 use crate::pool::queue::{ANY, Popped, Queue, Refused, Then};
@@ -66,6 +67,8 @@ pub struct Pool {
     pub timeout: Option<u64>,
     /// What was sent to a context with `Python.send`.
     pub mailbox: Mailbox,
+    /// A context's thread that waits for a callback, and takes what is handed in meanwhile.
+    pub sleepers: Sleepers,
     /// A context: it has one thread for life.
     pub pinned: bool,
     pub engine: Box<dyn Engine>,
@@ -143,6 +146,7 @@ impl Pool {
             keep_locals: AtomicBool::new(false),
             owner,
             mailbox: Mailbox::default(),
+            sleepers: Sleepers::default(),
             pinned,
             engine,
             stuck: Mutex::default(),
@@ -182,6 +186,7 @@ impl Pool {
     pub fn open(self: &Arc<Self>, sender: Sender) {
         let wake = self.lock().open();
         self.lookout.tell();
+        self.sleepers.wake();
         for worker in wake {
             self.wake(worker, sender);
         }
@@ -193,6 +198,7 @@ impl Pool {
         sender: Sender,
     ) -> Submitted {
         self.lookout.tell();
+        self.sleepers.wake();
         match pushed {
             Ok(Some(worker)) => {
                 self.wake(worker, sender);
@@ -460,6 +466,12 @@ impl Pool {
 
     fn workers(&self) -> MutexGuard<'_, Vec<Weak<Worker>>> {
         self.workers.lock()
+    }
+}
+
+impl Wake for Pool {
+    fn wake(&self) {
+        self.mailbox.wake();
     }
 }
 

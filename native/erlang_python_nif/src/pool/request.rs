@@ -9,6 +9,7 @@ use crate::base::flags::Flags;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::mailbox::Mailbox;
 use crate::base::side;
+use crate::base::sleepers::{Sleepers, Wake};
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::marks::{LEFT, Marks, PLACED};
 use crate::pool::queue::{ANY, Start};
@@ -43,6 +44,8 @@ pub struct Request {
     /// Where it runs, once it runs, until it has left there.
     place: OnceLock<Place>,
     pub marks: Marks,
+    /// Threads of its code that wait for something, and are to know when it is over.
+    pub sleepers: Sleepers,
     /// The id of the worker that alone can run it, or `ANY`.
     pin: AtomicU64,
     /// How many threads that its code started wait for callbacks.
@@ -148,6 +151,7 @@ impl Request {
             body: Mutex::new(body),
             place: OnceLock::new(),
             marks: Marks::default(),
+            sleepers: Sleepers::default(),
             pin: AtomicU64::new(ANY),
             threads_waiting: AtomicUsize::new(0),
             deadline: Deadline::default(),
@@ -340,7 +344,8 @@ impl Request {
 
     /// Whether somebody still waits for the answer.
     pub fn is_pending(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), QUEUED | RUNNING)
+        // In one order with `change`, for `Sleepers::enter`.
+        matches!(self.state.load(Ordering::SeqCst), QUEUED | RUNNING)
     }
 
     pub fn keep_locals(&self) -> bool {
@@ -419,9 +424,20 @@ impl Request {
     }
 
     fn change(&self, from: u8, to: u8) -> bool {
-        self.state
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        let changed = self
+            .state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::Acquire)
+            .is_ok();
+        if changed && from == RUNNING {
+            self.sleepers.wake();
+        }
+        changed
+    }
+}
+
+impl Wake for Request {
+    fn wake(&self) {
+        self.mailbox.wake();
     }
 }
 

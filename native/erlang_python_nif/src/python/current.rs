@@ -7,7 +7,7 @@
 use crate::python::classes::Classes;
 use crate::python::code::Code;
 use crate::python::helpers::{self, Add, Helpers};
-use crate::python::interpreter::{GilCell, Setup};
+use crate::python::interpreter::{GilCell, Setup, remember_list};
 use crate::python::names::Names;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -62,6 +62,7 @@ pub fn started() -> PyResult<&'static Helpers> {
 pub fn install(py: Python<'_>, setup: &Setup, add: Add) -> Result<(), String> {
     let folder = &setup.package;
     crate::python::convert::look_at_python(py)
+        .and_then(|()| remember_list(py))
         .map_err(|error| format!("its objects cannot be looked at: {error}"))?;
     let helpers = helpers::load(py, folder, setup, add)
         .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;

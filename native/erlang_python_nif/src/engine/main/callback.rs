@@ -18,6 +18,7 @@ use crate::base::lock::{self, Condvar, Mutex, MutexGuard};
 use crate::base::lookout::Luck;
 use crate::base::server;
 use crate::base::side;
+use crate::base::sleepers::{Limit, Wake};
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::engine::main::drain;
 use crate::engine::main::kept;
@@ -41,10 +42,7 @@ use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term}
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-/// How long a wait goes on, at most, before it is looked whether anybody still needs it.
-const LOOK: Duration = Duration::from_millis(20);
+use std::time::Instant;
 
 /// Whether answers come at once.
 static LUCK: Luck = Luck::new();
@@ -236,35 +234,57 @@ impl Callback {
         }
     }
 
-    fn wait(&self, patience: Option<&Patience>) -> Event {
+    fn wait(self: &Arc<Self>, patience: Option<&Patience>) -> Event {
         lock::forbid("an answer is waited for");
         // Most answers take no longer than the waking of a thread that sleeps.
         LUCK.watch(&self.changes, 0);
+        if let Ok(event) = self.event(&mut self.lock(), patience) {
+            return event;
+        }
+        let who = Arc::downgrade(self);
+        let _request = patience.map(|patience| patience.sleep(who.clone()));
+        let _queue = self.served_queue().map(|pool| pool.sleepers.enter(who));
         let mut state = self.lock();
         loop {
-            if let Some(nested) = state.nested.pop_front() {
-                return Event::Nested(nested);
+            match self.event(&mut state, patience) {
+                Ok(event) => return event,
+                Err(until) => state = self.changed.wait_until(state, until),
             }
-            if let Some((env, answer)) = state.answer.take() {
-                return Event::Answer(env, answer);
-            }
-            // First, as what has given the request up may have ended the process too.
-            if patience.is_some_and(Patience::is_over) {
-                return Event::GivenUp;
-            }
-            if state.down {
-                return Event::Down;
-            }
-            // A context is its one thread: what waits for it can be run by nobody else.
-            if let Some(pool) = &self.pool
-                && pool.pinned
-                && !pool.is_reserved()
-                && let Some(request) = pool.take_waiting()
-            {
-                return Event::Claimed(request);
-            }
-            state = self.changed.wait_timeout(state, LOOK);
         }
+    }
+
+    /// What has happened, or until when the thread may sleep.
+    fn event(
+        &self,
+        state: &mut State,
+        patience: Option<&Patience>,
+    ) -> Result<Event, Option<Instant>> {
+        if let Some(nested) = state.nested.pop_front() {
+            return Ok(Event::Nested(nested));
+        }
+        if let Some((env, answer)) = state.answer.take() {
+            return Ok(Event::Answer(env, answer));
+        }
+        // First, as what has given the request up may have ended the process too.
+        let until = match patience.map(Patience::limit) {
+            Some(Limit::Over) => return Ok(Event::GivenUp),
+            Some(Limit::At(until)) => Some(until),
+            Some(Limit::Open) | None => None,
+        };
+        if state.down {
+            return Ok(Event::Down);
+        }
+        match self.served_queue().and_then(|pool| pool.take_waiting()) {
+            Some(request) => Ok(Event::Claimed(request)),
+            None => Err(until),
+        }
+    }
+
+    /// The queue that the waiting thread serves: a context is its one thread, so that what waits for it can be run
+    /// by nobody else.
+    fn served_queue(&self) -> Option<&Arc<Pool>> {
+        let pool = self.pool.as_ref()?;
+        (pool.pinned && !pool.is_reserved()).then_some(pool)
     }
 
     /// The end of the wait. Requests that came too late go back to the queue.
@@ -282,6 +302,14 @@ impl Callback {
             let pool = Arc::clone(&request.pool);
             pool.submit_anyway(request, sender);
         }
+    }
+}
+
+impl Wake for Callback {
+    fn wake(&self) {
+        // A thread that has looked and does not sleep yet holds the lock.
+        drop(self.lock());
+        self.tell();
     }
 }
 

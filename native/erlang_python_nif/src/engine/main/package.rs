@@ -5,6 +5,7 @@ use crate::base::fork;
 use crate::base::mailbox::Received;
 use crate::base::processes;
 use crate::base::signals;
+use crate::base::sleepers::Wake;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::engine::main::callback;
 use crate::engine::main::foreign;
@@ -24,6 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid};
 use std::borrow::Cow;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// A decoder was registered.
@@ -255,7 +257,15 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
         &request.mailbox
     };
     let patience = Patience::of(py, &request);
-    let received = py.detach(|| mailbox.take(deadline, || patience.is_over()));
+    let sleeper: Weak<dyn Wake> = if running.pool.pinned {
+        Arc::downgrade(&running.pool) as _
+    } else {
+        Arc::downgrade(&request) as _
+    };
+    let received = py.detach(|| {
+        let _asleep = patience.sleep(sleeper);
+        mailbox.take(deadline, || patience.limit())
+    });
     drop(blocked);
     match received {
         Received::Message(env, message) => convert::Encoder::new(py)

@@ -1,10 +1,11 @@
 //! How long code may wait for something.
 
+use crate::base::sleepers::{Limit, Sleeping, Wake};
 use crate::engine::main::runner::Runner;
 use crate::pool::marks::{INTERRUPTED, TOLD};
 use crate::pool::request::Request;
 use pyo3::Python;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a wait in a `finally` block lasts, at most. As long as such a block has before the next
@@ -34,9 +35,18 @@ impl Patience {
         }
     }
 
-    pub fn is_over(&self) -> bool {
-        !self.endless
-            && self.request.is_over()
-            && self.until.is_none_or(|until| Instant::now() >= until)
+    pub fn limit(&self) -> Limit {
+        if self.endless || !self.request.is_over() {
+            return Limit::Open;
+        }
+        match self.until {
+            Some(until) if Instant::now() < until => Limit::At(until),
+            _ => Limit::Over,
+        }
+    }
+
+    /// `who` is woken when the limit may have changed, as long as the result lives.
+    pub fn sleep(&self, who: Weak<dyn Wake>) -> Sleeping<'_> {
+        self.request.sleepers.enter(who)
     }
 }

@@ -142,15 +142,23 @@ impl<'py> Frame<'py> {
     }
 }
 
+/// `sys._current_frames`, before anybody could put another one there.
+static LIST: OnceLock<Py<PyAny>> = OnceLock::new();
+
+/// When the interpreter has started.
+pub fn remember_list(py: Python<'_>) -> PyResult<()> {
+    if !layouts::are_read() {
+        let list = py.import("sys")?.getattr("_current_frames")?;
+        let _ = LIST.set(list.unbind());
+    }
+    Ok(())
+}
+
 /// The frame of a thread in the list of all. The list is a new object, so that the garbage collector and audit hooks
 /// may run: only where there is no other way.
 fn listed(py: Python<'_>, ident: c_ulong) -> Option<Bound<'_, PyAny>> {
-    // SAFETY: the GIL is held; a borrowed reference or null, without an exception.
-    let list = unsafe {
-        let list = ffi::PySys_GetObject(c"_current_frames".as_ptr());
-        Bound::from_borrowed_ptr_or_opt(py, list)?
-    };
-    list.call0().ok()?.get_item(ident).ok()
+    let list = LIST.get()?.bind(py).call0().ok()?;
+    list.get_item(ident).ok()
 }
 
 /// A code object, which may be made by anybody.
