@@ -275,6 +275,15 @@ defmodule Python.Settings do
   @spec keys() :: [atom]
   def keys, do: @keys
 
+  # Options of pools that have a setting of their own have its type, and its default where that is not looked up at
+  # the start.
+  @doc false
+  def type(nil), do: %{}
+  def type(key), do: Map.take(@schema[key], [:type, :unit])
+
+  @doc false
+  def default(key), do: @schema[key].default
+
   @doc false
   def default_num_workers do
     # One dirty I/O scheduler stays free for files, one for whatever else the project does there.

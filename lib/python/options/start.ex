@@ -4,11 +4,11 @@ defmodule Python.Options.Start do
   # The options that pools and contexts are started with. Each is declared once, like those of calls; an engine has
   # its own beside them.
 
-  alias Python.{Engine, Schema}
+  alias Python.{Engine, Schema, Settings}
 
-  @max_timeout Schema.max_timeout()
+  {:integer, fewest, most} = Settings.type(:num_workers).type
 
-  # `:kinds`, if not both have it.
+  # `:kinds`, if not both have it. `:as`: the setting that says what is allowed.
   @start [
     name: %{
       type: {:check, &__MODULE__.name/1},
@@ -20,27 +20,26 @@ defmodule Python.Options.Start do
       }
     },
     size: %{
-      type: {:integer, 1, 1024},
+      as: :num_workers,
       default: {:setting, :num_workers},
       kinds: [:pool],
-      doc: "the number of workers: calls that run at the same time, 1 to 1024."
+      doc: "the number of workers: calls that run at the same time, #{fewest} to #{most}."
     },
     max_queue: %{
-      type: {:integer_or_infinity, 1, 1_000_000_000},
+      as: :max_queue,
       default: {:setting, :max_queue},
       doc: "calls that may wait, or `:infinity`; beyond it, calls get a `Python.OverloadedError`."
     },
     max_stuck: %{
-      type: {:integer_or_infinity, 1, 1_000_000},
-      default: 100,
+      as: :max_stuck,
+      default: Settings.default(:max_stuck),
       kinds: [:pool],
       doc: """
       calls that may be stuck, see below, or `:infinity`; beyond it, calls get a `Python.OverloadedError`.
       """
     },
     timeout: %{
-      type: {:integer_or_infinity, 1, @max_timeout},
-      unit: "ms",
+      as: :worker_timeout,
       default: {:setting, :worker_timeout},
       doc: "the timeout of calls without `:timeout`, in ms, or `:infinity`."
     },
@@ -74,6 +73,8 @@ defmodule Python.Options.Start do
     }
   ]
 
+  @start for {key, entry} <- @start, do: {key, Map.merge(Settings.type(entry[:as]), entry)}
+
   @doc "Their documentation, as a list in Markdown."
   @spec docs(Engine.kind()) :: String.t()
   def docs(kind), do: Schema.docs(common(kind))
@@ -94,18 +95,21 @@ defmodule Python.Options.Start do
   def context(options, settings), do: validate!(options, :context, "a context", settings)
 
   defp validate!(options, kind, what, settings) do
-    # Of two of a name the last one holds.
+    # First, as an engine has options of its own. Of two of a name the last one holds.
     engine =
       if Keyword.keyword?(options),
-        do: options |> Keyword.get_values(:engine) |> List.last(:main)
+        do: options |> Keyword.get_values(:engine) |> List.last(@start[:engine].default)
+
+    fetched = Engine.fetch(engine)
 
     own =
-      case Engine.fetch(engine) do
+      case fetched do
         {:ok, engine} -> engine.options(kind)
         :error -> []
       end
 
-    Schema.validate!(options, with_own(common(kind), own), what, settings)
+    common = put_in(common(kind)[:engine].type, {:check, fn _engine -> fetched end})
+    Schema.validate!(options, with_own(common, own), what, settings)
   end
 
   # An engine may have other defaults, or other limits.
