@@ -13,7 +13,8 @@ mod engine {
         pub mod encode;
         #[allow(dead_code)]
         pub mod encoded;
-        pub mod pid;
+        mod leaf;
+        mod pid;
     }
 }
 

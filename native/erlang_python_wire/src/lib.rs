@@ -5,10 +5,12 @@
 
 pub mod frame;
 pub mod reader;
+pub mod shape;
 pub mod tag;
 pub mod writer;
 
 pub use reader::{Broken, Reader};
+pub use shape::Shape;
 pub use writer::Writer;
 
 /// Both sides must be of the same build; this is what a worker says it is of.

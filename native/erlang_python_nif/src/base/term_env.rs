@@ -133,6 +133,13 @@ impl OwnedTerm {
 pub struct SavedTerm(ErlNifTerm);
 
 impl SavedTerm {
+    /// Something to tell many of them by.
+    pub fn mix(self) -> usize {
+        // SAFETY: a transparent structure around a word.
+        let word: usize = unsafe { std::mem::transmute(self.0) };
+        word.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize) >> (usize::BITS / 2)
+    }
+
     /// A term that stays where it is.
     pub fn save(term: Term<'_>) -> Self {
         SavedTerm(term.as_c_arg())

@@ -7,8 +7,10 @@
 
 use rustler::Env;
 use rustler::sys::{
-    ErlNifTerm, enif_get_int64, enif_make_atom, enif_make_int64, enif_make_list_cell,
+    ErlNifTerm, enif_get_int64, enif_get_list_cell, enif_make_atom, enif_make_int64,
+    enif_make_list_cell,
 };
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static AS_EXPECTED: AtomicBool = AtomicBool::new(false);
@@ -101,6 +103,21 @@ pub fn has_cells() -> bool {
 pub unsafe fn cell(term: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
     // SAFETY: as this function demands.
     unsafe { parts_of(term) }
+}
+
+/// The same, however the VM lays them out.
+#[inline]
+pub fn cell_of(env: Env<'_>, term: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
+    if has_cells() {
+        // SAFETY: a valid term.
+        return unsafe { parts_of(term) };
+    }
+    let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: a valid term of a valid environment; head and tail are written when it is a cell, and read only then.
+    unsafe {
+        let found = enif_get_list_cell(env.as_c_arg(), term, head.as_mut_ptr(), tail.as_mut_ptr());
+        (found != 0).then(|| (head.assume_init(), tail.assume_init()))
+    }
 }
 
 #[inline]

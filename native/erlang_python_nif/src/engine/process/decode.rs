@@ -1,14 +1,17 @@
 //! Bytes of a worker process to terms. The worker is not trusted: whatever the bytes are, they become terms, or are
 //! found to be broken.
 //!
-//! On any thread. Where that is none of the VM's, `enif_binary_to_term` falls over maps (of 200 keys and more, OTP 25),
-//! so only terms without parts are left to it.
+//! First the bytes are read over (`Shape`). What is plain external term format is then made by the VM, which is faster
+//! than one of its functions for each part; the rest is made here. On any thread: but on one that is none of the VM's,
+//! `enif_binary_to_term` falls over large maps (of 200 keys and more, OTP 25), so they are not plain there.
 
-use super::pid;
-use crate::base::{map, name, words};
-use erlang_python_wire::{Broken, MAX_DEPTH, Reader, tag};
+use super::{leaf, pid};
+use crate::base::{map, words};
+use erlang_python_wire::shape::{self, Container, FLAT, Limits};
+use erlang_python_wire::{Broken, MAX_DEPTH, Reader, Shape, tag};
 use rustler::sys::{self, ErlNifTerm};
 use rustler::{Env, Term};
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 type Result<T> = std::result::Result<T, Broken>;
@@ -22,35 +25,71 @@ pub trait Objects {
     fn kept<'a>(&self, env: Env<'a>, number: u64) -> Result<Term<'a>>;
 }
 
-/// The next term.
+/// The VM's function is not worth its while for less.
+const SMALL: usize = 64;
+
+/// Binaries of so many bytes are not copied on their way to the VM's function.
+const LARGE: usize = 16 << 10;
+
+/// How much memory a thread keeps for the next time, in elements of each kind.
+const KEPT: usize = 64 << 10;
+
+/// The next term. Nothing is left of what was made if it is broken but garbage in the environment.
 pub fn decode<'a>(
     env: Env<'a>,
     reader: &mut Reader<'_>,
     objects: &impl Objects,
 ) -> Result<Term<'a>> {
-    let mut decoder = Decoder {
+    thread_local! {
+        static SPARE: Cell<Option<Box<Memory>>> = const { Cell::new(None) };
+    }
+    let mut memory = SPARE.take().unwrap_or_default();
+    let term = Decoder {
         env,
         objects,
-        terms: Vec::new(),
-        levels: Vec::new(),
-        scratch: (Vec::new(), Vec::new()),
-    };
-    let term = decoder.term(reader)?;
+        memory: &mut memory,
+    }
+    .whole(reader);
+    memory.shrink();
+    SPARE.set(Some(memory));
     // SAFETY: made in this environment.
-    Ok(unsafe { Term::new(env, term) })
+    term.map(|term| unsafe { Term::new(env, term) })
+}
+
+#[derive(Default)]
+struct Memory {
+    shape: Shape,
+    /// Parts of what is begun.
+    terms: Vec<ErlNifTerm>,
+    /// What is begun, the innermost last.
+    levels: Vec<Level>,
+    keys: Vec<ErlNifTerm>,
+    values: Vec<ErlNifTerm>,
+    bytes: Vec<u8>,
+}
+
+impl Memory {
+    fn shrink(&mut self) {
+        fn shrink<T>(elements: &mut Vec<T>) {
+            elements.clear();
+            elements.shrink_to(KEPT);
+        }
+        self.shape.forget(KEPT);
+        shrink(&mut self.terms);
+        shrink(&mut self.levels);
+        shrink(&mut self.keys);
+        shrink(&mut self.values);
+        self.bytes.clear();
+        self.bytes.shrink_to(16 * KEPT);
+    }
 }
 
 struct Decoder<'a, 'o, O> {
     env: Env<'a>,
     objects: &'o O,
-    /// Parts of what is begun.
-    terms: Vec<ErlNifTerm>,
-    levels: Vec<Level>,
-    /// Keys and values of a map.
-    scratch: (Vec<ErlNifTerm>, Vec<ErlNifTerm>),
+    memory: &'o mut Memory,
 }
 
-/// What is begun, the innermost last.
 struct Level {
     kind: Kind,
     /// How many terms are missing.
@@ -74,35 +113,82 @@ enum Begun {
 }
 
 impl<O: Objects> Decoder<'_, '_, O> {
-    fn term(&mut self, reader: &mut Reader<'_>) -> Result<ErlNifTerm> {
+    fn whole(&mut self, reader: &mut Reader<'_>) -> Result<ErlNifTerm> {
+        let all = *reader;
+        if all.len() <= SMALL {
+            return self.term(all, reader, &[]);
+        }
+        // SAFETY: no preconditions.
+        let own_thread = unsafe { sys::enif_thread_type() } == 0;
+        let limits = Limits {
+            most_keys: if own_thread { FLAT } else { usize::MAX },
+            most_bytes: LARGE,
+        };
+        let mut over = all;
+        let mut shape = std::mem::take(&mut self.memory.shape);
+        let term = shape.read(&mut over, limits).and_then(|()| {
+            if shape.plain {
+                let length = all.len() - over.len();
+                self.external(&[], reader.bytes(length)?, &[])
+            } else {
+                self.term(all, reader, &shape.containers)
+            }
+        });
+        self.memory.shape = shape;
+        term
+    }
+
+    /// `all`: where `containers` begin to count. They are those of the term, or none.
+    fn term(
+        &mut self,
+        all: Reader<'_>,
+        reader: &mut Reader<'_>,
+        containers: &[Container],
+    ) -> Result<ErlNifTerm> {
+        // Those that come next.
+        let mut at = 0;
         loop {
+            let here = *reader;
             let mut term = match self.begin(reader)? {
                 Begun::Term(term) => term,
-                Begun::Level(kind, left) => {
-                    if self.levels.len() == MAX_DEPTH {
-                        return Err(Broken("a term is nested too deep"));
+                Begun::Level(kind, parts) => match containers.get(at) {
+                    Some(container) if let Some(length) = plain(container, all, here) => {
+                        at = container.next as usize;
+                        *reader = here;
+                        self.external(&[], reader.bytes(length)?, &[])?
                     }
-                    self.levels.push(Level {
-                        kind,
-                        left,
-                        start: self.terms.len(),
-                    });
-                    continue;
-                }
+                    Some(container) if matches!(kind, Kind::Map) && container.plain_parts => {
+                        at = container.next as usize;
+                        let length = container.end as usize - (all.len() - reader.len());
+                        self.map_of_plain(parts, reader.bytes(length)?)?
+                    }
+                    _ => {
+                        at += 1;
+                        if self.memory.levels.len() == MAX_DEPTH {
+                            return Err(Broken("a term is nested too deep"));
+                        }
+                        self.memory.levels.push(Level {
+                            kind,
+                            left: parts,
+                            start: self.memory.terms.len(),
+                        });
+                        continue;
+                    }
+                },
             };
             loop {
-                let Some(level) = self.levels.last_mut() else {
+                let Some(level) = self.memory.levels.last_mut() else {
                     return Ok(term);
                 };
-                self.terms.push(term);
+                self.memory.terms.push(term);
                 level.left -= 1;
                 if level.left > 0 {
                     break;
                 }
                 let (kind, start) = (level.kind, level.start);
-                self.levels.pop();
+                self.memory.levels.pop();
                 term = self.end(kind, start)?;
-                self.terms.truncate(start);
+                self.memory.terms.truncate(start);
             }
         }
     }
@@ -126,33 +212,25 @@ impl<O: Objects> Decoder<'_, '_, O> {
             }
             tag::SMALL_ATOM_UTF8 => {
                 let length = reader.u8()?.into();
-                atom(self.env, reader.bytes(length)?)?
+                leaf::atom(self.env, reader.bytes(length)?)?
             }
             tag::ATOM_UTF8 => {
                 let length = reader.u16_be()?.into();
-                atom(self.env, reader.bytes(length)?)?
+                leaf::atom(self.env, reader.bytes(length)?)?
             }
-            // SAFETY: a valid environment.
-            tag::NIL => unsafe { sys::enif_make_list_from_array(env, std::ptr::null(), 0) },
+            tag::NIL => list(self.env, &[]),
             tag::BINARY => {
                 let length = reader.u32_be()? as usize;
                 binary(self.env, reader.bytes(length)?)
             }
-            tag::LIST => {
-                // With the tail.
-                let count = reader.count_be(1)?;
-                return Ok(match count {
-                    0 => Begun::Level(Kind::List, 1),
-                    _ => Begun::Level(Kind::List, count + 1),
-                });
-            }
+            tag::LIST => return Ok(Begun::Level(Kind::List, reader.count_be(1)? + 1)),
             tag::SMALL_TUPLE => {
                 let count = reader.u8()?.into();
                 return self.parts(Kind::Tuple, count);
             }
             tag::LARGE_TUPLE => {
                 let count = reader.count_be(1)?;
-                if count > LARGEST_TUPLE {
+                if count > shape::LARGEST_TUPLE {
                     return Err(Broken("a tuple has too many elements"));
                 }
                 return self.parts(Kind::Tuple, count);
@@ -160,11 +238,6 @@ impl<O: Objects> Decoder<'_, '_, O> {
             tag::MAP => {
                 let count = reader.count_be(2)?;
                 return self.parts(Kind::Map, 2 * count);
-            }
-            tag::STRING => {
-                let length = reader.u16_be()?.into();
-                let codes = reader.bytes(length)?.iter();
-                self.terms_of_list(codes.map(|&code| integer(self.env, code.into())))
             }
             tag::OBJECT => {
                 let (kind, number, extra) = (reader.u8()?, reader.u64()?, reader.u64()?);
@@ -177,8 +250,15 @@ impl<O: Objects> Decoder<'_, '_, O> {
                 reader.bytes(length)?;
                 self.objects.kept(self.env, number)?.as_c_arg()
             }
-            tag::NEW_PID => pid::read(self.env, reader)?.as_c_arg(),
-            tag => self.leaf(tag, whole, reader)?,
+            tag => {
+                shape::rest(tag, reader)?;
+                let bytes = &whole[..whole.len() - reader.len()];
+                if tag == tag::NEW_PID {
+                    pid::read(self.env, bytes)?
+                } else {
+                    self.external(&[], bytes, &[])?
+                }
+            }
         }))
     }
 
@@ -191,107 +271,91 @@ impl<O: Objects> Decoder<'_, '_, O> {
         Ok(Begun::Term(unsafe {
             match kind {
                 Kind::Map => sys::enif_make_new_map(env),
-                _ => sys::enif_make_tuple_from_array(env, std::ptr::null(), 0),
+                _ => sys::enif_make_tuple_from_array(env, [].as_ptr(), 0),
             }
         }))
     }
 
-    /// What only the VM can make: its size is found, and the bytes are left to it.
-    #[cold]
-    fn leaf(&self, tag: u8, whole: &[u8], reader: &mut Reader<'_>) -> Result<ErlNifTerm> {
-        match tag {
-            tag::SMALL_BIG => {
-                let length: usize = reader.u8()?.into();
-                reader.bytes(1 + length)?;
-            }
-            tag::LARGE_BIG => {
-                let length = reader.u32_be()? as usize;
-                reader.bytes(1)?;
-                reader.bytes(length)?;
-            }
-            tag::BIT_BINARY => {
-                let length = reader.u32_be()? as usize;
-                let bits = reader.u8()?;
-                if !(1..=8).contains(&bits) || length == 0 {
-                    return Err(Broken("a bitstring has an impossible number of bits"));
-                }
-                reader.bytes(length)?;
-            }
-            tag::NEWER_REFERENCE => {
-                let words: usize = reader.u16_be()?.into();
-                pid::node(reader)?;
-                reader.bytes(4 + 4 * words)?;
-            }
-            tag::NEW_PORT => {
-                pid::node(reader)?;
-                reader.bytes(4 + 4)?;
-            }
-            tag::V4_PORT => {
-                pid::node(reader)?;
-                reader.bytes(8 + 4)?;
-            }
-            _ => return Err(Broken("a term has an unknown tag")),
-        }
-        let external = &whole[..whole.len() - reader.len()];
-        let term = pid::from_external(self.env, external)?;
-        Ok(term.as_c_arg())
+    /// What only the VM can make, or makes sooner, in up to three pieces.
+    fn external(&mut self, before: &[u8], bytes: &[u8], after: &[u8]) -> Result<ErlNifTerm> {
+        let own = &mut self.memory.bytes;
+        own.clear();
+        own.reserve(1 + before.len() + bytes.len() + after.len());
+        own.push(leaf::VERSION);
+        own.extend_from_slice(before);
+        own.extend_from_slice(bytes);
+        own.extend_from_slice(after);
+        leaf::from_external(self.env, own)
     }
 
     fn end(&mut self, kind: Kind, start: usize) -> Result<ErlNifTerm> {
         let env = self.env.as_c_arg();
-        let parts = &self.terms[start..];
+        let parts = &self.memory.terms[start..];
         match kind {
             // SAFETY: terms of this environment.
             Kind::Tuple => Ok(unsafe {
                 sys::enif_make_tuple_from_array(env, parts.as_ptr(), parts.len() as u32)
             }),
-            Kind::List => Ok(self.list(parts)),
-            Kind::Map => self.map(start),
-        }
-    }
-
-    /// The last one is the tail.
-    fn list(&self, parts: &[ErlNifTerm]) -> ErlNifTerm {
-        let env = self.env.as_c_arg();
-        let Some((&tail, items)) = parts.split_last() else {
-            unreachable!("a list has a tail");
-        };
-        // SAFETY: terms of this environment.
-        unsafe {
-            if sys::enif_is_empty_list(env, tail) != 0 {
-                return sys::enif_make_list_from_array(env, items.as_ptr(), items.len() as u32);
+            Kind::List => match parts {
+                [items @ .., tail] if is_nil(self.env, *tail) => Ok(list(self.env, items)),
+                [items @ .., tail] => {
+                    // SAFETY: terms of this environment.
+                    let cell = |tail, &head| unsafe { sys::enif_make_list_cell(env, head, tail) };
+                    Ok(items.iter().rev().fold(*tail, cell))
+                }
+                [] => Err(Broken("a list has no tail")),
+            },
+            Kind::Map => {
+                let Memory {
+                    keys,
+                    values,
+                    terms,
+                    ..
+                } = &mut *self.memory;
+                keys.clear();
+                values.clear();
+                for pair in terms[start..].chunks_exact(2) {
+                    keys.push(pair[0]);
+                    values.push(pair[1]);
+                }
+                self.map()
             }
-            let cell = |tail, &head| sys::enif_make_list_cell(env, head, tail);
-            items.iter().rev().fold(tail, cell)
         }
     }
 
-    fn terms_of_list(&self, items: impl Iterator<Item = ErlNifTerm>) -> ErlNifTerm {
-        let items: Vec<_> = items.collect();
-        // SAFETY: terms of this environment.
-        unsafe {
-            sys::enif_make_list_from_array(self.env.as_c_arg(), items.as_ptr(), items.len() as u32)
-        }
-    }
-
-    fn map(&mut self, start: usize) -> Result<ErlNifTerm> {
-        let (keys, values) = &mut self.scratch;
-        keys.clear();
-        values.clear();
-        for pair in self.terms[start..].chunks_exact(2) {
-            keys.push(pair[0]);
-            values.push(pair[1]);
-        }
+    /// A map of the keys and values in memory.
+    fn map(&self) -> Result<ErlNifTerm> {
+        let (keys, values) = (&self.memory.keys, &self.memory.values);
         // SAFETY: terms of this environment.
         let map = unsafe { map::from_arrays(self.env, keys, values) };
         map.filter(|map| map.map_size().is_ok_and(|size| size == keys.len()))
             .map(|map| map.as_c_arg())
             .ok_or(Broken("a map has a key twice"))
     }
+
+    /// A large map whose parts are plain: the VM makes a list of them, all at once.
+    fn map_of_plain(&mut self, parts: usize, bytes: &[u8]) -> Result<ErlNifTerm> {
+        let [a, b, c, d] = (parts as u32).to_be_bytes();
+        let mut rest = self.external(&[tag::LIST, a, b, c, d], bytes, &[tag::NIL])?;
+        self.memory.keys.clear();
+        self.memory.values.clear();
+        while let Some((key, (value, next))) = words::cell_of(self.env, rest)
+            .and_then(|(key, next)| Some((key, words::cell_of(self.env, next)?)))
+        {
+            self.memory.keys.push(key);
+            self.memory.values.push(value);
+            rest = next;
+        }
+        self.map()
+    }
 }
 
-/// What the VM has room for.
-const LARGEST_TUPLE: usize = (1 << 24) - 1;
+/// How many bytes a plain container has, if that is worth its while.
+#[inline]
+fn plain(container: &Container, all: Reader<'_>, here: Reader<'_>) -> Option<usize> {
+    let length = container.end as usize - (all.len() - here.len());
+    (container.plain && length > SMALL).then_some(length)
+}
 
 #[inline]
 fn integer(env: Env<'_>, value: i64) -> ErlNifTerm {
@@ -302,11 +366,14 @@ fn integer(env: Env<'_>, value: i64) -> ErlNifTerm {
     }
 }
 
-/// An atom that there is: the table of atoms has an end.
-fn atom(env: Env<'_>, name: &[u8]) -> Result<ErlNifTerm> {
-    let text = std::str::from_utf8(name).map_err(|_| Broken("the name of an atom is not UTF-8"))?;
-    let atom = name::existing_atom(env, text).ok_or(Broken("there is no such atom"))?;
-    Ok(atom.as_c_arg())
+fn list(env: Env<'_>, items: &[ErlNifTerm]) -> ErlNifTerm {
+    // SAFETY: terms of this environment.
+    unsafe { sys::enif_make_list_from_array(env.as_c_arg(), items.as_ptr(), items.len() as u32) }
+}
+
+fn is_nil(env: Env<'_>, term: ErlNifTerm) -> bool {
+    // SAFETY: a term of this environment.
+    unsafe { sys::enif_is_empty_list(env.as_c_arg(), term) != 0 }
 }
 
 fn binary(env: Env<'_>, bytes: &[u8]) -> ErlNifTerm {

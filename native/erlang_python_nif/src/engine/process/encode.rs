@@ -112,7 +112,7 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         match level {
             Level::List { rest, count, at } => {
                 let bytes = &mut self.encoded.bytes;
-                while let Some((head, tail)) = cell(env, *rest) {
+                while let Some((head, tail)) = words::cell_of(env, *rest) {
                     *rest = tail;
                     *count += 1;
                     match words::small(head) {
@@ -311,22 +311,6 @@ fn begin(bytes: &mut Vec<u8>, tag: u8, count: u32) {
 fn too_deep(bytes: &mut Vec<u8>) {
     begin(bytes, tag::LIST, 1);
     bytes.extend([tag::NIL, tag::SMALL_INTEGER, 0]);
-}
-
-/// Head and tail of a list cell. None for other terms.
-#[inline]
-fn cell(env: Env<'_>, term: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
-    if words::has_cells() {
-        // SAFETY: a valid term.
-        return unsafe { words::cell(term) };
-    }
-    let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: a valid term of a valid environment; head and tail are written when it is a cell, and read only then.
-    unsafe {
-        let found =
-            sys::enif_get_list_cell(env.as_c_arg(), term, head.as_mut_ptr(), tail.as_mut_ptr());
-        (found != 0).then(|| (head.assume_init(), tail.assume_init()))
-    }
 }
 
 /// The elements of a tuple.

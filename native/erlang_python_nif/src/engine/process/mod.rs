@@ -8,4 +8,6 @@ pub mod encode;
 #[allow(dead_code)]
 pub mod encoded;
 #[allow(dead_code)]
-pub mod pid;
+mod leaf;
+#[allow(dead_code)]
+mod pid;

@@ -1,61 +1,207 @@
 //! Pids as bytes, and back. The VM takes a while for each, and most are the same few.
+//!
+//! A VM can become a node while it runs, and then its pids have another name in bytes. A worker has those from before,
+//! too: they are pids of this VM all the same.
 
-use erlang_python_wire::{Broken, Reader, tag};
-use rustler::{Env, Term};
+use super::leaf::{self, VERSION};
+use crate::base::lock::Mutex;
+use crate::base::term_env::SavedTerm;
+use erlang_python_wire::{Broken, Reader, shape, tag};
+use rustler::sys::ErlNifTerm;
+use rustler::{Env, LocalPid, Term};
+use std::cell::RefCell;
 
-/// Version and tag, in the external term format.
-const VERSION: u8 = 131;
 /// As older VMs write atoms.
 const LATIN1_ATOM: u8 = 100;
 
+/// How often the bytes of a pid are used before the VM is asked again.
+const USES: u16 = 1_000;
+
+const PLACES: usize = 16;
+const LONGEST: usize = 64;
+
+/// A pid of this VM as bytes, behind the tag.
+#[derive(Clone, Copy)]
+struct Known {
+    pid: SavedTerm,
+    uses: u16,
+    length: u8,
+    bytes: [u8; LONGEST],
+}
+
+impl Known {
+    fn new(pid: SavedTerm, bytes: &[u8]) -> Option<Self> {
+        let mut known = Known {
+            pid,
+            uses: 0,
+            length: u8::try_from(bytes.len()).ok()?,
+            bytes: [0; LONGEST],
+        };
+        known.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(known)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length.into()]
+    }
+}
+
+type Places = [Option<Known>; PLACES];
+
+thread_local! {
+    static WRITTEN: RefCell<Places> = const { RefCell::new([None; PLACES]) };
+    static READ: RefCell<Places> = const { RefCell::new([None; PLACES]) };
+}
+
+/// The names that this VM has had as a node, each with what tells it from others of that name.
+static NAMES: Mutex<Names> = Mutex::new(Names {
+    sample: None,
+    all: Vec::new(),
+});
+
+/// Held for a look or a push.
+struct Names {
+    /// Any pid of this VM.
+    sample: Option<SavedTerm>,
+    all: Vec<Name>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Name {
+    node: Vec<u8>,
+    creation: [u8; 4],
+}
+
 /// Adds a pid.
 pub fn write(bytes: &mut Vec<u8>, pid: Term<'_>) {
-    let external = pid.to_binary();
-    append(bytes, external.as_slice());
-}
-
-fn append(bytes: &mut Vec<u8>, external: &[u8]) {
-    let [VERSION, tag::NEW_PID, node @ ..] = external else {
-        return bytes.extend_from_slice(external.get(1..).unwrap_or_default());
-    };
-    bytes.push(tag::NEW_PID);
-    match node {
-        [LATIN1_ATOM, 0, length, rest @ ..] if rest[..usize::from(*length)].is_ascii() => {
-            bytes.extend([tag::SMALL_ATOM_UTF8, *length]);
-            bytes.extend_from_slice(rest);
+    if pid.decode::<LocalPid>().is_err() {
+        bytes.push(tag::NEW_PID);
+        return bytes.extend_from_slice(&external(pid));
+    }
+    let saved = SavedTerm::save(pid);
+    let place = saved.mix() % PLACES;
+    WRITTEN.with_borrow_mut(|places| {
+        if let Some(known) = &mut places[place]
+            && known.pid == saved
+            && known.uses < USES
+        {
+            known.uses += 1;
+            bytes.push(tag::NEW_PID);
+            return bytes.extend_from_slice(known.bytes());
         }
-        _ => bytes.extend_from_slice(node),
-    }
+        let external = external(pid);
+        learn(saved, &external);
+        places[place] = Known::new(saved, &external);
+        bytes.push(tag::NEW_PID);
+        bytes.extend_from_slice(&external);
+    });
 }
 
-/// The rest of a pid, behind its tag.
-pub fn read<'a>(env: Env<'a>, reader: &mut Reader<'_>) -> Result<Term<'a>, Broken> {
-    let whole = reader.rest();
-    node(reader)?;
-    reader.bytes(4 + 4 + 4)?;
-    let pid = &whole[..whole.len() - reader.len()];
-    let mut external = vec![tag::NEW_PID];
-    external.extend_from_slice(pid);
-    from_external(env, &external)
-}
-
-/// Reads over the name of a node.
-pub fn node(reader: &mut Reader<'_>) -> Result<(), Broken> {
-    let length = match reader.u8()? {
-        tag::SMALL_ATOM_UTF8 => reader.u8()?.into(),
-        tag::ATOM_UTF8 | LATIN1_ATOM => reader.u16_be()?.into(),
-        _ => return Err(Broken("the name of a node is not an atom")),
+/// A pid in the external term format, behind the tag, with its atom as newer VMs write it.
+fn external(pid: Term<'_>) -> Vec<u8> {
+    let external = pid.to_binary();
+    let Some(rest) = external.strip_prefix(&[VERSION, tag::NEW_PID]) else {
+        return Vec::new();
     };
-    reader.bytes(length).map(drop)
+    match rest {
+        &[LATIN1_ATOM, 0, length, ref rest @ ..] if rest.is_ascii_until(length) => {
+            [&[tag::SMALL_ATOM_UTF8, length], rest].concat()
+        }
+        rest => rest.to_vec(),
+    }
 }
 
-/// A term that has no parts, from its external form without the version. It makes no atoms.
-pub fn from_external<'a>(env: Env<'a>, bytes: &[u8]) -> Result<Term<'a>, Broken> {
-    let mut external = Vec::with_capacity(1 + bytes.len());
-    external.push(VERSION);
-    external.extend_from_slice(bytes);
-    match env.binary_to_term(&external) {
-        Some((term, length)) if length == external.len() => Ok(term),
-        _ => Err(Broken("the VM has no such term")),
+trait AsciiUntil {
+    fn is_ascii_until(&self, length: u8) -> bool;
+}
+
+impl AsciiUntil for [u8] {
+    fn is_ascii_until(&self, length: u8) -> bool {
+        self.get(..length.into()).is_some_and(<[u8]>::is_ascii)
     }
+}
+
+struct Parts<'b> {
+    node: &'b [u8],
+    /// Number and serial.
+    number: [u8; 8],
+    creation: [u8; 4],
+}
+
+fn parts(bytes: &[u8]) -> Result<Parts<'_>, Broken> {
+    let mut reader = Reader::new(bytes);
+    let node = shape::node(&mut reader)?;
+    let rest = reader.rest();
+    let number = rest.first_chunk();
+    let creation = rest.last_chunk();
+    match (number, creation) {
+        (Some(&number), Some(&creation)) if rest.len() == 12 => Ok(Parts {
+            node,
+            number,
+            creation,
+        }),
+        _ => Err(Broken("a pid has an impossible length")),
+    }
+}
+
+/// A pid of this VM has these bytes.
+fn learn(pid: SavedTerm, bytes: &[u8]) {
+    let Ok(Parts { node, creation, .. }) = parts(bytes) else {
+        return;
+    };
+    let mut names = NAMES.lock();
+    names.sample = Some(pid);
+    let known = |name: &Name| name.node == node && name.creation == creation;
+    if !names.all.iter().any(known) {
+        names.all.push(Name {
+            node: node.to_vec(),
+            creation,
+        });
+    }
+}
+
+/// A pid from its bytes, with the tag.
+pub fn read(env: Env<'_>, bytes: &[u8]) -> Result<ErlNifTerm, Broken> {
+    let bytes = bytes.strip_prefix(&[tag::NEW_PID]).unwrap_or(bytes);
+    let pid = parts(bytes)?;
+    let place = pid
+        .number
+        .iter()
+        .fold(0, |sum, &byte| sum + usize::from(byte))
+        % PLACES;
+    READ.with_borrow_mut(|places| {
+        if let Some(known) = &places[place]
+            && known.bytes() == bytes
+        {
+            return Ok(known.pid.load(env).as_c_arg());
+        }
+        let term = make(env, &pid, bytes)?;
+        if term.decode::<LocalPid>().is_ok() {
+            places[place] = Known::new(SavedTerm::save(term), bytes);
+        }
+        Ok(term.as_c_arg())
+    })
+}
+
+fn make<'a>(env: Env<'a>, pid: &Parts<'_>, bytes: &[u8]) -> Result<Term<'a>, Broken> {
+    let whole = |rest: &[u8]| [&[VERSION, tag::NEW_PID], rest].concat();
+    let own = {
+        let names = NAMES.lock();
+        let known = |name: &Name| name.node == pid.node && name.creation == pid.creation;
+        names.sample.filter(|_| names.all.iter().any(known))
+    };
+    let term = match own {
+        // By the name that the VM has now.
+        Some(sample) => {
+            let mut now = external(sample.load(env));
+            let end = now.len().saturating_sub(4);
+            if let Some(number) = end.checked_sub(8).and_then(|start| now.get_mut(start..end)) {
+                number.copy_from_slice(&pid.number);
+            }
+            leaf::from_external(env, &whole(&now))
+        }
+        None => leaf::from_external(env, &whole(bytes)),
+    }?;
+    // SAFETY: just made in this environment.
+    Ok(unsafe { Term::new(env, term) })
 }
