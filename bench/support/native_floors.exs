@@ -3,21 +3,11 @@ defmodule Bench.NativeFloors do
 
   # The functions of native/erlang_python_floor, which no release has: built and loaded by `load/0`.
 
-  alias Python.Native.{Cargo, Library}
-
-  @crate "erlang_python_floor"
+  alias Python.Native.Cargo
 
   def load do
-    {:ok, folder} = Cargo.build_one(@crate)
-    library = folder |> Path.join(Library.built_name(@crate, Library.host())) |> loadable()
-    :ok = library |> Path.rootname() |> String.to_charlist() |> :erlang.load_nif(0)
-  end
-
-  # The VM adds `.so` on macOS too.
-  defp loadable(library) do
-    so = Path.rootname(library) <> ".so"
-    if Path.extname(library) == ".dylib", do: File.cp!(library, so)
-    so
+    {:ok, library} = Cargo.build_one("erlang_python_floor")
+    :ok = :erlang.load_nif(library, 0)
   end
 
   def nif, do: not_loaded()

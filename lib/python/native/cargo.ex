@@ -24,12 +24,24 @@ defmodule Python.Native.Cargo do
     run(command(options), &"Compiling #{count} native libraries (cargo #{&1} --release)")
   end
 
-  @doc "Builds a library that is not shipped. Returns the folder that it is in."
-  @spec build_one(String.t()) :: {:ok, Path.t()} | {:error, String.t()}
+  @doc "Builds a library that is not shipped. Returns what `:erlang.load_nif/2` asks for."
+  @spec build_one(String.t()) :: {:ok, charlist} | {:error, String.t()}
   def build_one(crate) do
     {command, arguments, folder} = command([])
     arguments = ["--quiet", "--package", crate | arguments]
-    run({command, arguments, folder}, fn _command -> "Compiling #{crate}" end)
+
+    with {:ok, folder} <-
+           run({command, arguments, folder}, fn _command -> "Compiling #{crate}" end) do
+      library = folder |> Path.join(Library.built_name(crate, Library.host())) |> loadable()
+      {:ok, library |> Path.rootname() |> String.to_charlist()}
+    end
+  end
+
+  # The VM adds `.so` on macOS too.
+  defp loadable(library) do
+    so = Path.rootname(library) <> ".so"
+    if Path.extname(library) == ".dylib", do: File.cp!(library, so)
+    so
   end
 
   defp run({command, arguments, folder}, announced) do

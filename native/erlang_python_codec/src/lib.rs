@@ -40,6 +40,17 @@ fn load(env: Env<'_>, _info: Term<'_>) -> bool {
     env.register::<Thing>().is_ok() && env.register::<Known>().is_ok()
 }
 
+/// Whether layouts of the VM's memory are read from now on.
+#[rustler::nif]
+fn layouts(env: Env<'_>, read: bool) -> rustler::Atom {
+    if read {
+        words::look(env);
+    } else {
+        words::forget();
+    }
+    atoms::ok()
+}
+
 fn encoded(terms: &[Term<'_>]) -> Result<Encoded, Unsendable> {
     let mut encoder = Encoder::new(objects::find);
     for term in terms {
