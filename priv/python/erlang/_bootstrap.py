@@ -13,6 +13,7 @@ from erlang import (
     _forks,
     _guards,
     _imports,
+    _interrupts,
     _lasting,
     _lines,
     _locks,
@@ -51,6 +52,8 @@ def prepare(stack_size, stdio, logging, notebook, paths, shares_the_vm):
     _follow_threads()
     if shares_the_vm:
         _live_in_the_vm(stack_size)
+    else:
+        _interrupts.listen()
     _locks.install()
     _foreign.install()
     _loops.install()

@@ -1,5 +1,6 @@
 """Where an interrupt strikes that has come too late for the code that it was meant for."""
 
+import _signal
 import sys
 
 #: Whether all threads look when an interrupt is pending in one of them.
@@ -17,3 +18,14 @@ def absorb():
     left = 64
     while left:
         left -= 1
+
+
+def listen():
+    """Lets an interrupt strike the main thread where it waits in C: a signal ends the wait, as it would in any
+    program, and then the interrupt strikes in its handler. Only in a process of Python's own. The signal is one that
+    does nothing by itself, to this process or to one that it starts."""
+    _signal.signal(_signal.SIGURG, _nudged)
+
+
+def _nudged(_number, _frame):
+    absorb()

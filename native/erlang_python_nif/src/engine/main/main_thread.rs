@@ -7,7 +7,7 @@ use crate::engine::main::drain::drain;
 use crate::engine::main::own;
 use crate::engine::main::runner;
 use crate::pool::{Pool, Worker};
-use crate::python::interpreter;
+use crate::python::interpreter::{self, nudge};
 use crate::python::namespace;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
@@ -26,7 +26,8 @@ pub enum End {
 
 /// Runs what comes, until the pool is closed. The thread must not hold the GIL.
 pub fn serve(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> End {
-    let _ = interpreter::enter(|py, _| {
+    let _ = interpreter::enter(|py, thread| {
+        nudge::set_main_thread(thread.ident);
         if let (true, Some(helpers)) = (pool.pinned, crate::python::current::helpers()) {
             // For want of memory it starts with an empty one.
             let _ = helpers.base.enter(py);

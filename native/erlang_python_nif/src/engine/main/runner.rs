@@ -3,6 +3,7 @@
 use crate::pool::marks::{INTERRUPTED, NESTED, PUT_OFF, SKIP};
 use crate::pool::request::{Place, Request};
 use crate::python::current;
+use crate::python::interpreter::nudge;
 use crate::python::interpreter::{self, Frame, GilCell, PythonThread, Traced, absorb};
 use pyo3::prelude::*;
 use std::cell::OnceCell;
@@ -201,6 +202,7 @@ impl Runner {
     fn aim(&self, request: &Request, exception: &Bound<'_, PyAny>) {
         request.marks.set(INTERRUPTED);
         self.thread.state.aim(self.thread.ident, exception);
+        nudge::nudge(self.thread.ident);
     }
 
     /// For the thread itself, when it has come in: an interrupt that has not struck yet does not strike

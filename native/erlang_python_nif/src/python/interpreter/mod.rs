@@ -17,6 +17,7 @@ pub mod handled;
 pub mod layouts;
 #[cfg(unix)]
 pub mod memory;
+pub mod nudge;
 mod ready;
 pub mod stack;
 pub mod stand;
