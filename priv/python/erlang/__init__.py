@@ -6,8 +6,8 @@
 """
 
 import sys as _sys
-from importlib.machinery import FileFinder as _FileFinder
-from importlib.machinery import SourceFileLoader as _SourceFileLoader
+from _frozen_importlib_external import FileFinder as _FileFinder
+from _frozen_importlib_external import SourceFileLoader as _SourceFileLoader
 
 
 class _Loader(_SourceFileLoader):

@@ -2,7 +2,6 @@
 
 import itertools
 import keyword
-from _ast import Expression, Lambda, PyCF_ONLY_AST
 
 from erlang import _lines, _main
 
@@ -40,8 +39,10 @@ def _compile_expression(source, names, filename):
     if not names:
         code = _compile(source, filename, "eval")
         return code, code
+    # What `ast` has, which takes ms to be imported; and this takes some time, too.
+    from _ast import Expression, Lambda, PyCF_ONLY_AST
+
     tree = _compile(source, filename, "eval", PyCF_ONLY_AST)
-    # Without `ast`, which takes ms to be imported.
     parameters = _compile("lambda %s: None" % ", ".join(names), filename, "eval", PyCF_ONLY_AST).body.args
     function = Lambda(args=parameters, body=tree.body)
     for node in (function, *parameters.args):

@@ -9,7 +9,7 @@ import gc
 import sys
 import time
 import types
-import weakref
+from _weakref import ref
 
 import erlang
 from erlang import _main
@@ -34,7 +34,7 @@ def begin(module):
     _main.adopt(None)
     _run_finalizers(names)
     found = _found(names)
-    functions = [weakref.ref(one) for one in found if _is_of(one, names)]
+    functions = [ref(one) for one in found if _is_of(one, names)]
     erlang._make_young(found)
     return functions
 
@@ -69,7 +69,7 @@ def _collect():
     in a finalizer."""
     canary = _Canary()
     canary.ring = canary
-    seen = weakref.ref(canary)
+    seen = ref(canary)
     del canary
     gc.collect(_YOUNG)
     return seen() is None
@@ -116,7 +116,8 @@ def _is_of(value, names):
 def _run_finalizers(names):
     """Runs what ``weakref.finalize`` was given by code of the module, the last one first, as at the end of a
     program. The registry would keep the module alive."""
-    registry = getattr(weakref.finalize, "_registry", None)
+    finalize = getattr(sys.modules.get("weakref"), "finalize", None)
+    registry = getattr(finalize, "_registry", None)
     for finalizer in reversed(list(registry or ())):
         entry = registry.get(finalizer)
         function = getattr(entry, "func", None)

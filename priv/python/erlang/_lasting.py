@@ -33,7 +33,7 @@ class _Finder:
             module = erlang.__dict__.get(part)
         if not isinstance(module, types.ModuleType):
             return None
-        from importlib.machinery import ModuleSpec
+        from _frozen_importlib import ModuleSpec
 
         return ModuleSpec(name, _Loader(module))
 

@@ -6,9 +6,8 @@ them, from where all others take them.
 
 import io
 import os
-import re
 import sys
-import weakref
+from _weakref import ref
 from types import CodeType
 
 from erlang import _imports
@@ -29,7 +28,7 @@ class _Piece:
     def __init__(self, line, text, code):
         self.line = line
         self.text = text
-        self.codes = [weakref.ref(each) for each in _codes(code)]
+        self.codes = [ref(each) for each in _codes(code)]
 
     def is_alive(self):
         return any(code() is not None for code in self.codes)
@@ -173,6 +172,9 @@ def _file_of(cls):
                 return code.co_filename
     if cls.__module__ != "__main__":
         return None
+    # Not before it is needed: it would delay every start.
+    import re
+
     line = vars(cls).get("__firstlineno__")
     definition = re.compile(r"^[ \t]*class[ \t]+%s\b" % re.escape(cls.__name__), re.MULTILINE)
     for filename, pieces in reversed(list(_pieces.items())):
@@ -184,6 +186,8 @@ def _file_of(cls):
 
 def _defines(piece, line, definition):
     """Whether a class begins there, or its decorators."""
+    import re
+
     lines = piece.text.splitlines()[max(line - piece.line, 0) :]
     for text in lines:
         if definition.match(text):

@@ -20,10 +20,21 @@ NAMES = MAIN.__dict__
 
 
 def _stand():
-    code = compile("(0.5).inside", "<elixir>", "eval")
-    code = code.replace(co_consts=tuple(erlang._stand if c == 0.5 else c for c in code.co_consts))
+    # Code of a module, which `compile` would take a ms for in a process that has not compiled yet.
+    code = _INSIDE.__code__
+    names = {"co_name": "<module>", "co_filename": "<elixir>", "co_firstlineno": 1}
+    if hasattr(code, "co_qualname"):
+        names["co_qualname"] = "<module>"
+    consts = tuple(erlang._stand if const == 0.5 else const for const in code.co_consts)
+    code = code.replace(co_consts=consts, co_flags=code.co_flags & ~_OF_A_FUNCTION, **names)
     # Of code that is no function's, a function has its globals as locals.
     return types.FunctionType(code, NAMES)
+
+
+#: ``CO_OPTIMIZED`` and ``CO_NEWLOCALS``.
+_OF_A_FUNCTION = 3
+
+_INSIDE = lambda: (0.5).inside  # noqa: E731
 
 
 #: In its frame calls stand. Its code asks for an attribute that does them (``python/interpreter/stand.rs``).

@@ -157,8 +157,10 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
 /// The package, not executed yet. What `importlib.util` does for that, which takes ms to be imported.
 fn package<'py>(py: Python<'py>, folder: &str) -> PyResult<Bound<'py, PyModule>> {
     let file = format!("{folder}/__init__.py");
-    let machinery = py.import("importlib.machinery")?;
-    let loader = machinery.call_method1("SourceFileLoader", ("erlang", &file))?;
+    // What `importlib.machinery` has them from, which takes time as well.
+    let loaders = py.import("_frozen_importlib_external")?;
+    let machinery = py.import("_frozen_importlib")?;
+    let loader = loaders.call_method1("SourceFileLoader", ("erlang", &file))?;
     let options = PyDict::new(py);
     options.set_item("origin", &file)?;
     options.set_item("is_package", true)?;
