@@ -21,6 +21,7 @@ from erlang import (
     _loops,
     _main,
     _stdio,
+    _unfinished,
 )
 
 #: Bytes of C stack that one level of recursion may take. The costliest way that was found, a sort
@@ -55,6 +56,7 @@ def prepare(stack_size, stdio, logging, notebook, paths, shares_the_vm):
     else:
         _interrupts.listen()
     _locks.install()
+    _unfinished.install()
     _foreign.install()
     _loops.install()
     if stdio:

@@ -4,6 +4,7 @@ use crate::python::contextvars::Base;
 use crate::python::interpreter::Setup;
 use crate::python::interpreter::delicate::Delicate;
 use crate::python::interpreter::handled::Top;
+use crate::python::interpreter::imports::Imports;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
@@ -55,6 +56,7 @@ pub struct Helpers {
     pub error: Py<PyAny>,
     /// Where no thread is to be interrupted
     pub delicate: Delicate,
+    pub imports: Imports,
     /// Code for an interrupt to strike in that comes too late
     pub absorb: Py<PyAny>,
     /// See `assistant.rs`
@@ -109,6 +111,9 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
     let renewal = isolation.getattr("renewal")?;
     let ahead = py.import("erlang._ahead")?;
     let main = py.import("erlang._main")?;
+    let stand_code = main.getattr("STAND")?.getattr("__code__")?.unbind();
+    let unfinished = py.import("erlang._unfinished")?;
+    let imports = Imports::new(&unfinished, stand_code.clone_ref(py))?;
     let function = py.import("erlang._function")?;
     package.setattr("Function", function.getattr("Function")?)?;
     let builtins = py.import("builtins")?;
@@ -125,7 +130,7 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
         import: builtins.getattr("__import__")?.unbind(),
         builtins: builtins.unbind(),
         stand: main.getattr("STAND")?.unbind(),
-        stand_code: main.getattr("STAND")?.getattr("__code__")?.unbind(),
+        stand_code,
         modules: modules.unbind(),
         compile_exec: code.getattr("compile_exec")?.unbind(),
         compile_eval: code.getattr("compile_eval")?.unbind(),
@@ -143,6 +148,7 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
         replaced: decode.getattr("replaced")?.unbind(),
         error: package.getattr("Error")?.unbind(),
         delicate: Delicate::new(&locks, &ahead)?,
+        imports,
         absorb: interrupts.getattr("absorb")?.unbind(),
         one_mark: interrupts.getattr("ONE_MARK")?.extract()?,
         base: Base::of_current(py, &renewal)?,

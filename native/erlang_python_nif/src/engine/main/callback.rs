@@ -436,7 +436,7 @@ pub fn wait<'py>(
     running: Option<&Running>,
     sender: Sender,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let patience = request.map(|request| Patience::of(py, request));
+    let mut patience = request.map(|request| Patience::of(py, request));
     loop {
         // What is nested runs: only the wait itself counts as one.
         let blocked = match running {
@@ -466,6 +466,7 @@ pub fn wait<'py>(
                     None,
                 ));
             }
+            Event::GivenUp if patience.as_mut().is_some_and(|it| it.prolong(py)) => {}
             Event::GivenUp => {
                 callback.give_up(sender);
                 return Err(given_up(py, running, request));

@@ -7,6 +7,9 @@
 //! before the `try` that gives it back is reached. For a lock of a script's own that is the script's
 //! loss. For those of imports, of `logging` and of conditions (so of `queue`) it would be everybody's,
 //! for good: threads are not interrupted in their code, or elsewhere where `delicate.rs` says so.
+//!
+//! A module that is imported is everybody's, too. An import has some time to come to its end, that of an extension
+//! module as long as it takes.
 
 use crate::base::atoms;
 use crate::base::inbox::Inbox;
@@ -21,6 +24,7 @@ use crate::pool::sink::Body;
 use crate::pool::watch;
 use crate::python::current;
 use crate::python::interpreter::delicate::Look;
+use crate::python::interpreter::imports::Loading;
 use crate::python::interpreter::{Detached, Location, Uncollected, stack_size, wait_for_python};
 use pyo3::prelude::*;
 use rustler::Encoder;
@@ -36,6 +40,9 @@ const LATER: Duration = Duration::from_millis(8);
 
 /// How long it may take to find out what is ahead of a thread.
 const UNKNOWN: Duration = Duration::from_secs(1);
+
+/// How long an import has to come to its end.
+pub const LOADS: Duration = Duration::from_secs(10);
 
 /// How long code has to end by itself, after its functions were run.
 const ENDS: Duration = Duration::from_millis(50);
@@ -62,8 +69,11 @@ pub fn start() -> std::io::Result<()> {
                 let mut aims: Vec<Aim> = Vec::new();
                 loop {
                     for request in POSTED.wait(aims.iter().map(|aim| aim.due).min()) {
-                        aims.retain(|aim| !Arc::ptr_eq(&aim.request, &request));
-                        aims.push(Aim::new(request));
+                        let known = aims
+                            .iter()
+                            .position(|aim| Arc::ptr_eq(&aim.request, &request));
+                        let known = known.map(|at| aims.swap_remove(at));
+                        aims.push(Aim::new(request, known.map(|aim| aim.begun)));
                     }
                     let now = Instant::now();
                     aims.retain(|aim| aim.request.place().is_some());
@@ -113,11 +123,12 @@ struct Seen {
 }
 
 impl Aim {
-    fn new(request: Arc<Request>) -> Self {
+    /// `begun`: when it was first tried.
+    fn new(request: Arc<Request>, begun: Option<Instant>) -> Self {
         let now = Instant::now();
         Aim {
             request,
-            begun: now,
+            begun: begun.unwrap_or(now),
             due: now,
             delay: SOON,
             seen: Seen::default(),
@@ -153,8 +164,13 @@ impl Aim {
         }
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
-        let frame = runner.frame(py, &self.request);
-        match helpers.delicate.look(py, frame) {
+        let frame = || runner.frame(py, &self.request);
+        match helpers.imports.look(frame()) {
+            Loading::Nothing => {}
+            Loading::Module if self.begun.elapsed() > LOADS => {}
+            Loading::Module | Loading::Extension => return,
+        }
+        match helpers.delicate.look(py, frame()) {
             Look::Safe => {}
             Look::Delicate => return,
             Look::Unknown(code) => {

@@ -14,6 +14,7 @@ pub mod environ;
 mod frame;
 mod gil_cell;
 pub mod handled;
+pub mod imports;
 pub mod layouts;
 #[cfg(unix)]
 pub mod memory;
