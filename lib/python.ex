@@ -842,7 +842,8 @@ defmodule Python do
   ## Options
 
     * `:timeout` - the time for all of it, in ms, or `:infinity`. After it, `fun` is killed, `__exit__` is called with an
-      `erlang.Error`, the worker is free, and a `Python.TimeoutError` is raised.
+      `erlang.Error`, and then a `Python.TimeoutError` is raised. An `__exit__` that takes longer than 50 ms is left to
+      finish in the background; it is interrupted after a second.
 
       Defaults to the timeout of the pool or context, which ends everything except `fun`: `fun` continues in its process, its
       further Python calls fail with a `Python.TimeoutError`, and when it ends, that error is raised.

@@ -5,7 +5,8 @@ defmodule Python.Hold do
   # body, and leaves the manager (native/erlang_python_nif/src/engine/main/hold.rs). What the body asks of Python goes to the
   # worker that waits: one thread and one context of variables for all of it.
   #
-  # With a timeout of its own, the body has a process of its own (`Python.Body`), which is killed at the deadline.
+  # With a timeout of its own, the body has a process of its own (`Python.Body`), which is killed at the deadline. Then
+  # the manager is left, and only then is the caller told, unless that takes too long.
   # Else it runs in the calling process, and nobody can end it: at the deadline the manager is left without it and
   # the worker is free; whatever the body asks from then on is refused.
 
@@ -13,6 +14,9 @@ defmodule Python.Hold do
 
   # How long to wait for an answer that may be on its way, in ms.
   @moment 50
+
+  # How long the manager has at the deadline to be left before the caller is told, in ms.
+  @leaving 50
 
   @type result ::
           {:ok, term} | {:error, Exception.t()} | {:raised, atom, term, Exception.stacktrace()}
@@ -63,7 +67,7 @@ defmodule Python.Hold do
 
   # Where this process looks at the clock itself, it comes first.
   defp expire(%{engine: engine, ticket: ticket, deadline: deadline, apart: apart}) do
-    spare = if apart, do: @moment, else: 0
+    spare = if apart, do: @leaving + @moment, else: 0
     engine.expire(ticket, left(deadline) + spare)
   end
 
@@ -86,9 +90,20 @@ defmodule Python.Hold do
     if result != :timeout and left(hold.deadline) > 0 do
       ended(hold, callback, result)
     else
-      abandon(hold)
+      # The manager is told why, before the body's end could be taken for the reason. With the body ends what it
+      # has asked of Python.
+      told = hold.engine.callback_answer(callback, {:error, late_for_python(hold)})
       if result == :timeout, do: Body.kill(body)
+      unless told and left?(hold.reference), do: abandon(hold)
       {:error, late(hold)}
+    end
+  end
+
+  defp left?(reference) do
+    receive do
+      {^reference, _answer} -> true
+    after
+      @leaving -> false
     end
   end
 
@@ -113,7 +128,7 @@ defmodule Python.Hold do
     left(hold, result, waited)
   end
 
-  # The manager is left, and told why, before the body's end could be taken for the reason.
+  # It takes longer to leave the manager, or something else of the request does.
   defp abandon(%{engine: engine, reference: reference, ticket: ticket}) do
     unless engine.cancel(ticket, true) == :running and engine.stop_listening(ticket) do
       flush(reference, @moment)
@@ -172,6 +187,9 @@ defmodule Python.Hold do
 
   # The manager has been told by now, and is left as a rule.
   defp late(hold), do: TimeoutError.new(hold.timeout, :body)
+
+  defp late_for_python(hold),
+    do: {"exit", inspect(TimeoutError), Exception.message(late(hold)), "", nil}
 
   ## What the body asks of Python
 

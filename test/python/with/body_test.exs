@@ -212,6 +212,115 @@ defmodule Python.With.BodyTest do
     end
   end
 
+  describe "at its deadline" do
+    # What the body may be at: nothing of Python's, or calls.
+    defp bodies(place) do
+      [
+        fn -> Process.sleep(:infinity) end,
+        fn -> Python.eval!("[0 for _ in iter(int, 1)]", place) end,
+        fn -> Python.eval!("f()", %{f: fn -> Process.sleep(:infinity) end}) end,
+        fn -> Enum.each(Python.stream(:itertools, :count, [], place), & &1) end
+      ]
+    end
+
+    # A machine that has other things to do may need longer than the caller waits.
+    defp left_first?(place, function, manager) do
+      Enum.any?(1..5, fn _ ->
+        manager = manager.(place)
+        times_out(manager, fn _ -> function.() end, 300, place)
+        left? = left?(manager)
+        eventually_left(manager)
+        assert error_type(manager) == "Python.TimeoutError"
+        assert messages() == []
+        left?
+      end)
+    end
+
+    test "the manager is left before the caller is told" do
+      for place <- places(), function <- bodies(place) do
+        assert left_first?(place, function, &new([], &1))
+      end
+    end
+
+    test "so are those of bodies within the body, the inner ones first" do
+      for place <- places() do
+        order = Python.eval!("[]", %{}, [return: :object] ++ place)
+
+        manager = fn name ->
+          Python.call!(:managers, :Noting, [order, name], [return: :object] ++ place)
+        end
+
+        assert Enum.any?(1..5, fn _ ->
+                 Python.call!(order, :clear, [])
+                 {outer, inner} = {manager.("outer"), manager.("inner")}
+
+                 times_out(
+                   outer,
+                   fn _ ->
+                     Python.with(inner, fn _ -> Process.sleep(:infinity) end, timeout: 10_000)
+                   end,
+                   300,
+                   place
+                 )
+
+                 seen = Python.call!(order, :copy, [])
+                 eventually("both are left", fn -> Python.call!(order, :__len__) == 2 end)
+                 assert Python.call!(order, :copy, []) == ["inner", "outer"]
+                 assert messages() == []
+                 seen == ["inner", "outer"]
+               end)
+      end
+    end
+
+    test "a manager that takes long to be left does not keep the caller" do
+      for place <- places() do
+        pool = place[:pool]
+        # Python code, and a C function, which nothing interrupts.
+        for code <- ["while not self.gate.is_set(): pass", "self.gate.wait(30)"] do
+          name =
+            define("""
+            import threading
+            class NAME:
+                def __enter__(self): self.gate = threading.Event()
+                def __exit__(self, *error):
+                    self.error = error[1]
+                    try:
+                        #{code}
+                    finally:
+                        self.traced = True
+            """)
+
+          manager = Python.call!(:__main__, name, [], return: :object)
+          options = if context = place[:context], do: [context: context], else: place
+          times_out(manager, fn _ -> Process.sleep(:infinity) end, 100, options)
+          refute left?(manager)
+          assert error_type(manager) == "Python.TimeoutError"
+          Python.call!(manager, "gate.set")
+          eventually_left(manager)
+          assert Python.eval!("1", place) == 1
+          assert messages() == []
+          if pool, do: eventually_idle(pool)
+        end
+      end
+    end
+
+    test "an exception of the manager's is not what the caller gets" do
+      name =
+        define("""
+        class NAME:
+            def __enter__(self): pass
+            def __exit__(self, *error):
+                self.error, self.traced = error[1], True
+                raise ValueError("of the manager")
+        """)
+
+      manager = Python.call!(:__main__, name, [], return: :object)
+      times_out(manager, fn _ -> Process.sleep(:infinity) end)
+      eventually_left(manager)
+      assert messages() == []
+    end
+  end
+
   describe "what a body comes to is the caller's:" do
     test "its value" do
       for place <- places() do

@@ -21,6 +21,20 @@ class Manager:
         return self.swallow
 
 
+class Noting:
+    """Notes its name when it is left."""
+
+    def __init__(self, names, name):
+        self.names = names
+        self.name = name
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *error):
+        self.names.append(self.name)
+
+
 class Numbers:
     """All numbers, and how many of their generators were closed."""
 
