@@ -3,12 +3,13 @@
 use crate::base::lock::Mutex;
 use crate::python::helpers::Helpers;
 use crate::python::source;
+use lru::LruCache;
 use pyo3::intern;
 use pyo3::prelude::*;
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
-/// How many compiled sources are kept.
-const LIMIT: usize = 1_024;
+/// How many compiled sources are kept, those that were used last.
+const LIMIT: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 
 /// Sources longer than this are compiled each time: they are whole programs, run once.
 const LONGEST: usize = 64 << 10;
@@ -35,19 +36,8 @@ impl Default for Place<'_> {
     }
 }
 
-struct Kept {
-    code: Py<PyAny>,
-    used: u64,
-}
-
-#[derive(Default)]
-struct Cache {
-    kept: HashMap<Vec<u8>, Kept>,
-    clock: u64,
-}
-
 /// The compiled code of an interpreter.
-pub struct Code(Mutex<Option<Cache>>);
+pub struct Code(Mutex<Option<LruCache<Vec<u8>, Py<PyAny>>>>);
 
 impl Code {
     pub const fn new() -> Self {
@@ -89,32 +79,15 @@ impl Code {
 
     fn find<'py>(&self, py: Python<'py>, key: &[u8]) -> Option<Bound<'py, PyAny>> {
         let mut cache = self.0.lock();
-        let cache = cache.get_or_insert_default();
-        cache.clock += 1;
-        let kept = cache.kept.get_mut(key)?;
-        kept.used = cache.clock;
-        Some(kept.code.bind(py).clone())
+        Some(cache.as_mut()?.get(key)?.bind(py).clone())
     }
 
-    /// Keeps a code object. Returns those that had to go, the half that was used least recently.
-    fn keep(&self, key: Vec<u8>, code: Py<PyAny>) -> Vec<Kept> {
+    /// Keeps a code object. Returns the one that had to go.
+    fn keep(&self, key: Vec<u8>, code: Py<PyAny>) -> Option<(Vec<u8>, Py<PyAny>)> {
         let mut cache = self.0.lock();
-        let cache = cache.get_or_insert_default();
-        let mut evicted = Vec::new();
-        if cache.kept.len() >= LIMIT {
-            let mut times: Vec<u64> = cache.kept.values().map(|kept| kept.used).collect();
-            let (_, middle, _) = times.select_nth_unstable(LIMIT / 2);
-            let middle = *middle;
-            evicted.extend(
-                cache
-                    .kept
-                    .extract_if(|_, kept| kept.used <= middle)
-                    .map(|(_, kept)| kept),
-            );
-        }
-        let used = cache.clock;
-        evicted.extend(cache.kept.insert(key, Kept { code, used }));
-        evicted
+        cache
+            .get_or_insert_with(|| LruCache::new(LIMIT))
+            .push(key, code)
     }
 }
 

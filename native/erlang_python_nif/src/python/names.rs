@@ -10,10 +10,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString};
+use rustc_hash::FxBuildHasher;
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -60,35 +61,14 @@ pub struct Names {
     of_text: GilCell<Option<HashMap<String, &'static Name>>>,
 }
 
-type AtomHash = BuildHasherDefault<AtomHasher>;
-
 /// Atoms are numbers that the VM gives one after the other: nobody can choose them so that they meet.
-#[derive(Default)]
-struct AtomHasher(u64);
-
-impl Hasher for AtomHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_usize(usize::from(byte));
-        }
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        // The low bits choose the place, the high ones tell those apart that share it.
-        let mixed = (self.0 ^ number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+type AtomHash = FxBuildHasher;
 
 impl Names {
     pub const fn new() -> Self {
         Names {
-            atoms: GilCell::new(HashMap::with_hasher(AtomHash::new())),
-            of_atoms: GilCell::new(HashMap::with_hasher(AtomHash::new())),
+            atoms: GilCell::new(HashMap::with_hasher(FxBuildHasher)),
+            of_atoms: GilCell::new(HashMap::with_hasher(FxBuildHasher)),
             of_text: GilCell::new(None),
         }
     }
