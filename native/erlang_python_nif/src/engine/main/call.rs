@@ -71,6 +71,8 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
                 fill::fill(self, stream, items)
             };
         }
+        // Numbers that are compared one after the other, the most frequent first: the enums that rustler derives are
+        // such a chain too, and would be matched once more.
         let answer = if tag == atoms::call() || tag == atoms::eval() {
             self.value(self.result(tag)?)
         } else if tag == atoms::exec() {
