@@ -3,6 +3,7 @@
 use crate::word::Word;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
+use std::sync::Mutex;
 
 /// Words in the first chunk. Each further one is twice as large.
 const FIRST: usize = 128;
@@ -10,10 +11,18 @@ const LARGEST: usize = 128 << 10;
 /// A chunk of so many words is kept for what comes after `clear`.
 const KEPT: usize = 8 << 10;
 
+/// So many of the largest size are kept for any environment: the system takes long to give memory.
+const SPARE: usize = 8;
+
+static SPARES: Mutex<Vec<Chunk>> = Mutex::new(Vec::new());
+
 struct Chunk {
     words: NonNull<Word>,
     length: usize,
 }
+
+// SAFETY: memory that nobody refers to.
+unsafe impl Send for Chunk {}
 
 pub struct Arena {
     next: *mut Word,
@@ -53,8 +62,8 @@ impl Arena {
         // What needs most of a chunk has one of its own, and the rest of the current one is used on.
         let own = count > twice / 2 && !self.next.is_null();
         let length = if own { count.max(1) } else { twice.max(count) };
-        let words = Chunk::allocate(length);
-        let chunk = Chunk { words, length };
+        let chunk = Chunk::new(length);
+        let words = chunk.words;
         if own {
             let last = self.chunks.len() - 1;
             self.chunks.insert(last, chunk);
@@ -71,8 +80,8 @@ impl Arena {
 
     /// Gives all of it back.
     pub fn clear(&mut self) {
-        let kept = self.chunks.pop().filter(|chunk| chunk.length <= KEPT);
-        self.chunks.clear();
+        let kept = self.chunks.pop_if(|chunk| chunk.length <= KEPT);
+        self.give_back();
         self.next = ptr::null_mut();
         self.end = ptr::null_mut();
         if let Some(chunk) = kept {
@@ -84,7 +93,36 @@ impl Arena {
     }
 }
 
+impl Arena {
+    fn give_back(&mut self) {
+        let large = |chunk: &mut Chunk| chunk.length == LARGEST;
+        // Should the lock be taken, the system has them back.
+        if self.chunks.last_mut().is_some_and(large)
+            && let Ok(mut spares) = SPARES.try_lock()
+        {
+            let room = SPARE.saturating_sub(spares.len());
+            spares.extend(self.chunks.extract_if(.., large).take(room));
+        }
+        self.chunks.clear();
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
 impl Chunk {
+    fn new(length: usize) -> Self {
+        let spare = || SPARES.try_lock().ok()?.pop();
+        let spare = (length == LARGEST).then(spare).flatten();
+        spare.unwrap_or_else(|| Chunk {
+            words: Self::allocate(length),
+            length,
+        })
+    }
+
     fn layout(length: usize) -> Layout {
         Layout::array::<Word>(length).expect("memory that there is")
     }

@@ -12,7 +12,7 @@
 //!   No panic leaves them: they have none, but for a lack of memory, at which the VM would end as well; what is asked of
 //!   the other side is caught.
 //!
-//! Locks: one each for the atoms that are added, the nodes of pids, the types of resources and what was said of them,
+//! Locks: one each for spare memory (only tried), the atoms that are added, the nodes of pids, the types of resources and what was said of them,
 //! monitors, exported objects. None is held while a destructor or a callback runs, while the VM is asked, or while
 //! another is taken, but for what was said of types, under their lock.
 
@@ -52,6 +52,7 @@ pub use decode::decode;
 pub use encode::{Unwritable, encode};
 pub use library::{Library, Raised};
 pub use monitor::{object_down, process_down};
+pub use number::set_largest_integer;
 pub use objects::{
     Exported, Extra, count as exported_count, describe_type, object, release, rustler_object,
 };

@@ -4,6 +4,7 @@ use crate::env::HostEnv;
 use crate::word::{self, Kind, NEGATIVE, View, Word};
 use std::ffi::{c_double, c_int, c_long, c_uint, c_ulong};
 use std::slice;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A big integer: its sign, and its limbs, the lowest first.
 #[derive(Clone, Copy)]
@@ -12,8 +13,13 @@ pub struct Big<'a> {
     pub limbs: &'a [u64],
 }
 
-/// How many bits the VM's largest integers have. It makes none beyond.
-pub const MOST_LIMBS: usize = 65_535;
+/// How many limbs an integer may have, as in the VM before OTP 28.
+static MOST_LIMBS: AtomicUsize = AtomicUsize::new((1 << 19) - 1);
+
+/// Says how many bytes the largest integers of the VM have. It makes none beyond.
+pub fn set_largest_integer(bytes: usize) {
+    MOST_LIMBS.store(bytes / size_of::<u64>(), Ordering::Relaxed);
+}
 
 pub unsafe fn big<'a>(boxed: *const Word) -> Big<'a> {
     Big {
@@ -54,7 +60,7 @@ pub fn of_bytes(env: &mut HostEnv, negative: bool, bytes: &[u8]) -> Option<Word>
         }
     }
     let limbs = length.div_ceil(8);
-    if limbs > MOST_LIMBS {
+    if limbs > MOST_LIMBS.load(Ordering::Relaxed) {
         return None;
     }
     let boxed = env.boxed(Kind::Big, limbs, limbs);

@@ -67,6 +67,21 @@ fn integers_of_all_sizes_are_the_same_when_they_come_back() {
 }
 
 #[test]
+fn an_integer_beyond_those_of_the_vm_cannot_be_made() {
+    in_env(|env| {
+        let integer = |bytes: u32| {
+            let mut external = vec![131, 111];
+            external.extend(bytes.to_be_bytes());
+            external.push(0);
+            external.resize(external.len() + bytes as usize, 255);
+            env.binary_to_term(&external).is_some()
+        };
+        assert!(integer(4_194_296));
+        assert!(!integer(4_194_297));
+    });
+}
+
+#[test]
 fn an_integer_is_read_only_as_a_type_that_holds_it() {
     in_env(|env| {
         assert!((1i64 << 32).encode(env).decode::<i32>().is_err());
