@@ -21,6 +21,8 @@ struct Entry {
 /// Open addressing, at most half full. A larger one takes its place; the old one stays, for those who read it.
 struct Table {
     slots: Box<[AtomicPtr<Entry>]>,
+    /// The one before it.
+    _old: Option<&'static Table>,
 }
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
@@ -33,8 +35,9 @@ static SEGMENTS: [AtomicPtr<AtomicPtr<Entry>>; 32] =
 const FIRST_SEGMENT: usize = 1024;
 
 impl Table {
-    fn new(size: usize) -> Self {
+    fn new(size: usize, old: Option<&'static Table>) -> Self {
         Table {
+            _old: old,
             slots: (0..size).map(|_| AtomicPtr::default()).collect(),
         }
     }
@@ -101,7 +104,7 @@ pub fn intern(name: &str) -> Option<Word> {
 /// A table of twice the size, in its place. `COUNT` is held.
 fn grown(old: Option<&'static Table>) -> &'static Table {
     let size = old.map_or(2 * FIRST_SEGMENT, |old| 2 * old.slots.len());
-    let new = Table::new(size);
+    let new = Table::new(size, old);
     for slot in old.iter().flat_map(|old| old.slots.iter()) {
         let entry = slot.load(Ordering::Relaxed);
         // SAFETY: entries are never freed.

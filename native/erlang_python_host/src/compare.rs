@@ -71,7 +71,10 @@ unsafe fn same_so_far(left: *const Word, right: *const Word, rest: &mut Vec<(Wor
         }
         (Kind::Kept, Kind::Kept) => {
             let (left, right) = (kept::of(left), kept::of(right));
-            left.kind == right.kind && left.identity() == right.identity()
+            left.kind == right.kind && left.identity() == right.identity() && {
+                // What cannot be told from others is the same as itself.
+                !left.identity().is_empty() || left.number == right.number
+            }
         }
         (Kind::Pid, Kind::Pid) => word::bytes(left) == word::bytes(right),
         (Kind::Port | Kind::Reference | Kind::Kept, Kind::Port | Kind::Reference | Kind::Kept) => {

@@ -21,68 +21,84 @@ pub struct Raw {
     spare: [usize; 3],
 }
 
-/// A monitor does not keep its object; the object's end takes it away.
 struct Monitor {
+    number: u64,
     pid: Word,
-    object: *const c_void,
 }
 
-// SAFETY: the object is used after it has been kept, which fails if it is being destroyed, and `forget`, which comes
-// before its end, waits for the lock.
-unsafe impl Send for Monitor {}
+/// An object. Its monitors do not keep it; its end takes them away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Object(*const c_void);
 
-static MONITORS: LazyLock<Mutex<HashMap<u64, Monitor>>> = LazyLock::new(Mutex::default);
+// SAFETY: it is used after it has been kept, which fails if it is being destroyed, and `forget`, which comes before its
+// end, waits for the lock.
+unsafe impl Send for Object {}
+
+type Monitors = HashMap<Object, Vec<Monitor>>;
+
+static MONITORS: LazyLock<Mutex<Monitors>> = LazyLock::new(Mutex::default);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-fn monitors() -> MutexGuard<'static, HashMap<u64, Monitor>> {
+fn monitors() -> MutexGuard<'static, Monitors> {
     MONITORS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The object is about to end.
-pub fn forget(object: *mut c_void) {
-    monitors().retain(|_, monitor| !std::ptr::eq(monitor.object, object));
+pub fn forget(object: *const c_void) {
+    monitors().remove(&Object(object));
 }
 
 /// A process of the VM has ended. Returns how many objects were told.
 pub fn process_down(external: &[u8]) -> usize {
-    pid::local(external).map_or(0, |pid| down(|monitor| monitor.pid == pid))
+    let Ok(pid) = pid::local(external) else {
+        return 0;
+    };
+    let mut down = Vec::new();
+    monitors().retain(|object, its| {
+        let of_process = its.extract_if(.., |monitor| monitor.pid == pid);
+        down.extend(of_process.filter_map(|monitor| Down::new(*object, monitor)));
+        !its.is_empty()
+    });
+    down.into_iter().map(Down::tell).count()
 }
 
 /// The processes that are monitored for an exported object have ended, or count as such. Returns how many were.
 pub fn object_down(number: u64) -> usize {
-    let Some(object) = objects::object(number) else {
+    let Some(exported) = objects::object(number) else {
         return 0;
     };
-    let told = down(|monitor| std::ptr::eq(monitor.object, object.as_ptr()));
-    drop(object);
-    told
+    let object = Object(exported.as_ptr());
+    let its = monitors().remove(&object).unwrap_or_default();
+    let down = its
+        .into_iter()
+        .filter_map(|monitor| Down::new(object, monitor));
+    down.map(Down::tell).count()
 }
 
-fn down(is_meant: impl Fn(&Monitor) -> bool) -> usize {
-    let meant: Vec<(u64, Monitor)> = {
-        let mut monitors = monitors();
-        let meant = monitors.extract_if(|_, monitor| is_meant(monitor));
-        // SAFETY: it has not ended as long as the lock is held (`forget`).
-        meant
-            .filter(|(_, monitor)| unsafe { resource::try_keep(monitor.object) })
-            .collect()
-    };
-    for (number, monitor) in &meant {
-        // SAFETY: kept above.
+/// A monitor that has been taken away, and whose object is kept.
+struct Down(Object, Monitor);
+
+impl Down {
+    /// None if the object is being destroyed. That it has not ended yet must be certain.
+    fn new(object: Object, monitor: Monitor) -> Option<Self> {
+        // SAFETY: called with the lock, for which `forget` waits, or with the object kept.
+        let kept = unsafe { resource::try_keep(object.0) };
+        kept.then_some(Down(object, monitor))
+    }
+
+    fn tell(self) {
+        let Down(Object(object), Monitor { number, pid }) = self;
+        // SAFETY: kept.
         unsafe {
-            if let Some(down) = resource::class(monitor.object).down {
+            if let Some(down) = resource::class(object).down {
                 let _on_scheduler = OnScheduler::enter(OnScheduler::NORMAL);
                 let mut env = HostEnv::new(NONE);
-                let raw = Raw {
-                    number: *number,
-                    spare: [0; 3],
-                };
-                down(&mut env, monitor.object.cast_mut(), &monitor.pid, &raw);
+                let spare = [0; 3];
+                down(&mut env, object.cast_mut(), &pid, &Raw { number, spare });
             }
-            resource::release(monitor.object);
+            resource::release(object);
         }
     }
-    meant.len()
 }
 
 /// Whether the process lives is not asked: that it has ended is told.
@@ -98,7 +114,8 @@ pub unsafe extern "C" fn enif_monitor_process(
     }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     resource::mark_monitored(object);
-    monitors().insert(number, Monitor { pid: *pid, object });
+    let monitor = Monitor { number, pid: *pid };
+    monitors().entry(Object(object)).or_default().push(monitor);
     if !raw.is_null() {
         let spare = [0; 3];
         raw.write(Raw { number, spare });
@@ -113,14 +130,20 @@ pub unsafe extern "C" fn enif_demonitor_process(
     raw: *const Raw,
 ) -> c_int {
     let mut monitors = monitors();
-    let number = (*raw).number;
-    let is_its = |monitor: &Monitor| std::ptr::eq(monitor.object, object);
-    if monitors.get(&number).is_some_and(is_its) {
-        monitors.remove(&number);
-        0
-    } else {
-        1
+    let Some(its) = monitors.get_mut(&Object(object)) else {
+        return 1;
+    };
+    let Some(place) = its
+        .iter()
+        .position(|monitor| monitor.number == (*raw).number)
+    else {
+        return 1;
+    };
+    its.swap_remove(place);
+    if its.is_empty() {
+        monitors.remove(&Object(object));
     }
+    0
 }
 
 #[unsafe(no_mangle)]

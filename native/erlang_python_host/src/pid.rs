@@ -90,27 +90,41 @@ fn word_of(parts: &Parts, is_local: bool) -> Option<Word> {
 }
 
 fn parts_of(pid: Word) -> Parts {
-    let node = pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1);
+    let (serial, id) = numbers(pid);
     let nodes = NODES.read().unwrap_or_else(PoisonError::into_inner);
     Parts {
-        node: nodes.get(node).cloned().unwrap_or(Node {
+        node: nodes.get(node_of(pid)).cloned().unwrap_or(Node {
             atom: vec![tag::SMALL_ATOM_UTF8, 0],
             creation: 0,
         }),
-        id: (pid >> ID_SHIFT & ((1 << ID_BITS) - 1)) as u32,
-        serial: (pid >> SERIAL_SHIFT) as u32,
+        id,
+        serial,
     }
 }
 
 /// Serial and id, by which pids are ordered, and printed.
 pub fn numbers(pid: Word) -> (u32, u32) {
-    let parts = parts_of(pid);
-    (parts.serial, parts.id)
+    let id = pid >> ID_SHIFT & ((1 << ID_BITS) - 1);
+    ((pid >> SERIAL_SHIFT) as u32, id as u32)
+}
+
+/// As Erlang writes it: the node is 0 if it is local.
+pub fn text(pid: Word) -> String {
+    let node = if is_local_word(pid) {
+        0
+    } else {
+        node_of(pid) + 1
+    };
+    let (serial, id) = numbers(pid);
+    format!("<{node}.{id}.{serial}>")
+}
+
+fn node_of(pid: Word) -> usize {
+    pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1)
 }
 
 fn is_local_word(pid: Word) -> bool {
-    let node = pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1);
-    LOCAL.load(Ordering::Acquire) >> node & 1 != 0
+    LOCAL.load(Ordering::Acquire) >> node_of(pid) & 1 != 0
 }
 
 /// Reads what follows the tag of a pid into an environment.
@@ -152,8 +166,7 @@ pub fn local(external: &[u8]) -> Result<Word, Broken> {
     let parts = read(&mut reader)?;
     reader.end()?;
     let pid = word_of(&parts, true).ok_or(Broken("a pid of the VM does not fit into a word"))?;
-    let node = pid >> NODE_SHIFT & ((1 << NODE_BITS) - 1);
-    LOCAL.fetch_or(1 << node, Ordering::AcqRel);
+    LOCAL.fetch_or(1 << node_of(pid), Ordering::AcqRel);
     Ok(pid)
 }
 

@@ -34,8 +34,8 @@ unsafe fn write(text: &mut String, term: Word, depth: usize) {
         }
         View::Nil => write!(text, "[]"),
         View::Pid(word) => {
-            let (serial, id) = pid::numbers(word);
-            write!(text, "<0.{id}.{serial}>")
+            text.push_str(&pid::text(word));
+            Ok(())
         }
         View::Cell => {
             list(text, term, depth);
