@@ -31,7 +31,7 @@ pub struct Bounds {
 }
 
 #[cfg(unix)]
-pub use big::on_big_stack;
+pub use big::{Jobs, on_big_stack};
 #[cfg(unix)]
 pub use protection::protect;
 
@@ -40,6 +40,7 @@ mod big {
     use super::{Bounds, stack_size};
     use corosensei::stack::{Stack, StackPointer};
     use corosensei::{Coroutine, Yielder};
+    use pyo3::Python;
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::ptr::{self, NonNull};
@@ -103,30 +104,49 @@ mod big {
         StackPointer::new(address).unwrap_or(StackPointer::MAX)
     }
 
-    /// What the coroutine is resumed for. It does not unwind.
-    type Job = NonNull<dyn FnMut()>;
-    type Jobs = Coroutine<Job, (), (), Mapping>;
+    /// What the coroutine is resumed for, attached already or not. It does not unwind.
+    type Job = NonNull<Work<'static>>;
+    type Work<'w> = dyn FnMut(Option<Python<'_>>) + 'w;
+    type Stacked = Coroutine<Job, (), (), Mapping>;
 
-    /// Does a job.
-    fn done(mut job: Job) {
-        // SAFETY: `on_big_stack` waits for the job, which is its own.
-        unsafe { job.as_mut()() }
+    /// What stays at the bottom of a stack, of which it is told where it is.
+    type Bottom = fn(Bounds, &mut Jobs<'_>);
+
+    /// The pieces of work that come to a stack.
+    pub struct Jobs<'y> {
+        next: Option<Job>,
+        yielder: &'y Yielder<Job, ()>,
+    }
+
+    impl Jobs<'_> {
+        /// Does what has come, if it is not done.
+        pub fn do_next(&mut self, py: Option<Python<'_>>) {
+            if let Some(mut job) = self.next.take() {
+                // SAFETY: `on_big_stack` waits for the job, which is its own.
+                unsafe { job.as_mut()(py) }
+            }
+        }
+
+        /// Leaves the stack until more comes.
+        pub fn wait(&mut self) {
+            self.next = Some(self.yielder.suspend(()));
+        }
     }
 
     thread_local! {
         // Scheduler threads live as long as the VM: neither stack nor coroutine is ever given up.
-        static JOBS: Cell<Option<&'static mut Jobs>> = const { Cell::new(None) };
+        static JOBS: Cell<Option<&'static mut Stacked>> = const { Cell::new(None) };
     }
 
     /// Runs `work` on this thread's big stack. A panic in it goes on in the caller.
     ///
-    /// `bottom` may stay at the bottom of the stack: what it is given does all that comes from then on, and never
-    /// returns. Should it return without, it is asked again the next time.
+    /// `bottom` may stay at the bottom of the stack and do all that comes from then on. Should it return, what it has
+    /// not done is done all the same, not attached, and it is asked again the next time.
     ///
     /// None if there is no memory for the stack; `work` has not run then.
     pub fn on_big_stack<R>(
-        bottom: fn(Bounds, &mut dyn FnMut()),
-        work: impl FnOnce() -> R,
+        bottom: Bottom,
+        work: impl FnOnce(Option<Python<'_>>) -> R,
     ) -> Option<R> {
         // Taken out while in use, so that a nested entry (there is none: a dirty scheduler runs
         // one NIF at a time) could never share it.
@@ -136,35 +156,30 @@ mod big {
         };
         let mut work = Some(work);
         let mut result = None;
-        let mut job = || {
-            result = work.take().map(|work| catch_unwind(AssertUnwindSafe(work)));
+        let mut job = |py: Option<Python<'_>>| {
+            let Some(work) = work.take() else { return };
+            result = Some(catch_unwind(AssertUnwindSafe(|| work(py))));
         };
-        let job: NonNull<dyn FnMut() + '_> = NonNull::from(&mut job);
+        let job: NonNull<Work<'_>> = NonNull::from(&mut job);
         // SAFETY: it is done when `resume` returns, and not called after that.
-        let job = unsafe { std::mem::transmute::<NonNull<dyn FnMut() + '_>, Job>(job) };
+        let job = unsafe { std::mem::transmute::<NonNull<Work<'_>>, Job>(job) };
         jobs.resume(job);
         JOBS.set(Some(jobs));
         result.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
-    fn start(bottom: fn(Bounds, &mut dyn FnMut())) -> Option<&'static mut Jobs> {
+    fn start(bottom: Bottom) -> Option<&'static mut Stacked> {
         let mapping = Mapping::new(stack_size())?;
         let stack = mapping.stack;
         let serve = move |yielder: &Yielder<Job, ()>, first: Job| {
-            let mut next = Some(first);
+            let mut jobs = Jobs {
+                next: Some(first),
+                yielder,
+            };
             loop {
-                bottom(stack, &mut || {
-                    loop {
-                        if let Some(job) = next.take() {
-                            done(job);
-                        }
-                        next = Some(yielder.suspend(()));
-                    }
-                });
-                if let Some(job) = next.take() {
-                    done(job);
-                }
-                next = Some(yielder.suspend(()));
+                bottom(stack, &mut jobs);
+                jobs.do_next(None);
+                jobs.wait();
             }
         };
         Some(Box::leak(Box::new(Coroutine::with_stack(mapping, serve))))

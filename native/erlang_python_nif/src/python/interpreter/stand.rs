@@ -84,23 +84,11 @@ fn enter(stand: &Bound<'_, PyAny>, work: &mut dyn FnMut()) {
     JOB.set(outer);
 }
 
-/// For the bottom of a thread's stack: does something, detached, in a frame that the thread then stays in.
+/// For the bottom of a thread's stack: does something in a frame that the thread then stays in.
 pub fn stay(stand: &Bound<'_, PyAny>, work: &mut dyn FnMut()) {
-    struct Here<'w>(&'w mut dyn FnMut());
-    // SAFETY: `detach` calls it on the thread that it is from, and it holds nothing of Python's.
-    unsafe impl Send for Here<'_> {}
-
-    impl Here<'_> {
-        fn run(self) {
-            (self.0)();
-        }
-    }
-
-    let py = stand.py();
     enter(stand, &mut || {
-        let work = Here(&mut *work);
         STAYS.set(true);
-        py.detach(move || work.run());
+        work();
         STAYS.set(false);
     });
 }

@@ -1,7 +1,7 @@
 //! Entering Python from a thread.
 
 use super::frame::Frame;
-use super::stack::{self, Bounds};
+use super::stack::{self, Bounds, Jobs};
 use super::stand;
 use super::state::{self, State};
 use super::traced::{self, Traced};
@@ -42,32 +42,54 @@ thread_local! {
 /// our own have theirs.
 pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<PythonThread>) -> R) -> Option<R> {
     lock::forbid("the GIL is waited for");
-    let attached = || {
+    let attached = |py: Option<Python<'_>>| {
         THREAD.with(|cell| {
             let thread = cell.get_or_init(|| PythonThread::register(None));
-            Python::attach(|py| {
+            let work = |py: Python<'_>| {
                 let done = work(py, thread);
                 child::end_if_child(py);
                 done
-            })
+            };
+            match py {
+                Some(py) => work(py),
+                None => Python::attach(work),
+            }
         })
     };
     if on_scheduler() {
         stack::on_big_stack(stay, attached)
     } else {
-        Some(attached())
+        Some(attached(None))
     }
 }
 
 /// Does the jobs of a dirty scheduler in the frame that calls stand in.
-fn stay(stack: Bounds, jobs: &mut dyn FnMut()) {
+fn stay(stack: Bounds, jobs: &mut Jobs<'_>) {
+    struct Here<'j, 'y>(&'j mut Jobs<'y>);
+    // SAFETY: `detach` calls it on the thread that it is from, and it holds nothing of Python's.
+    unsafe impl Send for Here<'_, '_> {}
+
+    impl Here<'_, '_> {
+        fn wait(self) {
+            self.0.wait();
+        }
+    }
+
     THREAD.with(|cell| {
         cell.get_or_init(|| PythonThread::register(Some(stack)));
     });
     Python::attach(|py| {
-        if let Some(helpers) = current::helpers() {
-            stand::stay(helpers.stand.bind(py), jobs);
-        }
+        let Some(helpers) = current::helpers() else {
+            return;
+        };
+        stand::stay(helpers.stand.bind(py), &mut || {
+            loop {
+                jobs.do_next(Some(py));
+                // To come back so costs half of what `attach` does.
+                let here = Here(jobs);
+                py.detach(move || here.wait());
+            }
+        });
     });
 }
 
