@@ -23,6 +23,7 @@ rustler::atoms! {
     decode,
     bad_request,
     panic,
+    nif_panicked,
     overloaded,
     closed,
     stopped,

@@ -1,6 +1,7 @@
 //! What everything else stands on: terms and locks, a clock, and what is known of the VM and its process. Nothing
 //! here knows Python.
 
+pub mod apart;
 pub mod atoms;
 pub mod bell;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod deadline;
 pub mod flags;
 pub mod fork;
 pub mod inbox;
+pub mod later;
 pub mod ledger;
 pub mod lock;
 pub mod lookout;
@@ -17,6 +19,7 @@ pub mod name;
 pub mod once;
 pub mod pairs;
 pub mod processes;
+pub mod resource;
 pub mod server;
 pub mod side;
 pub mod signals;

@@ -65,7 +65,7 @@ fn callback_answer<'a>(callback: ResourceArc<CallbackHandle>, answer: Term<'a>) 
 fn callback_submit<'a>(
     env: Env<'a>,
     callbacks: Vec<ResourceArc<CallbackHandle>>,
-    pool: ResourceArc<PoolHandle>,
+    pool: &PoolHandle,
     reference: Term<'a>,
     (flags, timeout): (u32, Term<'a>),
     operation: Term<'a>,

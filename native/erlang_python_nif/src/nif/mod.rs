@@ -6,6 +6,7 @@
 mod callback;
 mod ledger;
 mod pool;
+mod raw;
 mod request;
 pub mod resources;
 mod runtime;

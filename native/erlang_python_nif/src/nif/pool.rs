@@ -1,11 +1,12 @@
 //! `pool_*`: a pool's queue.
 
 use crate::base::atoms;
+use crate::base::resource::Owned;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::engine::main::own::Main;
 use crate::pool::handles::{self, PoolHandle};
 use crate::pool::{Pool, Settings, registry};
-use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, Term};
 use std::sync::atomic::Ordering;
 
 /// A new queue, owned by the calling process. It closes when that dies. `name`: nil for a context's, with a
@@ -34,22 +35,22 @@ fn pool_new<'a>(
         timeout: timeout.decode().ok(),
         held,
     };
-    let handle = ResourceArc::new(PoolHandle(registry::add(Pool::new(owner, settings))));
+    let handle = Owned::new(PoolHandle(registry::add(Pool::new(owner, settings))));
     // The calling process is alive, so it can be watched.
-    let _ = env.monitor(&handle, &owner);
-    handle.encode(env)
+    handle.watch(env, &owner);
+    handle.to_term(env)
 }
 
 /// The option `:decode` of its calls, where they have none of their own.
 #[rustler::nif]
-fn pool_decode(pool: ResourceArc<PoolHandle>, settings: u16) -> Atom {
+fn pool_decode(pool: &PoolHandle, settings: u16) -> Atom {
     pool.0.set_settings(settings);
     atoms::ok()
 }
 
 /// Lets what waits run: the `:init` is done.
 #[rustler::nif]
-fn pool_open(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
+fn pool_open(env: Env<'_>, pool: &PoolHandle) -> Atom {
     pool.0.open(Sender::scheduler(env));
     atoms::ok()
 }
@@ -65,12 +66,12 @@ fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
         Some(timeout) => timeout.encode(env),
         None => atoms::infinity().to_term(env),
     };
-    (ResourceArc::new(PoolHandle(pool)), timeout).encode(env)
+    (Owned::new(PoolHandle(pool)).to_term(env), timeout).encode(env)
 }
 
 /// Lets errors keep what their frames hold, unless a call says otherwise.
 #[rustler::nif]
-fn pool_keep_locals(pool: ResourceArc<PoolHandle>) -> Atom {
+fn pool_keep_locals(pool: &PoolHandle) -> Atom {
     pool.0.keep_locals.store(true, Ordering::Relaxed);
     atoms::ok()
 }
@@ -78,34 +79,34 @@ fn pool_keep_locals(pool: ResourceArc<PoolHandle>) -> Atom {
 /// Refuses further requests, answers those that wait with `{:error, :closed}`, and ends those that
 /// run, answered with `{:error, :stopped}`.
 #[rustler::nif]
-fn pool_close(env: Env<'_>, pool: ResourceArc<PoolHandle>) -> Atom {
+fn pool_close(env: Env<'_>, pool: &PoolHandle) -> Atom {
     handles::close(&pool.0, Sender::scheduler(env));
     atoms::ok()
 }
 
 /// Puts a message where code in a context can `erlang.receive` it.
 #[rustler::nif]
-fn pool_send<'a>(pool: ResourceArc<PoolHandle>, message: Term<'a>) -> Atom {
+fn pool_send<'a>(pool: &PoolHandle, message: Term<'a>) -> Atom {
     pool.0.mailbox.put(message);
     atoms::ok()
 }
 
 /// How many calls may be stuck; 0 is any number.
 #[rustler::nif]
-fn pool_limit_stuck(pool: ResourceArc<PoolHandle>, most: usize) -> Atom {
+fn pool_limit_stuck(pool: &PoolHandle, most: usize) -> Atom {
     pool.0.stats.max_stuck.store(most, Ordering::Relaxed);
     atoms::ok()
 }
 
 /// Whether it refuses calls because too many are stuck.
 #[rustler::nif]
-fn pool_is_jammed(pool: ResourceArc<PoolHandle>) -> bool {
+fn pool_is_jammed(pool: &PoolHandle) -> bool {
     pool.0.is_jammed()
 }
 
 /// The calls that are stuck: `{{file, line, function} | :none, ms}`.
 #[rustler::nif]
-fn pool_stuck<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Vec<Term<'a>> {
+fn pool_stuck<'a>(env: Env<'a>, pool: &PoolHandle) -> Vec<Term<'a>> {
     let reports = pool.0.stuck().into_iter();
     let terms = reports.map(|report| match report.location {
         Some(location) => (location, report.ms).encode(env),
@@ -116,13 +117,13 @@ fn pool_stuck<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Vec<Term<'a>> 
 
 /// The workers: a list of `{busy, calls}`.
 #[rustler::nif]
-fn pool_workers(pool: ResourceArc<PoolHandle>) -> Vec<(bool, u64)> {
+fn pool_workers(pool: &PoolHandle) -> Vec<(bool, u64)> {
     pool.0.work()
 }
 
 /// What is going on, as a map of numbers.
 #[rustler::nif]
-fn pool_stats<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>) -> Term<'a> {
+fn pool_stats<'a>(env: Env<'a>, pool: &PoolHandle) -> Term<'a> {
     let stats = &pool.0.stats;
     let entries: [(Atom, u64); 6] = [
         (atoms::busy(), stats.busy.load(Ordering::Relaxed) as u64),

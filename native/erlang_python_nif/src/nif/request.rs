@@ -2,32 +2,32 @@
 
 use crate::base::atoms;
 use crate::base::flags::Flags;
+use crate::base::resource::Owned;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::Submitted;
 use crate::pool::handles::PoolHandle;
 use crate::pool::marks::CLAIMED;
-use crate::pool::request::{Progress, Request, Ticket};
+use crate::pool::request::{Progress, Request};
+use crate::pool::ticket::Ticket;
 use crate::pool::watch;
-use rustler::{Atom, Encoder, Env, LocalPid, ResourceArc, Term};
+
+use super::raw;
+use rustler::{Atom, Encoder, Env, LocalPid, NifResult, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+raw::nif!(request_submit, 6, Normal, submit);
+raw::nif!(request_run, 4, DirtyIo, run);
 
 /// Puts a request into the pool's queue. The answer comes to the calling process as
 /// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`. `timeout`: how long the caller
 /// waits, in ms or `:infinity`.
-#[rustler::nif]
-fn request_submit<'a>(
-    env: Env<'a>,
-    pool: ResourceArc<PoolHandle>,
-    reference: Term<'a>,
-    flags: u32,
-    operation: Term<'a>,
-    leader: Term<'a>,
-    timeout: Term<'a>,
-) -> Term<'a> {
+fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
+    let [pool, reference, flags, operation, leader, timeout] = arguments;
+    let pool: &PoolHandle = pool.decode()?;
     let request = Request::new(
         env.pid(),
-        Flags::new(flags),
+        Flags::new(flags.decode()?),
         Arc::clone(&pool.0),
         reference,
         operation,
@@ -41,13 +41,13 @@ fn request_submit<'a>(
     } else {
         pool.0.submit(Arc::clone(&request), sender)
     };
-    ticket(env, request, submitted)
+    Ok(ticket(env, request, submitted))
 }
 
 /// What a caller has of a request that was handed in: its ticket, or why it was refused.
 pub fn ticket(env: Env<'_>, request: Arc<Request>, submitted: Submitted) -> Term<'_> {
     match submitted {
-        Submitted::Queued => ResourceArc::new(Ticket(request)).encode(env),
+        Submitted::Queued => Owned::new(Ticket(request)).to_term(env),
         Submitted::Overloaded => atoms::overloaded().to_term(env),
         Submitted::Closed => atoms::closed().to_term(env),
     }
@@ -55,34 +55,32 @@ pub fn ticket(env: Env<'_>, request: Arc<Request>, submitted: Submitted) -> Term
 
 /// Runs an operation that has no deadline in the calling process: its answer, or `:busy` if that is
 /// better left to the pool's workers.
-#[rustler::nif(schedule = "DirtyIo")]
-fn request_run<'a>(
-    env: Env<'a>,
-    pool: ResourceArc<PoolHandle>,
-    flags: u32,
-    operation: Term<'a>,
-    leader: Term<'a>,
-) -> Term<'a> {
-    pool.0
+fn run<'a>(env: Env<'a>, arguments: [Term<'a>; 4]) -> NifResult<Term<'a>> {
+    let [pool, flags, operation, leader] = arguments;
+    let pool: &PoolHandle = pool.decode()?;
+    let flags = Flags::new(flags.decode()?);
+    let answer = pool
+        .0
         .engine
-        .run_here(env, &pool.0, Flags::new(flags), operation, leader)
-        .unwrap_or_else(|| atoms::busy().to_term(env))
+        .run_here(env, &pool.0, flags, operation, leader);
+    Ok(answer.unwrap_or_else(|| atoms::busy().to_term(env)))
 }
 
 /// Ties the request to the life of `owner`, for requests whose ticket others may hold, or nobody.
 #[rustler::nif]
-fn request_watch(env: Env<'_>, ticket: ResourceArc<Ticket>, owner: LocalPid) -> Atom {
-    if env.monitor(&ticket, &owner).is_some() {
-        ticket.0.keep(ticket.clone());
+fn request_watch(env: Env<'_>, ticket: Owned<Ticket>, owner: LocalPid) -> Atom {
+    let request = Arc::clone(&ticket.0);
+    if ticket.watch(env, &owner) {
+        request.keep(ticket);
     } else {
-        ticket.0.cancel(false);
+        request.cancel(false);
     }
     atoms::ok()
 }
 
 /// Limits the time until the answer, from now on, in ms. Then the answer is a timeout.
 #[rustler::nif]
-fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
+fn request_limit(ticket: &Ticket, timeout: u64) -> Atom {
     ticket.0.deadline.set(Some(timeout));
     watch::limit(&ticket.0, timeout);
     atoms::ok()
@@ -90,21 +88,21 @@ fn request_limit(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
 
 /// Gives the request up if it is not over in so many ms. Its caller is not waiting and gets no message.
 #[rustler::nif]
-fn request_expire(ticket: ResourceArc<Ticket>, timeout: u64) -> Atom {
+fn request_expire(ticket: &Ticket, timeout: u64) -> Atom {
     watch::expire(&ticket.0, timeout);
     atoms::ok()
 }
 
 /// Puts a message where the request's code can `erlang.receive` it.
 #[rustler::nif]
-fn request_send<'a>(ticket: ResourceArc<Ticket>, message: Term<'a>) -> Atom {
+fn request_send<'a>(ticket: &Ticket, message: Term<'a>) -> Atom {
     ticket.0.mailbox.put(message);
     atoms::ok()
 }
 
 /// Claims the answer. True the first time only: an answer can be waited for once.
 #[rustler::nif]
-fn request_claim(ticket: ResourceArc<Ticket>) -> bool {
+fn request_claim(ticket: &Ticket) -> bool {
     !ticket.0.marks.set(CLAIMED)
 }
 
@@ -113,7 +111,7 @@ fn request_claim(ticket: ResourceArc<Ticket>) -> bool {
 /// `{reference, {:location, {file, line, function} | :none}}` follows, unless `request_close` is
 /// called before.
 #[rustler::nif]
-fn request_cancel(ticket: ResourceArc<Ticket>, listens: bool) -> Atom {
+fn request_cancel(ticket: &Ticket, listens: bool) -> Atom {
     let progress = ticket.0.cancel(listens);
     if listens && progress != Progress::Answered {
         let stats = &ticket.0.pool.stats;
@@ -132,7 +130,7 @@ pub fn progress(progress: Progress) -> Atom {
 
 /// Gives the request up for another process, which waits for the answer and is told.
 #[rustler::nif]
-fn request_abandon(env: Env<'_>, ticket: ResourceArc<Ticket>) -> Atom {
+fn request_abandon(env: Env<'_>, ticket: &Ticket) -> Atom {
     let told = ticket
         .0
         .answer(Sender::scheduler(env), &mut TermEnv::new(), |env| {
@@ -146,6 +144,6 @@ fn request_abandon(env: Env<'_>, ticket: ResourceArc<Ticket>) -> Atom {
 
 /// Stops listening for the place. False if it is in the mailbox already, or about to be.
 #[rustler::nif]
-fn request_close(ticket: ResourceArc<Ticket>) -> bool {
+fn request_close(ticket: &Ticket) -> bool {
     ticket.0.stop_listening()
 }

@@ -9,13 +9,15 @@
 
 use crate::base::atoms;
 use crate::base::flags::Flags;
+use crate::base::resource::{self, Kept, Owned};
 use crate::base::side;
 use crate::base::term_env::SavedTerm;
 use crate::engine::main::callback::{CallbackHandle, Guard};
 use crate::engine::main::own::Main;
 use crate::pool::handles::{PoolHandle, Slot, WorkerHandle};
-use crate::pool::request::{Request, Ticket};
+use crate::pool::request::Request;
 use crate::pool::stream::Consumer;
+use crate::pool::ticket::Ticket;
 use crate::pool::{Pool, Settings};
 use crate::python::convert::{self, Shown};
 use crate::python::object;
@@ -54,13 +56,22 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
     // A worker's has one of a slot's in it, so that type comes first.
     keep(env, Slot::spare)
         && keep(env, || WorkerHandle::spare(&pool))
-        && keep(env, || PoolHandle(Arc::clone(&pool)))
-        && keep(env, || Ticket(Arc::clone(&request)))
+        && keep_own(env, || PoolHandle(Arc::clone(&pool)))
+        && keep_own(env, || Ticket(Arc::clone(&request)))
         && keep(env, || Consumer::spare(&request))
         && keep(env, CallbackHandle::spare)
         && keep(env, || Guard(env.pid()))
         && object::register(env)
         && keep(env, Shown::spare)
+}
+
+/// The same of a type that is not rustler's.
+fn keep_own<T: Kept>(env: Env<'_>, spare: impl FnOnce() -> T) -> bool {
+    let registered = resource::register::<T>(env);
+    if registered {
+        std::mem::forget(Owned::new(spare()));
+    }
+    registered
 }
 
 fn keep<T: Resource>(env: Env<'_>, spare: impl FnOnce() -> T) -> bool {

@@ -21,12 +21,7 @@ fn worker_slot<'a>(env: Env<'a>, limit: usize) -> Term<'a> {
 /// A worker that is the calling process: woken by the message `:drain`, it is to call
 /// `worker_drain/1`.
 #[rustler::nif]
-fn worker_new<'a>(
-    env: Env<'a>,
-    pool: ResourceArc<PoolHandle>,
-    id: u64,
-    slot: ResourceArc<Slot>,
-) -> Term<'a> {
+fn worker_new<'a>(env: Env<'a>, pool: &PoolHandle, id: u64, slot: ResourceArc<Slot>) -> Term<'a> {
     let pid = env.pid();
     let worker = Worker::new(id, Wake::Process(pid));
     pool.0.join(&worker);
@@ -43,7 +38,7 @@ fn worker_new<'a>(
 /// A worker that is a thread of its own, which ends with the pool. `{:error, {:no_thread, text}}` if there is
 /// none to be had.
 #[rustler::nif(schedule = "DirtyIo")]
-fn worker_spawn<'a>(env: Env<'a>, pool: ResourceArc<PoolHandle>, id: u64) -> Term<'a> {
+fn worker_spawn<'a>(env: Env<'a>, pool: &PoolHandle, id: u64) -> Term<'a> {
     let worker = Worker::new(id, Wake::thread());
     pool.0.join(&worker);
     match pool.0.engine.spawn(pool.0.clone(), worker) {

@@ -1,11 +1,15 @@
 //! What the processes of pools and workers hold.
 
 use crate::base::atoms;
+use crate::base::resource::{self, Class, Kept};
 use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::watch;
 use crate::pool::worker::Wake;
 use crate::pool::{Closed, Pool, Worker};
-use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc};
+use rustler::{
+    Decoder, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
+};
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -76,11 +80,22 @@ impl Resource for WorkerHandle {
 /// What the pool's process holds. When that dies, nobody who waits is left waiting.
 pub struct PoolHandle(pub Arc<Pool>);
 
-impl Resource for PoolHandle {
-    const IMPLEMENTS_DOWN: bool = true;
+impl Kept for PoolHandle {
+    const NAME: &'static CStr = c"erlang_python_nif::pool::handles::PoolHandle";
 
-    fn down<'a>(&'a self, env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
-        close(&self.0, Sender::scheduler(env));
+    fn class() -> &'static Class {
+        static CLASS: Class = Class::new();
+        &CLASS
+    }
+
+    fn down(&self, sender: Sender) {
+        close(&self.0, sender);
+    }
+}
+
+impl<'a> Decoder<'a> for &'a PoolHandle {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        resource::of(term).ok_or(Error::BadArg)
     }
 }
 

@@ -1,39 +1,41 @@
 //! What is noted of a request beside its state, a bit each.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 #[derive(Default)]
-pub struct Marks(AtomicU8);
+pub struct Marks(AtomicU16);
 
 /// It has left the place where it ran.
-pub const LEFT: u8 = 1;
+pub const LEFT: u16 = 1;
 /// An interrupt was aimed at it, and may still be pending in its thread.
-pub const INTERRUPTED: u8 = 1 << 1;
+pub const INTERRUPTED: u16 = 1 << 1;
 /// An interrupt waits for the end of a C library's call.
-pub const PUT_OFF: u8 = 1 << 2;
+pub const PUT_OFF: u16 = 1 << 2;
 /// The next interrupt is not needed: its work is done already.
-pub const SKIP: u8 = 1 << 3;
+pub const SKIP: u16 = 1 << 3;
 /// Its code was told that nobody waits any more.
-pub const TOLD: u8 = 1 << 4;
+pub const TOLD: u16 = 1 << 4;
 /// It waits with a callback and not in the queue.
-pub const NESTED: u8 = 1 << 5;
+pub const NESTED: u16 = 1 << 5;
 /// It takes a place in the queue. Changed with the queue's lock held.
-pub const PLACED: u8 = 1 << 6;
+pub const PLACED: u16 = 1 << 6;
 /// Somebody waits for the answer, or has.
-pub const CLAIMED: u8 = 1 << 7;
+pub const CLAIMED: u16 = 1 << 7;
+/// Its ticket is kept with it, or was.
+pub const KEPT: u16 = 1 << 8;
 
 impl Marks {
-    pub fn has(&self, mark: u8) -> bool {
+    pub fn has(&self, mark: u16) -> bool {
         self.0.load(Ordering::SeqCst) & mark != 0
     }
 
     /// Says whether it was there before.
-    pub fn set(&self, mark: u8) -> bool {
+    pub fn set(&self, mark: u16) -> bool {
         self.0.fetch_or(mark, Ordering::SeqCst) & mark != 0
     }
 
     /// Says whether it was there.
-    pub fn take(&self, mark: u8) -> bool {
+    pub fn take(&self, mark: u16) -> bool {
         self.0.fetch_and(!mark, Ordering::SeqCst) & mark != 0
     }
 }

@@ -15,9 +15,11 @@ pub mod sink;
 pub mod stats;
 pub mod stream;
 pub mod stuck;
+pub mod ticket;
 pub mod watch;
 pub mod worker;
 
+use crate::base::apart::Apart;
 use crate::base::clock;
 use crate::base::flags::Flags;
 use crate::base::lock::{Mutex, MutexGuard};
@@ -47,7 +49,7 @@ const HELP: Duration = Duration::from_millis(100);
 
 /// A pool's queue with its workers, as native code sees them.
 pub struct Pool {
-    queue: Mutex<Queue<Arc<Request>, Arc<Worker>>>,
+    queue: Apart<Mutex<Queue<Arc<Request>, Arc<Worker>>>>,
     /// All that have joined and still exist.
     workers: Mutex<Vec<Weak<Worker>>>,
     /// How many workers wait for callbacks.
@@ -77,7 +79,7 @@ pub struct Pool {
     /// Whether errors of calls that do not say so themselves keep what their frames hold.
     pub keep_locals: AtomicBool,
     pub stats: Stats,
-    pub lookout: Lookout,
+    pub lookout: Apart<Lookout>,
 }
 
 /// What became of a request that was handed in.
@@ -135,7 +137,7 @@ impl Pool {
             held,
         } = settings;
         Pool {
-            queue: Mutex::new(Queue::new(max_queue, held)),
+            queue: Apart::new(Mutex::new(Queue::new(max_queue, held))),
             home,
             timeout,
             workers: Mutex::default(),
@@ -151,7 +153,7 @@ impl Pool {
             engine,
             stuck: Mutex::default(),
             stats: Stats::default(),
-            lookout: Lookout::default(),
+            lookout: Apart::default(),
         }
     }
 
@@ -301,24 +303,23 @@ impl Pool {
         workers.push(Arc::downgrade(worker));
     }
 
-    /// Counts a woken worker as arrived. To be called once it holds the GIL: until then others
-    /// need not be woken for what it is going to run.
+    /// Counts a woken worker as arrived.
     pub fn arrived(&self, worker: &Worker) {
-        let mut queue = self.lock();
-        if worker.take_announced() {
-            queue.coming -= 1;
-        }
+        self.lock().arrived(worker);
     }
 
-    /// What the worker is to do. `idle`: it has looked out in vain.
+    /// What the worker is to do. To be asked once it holds the GIL: it has arrived now, and until then others
+    /// need not be woken for what it is going to run. `idle`: it has looked out in vain.
     pub fn next(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender, idle: bool) -> Next {
         if worker.is_stopped() {
+            self.arrived(worker);
             return Next::Stop;
         }
         let mark = self.lookout.mark();
         let then = if idle { Then::Idle } else { Then::LookOut };
         let (popped, gone) = {
             let mut queue = self.lock();
+            queue.arrived(worker);
             let popped = queue.pop(worker, then);
             (popped, std::mem::take(&mut queue.gone))
         };
@@ -371,9 +372,7 @@ impl Pool {
             let mut queue = self.lock();
             let pinned = queue.remove(worker);
             queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
-            if worker.take_announced() {
-                queue.coming -= 1;
-            }
+            queue.arrived(worker);
             (queue.whom_to_wake(), pinned)
         };
         for (_, request) in &pinned {

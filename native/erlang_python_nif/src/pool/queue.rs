@@ -19,11 +19,13 @@ pub trait Start {
 
 /// What the queue asks of a worker.
 pub trait Announce {
-    /// Notes that a wake-up is on its way to the worker.
+    /// Notes that a wake-up is on its way to the worker. With the queue's lock held, as `take_announced`.
     fn announce(&self);
     /// Whether one is.
     fn is_announced(&self) -> bool;
     fn id(&self) -> u64;
+    /// Says whether one was on its way, which it is no longer.
+    fn take_announced(&self) -> bool;
 }
 
 /// The pin of a request that any worker can run. No worker that others are pinned to has this id.
@@ -58,6 +60,10 @@ impl<T: Announce> Announce for Arc<T> {
 
     fn id(&self) -> u64 {
         T::id(self)
+    }
+
+    fn take_announced(&self) -> bool {
+        T::take_announced(self)
     }
 }
 
@@ -240,6 +246,13 @@ impl<R: Start, W: Announce> Queue<R, W> {
         let pinned = pinned.into_iter().filter_map(|id| self.wake_pinned(id));
         let pinned: Vec<W> = pinned.collect();
         pinned.into_iter().chain(self.whom_to_wake()).collect()
+    }
+
+    /// The worker is there, should it have been on its way.
+    pub fn arrived(&mut self, worker: &impl Announce) {
+        if worker.take_announced() {
+            self.coming -= 1;
+        }
     }
 
     pub fn pop(&mut self, worker: &W, then: Then) -> Popped<R, W>
@@ -428,6 +441,10 @@ mod tests {
         fn id(&self) -> u64 {
             self.1
         }
+
+        fn take_announced(&self) -> bool {
+            self.0.take()
+        }
     }
 
     fn job(number: u32) -> Rc<Job> {
@@ -467,7 +484,7 @@ mod tests {
         assert!(one.0.get());
         assert!(matches!(queue.push(job(1)), Ok(None)));
         // It arrives, takes the first, and has the other one woken for the second.
-        queue.coming -= 1;
+        queue.arrived(&one);
         assert!(matches!(queue.push(job(2)), Ok(Some(_))));
         assert_eq!(popped(&mut queue, &one), Some((1, false)));
     }

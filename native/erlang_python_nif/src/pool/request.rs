@@ -6,18 +6,19 @@
 
 use crate::base::deadline::Deadline;
 use crate::base::flags::Flags;
+use crate::base::later::Later;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::mailbox::Mailbox;
 use crate::base::side;
 use crate::base::sleepers::{Sleepers, Wake};
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
-use crate::pool::marks::{LEFT, Marks, PLACED};
+use crate::pool::marks::{KEPT, LEFT, Marks, PLACED};
 use crate::pool::queue::{ANY, Start};
 use crate::pool::sink::{Body, Receiver, Sink};
 use crate::pool::stuck::Stuck;
 use crate::pool::watch;
 use crate::pool::{Pool, Worker};
-use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, Term};
 use std::any::Any;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -42,7 +43,7 @@ pub struct Request {
     /// What was sent to it with `Python.send`.
     pub mailbox: Mailbox,
     /// Where it runs, once it runs, until it has left there.
-    place: OnceLock<Place>,
+    place: Later<Arc<Place>>,
     pub marks: Marks,
     /// Threads of its code that wait for something, and are to know when it is over.
     pub sleepers: Sleepers,
@@ -58,10 +59,10 @@ pub struct Request {
     kept_by_engine: OnceLock<Box<dyn Any + Send + Sync>>,
     pub stuck: Stuck,
     /// See `keep`.
-    kept: Mutex<Option<ResourceArc<Ticket>>>,
+    kept: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
-/// Where a request runs.
+/// Where a request runs. Requests that follow one another there have it in common.
 pub struct Place {
     pub worker: Arc<Worker>,
     /// What its engine finds it by.
@@ -149,7 +150,7 @@ impl Request {
             pool,
             mailbox: Mailbox::default(),
             body: Mutex::new(body),
-            place: OnceLock::new(),
+            place: Later::new(),
             marks: Marks::default(),
             sleepers: Sleepers::default(),
             pin: AtomicU64::new(ANY),
@@ -183,6 +184,27 @@ impl Request {
         } else if !self.change(RUNNING, ANSWERED) {
             return false;
         }
+        self.send(body.as_deref(), sender, env, build)
+    }
+
+    /// The same for the one who runs it, and has its body.
+    pub fn answer_running(
+        &self,
+        body: &Body,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
+        self.change(RUNNING, ANSWERED) && self.send(Some(body), sender, env, build)
+    }
+
+    fn send(
+        &self,
+        body: Option<&Body>,
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) -> bool {
         match &self.sink {
             Sink::Caller(pid, reference) => {
                 let Some(body) = body else { return false };
@@ -302,16 +324,22 @@ impl Request {
 
     /// Keeps the ticket, and with it the monitor on the owner, until the request is over: the owner
     /// may have dropped it.
-    pub fn keep(&self, ticket: ResourceArc<Ticket>) {
-        *lock(&self.kept) = Some(ticket);
-        if !self.is_pending() {
+    pub fn keep(&self, ticket: impl Any + Send + Sync) {
+        *lock(&self.kept) = Some(Box::new(ticket));
+        // In one order with the end of the request: either this sees that, or that sees the mark.
+        self.marks.set(KEPT);
+        if !matches!(self.state.load(Ordering::SeqCst), QUEUED | RUNNING) {
             self.let_go();
         }
     }
 
+    /// It is over.
     fn let_go(&self) {
-        let kept = lock(&self.kept).take();
-        drop(kept);
+        // Hardly any has its ticket with it.
+        if self.marks.has(KEPT) {
+            let kept = lock(&self.kept).take();
+            drop(kept);
+        }
     }
 
     /// It is made by the callback of another one. Before it is handed in.
@@ -359,12 +387,13 @@ impl Request {
     }
 
     pub fn place(&self) -> Option<&Place> {
-        self.place.get().filter(|_| !self.marks.has(LEFT))
+        let place = self.place.get().filter(|_| !self.marks.has(LEFT));
+        place.map(|place| &**place)
     }
 
-    pub fn enter(&self, place: Place) {
+    pub fn enter(&self, place: Arc<Place>) {
         // It runs once.
-        let _ = self.place.set(place);
+        self.place.set(place);
     }
 
     pub fn leave(&self) {
@@ -466,28 +495,4 @@ impl Start for Request {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every critical section here is one assignment or clone.
     mutex.lock()
-}
-
-/// The caller's hold on its request.
-///
-/// For a call that is waited for, nobody but the caller's own heap has it: when the caller dies,
-/// its heap goes, and the request is cancelled with it. That costs nothing per call, where a
-/// monitor costs two locks. A request that others may hold on to (`Python.Async`) is not tied to
-/// its ticket but to a monitor on its owner.
-pub struct Ticket(pub Arc<Request>);
-
-impl Resource for Ticket {
-    const IMPLEMENTS_DOWN: bool = true;
-
-    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: rustler::Monitor) {
-        self.0.cancel(false);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.0.flags.cancel_on_drop() {
-            self.0.cancel(false);
-        }
-    }
 }

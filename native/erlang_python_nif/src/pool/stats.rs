@@ -1,5 +1,6 @@
 //! What a pool counts.
 
+use crate::base::apart::Apart;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Counts since the pool started, and what is going on now.
@@ -9,9 +10,10 @@ pub struct Stats {
     pub done: AtomicU64,
     pub failed: AtomicU64,
     pub timed_out: AtomicU64,
-    /// Calls that were given up and are still inside Python, and how many there may be: 0 is any number.
-    pub stuck: AtomicUsize,
-    pub max_stuck: AtomicUsize,
+    /// Calls that were given up and are still inside Python, and how many there may be: 0 is any number. Callers
+    /// look here, and workers count above.
+    pub stuck: Apart<AtomicUsize>,
+    pub max_stuck: Apart<AtomicUsize>,
 }
 
 impl Stats {
@@ -20,6 +22,12 @@ impl Stats {
         let counter = if failed { &self.failed } else { &self.done };
         counter.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// How many were answered.
+    pub fn ended(&self) -> u64 {
+        let done = self.done.load(Ordering::Relaxed);
+        done.wrapping_add(self.failed.load(Ordering::Relaxed))
+    }
 }
 
 /// Adds one to a counter while it lives.
@@ -27,7 +35,8 @@ pub struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
     pub fn new(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
+        // In one order with others: see `engine/main/direct.rs`.
+        counter.fetch_add(1, Ordering::SeqCst);
         Counted(counter)
     }
 }

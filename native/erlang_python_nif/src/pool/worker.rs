@@ -81,10 +81,6 @@ impl<R> Worker<R> {
         matches!(self.wake, Wake::Process(_))
     }
 
-    pub fn take_announced(&self) -> bool {
-        self.announced.swap(false, Ordering::AcqRel)
-    }
-
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
@@ -152,5 +148,14 @@ impl<R> Announce for Worker<R> {
 
     fn id(&self) -> u64 {
         self.id
+    }
+
+    fn take_announced(&self) -> bool {
+        // Nothing changes it meanwhile, and it hardly ever was.
+        let announced = self.announced.load(Ordering::Acquire);
+        if announced {
+            self.announced.store(false, Ordering::Release);
+        }
+        announced
     }
 }

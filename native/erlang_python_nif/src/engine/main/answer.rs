@@ -112,16 +112,19 @@ fn answer_only<'r>(
 ) -> (Built, bool) {
     let py = isolated.py();
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let operation =
-            Operands::of(operation).ok_or(Error::BadRequest("expected an operation, a tuple"))?;
+        // Not `ok_or`, which makes an error each time, to be dropped.
+        let Some(operation) = Operands::of(operation) else {
+            return Err(Error::BadRequest("expected an operation, a tuple"));
+        };
         let [tag, operands @ ..] = &*operation else {
             return Err(Error::BadRequest("expected an operation with a tag"));
         };
         let tag: Atom = tag
             .decode()
             .map_err(|_| Error::BadRequest("expected the tag of an operation to be an atom"))?;
-        let helpers =
-            current::helpers().ok_or(Error::BadRequest("the interpreter has not started"))?;
+        let Some(helpers) = current::helpers() else {
+            return Err(Error::BadRequest("the interpreter has not started"));
+        };
         let work = Work {
             py,
             helpers,

@@ -221,9 +221,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             .map_err(|_| Error::BadRequest("expected variables as a map"))?;
         let mut encoder = Encoder::new(self.py);
         for (key, value) in variables {
-            let name = crate::python::convert::name_text(key).ok_or(Error::BadRequest(
-                "expected the name of a variable, an atom or a string",
-            ))?;
+            let Some(name) = crate::python::convert::name_text(key) else {
+                return Err(Error::BadRequest(
+                    "expected the name of a variable, an atom or a string",
+                ));
+            };
             let value = encoder
                 .value(value)
                 .map_err(Error::encode(|| format!("variable {name}")))?;
@@ -312,11 +314,13 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// The object of a `%Python.Object{}`'s reference.
     pub fn handle(&self, reference: Term<'r>) -> Result<Bound<'py, PyAny>, Error> {
-        let handle = object::of_reference(reference);
-        handle
-            .inspect(|handle| self.touched.add(*handle))
-            .and_then(|handle| handle.object(self.py))
-            .ok_or(Error::BadRequest("expected a handle to a Python object"))
+        if let Some(handle) = object::of_reference(reference) {
+            self.touched.add(handle);
+            if let Some(object) = handle.object(self.py) {
+                return Ok(object);
+            }
+        }
+        Err(Error::BadRequest("expected a handle to a Python object"))
     }
 
     /// What is to be called; with the name `nil` the target itself.
@@ -328,12 +332,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             }
             object
         } else {
-            let module = self
-                .names()
-                .name(self.py, target)?
-                .ok_or(Error::BadRequest(
+            let Some(module) = self.names().name(self.py, target)? else {
+                return Err(Error::BadRequest(
                     "expected the name of a module or an object as the target",
-                ))?;
+                ));
+            };
             if module.is_main {
                 return self.callable_of_main(name);
             }
@@ -360,9 +363,10 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     fn name(&self, name: Term<'r>) -> Result<names::Found, Error> {
-        self.names()
-            .name(self.py, name)?
-            .ok_or(Error::BadRequest("expected a name, an atom or a string"))
+        match self.names().name(self.py, name)? {
+            Some(name) => Ok(name),
+            None => Err(Error::BadRequest("expected a name, an atom or a string")),
+        }
     }
 
     fn arguments(

@@ -22,14 +22,11 @@ use crate::python::namespace;
 use rustler::sys::enif_is_process_alive;
 use rustler::{Encoder, Env, Term};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often it is looked whether the processes are alive that run their requests themselves.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How many such requests have begun.
-static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// The clock looks after them.
 static WATCHED: AtomicBool = AtomicBool::new(false);
@@ -50,11 +47,12 @@ pub fn run<'a>(
     see_that_it_is_watched();
     ending::work_begins();
     let request = Request::here(env.pid(), flags, Arc::clone(pool), leader);
-    let done = runner::enter(|py, runner| {
+    let done = runner::enter(worker, |py, runner, place| {
         let seat = Seat {
             pool,
             worker,
             runner,
+            place,
             sender,
         };
         let _entered = seat.enter();
@@ -104,10 +102,10 @@ impl Drop for Borrowed<'_> {
     }
 }
 
+/// The call counts as busy by now.
 fn see_that_it_is_watched() {
     // In one order with what `look` does: either it sees the call, or the call sees that it has
     // stopped looking.
-    BEGUN.fetch_add(1, Ordering::SeqCst);
     if !WATCHED.load(Ordering::SeqCst) && !WATCHED.swap(true, Ordering::SeqCst) {
         let mut seen = None;
         clock::after(LOOK, move |_, _| {
@@ -117,26 +115,31 @@ fn see_that_it_is_watched() {
     }
 }
 
-/// Cancels the requests of callers that are dead. On the clock's thread. `seen`: how many had
-/// begun when it looked last. How many have by now, or None if it need not look again.
+/// Cancels the requests of callers that are dead. On the clock's thread. `seen`: how many calls there had been
+/// when it looked last. How many there have been by now, or None if it need not look again.
 fn look(seen: Option<u64>) -> Option<u64> {
-    let begun = BEGUN.load(Ordering::SeqCst);
-    let mut busy = false;
+    let mut ended = 0u64;
     for pool in registry::all() {
-        // Also those that still wait for the GIL.
-        busy |= pool.stats.busy.load(Ordering::SeqCst) > 0;
+        ended = ended.wrapping_add(pool.stats.ended());
         for request in pool.running() {
             if request.is_here() && request.is_pending() && !is_alive(&request) {
                 request.cancel(false);
             }
         }
     }
-    if busy || seen != Some(begun) {
-        return Some(begun);
+    if is_busy() || seen != Some(ended) {
+        return Some(ended);
     }
     WATCHED.store(false, Ordering::SeqCst);
-    let begun_since = BEGUN.load(Ordering::SeqCst) != begun;
-    (begun_since && !WATCHED.swap(true, Ordering::SeqCst)).then_some(begun)
+    (is_busy() && !WATCHED.swap(true, Ordering::SeqCst)).then_some(ended)
+}
+
+/// Whether there are calls, those among them that still wait for the GIL.
+fn is_busy() -> bool {
+    let pools = registry::all();
+    pools
+        .iter()
+        .any(|pool| pool.stats.busy.load(Ordering::SeqCst) > 0)
 }
 
 fn is_alive(request: &Request) -> bool {

@@ -12,7 +12,8 @@ use crate::engine::main::runner::{self, Runner};
 use crate::engine::main::seat::{Running, Seat};
 use crate::pool::ending;
 use crate::pool::queue::Start;
-use crate::pool::request::{Place, Request};
+use crate::pool::request::Request;
+use crate::pool::sink::Body;
 use crate::pool::stats::Counted;
 use crate::pool::stream::{self, Stream};
 use crate::pool::worker::{HELPER, Wake};
@@ -36,15 +37,15 @@ const LOOK: u32 = 16;
 pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
     let mut reply = TermEnv::new();
     let _serving = ending::Serving::begin();
-    let drained = runner::enter(|py, runner| {
+    let drained = runner::enter(worker, |py, runner, place| {
         let seat = Seat {
             pool,
             worker,
             runner,
+            place,
             sender,
         };
         let _entered = seat.enter();
-        pool.arrived(worker);
         let mut turn = Instant::now();
         let mut count = 0u32;
         let mut idle = false;
@@ -56,13 +57,14 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
                         run(py, &seat, &request, Nesting::Outermost, &mut reply);
                     }
                     Next::LookOut(mark) => {
+                        // Not when a request has come, whose caller waits.
+                        turn = Instant::now();
                         idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
-                        pool.arrived(worker);
                         if sender.is_exiting() {
                             // Killed meanwhile: what has come is for another.
+                            pool.arrived(worker);
                             return Drained::Stop;
                         }
-                        turn = Instant::now();
                         continue;
                     }
                     Next::Idle => return Drained::Idle,
@@ -83,7 +85,6 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
 /// Answers the next request that waits: there is no memory for the stack that it would run on. No more than
 /// one, since others may have a stack, and so may the scheduler that this worker is on the next time.
 fn turn_down(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
-    pool.arrived(worker);
     match pool.next(worker, sender, true) {
         Next::Run(request) => {
             // To be found, should the worker's process be killed.
@@ -125,6 +126,7 @@ pub fn run_nested(
         pool: &running.pool,
         worker: &running.worker,
         runner: &running.runner,
+        place: &running.place,
         sender: running.sender,
     };
     let nesting = if within {
@@ -149,10 +151,12 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
     pool.join(&worker);
     let _blocked = pool.block();
     let runner = Runner::of_foreign_thread(py);
+    let place = runner.place(&worker);
     let seat = Seat {
         pool: &pool,
         worker: &worker,
         runner: &runner,
+        place: &place,
         sender,
     };
     let _entered = seat.enter();
@@ -189,7 +193,8 @@ fn run(
         namespace::settle_main(py, own, main);
         outcome
     });
-    let answered = outcome.is_some_and(|outcome| answer(request, outcome, busy, reply, sender));
+    let answered =
+        outcome.is_some_and(|outcome| answer(request, &body, outcome, busy, reply, sender));
     if !answered {
         request.done(&body);
     }
@@ -211,10 +216,7 @@ impl Seat<'_> {
         work: impl FnOnce(&Isolated<'py>) -> R,
     ) -> R {
         self.worker.begin(request);
-        request.enter(Place {
-            at: Arc::clone(self.runner) as _,
-            worker: Arc::clone(self.worker),
-        });
+        request.enter(Arc::clone(self.place));
         self.runner.begin(py, request);
         // A `Python.Context` keeps what its calls set, and a body's manager what that sets.
         let keeps = request.pool.pinned || nesting == Nesting::Within;
@@ -239,9 +241,11 @@ impl Seat<'_> {
     }
 }
 
-/// False if there was nobody to answer any more. `busy`: the worker counts as busy. Who has the answer finds that counted, and the worker not.
+/// False if there was nobody to answer any more. `busy`: the worker counts as busy. Who has the answer finds that
+/// counted, and the worker not.
 fn answer(
     request: &Request,
+    body: &Body,
     mut outcome: Outcome,
     busy: Counted<'_>,
     reply: &mut TermEnv,
@@ -249,7 +253,7 @@ fn answer(
 ) -> bool {
     let failed = outcome.failed();
     let _leftovers = std::mem::take(&mut outcome.leftovers);
-    let answered = request.answer(sender, reply, |env| {
+    let answered = request.answer_running(body, sender, reply, |env| {
         if request.receiver().is_none() {
             request.pool.stats.count(failed);
         }

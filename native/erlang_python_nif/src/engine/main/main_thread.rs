@@ -5,7 +5,6 @@ use crate::base::term_env::Sender;
 use crate::engine::Drained;
 use crate::engine::main::drain::drain;
 use crate::engine::main::own;
-use crate::engine::main::runner;
 use crate::pool::{Pool, Worker};
 use crate::python::interpreter::{self, nudge};
 use crate::python::namespace;
@@ -49,7 +48,7 @@ pub fn serve(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> End {
 
 /// Has Python's handlers run for signals that have come. Some if one of them asks for the end.
 fn handle_signals(pool: &Arc<Pool>) -> Option<Py<PyAny>> {
-    let handled = runner::enter(|py, _| {
+    let handled = interpreter::enter(|py, _| {
         namespace::within(py, own::namespace(pool), || {
             let error = py.check_signals().err()?;
             if error.is_instance_of::<PySystemExit>(py) {

@@ -1,12 +1,13 @@
 //! A thread that runs requests, and how it is interrupted in one.
 
+use crate::pool::Worker;
 use crate::pool::marks::{INTERRUPTED, NESTED, PUT_OFF, SKIP};
 use crate::pool::request::{Place, Request};
 use crate::python::current;
 use crate::python::interpreter::nudge;
 use crate::python::interpreter::{self, Frame, GilCell, PythonThread, Traced, absorb};
 use pyo3::prelude::*;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,14 +36,36 @@ pub fn is_any_aimed_at() -> bool {
     AIMED_AT.load(Ordering::Relaxed) != 0
 }
 
-thread_local! {
-    static RUNNER: OnceCell<Arc<Runner>> = const { OnceCell::new() };
+/// What a thread keeps from one time that it comes in to the next.
+struct Own {
+    runner: Arc<Runner>,
+    /// That of the worker which it was last.
+    place: Cell<Option<Arc<Place>>>,
 }
 
-/// As `interpreter::enter`, for a thread that runs requests.
-pub fn enter<R>(work: impl FnOnce(Python<'_>, &Arc<Runner>) -> R) -> Option<R> {
+thread_local! {
+    static OWN: OnceCell<Own> = const { OnceCell::new() };
+}
+
+/// As `interpreter::enter`, for a thread that runs requests as this worker.
+pub fn enter<R>(
+    worker: &Arc<Worker>,
+    work: impl FnOnce(Python<'_>, &Arc<Runner>, &Arc<Place>) -> R,
+) -> Option<R> {
     interpreter::enter(|py, thread| {
-        RUNNER.with(|cell| work(py, cell.get_or_init(|| Runner::of(Arc::clone(thread)))))
+        OWN.with(|cell| {
+            let own = cell.get_or_init(|| Own {
+                runner: Runner::of(Arc::clone(thread)),
+                place: Cell::default(),
+            });
+            let kept = own.place.take();
+            let place = kept
+                .filter(|place| Arc::ptr_eq(&place.worker, worker))
+                .unwrap_or_else(|| own.runner.place(worker));
+            let done = work(py, &own.runner, &place);
+            own.place.set(Some(place));
+            done
+        })
     })
 }
 
@@ -52,6 +75,14 @@ impl Runner {
             thread,
             running: GilCell::new(Vec::new()),
             aimed_at: AtomicBool::new(false),
+        })
+    }
+
+    /// Where the requests run that this thread runs as a worker.
+    pub fn place(self: &Arc<Self>, worker: &Arc<Worker>) -> Arc<Place> {
+        Arc::new(Place {
+            worker: Arc::clone(worker),
+            at: Arc::clone(self) as _,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::engine::main::runner::{self, Runner};
-use crate::pool::request::Request;
+use crate::pool::request::{Place, Request};
 use crate::pool::{Pool, Worker};
 use pyo3::Python;
 use std::cell::Cell;
@@ -16,6 +16,7 @@ pub struct Running {
     pub pool: Arc<Pool>,
     pub worker: Arc<Worker>,
     pub runner: Arc<Runner>,
+    pub place: Arc<Place>,
     pub sender: Sender,
 }
 
@@ -31,6 +32,7 @@ pub fn running() -> Option<Running> {
         pool: Arc::clone(seat.pool),
         worker: Arc::clone(seat.worker),
         runner: Arc::clone(seat.runner),
+        place: Arc::clone(seat.place),
         sender: seat.sender,
     })
 }
@@ -55,6 +57,8 @@ pub struct Seat<'r> {
     pub pool: &'r Arc<Pool>,
     pub worker: &'r Arc<Worker>,
     pub runner: &'r Arc<Runner>,
+    /// What others find the two by.
+    pub place: &'r Arc<Place>,
     pub sender: Sender,
 }
 
