@@ -14,6 +14,7 @@ mod engine {
         #[allow(dead_code)]
         pub mod encoded;
         mod leaf;
+        mod names;
         mod pid;
     }
 }
@@ -23,7 +24,7 @@ mod measure;
 mod objects;
 
 use crate::base::term_env::{Sender, TermEnv};
-use crate::base::words;
+use crate::base::{boxed, words};
 use crate::engine::process::decode::decode;
 use crate::engine::process::encode::Encoder;
 use crate::engine::process::encoded::{Encoded, Unsendable};
@@ -37,6 +38,7 @@ mod atoms {
 
 fn load(env: Env<'_>, _info: Term<'_>) -> bool {
     words::look(env);
+    boxed::look(env);
     env.register::<Thing>().is_ok() && env.register::<Known>().is_ok()
 }
 

@@ -4,6 +4,7 @@
 pub mod apart;
 pub mod atoms;
 pub mod bell;
+pub mod boxed;
 pub mod clock;
 pub mod deadline;
 pub mod flags;

@@ -140,6 +140,11 @@ impl SavedTerm {
         word.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize) >> (usize::BITS / 2)
     }
 
+    /// The same, of a term that is nothing but a word so far.
+    pub fn from_c_arg(term: ErlNifTerm) -> Self {
+        SavedTerm(term)
+    }
+
     /// A term that stays where it is.
     pub fn save(term: Term<'_>) -> Self {
         SavedTerm(term.as_c_arg())

@@ -8,6 +8,7 @@
 //! memory. So one object of each type is made here and never given up.
 
 use crate::base::atoms;
+use crate::base::boxed;
 use crate::base::flags::Flags;
 use crate::base::resource::{self, Kept, Owned};
 use crate::base::side;
@@ -35,6 +36,7 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
         return false;
     }
     convert::look_at_vm(env);
+    boxed::look(env);
     let nothing = atoms::nil().to_term(env);
     let settings = Settings {
         max_queue: 0,

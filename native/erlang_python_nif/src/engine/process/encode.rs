@@ -1,13 +1,18 @@
 //! Terms to bytes for a worker process, in one walk. In the NIF of the caller: on a normal scheduler.
 
 use super::encoded::{self, Encoded, Object, Unsendable};
+use super::leaf::external;
+use super::names::{self, Names};
 use super::pid;
+use crate::base::boxed::{self, Boxed};
 use crate::base::pairs::Pairs;
 use crate::base::words;
 use erlang_python_wire::{MAX_DEPTH, MAX_FRAME, tag};
-use rustler::sys::{self, ErlNifCharEncoding, ErlNifTerm};
+use rustler::sys::{self, ErlNifTerm};
 use rustler::{Env, Term, TermType};
+use std::iter::Zip;
 use std::mem::MaybeUninit;
+use std::slice::Iter;
 
 type Result<T> = std::result::Result<T, Unsendable>;
 
@@ -32,8 +37,21 @@ enum Level<'a> {
         count: u32,
         at: usize,
     },
-    Tuple(std::slice::Iter<'a, ErlNifTerm>),
-    Map(Pairs<'a>, Option<ErlNifTerm>),
+    Tuple(Iter<'a, ErlNifTerm>),
+    /// The value of the key that was written last, unless that was, too.
+    Map(Option<ErlNifTerm>),
+    /// One whose keys and values are read in place.
+    Flat(
+        Zip<Iter<'a, ErlNifTerm>, Iter<'a, ErlNifTerm>>,
+        Option<ErlNifTerm>,
+    ),
+}
+
+/// All that is begun.
+struct Levels<'a> {
+    all: Vec<Level<'a>>,
+    /// Those of the maps among them.
+    pairs: Vec<Pairs<'a>>,
 }
 
 impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
@@ -54,23 +72,32 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
 
     /// Adds a term.
     pub fn add(&mut self, term: Term<'_>) -> Result<()> {
+        names::with(|names| self.walk(names, term))
+    }
+
+    fn walk(&mut self, names: &mut Names, term: Term<'_>) -> Result<()> {
         let env = term.get_env();
-        let mut levels = Vec::new();
+        let mut levels = Levels {
+            all: Vec::new(),
+            pairs: Vec::new(),
+        };
         let mut next = term.as_c_arg();
         loop {
-            self.begin(env, next, &mut levels)?;
+            self.begin(names, env, next, &mut levels)?;
             next = loop {
-                let Some(level) = levels.last_mut() else {
+                let Some(level) = levels.all.last_mut() else {
                     return Ok(());
                 };
-                if let Some(next) = self.next(env, level) {
+                if let Some(next) = self.next(env, level, &mut levels.pairs) {
                     // What is behind the last cell of a list.
                     if let Level::List { at: ENDED, .. } = level {
-                        levels.pop();
+                        levels.all.pop();
                     }
                     break next;
                 }
-                levels.pop();
+                if let Some(Level::Map(_)) = levels.all.pop() {
+                    levels.pairs.pop();
+                }
             };
         }
     }
@@ -79,25 +106,35 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
     #[inline]
     fn begin<'a>(
         &mut self,
+        names: &mut Names,
         env: Env<'a>,
         raw: ErlNifTerm,
-        levels: &mut Vec<Level<'a>>,
+        levels: &mut Levels<'a>,
     ) -> Result<()> {
+        let bytes = &mut self.encoded.bytes;
         if let Some(value) = words::small(raw) {
-            integer(&mut self.encoded.bytes, value);
+            integer(bytes, value);
+            return Ok(());
+        }
+        // SAFETY: a valid term of this environment.
+        if let Some(boxed) = unsafe { boxed::of::<'a>(raw) } {
+            self.boxed(boxed, levels);
+            return Ok(());
+        }
+        if names.write_known(raw, bytes) {
             return Ok(());
         }
         // SAFETY: a term of this environment: what was given, or a part of it.
         let term = unsafe { Term::new(env, raw) };
         match term.get_type() {
             TermType::List => self.list(term, levels),
-            TermType::Tuple => self.tuple(term, levels),
+            TermType::Tuple => self.tuple(items(term), levels),
             TermType::Map => self.map(term, levels),
-            TermType::Atom => self.atom(term),
+            TermType::Atom => names.write(term, bytes),
             TermType::Binary => self.binary(term)?,
             TermType::Integer => self.integer(term),
             TermType::Float => self.float(term),
-            TermType::Pid => pid::write(&mut self.encoded.bytes, term),
+            TermType::Pid => pid::write(bytes, term),
             TermType::Ref => self.reference(term)?,
             TermType::Fun => self.function(term),
             TermType::Port => self.keep(tag::kept::PORT, term, &external(term)),
@@ -106,9 +143,14 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         Ok(())
     }
 
-    /// The next part. None if all were written.
+    /// The next part. None if all were written. `pairs`: of the innermost map last.
     #[inline]
-    fn next<'a>(&mut self, env: Env<'a>, level: &mut Level<'a>) -> Option<ErlNifTerm> {
+    fn next<'a>(
+        &mut self,
+        env: Env<'a>,
+        level: &mut Level<'a>,
+        pairs: &mut [Pairs<'a>],
+    ) -> Option<ErlNifTerm> {
         match level {
             Level::List { rest, count, at } => {
                 let bytes = &mut self.encoded.bytes;
@@ -130,83 +172,75 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
                 Some(*rest)
             }
             Level::Tuple(items) => items.next().copied(),
-            Level::Map(pairs, value) => value.take().or_else(|| {
+            Level::Flat(pairs, value) => value.take().or_else(|| {
                 let (key, next) = pairs.next()?;
+                *value = Some(*next);
+                Some(*key)
+            }),
+            Level::Map(value) => value.take().or_else(|| {
+                let (key, next) = pairs.last_mut()?.next()?;
                 *value = Some(next.as_c_arg());
                 Some(key.as_c_arg())
             }),
         }
     }
 
-    fn list<'a>(&mut self, term: Term<'a>, levels: &mut Vec<Level<'a>>) {
+    fn boxed<'a>(&mut self, boxed: Boxed<'a>, levels: &mut Levels<'a>) {
+        let bytes = &mut self.encoded.bytes;
+        match boxed {
+            Boxed::Tuple(items) => self.tuple(items, levels),
+            Boxed::Float(value) => float(bytes, value),
+            Boxed::Binary(data) => {
+                begin(bytes, tag::BINARY, data.len() as u32);
+                bytes.extend_from_slice(data);
+            }
+            Boxed::Map(_, _) if levels.all.len() >= DEEPEST => too_deep(bytes),
+            Boxed::Map(keys, values) => {
+                begin(bytes, tag::MAP, keys.len() as u32);
+                let pairs = keys.iter().zip(values);
+                levels.all.push(Level::Flat(pairs, None));
+            }
+        }
+    }
+
+    fn list<'a>(&mut self, term: Term<'a>, levels: &mut Levels<'a>) {
         let bytes = &mut self.encoded.bytes;
         if term.is_empty_list() {
             return bytes.push(tag::NIL);
         }
-        if levels.len() >= DEEPEST {
+        if levels.all.len() >= DEEPEST {
             return too_deep(bytes);
         }
         bytes.extend([tag::LIST, 0, 0, 0, 0]);
-        levels.push(Level::List {
+        levels.all.push(Level::List {
             rest: term.as_c_arg(),
             count: 0,
             at: bytes.len() - 4,
         });
     }
 
-    fn tuple<'a>(&mut self, term: Term<'a>, levels: &mut Vec<Level<'a>>) {
+    fn tuple<'a>(&mut self, items: &'a [ErlNifTerm], levels: &mut Levels<'a>) {
         let bytes = &mut self.encoded.bytes;
-        if levels.len() >= DEEPEST {
+        if levels.all.len() >= DEEPEST {
             return too_deep(bytes);
         }
-        let items = items(term);
         match u8::try_from(items.len()) {
             Ok(count) => bytes.extend([tag::SMALL_TUPLE, count]),
             // There are no tuples of more than 24 bits.
             Err(_) => begin(bytes, tag::LARGE_TUPLE, items.len() as u32),
         }
-        levels.push(Level::Tuple(items.iter()));
+        levels.all.push(Level::Tuple(items.iter()));
     }
 
-    fn map<'a>(&mut self, term: Term<'a>, levels: &mut Vec<Level<'a>>) {
+    fn map<'a>(&mut self, term: Term<'a>, levels: &mut Levels<'a>) {
         let bytes = &mut self.encoded.bytes;
-        if levels.len() >= DEEPEST {
+        if levels.all.len() >= DEEPEST {
             return too_deep(bytes);
         }
         // A map with as many keys would have more bytes than memory has.
         begin(bytes, tag::MAP, term.map_size().unwrap_or(0) as u32);
-        levels.push(Level::Map(Pairs::new(term), None));
-    }
-
-    fn atom(&mut self, term: Term<'_>) {
-        const MOST: usize = 256;
-        let mut name = [MaybeUninit::<u8>::uninit(); MOST];
-        // SAFETY: a valid term of a valid environment, and room for the longest name, with its end.
-        let length = unsafe {
-            sys::enif_get_atom(
-                term.get_env().as_c_arg(),
-                term.as_c_arg(),
-                name.as_mut_ptr().cast(),
-                MOST as u32,
-                ErlNifCharEncoding::ERL_NIF_LATIN1,
-            )
-        };
-        let bytes = &mut self.encoded.bytes;
-        if length < 1 {
-            // It has characters beyond Latin-1.
-            return bytes.extend_from_slice(&external(term));
-        }
-        // SAFETY: so much was written, with a zero behind it.
-        let name =
-            unsafe { std::slice::from_raw_parts(name.as_ptr().cast::<u8>(), length as usize - 1) };
-        if name.is_ascii() {
-            bytes.extend([tag::SMALL_ATOM_UTF8, name.len() as u8]);
-            return bytes.extend_from_slice(name);
-        }
-        let name: String = name.iter().map(|&byte| char::from(byte)).collect();
-        bytes.push(tag::ATOM_UTF8);
-        bytes.extend((name.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(name.as_bytes());
+        levels.all.push(Level::Map(None));
+        levels.pairs.push(Pairs::new(term));
     }
 
     fn binary(&mut self, term: Term<'_>) -> Result<()> {
@@ -244,9 +278,7 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         let mut value = 0f64;
         // SAFETY: a valid term of a valid environment, known to be a float.
         unsafe { sys::enif_get_double(term.get_env().as_c_arg(), term.as_c_arg(), &mut value) };
-        let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-        let bytes = [tag::NEW_FLOAT, a, b, c, d, e, f, g, h];
-        self.encoded.bytes.extend_from_slice(&bytes);
+        float(&mut self.encoded.bytes, value);
     }
 
     fn reference(&mut self, term: Term<'_>) -> Result<()> {
@@ -300,6 +332,12 @@ fn integer(bytes: &mut Vec<u8>, value: i64) {
 }
 
 #[inline]
+fn float(bytes: &mut Vec<u8>, value: f64) {
+    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
+    bytes.extend_from_slice(&[tag::NEW_FLOAT, a, b, c, d, e, f, g, h]);
+}
+
+#[inline]
 fn begin(bytes: &mut Vec<u8>, tag: u8, count: u32) {
     let [a, b, c, d] = count.to_be_bytes();
     bytes.extend_from_slice(&[tag, a, b, c, d]);
@@ -327,10 +365,4 @@ fn items<'a>(tuple: Term<'a>) -> &'a [ErlNifTerm] {
         }
         std::slice::from_raw_parts(items.assume_init(), count as usize)
     }
-}
-
-/// The external term format without its version.
-fn external(term: Term<'_>) -> Vec<u8> {
-    let external = term.to_binary();
-    external.get(1..).unwrap_or_default().to_vec()
 }

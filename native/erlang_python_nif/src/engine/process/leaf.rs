@@ -2,8 +2,8 @@
 
 use crate::base::name;
 use erlang_python_wire::Broken;
-use rustler::Env;
 use rustler::sys::ErlNifTerm;
+use rustler::{Env, Term};
 
 /// What the external term format begins with.
 pub const VERSION: u8 = 131;
@@ -21,4 +21,10 @@ pub fn from_external(env: Env<'_>, bytes: &[u8]) -> Result<ErlNifTerm, Broken> {
         Some((term, length)) if length == bytes.len() => Ok(term.as_c_arg()),
         _ => Err(Broken("the VM has no such term")),
     }
+}
+
+/// The external term format without its version.
+pub fn external(term: Term<'_>) -> Vec<u8> {
+    let external = term.to_binary();
+    external.get(1..).unwrap_or_default().to_vec()
 }

@@ -10,4 +10,6 @@ pub mod encoded;
 #[allow(dead_code)]
 mod leaf;
 #[allow(dead_code)]
+mod names;
+#[allow(dead_code)]
 mod pid;
