@@ -188,7 +188,12 @@ fn maps_are(env: Env<'_>) -> bool {
 
 fn others_are_not(env: Env<'_>, binaries: bool) -> bool {
     let big = |value: i128| value.encode(env).as_c_arg();
-    let mut others = vec![big(1 << 62), big(-(1 << 62)), big(1 << 100), big(i128::MIN)];
+    let mut others = vec![
+        big(1 << 62),
+        big(-(1 << 62)),
+        big(1 << 100),
+        big(-(1 << 100)),
+    ];
     others.push(env.make_ref().encode(env).as_c_arg());
     others.push(env.pid().encode(env).as_c_arg());
     others.push(Vec::<u8>::new().encode(env).as_c_arg());
