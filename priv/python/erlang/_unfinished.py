@@ -34,6 +34,8 @@ LOADS = [_original.__code__, bootstrap._exec.__code__]
 EXTENSION_LOADS = [
     external.ExtensionFileLoader.create_module.__code__,
     external.ExtensionFileLoader.exec_module.__code__,
+    # Between the two.
+    external._get_cached.__code__,
 ]
 
 
