@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import types
 import warnings
@@ -103,6 +104,8 @@ def _in_child(work):
         child = os.fork()
     if child == 0:
         try:
+            # One that hangs is to end, whoever waits for it.
+            signal.alarm(60)
             try:
                 result = work()
             except BaseException as error:
