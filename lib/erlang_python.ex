@@ -64,6 +64,21 @@ defmodule :erlang_python do
   def pool_stuck(_pool), do: not_loaded()
   def pool_workers(_pool), do: not_loaded()
 
+  # nif/process.rs
+  def process_new(_name, _max_queue, _timeout, _config), do: not_loaded()
+  def process_of_context(_pid), do: not_loaded()
+  def process_join(_pool, _id), do: not_loaded()
+  def process_spawn(_link, _arguments, _environment, _folder), do: not_loaded()
+  def process_fail(_link, _reason), do: not_loaded()
+  def process_pause(_pool), do: not_loaded()
+  def process_workers(_pool), do: not_loaded()
+  def process_owners(_pool), do: not_loaded()
+  def process_stop(_pool), do: not_loaded()
+  def process_kill(_pool), do: not_loaded()
+  def process_serve(_names), do: not_loaded()
+  def process_register(_name, _described), do: not_loaded()
+  def process_unregister(_name), do: not_loaded()
+
   # nif/worker.rs
   def worker_slot(_limit), do: not_loaded()
   def worker_new(_pool, _id, _slot), do: not_loaded()

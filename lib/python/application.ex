@@ -45,6 +45,7 @@ defmodule Python.Application do
     [
       {Python.Pool,
        name: Python.Pool.default(),
+       engine: settings.engine,
        size: settings.num_workers,
        max_queue: settings.max_queue,
        max_stuck: settings.max_stuck,

@@ -98,6 +98,8 @@ defmodule Python.Engine do
     * `:cancelled` - after `c:abandon/1`
     * `:closed`, `:stopped`, `:worker_down` - the pool has ended, before or while it ran; the worker has died
     * `:no_memory`, `{:no_thread, text}`, `{:bad_request, text}`
+    * `{:crashed, signal, exit_status, traceback}` - the process that ran it has ended, see `Python.CrashedError`
+    * `{:not_started, reason}` - there is no process to run it: an exception, or a text
   """
   @type reason :: atom | tuple
 
@@ -325,7 +327,7 @@ defmodule Python.Engine do
 
   ## Which engines there are
 
-  @engines %{main: Python.Engine.Main}
+  @engines %{main: Python.Engine.Main, process: Python.Engine.Process}
 
   @doc "The modules of all engines that are known by a name."
   @spec all() :: [module]
@@ -380,5 +382,12 @@ defmodule Python.Engine do
     Enum.find_value(all(), fn engine ->
       with {pool, timeout} <- engine.context(pid), do: {engine, pool, timeout}
     end)
+  end
+
+  @doc "Whether any engine can run anything: `:ok`, or the reason of the first."
+  @spec any_status() :: :ok | {:error, Exception.t()}
+  def any_status do
+    statuses = Enum.map(all(), & &1.status())
+    Enum.find(statuses, hd(statuses), &(&1 == :ok))
   end
 end

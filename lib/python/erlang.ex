@@ -16,6 +16,7 @@ defmodule Python.Erlang do
   | `{error, overloaded}` | too many calls are waiting |
   | `{error, {encode_error, Text}}`, `{error, {decode_error, Text}}` | a value cannot be converted |
   | `{error, {stopped, Text}}` | the pool was stopped, or the call was cancelled |
+  | `{error, {crashed, Text}}` | the Python process that ran the call has ended |
   | `{error, {not_started, Text}}` | there is no interpreter |
 
   Invalid arguments raise an error exception, `{badarg, Text}`.
@@ -28,6 +29,7 @@ defmodule Python.Erlang do
   alias Python.{
     Arguments,
     Async,
+    CrashedError,
     DecodeError,
     EncodeError,
     Feeder,
@@ -493,6 +495,7 @@ defmodule Python.Erlang do
   defp reason(%EncodeError{} = error), do: {:encode_error, text_of(error)}
   defp reason(%DecodeError{} = error), do: {:decode_error, text_of(error)}
   defp reason(%NotStartedError{} = error), do: {:not_started, text_of(error)}
+  defp reason(%CrashedError{} = error), do: {:crashed, text_of(error)}
   defp reason(%StoppedError{} = error), do: {:stopped, text_of(error)}
   defp reason(%ArgumentError{} = error), do: {:badarg, text_of(error)}
 

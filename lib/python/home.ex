@@ -16,8 +16,7 @@ defmodule Python.Home do
     NotStartedError,
     Object,
     Options,
-    Pool,
-    Runtime
+    Pool
   }
 
   alias Python.{Settings, StoppedError, Telemetry, TimeoutError}
@@ -110,7 +109,7 @@ defmodule Python.Home do
   @spec context(pid | atom, timeout | nil) ::
           Pool.lookup() | :none | {:error, Exception.t()}
   def context(context, timeout) do
-    with {:ok, _} <- Runtime.status() do
+    with :ok <- Engine.any_status() do
       pid = if is_pid(context), do: context, else: Process.whereis(context)
 
       if is_pid(pid) do
@@ -202,9 +201,9 @@ defmodule Python.Home do
   end
 
   defp no_pool(pool, %{at_home: true}) when pool != Python.Pool do
-    case Runtime.status() do
+    case Engine.any_status() do
       {:error, error} -> error
-      {:ok, _} -> StoppedError.home("pool #{short(pool)}")
+      :ok -> StoppedError.home("pool #{short(pool)}")
     end
   end
 

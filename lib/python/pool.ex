@@ -18,6 +18,12 @@ defmodule Python.Pool do
 
   #{Python.Options.Start.docs(:pool)}
 
+  With the engine `:process`, each worker is a process of the operating system, with modules and a `__main__` of its own:
+  calls run at the same time on several processors, and one that crashes is a `Python.CrashedError` for one call. `exec` runs
+  on every worker. A handle lives in its worker, and calls that use it wait for that worker. There are more options:
+
+  #{Python.Schema.docs(Python.Engine.Process.Options.schema(:pool))}
+
   A call is *stuck* if it was given up (it timed out, or its caller died) and is still inside Python, in a C function
   that cannot be interrupted. Each stuck call keeps a thread.
   """
@@ -29,12 +35,12 @@ defmodule Python.Pool do
 
   alias Python.{
     Arguments,
+    Engine,
     Home,
     NotStartedError,
     Operation,
     Options,
     Request,
-    Runtime,
     Settings,
     Stuck
   }
@@ -223,15 +229,15 @@ defmodule Python.Pool do
   # Why there is no such pool.
   @spec why_not(atom) :: NotStartedError.t()
   def why_not(name) do
-    case Runtime.status() do
+    case Engine.any_status() do
       {:error, error} ->
         error
 
-      {:ok, _} when name == __MODULE__ ->
+      :ok when name == __MODULE__ ->
         reason = if Settings.read!().start_pool, do: :not_started, else: :disabled
         NotStartedError.new(reason)
 
-      {:ok, _} ->
+      :ok ->
         NotStartedError.missing(:pool, name, missing(name) <> ".", remedy(name))
     end
   end

@@ -275,6 +275,11 @@ defmodule Python.Request do
   def error({:bad_request, text}), do: ArgumentError.exception(text)
   def error(:no_memory), do: Python.Error.no_stack()
   def error({:no_thread, text}), do: Python.Error.no_thread(text)
+
+  def error({:crashed, signal, exit_status, traceback}),
+    do: Python.CrashedError.new(signal, exit_status, traceback)
+
+  def error({:not_started, reason}), do: Python.Engine.Process.Worker.not_started(reason)
   def error(reason) when is_atom(reason), do: StoppedError.new(reason)
 
   defp at_index(%Python.Error{} = error, index) do

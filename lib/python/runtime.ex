@@ -90,6 +90,17 @@ defmodule Python.Runtime do
   defp fields(MapSet), do: Map.keys(MapSet.new())
   defp fields(module), do: Map.keys(module.__struct__())
 
+  @doc "What the conversion has to know of this VM's Elixir."
+  @spec conversions() :: map
+  def conversions do
+    %{
+      # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
+      set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
+      decimal: Code.ensure_loaded?(Decimal),
+      fields: for(module <- @structs, Code.ensure_loaded?(module), do: {module, fields(module)})
+    }
+  end
+
   defp initialize(interpreter, settings) do
     config = %{
       program: interpreter.executable,
@@ -101,12 +112,10 @@ defmodule Python.Runtime do
       paths: settings.paths,
       native_layouts: settings.native_layouts,
       native_memory: settings.native_memory,
-      notebook: Code.ensure_loaded?(Kino.Render),
-      # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
-      set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
-      decimal: Code.ensure_loaded?(Decimal),
-      fields: for(module <- @structs, Code.ensure_loaded?(module), do: {module, fields(module)})
+      notebook: Code.ensure_loaded?(Kino.Render)
     }
+
+    config = Map.merge(config, conversions())
 
     # What has failed may be half done, and may yet come up after we have waited for it.
     Running.remember(interpreter, settings)

@@ -42,6 +42,13 @@ defmodule Python.Settings do
       default_text: "16777216 (16 MiB)",
       doc: "The size of the stack for Python code, for each thread that runs some."
     },
+    engine: %{
+      type: {:one_of, Python.Engine.names()},
+      default: :main,
+      doc:
+        "The engine of the default pool: `:main` is the interpreter of the VM, `:process` are processes of the " <>
+          "operating system. See `Python.Pool`."
+    },
     start_pool: %{
       type: :boolean,
       default: true,
@@ -173,6 +180,7 @@ defmodule Python.Settings do
           worker_timeout: pos_integer | :infinity,
           max_queue: pos_integer | :infinity,
           thread_stack_size: pos_integer,
+          engine: :main | :process,
           start_pool: boolean,
           stdio: boolean,
           logging: boolean,
@@ -242,7 +250,7 @@ defmodule Python.Settings do
       iex> error.message
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
+        ":engine, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
         ":native_layouts and :native_memory"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}

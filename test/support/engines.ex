@@ -4,11 +4,11 @@ defmodule Python.Engines do
   # The engines that the suite can run on: `ENGINE=name mix test` runs the files that use
   # Python.EngineCase or Python.StreamCase on that one. Without ENGINE the whole suite runs, on :main.
 
-  # Each with the options that its pools and contexts are started with: one line adds another, such as
-  # `process: [engine: :process, env: %{"PYTHONPATH" => Python.Checkout.path("test/support/python")}]`.
+  # Each with the options that its pools and contexts are started with.
   defp engines do
     [
-      main: []
+      main: [],
+      process: [engine: :process]
     ]
   end
 

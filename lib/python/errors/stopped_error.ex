@@ -21,7 +21,7 @@ defmodule Python.StoppedError do
   | `:cancelled` | another process cancelled the call |
   | `:closed` | the pool or context was stopped before the call began |
   | `:stopped` | the pool or context was stopped while the call ran; the call was interrupted |
-  | `:worker_down` | the worker's process was killed while the call ran; the call was interrupted |
+  | `:worker_down` | the worker's process was killed while the call ran, or has ended with the objects that the call is about |
   | `:outer_ended` | a function that Python called made this call, and the call of Python has ended |
   | `:panic` | a bug in this library, which was caught |
   """
@@ -48,7 +48,7 @@ defmodule Python.StoppedError do
   defp text(:cancelled), do: "another process cancelled the call"
   defp text(:closed), do: "the pool or context was stopped before the call began"
   defp text(:stopped), do: "the pool or context was stopped while the call ran"
-  defp text(:worker_down), do: "the worker's process was killed while the call ran"
+  defp text(:worker_down), do: "the worker of the call, or of its objects, has ended"
 
   defp text(:outer_ended) do
     "a function that Python called made this call, and the call of Python has ended"

@@ -54,7 +54,9 @@ defmodule Python.Options.Start do
       type: {:check, &Engine.fetch/1},
       allowed: Enum.map_join(Engine.names(), ", ", &inspect/1),
       default: :main,
-      doc: "the engine that runs Python. `:main` is the interpreter of the VM."
+      doc:
+        "the engine that runs Python. `:main` is the interpreter of the VM; `:process` are processes of the operating " <>
+          "system."
     },
     init: %{
       type: {:check, &__MODULE__.code/1},

@@ -159,13 +159,17 @@ defmodule Python.EngineTest do
   describe "the option :engine" do
     test "is an engine's name" do
       for engine <- [:nonsense, Enum, "main", 1] do
-        assert_raise ArgumentError, ~r/the option :engine of a pool to be :main, got: /, fn ->
-          Pool.start_link(name: NoPool, engine: engine)
-        end
+        assert_raise ArgumentError,
+                     ~r/the option :engine of a pool to be :main, :process, got: /,
+                     fn ->
+                       Pool.start_link(name: NoPool, engine: engine)
+                     end
 
-        assert_raise ArgumentError, ~r/the option :engine of a context to be :main, got: /, fn ->
-          Python.Context.start_link(engine: engine)
-        end
+        assert_raise ArgumentError,
+                     ~r/the option :engine of a context to be :main, :process, got: /,
+                     fn ->
+                       Python.Context.start_link(engine: engine)
+                     end
       end
     end
 

@@ -75,6 +75,14 @@ rustler::atoms! {
     worker_stuck,
     no_memory,
     no_thread,
+    // Processes
+    crashed,
+    not_started,
+    ready,
+    output,
+    python_process,
+    register = "registered",
+    server,
     // Start of the interpreter
     started,
     failed,

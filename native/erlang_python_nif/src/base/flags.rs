@@ -8,6 +8,11 @@ impl Flags {
         Flags(bits)
     }
 
+    /// For another process: all but what is between the request and its ticket.
+    pub fn bits(self) -> u32 {
+        self.0 & !4
+    }
+
     /// The result stays in Python; the answer is a handle.
     pub fn return_object(self) -> bool {
         self.0 & 1 != 0

@@ -30,6 +30,15 @@ impl Mailbox {
         self.changed.notify_one();
     }
 
+    /// What has come, without waiting.
+    pub fn take_now(&self) -> Option<(TermEnv, SavedTerm)> {
+        self.messages.lock().pop_front()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.lock().is_empty()
+    }
+
     /// Waits for a message, until the deadline if there is one, and as long as `limit` allows. When that changes,
     /// the mailbox is to be woken.
     pub fn take(&self, deadline: Option<Instant>, limit: impl Fn() -> Limit) -> Received {

@@ -1,7 +1,8 @@
 //! Engines: how the requests of a pool are run. This file says all that a new one has to provide.
 //!
 //! An engine is a folder here and a clause in `nif/pool.rs`, which makes an `Engine` for each pool. Nothing in
-//! `pool/` and nothing of another engine changes. `main/` is the one interpreter in the VM.
+//! `pool/` and nothing of another engine changes. `main/` is the one interpreter in the VM,
+//! `process/` are processes of the operating system.
 //!
 //! # What the pool does
 //!

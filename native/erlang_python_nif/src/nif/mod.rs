@@ -6,6 +6,7 @@
 mod callback;
 mod ledger;
 mod pool;
+mod process;
 mod raw;
 mod request;
 pub mod resources;

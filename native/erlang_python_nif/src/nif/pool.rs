@@ -55,11 +55,16 @@ fn pool_open(env: Env<'_>, pool: &PoolHandle) -> Atom {
     atoms::ok()
 }
 
-/// The context of a process, `{pool, timeout}`, or nil if that is no context or has ended.
+/// The context of a process, `{pool, timeout}`, or nil if that is no context of this engine or has ended.
 #[rustler::nif]
 fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
+    context(env, owner, |pool| Main::of(pool).is_some())
+}
+
+pub fn context(env: Env<'_>, owner: LocalPid, is_own: impl Fn(&Pool) -> bool) -> Term<'_> {
     let owner = SavedTerm::save(owner.encode(env));
-    let Some(pool) = registry::context_of(owner).filter(|pool| !pool.is_closed()) else {
+    let pool = registry::context_of(owner).filter(|pool| !pool.is_closed() && is_own(pool));
+    let Some(pool) = pool else {
         return atoms::nil().to_term(env);
     };
     let timeout = match pool.timeout {
@@ -88,6 +93,7 @@ fn pool_close(env: Env<'_>, pool: &PoolHandle) -> Atom {
 #[rustler::nif]
 fn pool_send<'a>(pool: &PoolHandle, message: Term<'a>) -> Atom {
     pool.0.mailbox.put(message);
+    pool.0.engine.mail(&pool.0, None);
     atoms::ok()
 }
 

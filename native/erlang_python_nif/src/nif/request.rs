@@ -25,18 +25,25 @@ raw::nif!(request_run, 4, DirtyIo, run);
 fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let [pool, reference, flags, operation, leader, timeout] = arguments;
     let pool: &PoolHandle = pool.decode()?;
+    let prepared = pool.0.engine.prepare(operation);
     let request = Request::new(
         env.pid(),
         Flags::new(flags.decode()?),
         Arc::clone(&pool.0),
         reference,
-        operation,
+        match prepared {
+            None => operation,
+            Some(_) => atoms::nil().to_term(env),
+        },
         leader,
     );
     // No number: `:infinity`.
     request.deadline.set(timeout.decode().ok());
     let sender = Sender::scheduler(env);
-    let submitted = if request.flags.init() {
+    let submitted = if let Some(prepared) = prepared {
+        request.keep_prepared(prepared);
+        pool.0.engine.hand_in(&request, sender)
+    } else if request.flags.init() {
         pool.0.submit_first(Arc::clone(&request), sender)
     } else {
         pool.0.submit(Arc::clone(&request), sender)
@@ -96,7 +103,9 @@ fn request_expire(ticket: &Ticket, timeout: u64) -> Atom {
 /// Puts a message where the request's code can `erlang.receive` it.
 #[rustler::nif]
 fn request_send<'a>(ticket: &Ticket, message: Term<'a>) -> Atom {
-    ticket.0.mailbox.put(message);
+    let request = &ticket.0;
+    request.mailbox.put(message);
+    request.pool.engine.mail(&request.pool, Some(request));
     atoms::ok()
 }
 

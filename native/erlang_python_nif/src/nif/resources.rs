@@ -15,6 +15,9 @@ use crate::base::side;
 use crate::base::term_env::SavedTerm;
 use crate::engine::main::callback::{CallbackHandle, Guard};
 use crate::engine::main::own::Main;
+use crate::engine::process::callback::RemoteCallback;
+use crate::engine::process::object::RemoteObject;
+use crate::engine::process::start::LinkHandle;
 use crate::pool::handles::{PoolHandle, Slot, WorkerHandle};
 use crate::pool::request::Request;
 use crate::pool::stream::Consumer;
@@ -63,6 +66,9 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
         && keep(env, || Consumer::spare(&request))
         && keep(env, CallbackHandle::spare)
         && keep(env, || Guard(env.pid()))
+        && keep(env, || LinkHandle(None))
+        && keep(env, || RemoteCallback(None))
+        && keep(env, RemoteObject::spare)
         && object::register(env)
         && keep(env, Shown::spare)
 }

@@ -2,7 +2,7 @@
 
 use crate::base::atoms;
 use crate::base::term_env::Sender;
-use crate::engine::main::callback::CallbackHandle;
+use crate::nif::callback::Waiting;
 use crate::pool::Submitted;
 use crate::pool::request::Request;
 use crate::pool::stream::{Consumer, Demanded, Flushed, Waiter};
@@ -16,13 +16,11 @@ fn stream_demand<'a>(
     env: Env<'a>,
     consumer: ResourceArc<Consumer>,
     reference: Term<'a>,
-    callbacks: Vec<ResourceArc<CallbackHandle>>,
+    callbacks: Vec<Waiting>,
 ) -> Atom {
-    let nest = nest(&callbacks);
-    match consumer
-        .0
-        .demand(env.pid(), reference, &nest, Sender::scheduler(env))
-    {
+    let sender = Sender::scheduler(env);
+    let nest = nest(&callbacks, sender);
+    match consumer.0.demand(env.pid(), reference, &nest, sender) {
         Demanded::Coming | Demanded::Refused(Submitted::Queued) => atoms::coming(),
         Demanded::Ended => atoms::ended(),
         Demanded::Refused(Submitted::Overloaded) => atoms::overloaded(),
@@ -61,19 +59,17 @@ fn stream_close<'a>(
     env: Env<'a>,
     consumer: ResourceArc<Consumer>,
     reference: Term<'a>,
-    callbacks: Vec<ResourceArc<CallbackHandle>>,
+    callbacks: Vec<Waiting>,
 ) -> bool {
     let waiter = Waiter::new(env.pid(), reference);
+    let sender = Sender::scheduler(env);
     consumer
         .0
-        .close(Some(waiter), &nest(&callbacks), Sender::scheduler(env))
+        .close(Some(waiter), &nest(&callbacks, sender), sender)
 }
 
 /// A body of a `with` that the process is in takes the requests of streams of its pool. `callbacks`: what the
 /// process runs, the innermost first.
-fn nest(callbacks: &[ResourceArc<CallbackHandle>]) -> impl Fn(&Arc<Request>) -> bool {
-    move |request| {
-        let mut holds = callbacks.iter().filter(|callback| callback.0.is_hold());
-        holds.any(|hold| hold.0.nest(Arc::clone(request)).is_ok())
-    }
+fn nest(callbacks: &[Waiting], sender: Sender) -> impl Fn(&Arc<Request>) -> bool {
+    move |request| callbacks.iter().any(|c| c.nest_stream(request, sender))
 }

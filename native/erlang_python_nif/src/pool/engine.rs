@@ -4,7 +4,7 @@ use crate::base::atoms;
 use crate::base::flags::Flags;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::request::Request;
-use crate::pool::{Pool, Worker};
+use crate::pool::{Pool, Submitted, Worker};
 use rustler::{Encoder, Env, Term};
 use std::any::Any;
 use std::io;
@@ -14,6 +14,25 @@ use std::sync::Arc;
 ///
 /// `engine/mod.rs` says what else it does for a request.
 pub trait Engine: Any + Send + Sync {
+    /// What it makes of an operation before the request is handed in, to be kept with that (`Request::kept`): the
+    /// request itself has none then, and is handed in by `hand_in`. None if it reads the operation itself.
+    fn prepare(&self, _operation: Term<'_>) -> Option<Box<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// Hands in a request that was prepared: puts it into the queue, as a rule.
+    fn hand_in(&self, request: &Arc<Request>, sender: Sender) -> Submitted {
+        request.pool.submit(Arc::clone(request), sender)
+    }
+
+    /// Whether a worker that stays with a request which was given up is replaced at once.
+    fn leaves_workers(&self) -> bool {
+        true
+    }
+
+    /// Something was put into the mailbox of a request, or of a context. Never waits.
+    fn mail(&self, _pool: &Pool, _request: Option<&Arc<Request>>) {}
+
     /// Runs what waits in the pool's queue, until nothing does, on the current thread: a dirty scheduler, or one
     /// of its own.
     fn drain(&self, pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained;

@@ -258,6 +258,11 @@ impl Pool {
         }
     }
 
+    /// For an engine whose helpers do no more than one thing.
+    pub fn ask_for_help(self: &Arc<Self>) {
+        self.help_if_needed();
+    }
+
     /// If something waits and all workers wait for callbacks, one more worker is started: what they
     /// wait for may be behind what waits here.
     fn help_if_needed(self: &Arc<Self>) {

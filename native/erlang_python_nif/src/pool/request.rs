@@ -117,12 +117,13 @@ impl Request {
         request
     }
 
-    /// A request of a stream's own, to do what `tag` says.
+    /// A request whose answer another one, or a stream, is for: to do what `tag` says.
     pub fn of_receiver(
         receiver: Arc<dyn Receiver>,
         leader: OwnedTerm,
         pool: Arc<Pool>,
         tag: Atom,
+        flags: Flags,
     ) -> Arc<Self> {
         let env = TermEnv::new();
         let operation = SavedTerm::save((tag,).encode(env.env()));
@@ -130,7 +131,7 @@ impl Request {
             Some(Body::new(env, operation)),
             Sink::Receiver(receiver),
             leader,
-            Flags::new(0),
+            flags,
             pool,
         )
     }
@@ -429,6 +430,17 @@ impl Request {
     pub fn keep_for_engine<T: Any + Default + Send + Sync>(&self) -> Option<&T> {
         let kept = self.kept_by_engine.get_or_init(|| Box::new(T::default()));
         (**kept).downcast_ref()
+    }
+
+    /// Whether this worker can run it.
+    pub fn may_run_on(&self, worker: u64) -> bool {
+        let pin = self.pin.load(Ordering::Relaxed);
+        pin == ANY || pin == worker
+    }
+
+    /// Keeps what its engine has made of the operation. Before it is handed in.
+    pub fn keep_prepared(&self, prepared: Box<dyn Any + Send + Sync>) {
+        let _ = self.kept_by_engine.set(prepared);
     }
 
     /// The process that asked for it.

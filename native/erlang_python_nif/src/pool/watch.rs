@@ -120,7 +120,7 @@ fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
     request.pool.engine.outlived(request);
     request.pool.count_stuck(request);
     // A context is its thread: it can only be waited for. A process of Python's own is ended as a whole.
-    if request.pool.pinned || side::is_worker() {
+    if request.pool.pinned || side::is_worker() || !request.pool.engine.leaves_workers() {
         return;
     }
     if place.worker.stop_if_running(request) {

@@ -1,4 +1,5 @@
-//! A worker: a process in a dirty NIF, or a thread of our own, that takes requests from a pool's queue.
+//! A worker: a process in a dirty NIF, a thread of our own, or what an engine has, that takes requests from a
+//! pool's queue.
 
 use crate::base::atoms;
 use crate::base::bell::{Bell, Woken};
@@ -6,8 +7,8 @@ use crate::base::lock::{Condvar, Mutex};
 use crate::base::term_env::Sender;
 use crate::pool::queue::Announce;
 use rustler::LocalPid;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// The id of a worker that is there for a while, and that the pool's process does not know.
 pub const HELPER: u64 = 0;
@@ -34,6 +35,10 @@ impl Wake {
     pub fn thread() -> Self {
         Wake::Thread(Mutex::new(false), Condvar::new())
     }
+
+    pub fn taker() -> Self {
+        Wake::Taker(OnceLock::new())
+    }
 }
 
 /// How a worker is woken.
@@ -44,6 +49,14 @@ pub enum Wake {
     Thread(Mutex<bool>, Condvar),
     /// The main thread of a Python process, whose signals it is to handle.
     Main(Bell),
+    /// An engine's own, which takes what waits wherever it is woken. Not set until the engine has made it.
+    Taker(OnceLock<Weak<dyn Taker>>),
+}
+
+/// What takes requests without a thread of its own.
+pub trait Taker: Send + Sync {
+    /// Takes what waits. On any thread, also on a scheduler: never waits.
+    fn take(self: Arc<Self>, sender: Sender);
 }
 
 impl<R> Worker<R> {
@@ -73,6 +86,20 @@ impl<R> Worker<R> {
                 bell.ring();
                 true
             }
+            Wake::Taker(taker) => match taker.get().and_then(Weak::upgrade) {
+                Some(taker) => {
+                    taker.take(sender);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// What is woken, of a worker that was made for that.
+    pub fn set_taker(&self, woken: Weak<dyn Taker>) {
+        if let Wake::Taker(taker) = &self.wake {
+            let _ = taker.set(woken);
         }
     }
 
@@ -120,6 +147,19 @@ impl<R> Worker<R> {
     pub fn end(&self) {
         let mut current = self.current.lock();
         current.requests.pop();
+    }
+
+    /// The same, where the others may end in any order.
+    pub fn end_of(&self, request: &Arc<R>) {
+        // Dropped when the lock is free again.
+        let _ended = {
+            let mut current = self.current.lock();
+            let at = current
+                .requests
+                .iter()
+                .position(|current| Arc::ptr_eq(current, request));
+            at.map(|at| current.requests.remove(at))
+        };
     }
 
     /// Waits for a wake-up. It ends when the pool closes at the latest: closing wakes all.

@@ -40,6 +40,9 @@ pub struct Encoded {
     beside: usize,
 }
 
+// SAFETY: who has no more than a reference reads terms of the environment, and adds none.
+unsafe impl Sync for Encoded {}
+
 /// A large binary.
 struct Blob {
     /// Where its bytes belong: behind so many of the others, of which the last ones are its tag and its length.

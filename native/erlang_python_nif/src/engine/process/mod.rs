@@ -1,15 +1,111 @@
 //! The engine whose Python runs in processes of its own.
+//!
+//! A worker is a process, which the pool knows as a `Worker` without a thread: whoever wakes it takes the next
+//! request and sends it (`run`). A `Link` is this side of the process; its thread reads what the process says
+//! (`thread`, `incoming`). Everything that limits a request, such as its time and the life of its caller, is the
+//! pool's: a worker that does not answer is interrupted, and killed after a while.
 
-// Until the link uses them.
-#[allow(dead_code)]
+pub mod callback;
 pub mod decode;
-#[allow(dead_code)]
+pub mod decoding;
 pub mod encode;
-#[allow(dead_code)]
 pub mod encoded;
-#[allow(dead_code)]
+pub mod everywhere;
+pub mod frames;
+pub mod helping;
+pub mod incoming;
+pub mod kick;
 mod leaf;
-#[allow(dead_code)]
+pub mod lines;
+pub mod link;
 mod names;
-#[allow(dead_code)]
+pub mod object;
+pub mod opening;
+pub mod outbox;
+pub mod over;
+pub mod own;
 mod pid;
+pub mod question;
+pub mod run;
+pub mod sent;
+pub mod serving;
+pub mod spawn;
+pub mod start;
+pub mod stream;
+pub mod thread;
+
+use crate::base::flags::Flags;
+use crate::base::term_env::Sender;
+use crate::engine::process::link::Errand;
+use crate::engine::process::own::Process;
+use crate::engine::process::sent::Sent;
+use crate::engine::{Drained, Engine};
+use crate::pool::request::Request;
+use crate::pool::{Pool, Submitted, Worker};
+use rustler::{Env, Term};
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+
+impl Engine for Process {
+    fn prepare(&self, operation: Term<'_>) -> Option<Box<dyn Any + Send + Sync>> {
+        Some(Box::new(Sent::encode(operation)))
+    }
+
+    fn hand_in(&self, request: &Arc<Request>, sender: Sender) -> Submitted {
+        start::hand_in(request, &|_| false, sender)
+    }
+
+    /// One that stays with a request is killed, which ends it.
+    fn leaves_workers(&self) -> bool {
+        false
+    }
+
+    fn mail(&self, _pool: &Pool, request: Option<&Arc<Request>>) {
+        match request {
+            Some(request) => {
+                if let Some(link) = Sent::of(request).and_then(Sent::link) {
+                    link.post(Errand::Mail(Some(Arc::clone(request))));
+                }
+            }
+            None => {
+                for link in self.links() {
+                    link.post(Errand::Mail(None));
+                }
+            }
+        }
+    }
+
+    // Workers take what waits where they are woken, and have no threads for it.
+    fn drain(&self, _pool: &Arc<Pool>, _worker: &Arc<Worker>, _sender: Sender) -> Drained {
+        Drained::Stop
+    }
+
+    fn spawn(&self, _pool: Arc<Pool>, _worker: Arc<Worker>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn spawn_helper(&self, pool: Arc<Pool>) -> io::Result<()> {
+        if let Some(sender) = Sender::own_thread() {
+            helping::help(self, &pool, sender);
+        }
+        Ok(())
+    }
+
+    fn run_here<'a>(
+        &self,
+        _env: Env<'a>,
+        _pool: &Arc<Pool>,
+        _flags: Flags,
+        _operation: Term<'a>,
+        _leader: Term<'a>,
+    ) -> Option<Term<'a>> {
+        None
+    }
+
+    fn interrupt(&self, request: Arc<Request>) {
+        run::interrupt(&request);
+    }
+
+    fn outlived(&self, _request: &Arc<Request>) {}
+}

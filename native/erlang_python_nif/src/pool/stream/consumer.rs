@@ -85,6 +85,8 @@ impl Stream {
         }
         let Some(chunk) = state.take_filled() else {
             state.wanted = true;
+            drop(state);
+            self.source.flush();
             return Flushed::Empty;
         };
         let waiter = state.waiter.take();

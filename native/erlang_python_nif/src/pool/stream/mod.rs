@@ -42,6 +42,9 @@ pub struct Stream {
 
 /// What the items of a stream come from, as its engine knows it.
 pub trait Source: Any + Send + Sync {
+    /// What there is of the chunk is wanted, and nothing of it is here.
+    fn flush(&self) {}
+
     /// Gives it up, soon. Never waits.
     fn release(&self);
 

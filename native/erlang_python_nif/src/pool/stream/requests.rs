@@ -3,6 +3,7 @@
 use super::Stream;
 use super::state::{Phase, State, Waiter};
 use crate::base::atoms;
+use crate::base::flags::Flags;
 use crate::base::lock::MutexGuard;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::pool::Submitted;
@@ -42,6 +43,7 @@ impl Stream {
             self.leader.clone(),
             Arc::clone(&self.pool),
             tag,
+            Flags::new(0),
         );
         request.pin_to(self.source.worker());
         state.phase = Phase::Filling;
@@ -108,6 +110,25 @@ impl Stream {
         if state.closing && state.phase != Phase::Closed {
             self.source.release();
             self.closed(state, false, sender);
+        }
+    }
+
+    /// Takes a part of a chunk, for the one who waits or for later. The request that fills it goes on.
+    pub fn take_part(&self, sender: Sender, env: &mut TermEnv, answer: SavedTerm) {
+        let waiter = {
+            let mut state = self.lock();
+            if state.phase == Phase::Closed || state.closing {
+                return;
+            }
+            state.wanted = false;
+            let waiter = state.waiter.take();
+            if waiter.is_none() {
+                state.ready.push_back((std::mem::take(env), answer));
+            }
+            waiter
+        };
+        if let Some(waiter) = waiter {
+            waiter.send(sender, env, |env| answer.load(env));
         }
     }
 

@@ -1,0 +1,232 @@
+defmodule Python.Engine.Process do
+  @moduledoc false
+
+  # The engine `:process`: Python in processes of the operating system, one for each worker
+  # (native/erlang_python_nif/src/engine/process). Requests, streams and their limits are those of the engine `:main`;
+  # what a worker is, how it starts and how it ends, is here and in Python.Engine.Process.Worker.
+
+  @behaviour Python.Engine
+
+  alias Python.Engine.Process.{Options, Worker}
+  alias Python.Options.Start
+  alias Python.{NotStartedError, Operation, Runtime}
+
+  # How long a worker may take until it can run something, in ms.
+  @start_after 60_000
+
+  # How long a worker may take to end by itself, beside the time that Python's own exit handlers have, in ms.
+  @stop_after 500
+
+  # It needs the native library, and no interpreter in the VM.
+  @impl true
+  def status do
+    case Runtime.status() do
+      {:ok, _interpreter} ->
+        :ok
+
+      {:error, %NotStartedError{reason: :not_started} = error} ->
+        {:error, error}
+
+      {:error, error} ->
+        if :persistent_term.get({:erlang_python, :library}, nil), do: :ok, else: {:error, error}
+    end
+  end
+
+  @impl true
+  defdelegate options(kind), to: Options, as: :schema
+
+  # Each worker has its own.
+  @impl true
+  def shares_handles?, do: false
+
+  ## Pools
+
+  @impl true
+  def start(kind, options) do
+    settings = Python.Settings.read!()
+
+    with {:ok, paths} <- paths(settings) do
+      # One without a name is a context.
+      name = if kind == :pool, do: options.name
+
+      config = %{
+        settings: settings(kind, options, %{settings | paths: paths}),
+        init: options.init && {Operation.exec(options.init), Process.group_leader()},
+        kill_after: options.kill_after,
+        stop_after: settings.shutdown_timeout + @stop_after,
+        start_after: @start_after
+      }
+
+      queue = Start.native_queue(options.max_queue)
+      pool = :erlang_python.process_new(name, queue, options.timeout, config)
+      :erlang_python.pool_decode(pool, options.decode)
+      if options.keep_locals, do: :erlang_python.pool_keep_locals(pool)
+
+      if kind == :pool,
+        do: :erlang_python.pool_limit_stuck(pool, Start.native_stuck(options.max_stuck))
+
+      # The process of a pool starts its workers itself.
+      Process.put({__MODULE__, pool}, Worker.command(options, settings))
+      {:ok, pool}
+    end
+  end
+
+  defp paths(settings) do
+    with {:error, error} <- Python.Paths.resolve(settings.paths), do: {:error, error}
+  end
+
+  # What a worker is told first.
+  defp settings(kind, options, settings) do
+    Map.merge(Runtime.conversions(), %{
+      home: if(kind == :pool, do: options.name, else: self()),
+      context: kind == :context,
+      decode: options.decode,
+      keep_locals: options.keep_locals,
+      package: Application.app_dir(:erlang_python, "priv/python/erlang"),
+      paths: settings.paths,
+      stdio: settings.stdio,
+      logging: settings.logging,
+      native_layouts: settings.native_layouts,
+      native_memory: settings.native_memory,
+      notebook: Code.ensure_loaded?(Kino.Render),
+      stack_size: settings.thread_stack_size,
+      shutdown_timeout: settings.shutdown_timeout
+    })
+  end
+
+  @impl true
+  defdelegate open(pool), to: :erlang_python, as: :pool_open
+
+  @impl true
+  def stop(pool) do
+    :erlang_python.pool_close(pool)
+    :erlang_python.process_stop(pool)
+    settings = Python.Settings.read!()
+    deadline = now() + settings.shutdown_timeout + 2 * @stop_after
+    await_end(for(pid <- :erlang_python.process_owners(pool), do: Process.monitor(pid)), deadline)
+    :erlang_python.process_kill(pool)
+  end
+
+  # A worker ends with the process that looks after it.
+  defp await_end([], _deadline), do: :ok
+
+  defp await_end([monitor | others], deadline) do
+    receive do
+      {:DOWN, ^monitor, :process, _pid, _reason} -> await_end(others, deadline)
+    after
+      max(deadline - now(), 0) ->
+        for(left <- [monitor | others], do: Process.demonitor(left, [:flush]))
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  @impl true
+  def start_worker(pool, kind, id) do
+    Worker.start_link(pool, kind, id, Process.get({__MODULE__, pool}))
+  end
+
+  @impl true
+  defdelegate context(pid), to: :erlang_python, as: :process_of_context
+
+  @impl true
+  defdelegate stats(pool), to: :erlang_python, as: :pool_stats
+
+  @impl true
+  def workers(pool) do
+    for {os_pid, busy, calls} <- :erlang_python.process_workers(pool) do
+      os_pid = if os_pid > 0, do: os_pid
+      %{os_pid: os_pid, busy: busy, calls: calls, memory: os_pid && Worker.memory(os_pid)}
+    end
+  end
+
+  @impl true
+  defdelegate stuck(pool), to: :erlang_python, as: :pool_stuck
+
+  @impl true
+  defdelegate jammed?(pool), to: :erlang_python, as: :pool_is_jammed
+
+  @impl true
+  defdelegate send_to_pool(pool, message), to: :erlang_python, as: :pool_send
+
+  ## Requests
+
+  @impl true
+  defdelegate submit(pool, reference, flags, operation, leader, timeout),
+    to: :erlang_python,
+    as: :request_submit
+
+  @impl true
+  def submit_nested(callbacks, pool, reference, flags, operation, leader),
+    do: :erlang_python.callback_submit(own(callbacks), pool, reference, flags, operation, leader)
+
+  # There is no place for the caller.
+  @impl true
+  def run(_pool, _flags, _operation, _leader), do: :busy
+
+  @impl true
+  defdelegate cancel(ticket, listens), to: :erlang_python, as: :request_cancel
+
+  @impl true
+  defdelegate stop_listening(ticket), to: :erlang_python, as: :request_close
+
+  @impl true
+  defdelegate limit(ticket, timeout), to: :erlang_python, as: :request_limit
+
+  @impl true
+  defdelegate expire(ticket, timeout), to: :erlang_python, as: :request_expire
+
+  @impl true
+  defdelegate claim(ticket), to: :erlang_python, as: :request_claim
+
+  @impl true
+  defdelegate watch(ticket, owner), to: :erlang_python, as: :request_watch
+
+  @impl true
+  defdelegate abandon(ticket), to: :erlang_python, as: :request_abandon
+
+  @impl true
+  defdelegate send_to_request(ticket, message), to: :erlang_python, as: :request_send
+
+  ## Streams
+
+  @impl true
+  def stream_demand(stream, reference, callbacks),
+    do: :erlang_python.stream_demand(stream, reference, own(callbacks))
+
+  @impl true
+  defdelegate stream_flush(stream), to: :erlang_python
+
+  @impl true
+  defdelegate stream_cancel(stream), to: :erlang_python
+
+  @impl true
+  defdelegate stream_stop_listening(stream), to: :erlang_python
+
+  @impl true
+  def stream_close(stream, reference, callbacks),
+    do: :erlang_python.stream_close(stream, reference, own(callbacks))
+
+  ## Callbacks
+
+  @impl true
+  defdelegate callback_serve(registered), to: :erlang_python, as: :process_serve
+
+  @impl true
+  defdelegate callback_register(name, function), to: :erlang_python, as: :process_register
+
+  @impl true
+  defdelegate callback_unregister(name), to: :erlang_python, as: :process_unregister
+
+  @impl true
+  defdelegate callback_accept(callback), to: :erlang_python
+
+  @impl true
+  defdelegate callback_answered?(callback), to: :erlang_python, as: :callback_answered
+
+  @impl true
+  defdelegate callback_answer(callback, answer), to: :erlang_python
+
+  # Another engine's are nothing that a worker knows.
+  defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)
+end

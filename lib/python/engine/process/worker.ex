@@ -1,0 +1,166 @@
+defmodule Python.Engine.Process.Worker do
+  @moduledoc false
+
+  # Looks after one Python process: starts it, hands on what it writes below Python, and ends with it. It sees no
+  # request. The pool's process, which is linked to it, starts another one in its place.
+
+  alias Python.{Environment, Interpreter, NotStartedError}
+
+  require Logger
+
+  @type command :: %{
+          name: atom,
+          python: String.t() | nil,
+          prefix: [String.t()],
+          environment: %{optional(String.t()) => String.t()},
+          cd: String.t() | nil
+        }
+
+  @doc "What the workers of a pool are started with."
+  @spec command(map, Python.Settings.t()) :: command
+  def command(options, settings) do
+    {clear, changes} = Map.pop(options.env, :clear, false)
+    base = if clear, do: %{}, else: Environment.with_changes(settings.env)
+
+    %{
+      name: options.name,
+      python: options.python,
+      prefix: options.command,
+      environment: Environment.change(base, changes),
+      cd: options.cd && Path.expand(options.cd)
+    }
+  end
+
+  @doc "Starts a worker. That of a context is waited for until it is ready."
+  @spec start_link(term, Python.Engine.kind(), pos_integer, command) ::
+          {:ok, pid} | {:error, term}
+  def start_link(pool, kind, id, command),
+    do: :proc_lib.start_link(__MODULE__, :init, [self(), pool, kind, id, command])
+
+  @doc false
+  def init(starter, pool, kind, id, command) do
+    link = :erlang_python.process_join(pool, id)
+    state = %{link: link, command: command, starter: if(kind == :context, do: starter)}
+    # From here on requests can be for this worker.
+    if kind == :pool, do: :proc_lib.init_ack(starter, {:ok, self()})
+    # The one before may have failed.
+    Process.sleep(:erlang_python.process_pause(pool))
+    start(state)
+    __MODULE__.loop(state)
+  end
+
+  defp start(%{link: link, command: command}) do
+    with {:ok, python} <- locate(command),
+         environment = for({name, value} <- command.environment, do: "#{name}=#{value}"),
+         arguments = command.prefix ++ [python, script(), library()],
+         :ok <- :erlang_python.process_spawn(link, arguments, environment, command.cd) do
+      :ok
+    else
+      {:error, reason} -> :erlang_python.process_fail(link, {:not_started, reason})
+    end
+  end
+
+  # It may have come, or gone, since the last time.
+  defp locate(%{python: python, environment: environment}) do
+    with {:ok, candidate} <-
+           Interpreter.Search.locate(python, Map.merge(System.get_env(), environment)),
+         do: {:ok, candidate.executable}
+  end
+
+  defp script, do: Application.app_dir(:erlang_python, "priv/python/worker/start.py")
+
+  defp library do
+    Application.app_dir(:erlang_python, "priv/native/liberlang_python_worker.so")
+  end
+
+  @doc false
+  def loop(state) do
+    receive do
+      {:python_process, :ready} ->
+        __MODULE__.loop(started(state, {:ok, self()}))
+
+      {:python_process, :output, descriptor, text} ->
+        write(descriptor, text)
+        __MODULE__.loop(state)
+
+      {:python_process, :ended, reason} ->
+        exit({:shutdown, reason})
+
+      {:python_process, :failed, reason, pause} ->
+        # Those who call are told. Another worker is started when this process ends.
+        state = started(state, {:error, reason})
+        log(state.command.name, reason, pause)
+        Process.sleep(pause)
+        exit({:shutdown, reason})
+
+      _other ->
+        __MODULE__.loop(state)
+    end
+  end
+
+  defp started(%{starter: nil} = state, _result), do: state
+
+  defp started(%{starter: starter} = state, result) do
+    with {:error, _reason} <- result, do: Process.unlink(starter)
+    :proc_lib.init_ack(starter, result)
+    %{state | starter: nil}
+  end
+
+  defp log(name, reason, pause) do
+    error = Python.Request.error(reason)
+
+    :logger.warning(
+      "a Python process of #{inspect(name || Python.Context)} did not start; the next try is in #{pause} ms. " <>
+        Exception.message(error)
+    )
+  end
+
+  # What C code prints, and Python's own reports, as bytes.
+  defp write(descriptor, text) do
+    device = if descriptor == 1, do: :stdio, else: :standard_error
+    if String.valid?(text), do: IO.write(device, text), else: IO.binwrite(device, text)
+  catch
+    # The device is gone.
+    :error, _reason -> :ok
+  end
+
+  @doc "How much memory a process has, in bytes, or nil."
+  @spec memory(pos_integer) :: non_neg_integer | nil
+  def memory(os_pid) do
+    case File.read("/proc/#{os_pid}/status") do
+      {:ok, status} ->
+        with [_, kilobytes] <- Regex.run(~r/^VmRSS:\s+(\d+) kB/m, status),
+             do: String.to_integer(kilobytes) * 1024
+
+      {:error, _reason} ->
+        memory_by_ps(os_pid)
+    end
+  end
+
+  # Where there is no /proc.
+  defp memory_by_ps(os_pid) do
+    with {_unix, name} when name != :linux <- :os.type(),
+         ps when is_binary(ps) <- System.find_executable("ps"),
+         {text, 0} <- System.cmd(ps, ["-o", "rss=", "-p", "#{os_pid}"], stderr_to_stdout: true),
+         {kilobytes, _rest} <- Integer.parse(String.trim(text)) do
+      kilobytes * 1024
+    else
+      _ -> nil
+    end
+  end
+
+  @doc "The exception for a reason why there is no process: a text of the system's, or an exception."
+  @spec not_started(term) :: Exception.t()
+  def not_started(error) when is_exception(error), do: error
+  def not_started({:crashed, signal, status, nil}), do: not_started(ended(signal, status))
+
+  def not_started({:crashed, signal, status, output}),
+    do: not_started(ended(signal, status) <> "; it said: " <> String.trim(output))
+
+  def not_started(text) do
+    cause = if is_binary(text), do: text, else: inspect(text)
+    NotStartedError.new(:init_failed, %{what: "the Python process", cause: cause})
+  end
+
+  defp ended(signal, status), do: "it " <> Python.CrashedError.ended(signal, status)
+end

@@ -1,0 +1,182 @@
+//! A call of Elixir's that Python in a worker process waits for, or the body of a `with`.
+
+use super::encoded::Encoded;
+use super::link::{Link, Waits};
+use crate::base::atoms;
+use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::term_env::{Sender, TermEnv};
+use crate::pool::Blocked;
+use crate::pool::request::Request;
+use crate::pool::watch;
+use erlang_python_wire::Writer;
+use erlang_python_wire::frame::to_worker;
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource};
+use std::sync::{Arc, Weak};
+
+pub struct Callback {
+    pub link: Arc<Link>,
+    pub number: u64,
+    /// The request that it is for.
+    request: Option<Arc<Request>>,
+    /// It is the body of a `with`, and a context's worker is for that alone.
+    is_hold: bool,
+    /// The worker counts as one that waits, until it was answered.
+    blocked: Mutex<Option<Blocked>>,
+    /// Held for a few moves.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    answered: bool,
+    /// Nobody waits any more.
+    over: bool,
+    /// Requests from the callback that others run.
+    elsewhere: Vec<Weak<Request>>,
+}
+
+/// What the process that runs the function holds, and the one that callbacks are sent to. When nobody is left to
+/// answer, Python does not wait any longer. None in that which keeps the type.
+pub struct RemoteCallback(pub Option<Arc<Callback>>);
+
+impl Resource for RemoteCallback {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.down_now();
+    }
+}
+
+impl RemoteCallback {
+    fn down_now(&self) {
+        if let Some(callback) = &self.0 {
+            callback.down();
+        }
+    }
+}
+
+impl Drop for RemoteCallback {
+    fn drop(&mut self) {
+        self.down_now();
+        if let Some(callback) = &self.0 {
+            callback.link.release(callback.number);
+        }
+    }
+}
+
+impl Callback {
+    pub fn new(
+        link: &Arc<Link>,
+        number: u64,
+        request: Option<Arc<Request>>,
+        is_hold: bool,
+    ) -> Arc<Self> {
+        let callback = Arc::new(Callback {
+            link: Arc::clone(link),
+            number,
+            request,
+            is_hold,
+            blocked: Mutex::new(Some(link.pool.block())),
+            state: Mutex::default(),
+        });
+        let waits: Arc<dyn Waits> = Arc::clone(&callback) as _;
+        if !link.add_callback(number, Arc::downgrade(&waits)) {
+            callback.lock().over = true;
+            callback.unblock();
+        }
+        callback
+    }
+
+    fn unblock(&self) {
+        let blocked = self.blocked.lock().take();
+        drop(blocked);
+    }
+
+    /// Whether Python waits for it, and may do something else meanwhile.
+    pub fn is_free(&self) -> bool {
+        !self.is_hold && !self.is_answered()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The request that it is for.
+    pub fn request(&self) -> Option<Arc<Request>> {
+        self.request.clone()
+    }
+
+    /// Whether it needs no answer any more.
+    pub fn is_answered(&self) -> bool {
+        let state = self.lock();
+        state.answered || state.over
+    }
+
+    /// `{:ok, value}` or `{:error, …}`. False if nobody waits any more, or it was answered before.
+    pub fn answer(&self, answer: &Encoded) -> bool {
+        if !self.settle() {
+            return false;
+        }
+        let mut frame = Writer::frame(to_worker::CALLBACK_ANSWER);
+        frame.u64(self.number);
+        self.link.send_terms(frame, &[answer]);
+        true
+    }
+
+    /// Says whether it was to be answered still.
+    fn settle(&self) -> bool {
+        let settled = {
+            let mut state = self.lock();
+            !state.over && !std::mem::replace(&mut state.answered, true)
+        };
+        self.unblock();
+        settled
+    }
+
+    /// The process that was to answer has ended, or nobody can answer any more.
+    fn down(&self) {
+        if self.is_answered() {
+            return;
+        }
+        let mut frame = Writer::frame(to_worker::CALLBACK_DOWN);
+        frame.u64(self.number);
+        self.link.send(frame);
+    }
+
+    /// A request from the callback goes to the queue of a pool.
+    pub fn note_elsewhere(&self, request: &Arc<Request>) {
+        // A callback may make any number, one after the other.
+        const MANY: usize = 8;
+        let mut state = self.lock();
+        if state.elsewhere.len() >= MANY {
+            state.elsewhere.retain(|request| request.strong_count() > 0);
+        }
+        state.elsewhere.push(Arc::downgrade(request));
+    }
+}
+
+impl Waits for Callback {
+    fn is_free(&self) -> bool {
+        Callback::is_free(self)
+    }
+
+    fn over(&self, sender: Sender) {
+        self.unblock();
+        let elsewhere = {
+            let mut state = self.lock();
+            state.over = true;
+            if state.answered {
+                return;
+            }
+            std::mem::take(&mut state.elsewhere)
+        };
+        for request in elsewhere.iter().filter_map(Weak::upgrade) {
+            let told = request.answer(sender, &mut TermEnv::new(), |env| {
+                (atoms::error(), atoms::outer_ended()).encode(env)
+            });
+            if told {
+                watch::watch(request);
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What a worker process says, on the link's thread. It is not trusted.
+
+use super::decode::decode;
+use super::decoding::Decoding;
+use super::helping;
+use super::link::{Errand, Link, Stage};
+use super::opening;
+use super::question;
+use super::run::{self, Ending};
+use super::sent::{self, Sent};
+use super::serving;
+use crate::base::atoms;
+use crate::base::mailbox::Mailbox;
+use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
+use crate::pool::request::Request;
+use crate::pool::stream::{Found, Stream};
+use crate::pool::worker::Taker;
+use erlang_python_wire::frame::{question as kinds, to_vm, to_worker};
+use erlang_python_wire::{Broken, Reader, VERSION, Writer};
+use rustler::{Atom, Encoder, LocalPid, Term};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+type Result<T> = std::result::Result<T, Broken>;
+
+/// The answer failed.
+const FAILED: u8 = 1;
+/// It is a part of the answer: the request goes on.
+const PART: u8 = 1 << 1;
+
+/// A frame, without its length.
+pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.u8()?;
+    if link.os_pid.load(Ordering::Relaxed) == 0 && kind != to_vm::HELLO {
+        return Err(Broken("it does not say first who it is"));
+    }
+    match kind {
+        to_vm::HELLO => hello(link, &mut reader)?,
+        to_vm::READY => opening::ready(link, sender),
+        to_vm::FAILED => {
+            let mut env = TermEnv::new();
+            let reason = term(link, &mut reader, &mut env, None)?;
+            let mut reason = env.term(reason);
+            if reason.is_binary() {
+                reason = (atoms::not_started(), reason).encode(env.env());
+            }
+            opening::fail(link, OwnedTerm::new(reason));
+        }
+        to_vm::ANSWER => answer(link, &mut reader, sender)?,
+        to_vm::DONE => {
+            let number = reader.u64()?;
+            finish(link, number, Ending::Nothing, sender);
+        }
+        to_vm::LOCATION => location(link, &mut reader, sender)?,
+        to_vm::TOLD => told(link, &mut reader, sender)?,
+        to_vm::SEND => send(link, &mut reader, sender)?,
+        to_vm::RELEASE_KEPT => {
+            let count = reader.u32()? as usize;
+            if count > reader.len() / 8 {
+                return Err(Broken("it has fewer numbers than it says"));
+            }
+            let mut numbers = Vec::with_capacity(count);
+            for _ in 0..count {
+                numbers.push(reader.u64()?);
+            }
+            link.release_kept(numbers.into_iter());
+        }
+        to_vm::QUESTION => question(link, &mut reader)?,
+        to_vm::OVER => {
+            let number = reader.u64()?;
+            if let Some(callback) = link.remove_callback(number) {
+                callback.over(sender);
+            }
+        }
+        _ => return Err(Broken("a frame is of an unknown kind")),
+    }
+    reader.end()
+}
+
+/// The next term, in this environment.
+fn term(
+    link: &Arc<Link>,
+    reader: &mut Reader<'_>,
+    env: &mut TermEnv,
+    request: Option<&Arc<Request>>,
+) -> Result<SavedTerm> {
+    let objects = Decoding {
+        link,
+        request,
+        is_hold: false,
+    };
+    decode(env.env(), reader, &objects).map(SavedTerm::save)
+}
+
+fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
+    let version = reader.u32()?;
+    let pid = reader.u64()?;
+    if version != VERSION {
+        return Err(Broken("it is of another version of erlang_python"));
+    }
+    if pid == 0 || link.os_pid.swap(pid, Ordering::AcqRel) != 0 {
+        return Err(Broken("it says more than once who it is"));
+    }
+    // Which Python it is.
+    term(link, reader, &mut TermEnv::new(), None)?;
+    serving::start(link);
+    Ok(())
+}
+
+fn answer(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    let number = reader.u64()?;
+    let flags = reader.u8()?;
+    let request = link.request(number);
+    let mut env = TermEnv::new();
+    let answer = term(link, reader, &mut env, request.as_ref())?;
+    let Some(request) = request else {
+        return Ok(());
+    };
+    if flags & PART != 0 {
+        if let Some(stream) = Stream::of(&request) {
+            stream.take_part(sender, &mut env, answer);
+        }
+        return Ok(());
+    }
+    if let Some(stream) = Stream::of(&request) {
+        // It counts when the chunk has been delivered.
+        stream.lock().found = found(env.term(answer));
+    }
+    let ending = Ending::Answer(env, answer, flags & FAILED != 0);
+    finish(link, number, ending, sender);
+    Ok(())
+}
+
+/// What a chunk says of its iterator.
+fn found(answer: Term<'_>) -> Found {
+    let Ok((_ok, chunk)) = answer.decode::<(Atom, Term)>() else {
+        return Found::More;
+    };
+    match sent::tag(chunk) {
+        Some(tag) if tag == atoms::done() => Found::End,
+        Some(tag) if tag == atoms::failed() => Found::Failure,
+        _ => Found::More,
+    }
+}
+
+/// The end of a request, and the beginning of the next.
+fn finish(link: &Arc<Link>, number: u64, ending: Ending, sender: Sender) {
+    // One that nobody knows was answered before.
+    let Some(request) = link.end(number) else {
+        return;
+    };
+    let nested = run::is_nested(&request);
+    run::end(link, &request, ending, sender);
+    if nested {
+        link.pool.ask_for_help();
+    } else if link.stage() == Stage::Ready {
+        Arc::clone(link).take(sender);
+    }
+}
+
+fn location(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    let request = link.request(reader.u64()?);
+    let mut env = TermEnv::new();
+    let location = term(link, reader, &mut env, request.as_ref())?;
+    if let Some(request) = request
+        && let Some(body) = request.body()
+    {
+        let place: Option<(Atom, (String, i64, String))> = env.term(location).decode().ok();
+        request.stuck.found(place.map(|(_, place)| place).as_ref());
+        request.tell_location(&body, sender, &mut env, |env| location.load(env));
+    }
+    Ok(())
+}
+
+fn told(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    let request = link.request(reader.u64()?);
+    let env = TermEnv::new();
+    let objects = Decoding {
+        link,
+        request: request.as_ref(),
+        is_hold: true,
+    };
+    let message = SavedTerm::save(decode(env.env(), reader, &objects)?);
+    if let Some(request) = request {
+        // Should nobody listen, the callback in it goes, which the worker is told.
+        request.tell(sender, |to| env.term(message).in_env(to));
+    }
+    Ok(())
+}
+
+fn send(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    let mut env = TermEnv::new();
+    let to = term(link, reader, &mut env, None)?;
+    let message = term(link, reader, &mut env, None)?;
+    let to: LocalPid = env
+        .term(to)
+        .decode()
+        .map_err(|_| Broken("it sends to what is no process"))?;
+    // What is sent to nobody is freed, and the callback in it ends.
+    env.send(sender, &to, |env| message.load(env));
+    // It may be a callback, and what that waits for may wait itself.
+    helping::serve(link, sender);
+    Ok(())
+}
+
+fn question(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
+    let number = reader.u64()?;
+    let kind = reader.u8()?;
+    let mut env = TermEnv::new();
+    let asked = term(link, reader, &mut env, None)?;
+    let answer = question::answer(env.env(), kind, env.term(asked))?;
+    let mut frame = Writer::frame(to_worker::REPLY);
+    frame.u64(number);
+    if kind == kinds::MAKE_REFERENCE {
+        // As it is: nothing that the VM has to keep.
+        frame.bytes(answer.to_binary().get(1..).unwrap_or_default());
+        link.send(frame);
+    } else if let Ok(encoded) = sent::encode(answer) {
+        link.send_terms(frame, &[&encoded]);
+    }
+    Ok(())
+}
+
+/// What others have left to the thread.
+pub fn errand(link: &Arc<Link>, errand: Errand) {
+    match errand {
+        Errand::Send(request, callback) => run::send(link, &request, callback),
+        Errand::Mail(Some(request)) => {
+            let sent = Sent::of(&request).filter(|sent| sent.is_asked() && link.is_at(sent.number));
+            if let Some(sent) = sent {
+                mail(link, sent.number, &request.mailbox);
+            }
+        }
+        Errand::Mail(None) => {
+            if link.stage() == Stage::Ready {
+                mail(link, 0, &link.pool.mailbox);
+            }
+        }
+    }
+}
+
+/// Hands messages on, in their order.
+fn mail(link: &Link, number: u64, mailbox: &Mailbox) {
+    while let Some((env, message)) = mailbox.take_now() {
+        let mut frame = Writer::frame(to_worker::MESSAGE);
+        frame.u64(number);
+        if let Ok(encoded) = sent::encode(env.term(message)) {
+            link.send_terms(frame, &[&encoded]);
+        }
+    }
+}

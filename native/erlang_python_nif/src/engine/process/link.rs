@@ -1,0 +1,399 @@
+//! The VM's side of one worker process: what is sent to it, and what it is at.
+
+use super::encoded::Encoded;
+use super::kick::Kick;
+use super::outbox::Outbox;
+use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::term_env::{OwnedTerm, Sender};
+use crate::pool::request::Request;
+use crate::pool::{Pool, Worker};
+use erlang_python_wire::Writer;
+use erlang_python_wire::frame::to_worker;
+use rustler::{Env, LocalPid, Term};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+pub struct Link {
+    /// Which no other has, or had, in this VM.
+    pub number: u64,
+    pub pool: Arc<Pool>,
+    pub worker: Arc<Worker>,
+    /// The process that is told of its output and of its end.
+    pub owner: LocalPid,
+    pub patience: Patience,
+    stage: AtomicU8,
+    pub outbox: Outbox,
+    pub kick: Kick,
+    /// Held for a look-up or a move.
+    state: Mutex<State>,
+    /// The process that was started, as long as nobody has waited for its end. Held for a signal.
+    process: Mutex<Option<libc::pid_t>>,
+    /// The id that the worker has said is its own; 0 if it has not yet.
+    pub os_pid: AtomicU64,
+    /// It knows what is registered.
+    told: AtomicBool,
+    /// Why it was killed by us, if it was.
+    pub killed: AtomicU8,
+    pub born: Instant,
+}
+
+/// How long a worker may take.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    /// To end an interrupted request.
+    pub kill_after: Duration,
+    /// To end by itself.
+    pub stop_after: Duration,
+    /// To be ready.
+    pub start: Duration,
+}
+
+/// How far a worker is. It never goes back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Stage {
+    Starting,
+    /// Its `:init` runs.
+    Opening,
+    Ready,
+    /// It was told to end.
+    Stopping,
+    /// It never was ready. It says why to those who call, if there is no other worker.
+    Failed,
+    Ended,
+}
+
+#[derive(Default)]
+struct State {
+    /// What it is at: one request, and those that are nested in it.
+    requests: HashMap<u64, Arc<Request>>,
+    callbacks: HashMap<u64, Weak<dyn Waits>>,
+    /// Terms of ours that it has.
+    kept: HashMap<u64, OwnedTerm>,
+    /// Its objects that nobody has any more.
+    released: Vec<u64>,
+    /// To be sent by the link's thread.
+    errands: Vec<Errand>,
+    /// Why it has failed.
+    reason: Option<OwnedTerm>,
+    /// What it has said about its end.
+    report: Option<String>,
+    /// It was at something when it ended.
+    was_busy: bool,
+    ended: bool,
+}
+
+/// What the link's thread does for others.
+pub enum Errand {
+    /// A request that is too large for a scheduler, with the callback that it is nested in.
+    Send(Arc<Request>, u64),
+    /// There is something in the mailbox of a request, or in that of the context.
+    Mail(Option<Arc<Request>>),
+}
+
+/// What Python waits for.
+pub trait Waits: Send + Sync {
+    /// Whether it waits, and may do something else meanwhile.
+    fn is_free(&self) -> bool;
+
+    /// It waits no more. `given_up`: though nobody has answered, or nobody could any more.
+    fn over(&self, sender: Sender);
+}
+
+/// What a link leaves at its end.
+pub struct Left {
+    pub requests: Vec<Arc<Request>>,
+    pub callbacks: Vec<Arc<dyn Waits>>,
+    _kept: HashMap<u64, OwnedTerm>,
+    _errands: Vec<Errand>,
+}
+
+impl Link {
+    pub fn new(pool: Arc<Pool>, worker: Arc<Worker>, owner: LocalPid, patience: Patience) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Link {
+            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            pool,
+            worker,
+            owner,
+            patience,
+            stage: AtomicU8::new(Stage::Starting as u8),
+            outbox: Outbox::default(),
+            kick: Kick::default(),
+            state: Mutex::default(),
+            process: Mutex::new(None),
+            os_pid: AtomicU64::new(0),
+            told: AtomicBool::new(false),
+            killed: AtomicU8::new(0),
+            born: Instant::now(),
+        }
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Starting,
+            1 => Stage::Opening,
+            2 => Stage::Ready,
+            3 => Stage::Stopping,
+            4 => Stage::Failed,
+            _ => Stage::Ended,
+        }
+    }
+
+    /// Says whether it was at an earlier one.
+    pub fn advance(&self, stage: Stage) -> bool {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel) < stage as u8
+    }
+
+    pub fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    pub fn set_told(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.stage() >= Stage::Stopping
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Sends a frame, or has it sent soon. Never waits.
+    pub fn send(&self, frame: Writer) {
+        // What is larger was refused when it was encoded.
+        if let Some(frame) = frame.finish()
+            && self.outbox.send(frame)
+        {
+            self.kick.kick();
+        }
+    }
+
+    /// Sends a frame with terms at its end. What they refer to is kept for the worker before it has them.
+    pub fn send_terms(&self, mut frame: Writer, terms: &[&Encoded]) {
+        for term in terms {
+            self.keep(term);
+            term.write(&mut frame);
+        }
+        self.send(frame);
+    }
+
+    /// Keeps what only the VM can.
+    fn keep(&self, encoded: &Encoded) {
+        for (number, term) in encoded.kept() {
+            let term = OwnedTerm::new(term);
+            self.lock().kept.insert(number, term);
+        }
+    }
+
+    pub fn kept<'a>(&self, env: Env<'a>, number: u64) -> Option<Term<'a>> {
+        let kept = self.lock().kept.get(&number).cloned();
+        kept.map(|term| term.in_env(env))
+    }
+
+    pub fn release_kept(&self, numbers: impl Iterator<Item = u64>) {
+        let mut gone = Vec::new();
+        {
+            let mut state = self.lock();
+            gone.extend(numbers.filter_map(|number| state.kept.remove(&number)));
+        }
+    }
+
+    /// An object of the worker's that nobody has any more. By a destructor, so that many come at once.
+    pub fn release(&self, number: u64) {
+        let first = {
+            let mut state = self.lock();
+            if state.ended {
+                return;
+            }
+            state.released.push(number);
+            state.released.len() == 1
+        };
+        if first {
+            self.kick.kick();
+        }
+    }
+
+    /// Tells the worker which objects nobody has any more.
+    pub fn send_released(&self) {
+        let released = std::mem::take(&mut self.lock().released);
+        for numbers in released.chunks(10_000) {
+            let mut frame = Writer::frame(to_worker::RELEASE);
+            frame.u32(numbers.len() as u32);
+            for &number in numbers {
+                frame.u64(number);
+            }
+            self.send(frame);
+        }
+    }
+
+    /// Leaves something to the link's thread.
+    pub fn post(&self, errand: Errand) {
+        // Dropped when the lock is free again.
+        let _refused = {
+            let mut state = self.lock();
+            if state.ended {
+                Some(errand)
+            } else {
+                state.errands.push(errand);
+                None
+            }
+        };
+        self.kick.kick();
+    }
+
+    pub fn errands(&self) -> Vec<Errand> {
+        std::mem::take(&mut self.lock().errands)
+    }
+
+    /// It is at a request. False if it has ended.
+    pub fn begin(&self, number: u64, request: &Arc<Request>) -> bool {
+        let mut state = self.lock();
+        if !state.ended {
+            state.requests.insert(number, Arc::clone(request));
+        }
+        !state.ended
+    }
+
+    pub fn request(&self, number: u64) -> Option<Arc<Request>> {
+        self.lock().requests.get(&number).cloned()
+    }
+
+    /// It is at it no more.
+    pub fn end(&self, number: u64) -> Option<Arc<Request>> {
+        self.lock().requests.remove(&number)
+    }
+
+    pub fn is_at(&self, number: u64) -> bool {
+        self.lock().requests.contains_key(&number)
+    }
+
+    /// False if it has ended.
+    pub fn add_callback(&self, number: u64, callback: Weak<dyn Waits>) -> bool {
+        let mut state = self.lock();
+        if !state.ended {
+            state.callbacks.insert(number, callback);
+        }
+        !state.ended
+    }
+
+    /// The innermost callback that waits, if it may do something else meanwhile.
+    pub fn free_callback(&self) -> Option<u64> {
+        let callbacks: Vec<_> = {
+            let state = self.lock();
+            let callbacks = state.callbacks.iter();
+            callbacks
+                .map(|(number, callback)| (*number, callback.clone()))
+                .collect()
+        };
+        let (number, callback) = callbacks.into_iter().max_by_key(|(number, _)| *number)?;
+        callback.upgrade()?.is_free().then_some(number)
+    }
+
+    pub fn remove_callback(&self, number: u64) -> Option<Arc<dyn Waits>> {
+        // Dropped when the lock is free again.
+        let removed = self.lock().callbacks.remove(&number);
+        removed?.upgrade()
+    }
+
+    /// Says why it cannot start. The first reason holds.
+    pub fn set_reason(&self, reason: OwnedTerm) {
+        let mut state = self.lock();
+        let _other = match state.reason {
+            None => {
+                state.reason = Some(reason);
+                None
+            }
+            Some(_) => Some(reason),
+        };
+        drop(state);
+    }
+
+    pub fn reason(&self) -> Option<OwnedTerm> {
+        self.lock().reason.clone()
+    }
+
+    pub fn set_report(&self, report: String) {
+        self.lock().report.get_or_insert(report);
+    }
+
+    pub fn report(&self) -> Option<String> {
+        self.lock().report.clone()
+    }
+
+    pub fn set_was_busy(&self) {
+        self.lock().was_busy = true;
+    }
+
+    pub fn was_busy(&self) -> bool {
+        self.lock().was_busy
+    }
+
+    pub fn was_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire) != 0
+    }
+
+    /// Takes nothing more, and hands back what it was at.
+    pub fn close(&self) -> Left {
+        self.outbox.close();
+        let mut state = self.lock();
+        state.ended = true;
+        let requests = std::mem::take(&mut state.requests);
+        let callbacks = std::mem::take(&mut state.callbacks);
+        let kept = std::mem::take(&mut state.kept);
+        let errands = std::mem::take(&mut state.errands);
+        drop(state);
+        Left {
+            requests: requests.into_values().collect(),
+            callbacks: callbacks.values().filter_map(Weak::upgrade).collect(),
+            _kept: kept,
+            _errands: errands,
+        }
+    }
+
+    /// The process that was started for it. Killed at once if that is what becomes of it.
+    pub fn set_process(&self, pid: libc::pid_t) {
+        *self.process.lock() = Some(pid);
+        if self.killed.load(Ordering::Acquire) != 0 {
+            self.signal(libc::SIGKILL);
+        }
+    }
+
+    /// Kills the worker and all that it has started.
+    pub fn kill(&self, why: Killed) {
+        let _ = self
+            .killed
+            .compare_exchange(0, why as u8, Ordering::AcqRel, Ordering::Relaxed);
+        self.signal(libc::SIGKILL);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let process = self.process.lock();
+        if let Some(pid) = *process {
+            // SAFETY: no preconditions. Nobody has waited for it yet, so the number is that of its group.
+            unsafe { libc::kill(-pid, signal) };
+        }
+    }
+
+    /// Kills what is left of its group, and forgets the process: its end is about to be waited for.
+    pub fn forget_process(&self) -> Option<libc::pid_t> {
+        self.signal(libc::SIGKILL);
+        self.process.lock().take()
+    }
+}
+
+/// Why a worker is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Killed {
+    /// It was at a request that was given up and did not end.
+    Stuck = 1,
+    /// What it has sent is broken.
+    Broken = 2,
+    /// It has not come up, or not gone, in time.
+    Late = 3,
+}

@@ -1,0 +1,184 @@
+//! What comes from Elixir: workers to be started, and requests.
+
+use super::everywhere;
+use super::helping;
+use super::link::{Link, Stage};
+use super::over;
+use super::own::{self, Process};
+use super::run;
+use super::sent::Sent;
+use super::spawn::{self, Command};
+use super::thread;
+use crate::base::atoms;
+use crate::base::term_env::{OwnedTerm, Sender, TermEnv};
+use crate::pool::request::Request;
+use crate::pool::worker::{Taker, Wake};
+use crate::pool::{Pool, Submitted, Worker};
+use rustler::{Encoder, LocalPid, Monitor, Resource, Term};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What the process that looks after a worker holds, which is watched: when it ends, so does the worker. None in that
+/// which keeps the type.
+pub struct LinkHandle(pub Option<Arc<Link>>);
+
+impl Resource for LinkHandle {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, env: rustler::Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        if let Some(link) = &self.0 {
+            run::leave(link, Sender::scheduler(env));
+            run::stop(link);
+        }
+    }
+}
+
+/// A new worker of a pool, which has no process yet. None if the pool is of another engine.
+pub fn join(pool: &Arc<Pool>, id: u64, owner: LocalPid) -> Option<Arc<Link>> {
+    let process = Process::of(pool)?;
+    let worker = Worker::new(id, Wake::taker());
+    let link = Arc::new(Link::new(
+        Arc::clone(pool),
+        Arc::clone(&worker),
+        owner,
+        process.patience,
+    ));
+    let taker: Arc<dyn Taker> = Arc::clone(&link) as _;
+    worker.set_taker(Arc::downgrade(&taker));
+    pool.join(&worker);
+    pool.open_lane(&worker);
+    process.add(&link);
+    Some(link)
+}
+
+/// Starts the process of a worker. What comes of it is sent to its owner.
+pub fn spawn(link: &Arc<Link>, command: Command) -> io::Result<()> {
+    let link = Arc::clone(link);
+    spawn::spawn(
+        command,
+        Box::new(move |child| {
+            let started = child.and_then(|child| {
+                let pid = child.pid;
+                thread::start(&link, child).inspect_err(|_| {
+                    // SAFETY: no preconditions; it is a child that nobody has waited for.
+                    unsafe {
+                        libc::kill(-pid, libc::SIGKILL);
+                        libc::waitpid(pid, std::ptr::null_mut(), 0);
+                    }
+                    link.forget_process();
+                })
+            });
+            if let (Err(error), Some(sender)) = (started, Sender::own_thread()) {
+                let reason = {
+                    let env = TermEnv::new();
+                    let env = env.env();
+                    OwnedTerm::new((atoms::not_started(), error.to_string()).encode(env))
+                };
+                over::not_started(&link, reason, sender);
+            }
+        }),
+    )
+}
+
+/// There is nothing that could be started for a worker: calls get this reason, if there is no other worker.
+pub fn fail(link: &Arc<Link>, reason: Term<'_>, sender: Sender) {
+    over::not_started(link, OwnedTerm::new(reason), sender);
+}
+
+/// Hands a request in. `nest`: to a worker that waits for the process which asks, if there is one.
+pub fn hand_in(
+    request: &Arc<Request>,
+    nest: &dyn Fn(&Arc<Request>) -> bool,
+    sender: Sender,
+) -> Submitted {
+    let pool = &request.pool;
+    let Some(sent) = Sent::of(request) else {
+        return Submitted::Closed;
+    };
+    match sent.operation() {
+        Err(error) => {
+            request.answer(sender, &mut TermEnv::new(), |env| {
+                run::unsendable(env, error)
+            });
+            return Submitted::Queued;
+        }
+        Ok(Some(encoded)) => {
+            if let Some(number) = encoded.worker()
+                && !pin(request, number, sender)
+            {
+                return Submitted::Queued;
+            }
+        }
+        Ok(None) => {}
+    }
+    if request.flags.init() {
+        return pool.submit_first(Arc::clone(request), sender);
+    }
+    if sent.is_exec {
+        return everywhere::hand_in(request, nest, sender);
+    }
+    if nest(request) {
+        return Submitted::Queued;
+    }
+    let submitted = pool.submit(Arc::clone(request), sender);
+    helping::serve_pool(pool, sender);
+    submitted
+}
+
+/// Has a request run by the worker that its handles are in. False if it is answered, for there is none.
+fn pin(request: &Arc<Request>, number: u64, sender: Sender) -> bool {
+    let link = own::link(number);
+    match link {
+        Some(link) if Arc::ptr_eq(&link.pool, &request.pool) => {
+            request.pin_to(link.worker.id);
+            true
+        }
+        Some(_) => {
+            request.answer(sender, &mut TermEnv::new(), |env| {
+                run::not_encoded(
+                    env,
+                    "it has a handle of another pool, whose workers are other processes. Call it in the pool that it \
+                     is of, or convert the object with Python.to_term/2",
+                )
+            });
+            false
+        }
+        None => {
+            request.answer(sender, &mut TermEnv::new(), |env| {
+                env.error_tuple(atoms::worker_down())
+            });
+            false
+        }
+    }
+}
+
+/// The workers that count: the id of the process that Python runs in, whether it runs anything, how many requests it
+/// has begun.
+pub fn workers(pool: &Pool) -> Vec<(u64, bool, u64)> {
+    let Some(process) = Process::of(pool) else {
+        return Vec::new();
+    };
+    let links = process.links().into_iter();
+    let links = links.filter(|link| link.stage() <= Stage::Ready);
+    let workers = links.map(|link| {
+        let (busy, calls) = link.worker.work();
+        (link.os_pid.load(Ordering::Relaxed), busy, calls)
+    });
+    workers.collect()
+}
+
+/// Has those workers end that are at nothing.
+pub fn stop(pool: &Pool) {
+    for link in Process::of(pool).map(Process::links).unwrap_or_default() {
+        if !link.worker.work().0 {
+            run::stop(&link);
+        }
+    }
+}
+
+/// Who looks after the workers that have not ended.
+pub fn owners(pool: &Pool) -> Vec<LocalPid> {
+    let links = Process::of(pool).map(Process::links).unwrap_or_default();
+    links.iter().map(|link| link.owner).collect()
+}

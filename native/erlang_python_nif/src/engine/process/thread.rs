@@ -1,0 +1,272 @@
+//! The thread of a link: it reads what the worker says and writes, and notices its end.
+
+use super::frames::Frames;
+use super::incoming;
+use super::lines::Lines;
+use super::link::{Killed, Link, Stage};
+use super::opening;
+use super::over;
+use super::spawn::Child;
+use crate::base::atoms;
+use crate::base::clock;
+use crate::base::term_env::{SavedTerm, Sender};
+use rustler::{Encoder, NewBinary, Term};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether the worker has ended, where the system does not tell.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a process may live on that does not listen any more.
+const DEAF: Duration = Duration::from_millis(500);
+
+/// Begins to listen to a worker that was started.
+pub fn start(link: &Arc<Link>, child: Child) -> io::Result<()> {
+    link.kick.open()?;
+    link.outbox.open(child.socket.try_clone()?);
+    link.set_process(child.pid);
+    let late = Arc::downgrade(link);
+    let time = link.patience.start;
+    let listener = Arc::clone(link);
+    std::thread::Builder::new()
+        .name(format!("py_link_{}", link.number))
+        .spawn(move || {
+            if let Some(sender) = Sender::own_thread() {
+                Listener::new(listener, child).run(sender);
+            }
+        })?;
+    clock::after(time, move |_, _| {
+        let link = late.upgrade()?;
+        if link.stage() == Stage::Starting {
+            link.set_report(format!("it was not ready within {} ms", time.as_millis()));
+            link.kill(Killed::Late);
+        }
+        None
+    });
+    Ok(())
+}
+
+struct Listener {
+    link: Arc<Link>,
+    socket: Option<UnixStream>,
+    frames: Frames,
+    output: [Option<(PipeReader, Lines)>; 2],
+    end: Option<OwnedFd>,
+    pid: libc::pid_t,
+}
+
+/// What there is to be read.
+struct Readable {
+    socket: bool,
+    output: [bool; 2],
+    kicked: bool,
+    ended: bool,
+}
+
+impl Listener {
+    fn new(link: Arc<Link>, child: Child) -> Self {
+        let [output, errors] = child.output;
+        Listener {
+            link,
+            socket: Some(child.socket),
+            frames: Frames::default(),
+            output: [
+                Some((output, Lines::default())),
+                Some((errors, Lines::default())),
+            ],
+            end: child.end,
+            pid: child.pid,
+        }
+    }
+
+    fn run(mut self, sender: Sender) {
+        loop {
+            self.do_errands();
+            let readable = self.wait();
+            self.link.kick.take(readable.kicked);
+            for at in 0..2 {
+                if readable.output[at] {
+                    self.read_output(at, sender);
+                }
+            }
+            if readable.socket {
+                self.read(sender);
+            }
+            if readable.ended {
+                break;
+            }
+        }
+        self.finish(sender);
+    }
+
+    fn do_errands(&mut self) {
+        for errand in self.link.errands() {
+            incoming::errand(&self.link, errand);
+        }
+        self.link.send_released();
+        self.link.outbox.write();
+    }
+
+    /// Until something is to be done.
+    fn wait(&self) -> Readable {
+        let blocked = if self.link.outbox.is_blocked() {
+            libc::POLLOUT
+        } else {
+            0
+        };
+        let socket = self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        let output = |at: usize| {
+            let pipe = self.output[at].as_ref();
+            pipe.map_or(-1, |(pipe, _)| pipe.as_raw_fd())
+        };
+        let end = self.end.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        let poll = |fd: RawFd, events| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        };
+        let mut polled = [
+            poll(socket, libc::POLLIN | blocked),
+            poll(output(0), libc::POLLIN),
+            poll(output(1), libc::POLLIN),
+            poll(self.link.kick.descriptor(), libc::POLLIN),
+            poll(end, libc::POLLIN),
+        ];
+        let timeout = match self.end {
+            Some(_) => -1,
+            None => LOOK.as_millis() as libc::c_int,
+        };
+        // SAFETY: an array of so many. A negative descriptor is passed over.
+        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as _, timeout) };
+        let readable = |at: usize| polled[at].revents & !libc::POLLOUT != 0;
+        Readable {
+            socket: readable(0),
+            output: [readable(1), readable(2)],
+            kicked: readable(3),
+            ended: match self.end {
+                Some(_) => readable(4),
+                None => has_ended(self.pid),
+            },
+        }
+    }
+
+    /// Reads from the socket what is there.
+    fn read(&mut self, sender: Sender) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        let link = &self.link;
+        let read = self
+            .frames
+            .read(socket, |frame| incoming::frame(link, frame, sender));
+        match read {
+            Ok(true) => {}
+            Ok(false) => self.deaf(),
+            Err(broken) => {
+                over::broken(&self.link, broken, sender);
+                self.deaf();
+            }
+        }
+    }
+
+    /// It has closed its end, or nothing that it says can be understood.
+    fn deaf(&mut self) {
+        self.socket = None;
+        let link = Arc::downgrade(&self.link);
+        clock::after(DEAF, move |_, _| {
+            link.upgrade()?.kill(Killed::Broken);
+            None
+        });
+    }
+
+    /// Hands on what was written to descriptor 1 or 2.
+    fn read_output(&mut self, at: usize, sender: Sender) {
+        let Some((pipe, lines)) = &mut self.output[at] else {
+            return;
+        };
+        let mut bytes = [0; 8 << 10];
+        let more = match pipe.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                lines.add(&bytes[..count]);
+                true
+            }
+            Err(error) => matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ),
+        };
+        if let Some(text) = lines.take(!more) {
+            tell(&self.link, at, &text, sender);
+        }
+        if !more && at == 0 {
+            self.output[at] = None;
+        } else if !more && let Some((_, lines)) = self.output[at].take() {
+            over::note_report(&self.link, &lines);
+        }
+    }
+
+    /// Reads what it has left, and settles what it was at.
+    fn finish(mut self, sender: Sender) {
+        while self.socket.as_ref().is_some_and(has_input) {
+            self.read(sender);
+        }
+        for at in 0..2 {
+            while let Some((pipe, _)) = &self.output[at]
+                && has_input(pipe)
+            {
+                self.read_output(at, sender);
+            }
+            if let Some((_, lines)) = &mut self.output[at]
+                && let Some(text) = lines.take(true)
+            {
+                tell(&self.link, at, &text, sender);
+            }
+        }
+        if let Some((_, lines)) = &self.output[1] {
+            over::note_report(&self.link, lines);
+        }
+        over::over(&self.link, sender);
+    }
+}
+
+fn has_input(input: &impl AsRawFd) -> bool {
+    let mut polled = libc::pollfd {
+        fd: input.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one of them.
+    unsafe { libc::poll(&mut polled, 1, 0) > 0 }
+}
+
+/// Whether a child has ended, which is not waited for by that.
+fn has_ended(pid: libc::pid_t) -> bool {
+    // SAFETY: a place for the answer, of which all zeroes is one.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let waited = libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, options);
+        waited != 0 || info.si_pid() != 0
+    }
+}
+
+/// `{:python_process, :output, descriptor, text}`.
+fn tell(link: &Link, at: usize, text: &[u8], sender: Sender) {
+    opening::tell(link, sender, |message| {
+        let env = message.env();
+        let mut binary = NewBinary::new(env, text.len());
+        binary.copy_from_slice(text);
+        let binary: Term = binary.into();
+        let term = (
+            atoms::python_process(),
+            atoms::output(),
+            at as u32 + 1,
+            binary,
+        );
+        SavedTerm::save(term.encode(env))
+    });
+}

@@ -1,0 +1,176 @@
+//! `process_*`: pools whose Python runs in processes of its own. What is not here is the same for all pools.
+
+use crate::base::atoms;
+use crate::base::resource::Owned;
+use crate::base::term_env::{SavedTerm, Sender};
+use crate::engine::process::link::{Killed, Patience};
+use crate::engine::process::own::Process;
+use crate::engine::process::serving;
+use crate::engine::process::spawn::Command;
+use crate::engine::process::start::{self, LinkHandle};
+use crate::pool::handles::PoolHandle;
+use crate::pool::{Pool, Settings, registry};
+use rustler::{Atom, Encoder, Env, LocalPid, NifMap, ResourceArc, Term};
+use std::ffi::CString;
+use std::time::Duration;
+
+/// What a pool of processes is made with. Times are in ms.
+#[derive(NifMap)]
+struct Config<'a> {
+    /// What a worker is told first.
+    settings: Term<'a>,
+    /// `{operation, group_leader}` that each worker runs before all others, or nil.
+    init: Option<(Term<'a>, Term<'a>)>,
+    kill_after: u64,
+    stop_after: u64,
+    start_after: u64,
+}
+
+/// As `pool_new`.
+#[rustler::nif]
+fn process_new<'a>(
+    env: Env<'a>,
+    name: Atom,
+    max_queue: usize,
+    timeout: Term<'a>,
+    config: Config<'a>,
+) -> Term<'a> {
+    let owner = env.pid();
+    let is_context = name == atoms::nil();
+    let home = if is_context {
+        owner.encode(env)
+    } else {
+        name.to_term(env)
+    };
+    let patience = Patience {
+        kill_after: Duration::from_millis(config.kill_after),
+        stop_after: Duration::from_millis(config.stop_after),
+        start: Duration::from_millis(config.start_after),
+    };
+    let settings = Settings {
+        max_queue,
+        pinned: is_context,
+        held: config.init.is_some(),
+        engine: Box::new(Process::new(config.settings, config.init, patience)),
+        home: SavedTerm::save(home),
+        timeout: timeout.decode().ok(),
+    };
+    let handle = Owned::new(PoolHandle(registry::add(Pool::new(owner, settings))));
+    // The calling process is alive, so it can be watched.
+    handle.watch(env, &owner);
+    handle.to_term(env)
+}
+
+/// A new worker, which the calling process looks after. It has no process of the operating system yet.
+#[rustler::nif]
+fn process_join<'a>(env: Env<'a>, pool: &PoolHandle, id: u64) -> Term<'a> {
+    let owner = env.pid();
+    let handle = ResourceArc::new(LinkHandle(start::join(&pool.0, id, owner)));
+    // The calling process is alive, so it can be watched.
+    let _ = env.monitor(&handle, &owner);
+    handle.encode(env)
+}
+
+/// Starts the process of a worker. Its owner gets `{:python_process, :ready}`,
+/// `{:python_process, :output, descriptor, text}` and `{:python_process, :ended, reason}`, or if it never was ready
+/// `{:python_process, :failed, reason, pause}`: how many ms to wait until the next one is started.
+#[rustler::nif(schedule = "DirtyIo")]
+fn process_spawn<'a>(
+    env: Env<'a>,
+    link: &LinkHandle,
+    arguments: Vec<&str>,
+    environment: Vec<&str>,
+    folder: Option<&str>,
+) -> Term<'a> {
+    let command = command(arguments, environment, folder);
+    let (Some(link), Some(command)) = (&link.0, command) else {
+        return env.error_tuple("a zero byte");
+    };
+    match start::spawn(link, command) {
+        Ok(()) => atoms::ok().to_term(env),
+        Err(error) => env.error_tuple(error.to_string()),
+    }
+}
+
+fn command(arguments: Vec<&str>, environment: Vec<&str>, folder: Option<&str>) -> Option<Command> {
+    let texts = |texts: Vec<&str>| {
+        let texts = texts.into_iter().map(|text| CString::new(text).ok());
+        texts.collect::<Option<Vec<_>>>()
+    };
+    Some(Command {
+        arguments: texts(arguments)?,
+        environment: texts(environment)?,
+        folder: match folder {
+            Some(folder) => Some(CString::new(folder).ok()?),
+            None => None,
+        },
+    })
+}
+
+/// There is nothing to be started for a worker: calls get this reason.
+#[rustler::nif]
+fn process_fail<'a>(env: Env<'a>, link: &LinkHandle, reason: Term<'a>) -> Atom {
+    if let Some(link) = &link.0 {
+        start::fail(link, reason, Sender::scheduler(env));
+    }
+    atoms::ok()
+}
+
+/// How many ms to wait until a worker is started: several have failed one after the other.
+#[rustler::nif]
+fn process_pause(pool: &PoolHandle) -> u64 {
+    Process::of(&pool.0).map_or(0, |process| process.pause().as_millis() as u64)
+}
+
+/// As `pool_of_context`, for a context of this engine.
+#[rustler::nif]
+fn process_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
+    super::pool::context(env, owner, |pool| Process::of(pool).is_some())
+}
+
+/// Has those workers end that are at nothing. The others end after that: their pool is closed.
+#[rustler::nif]
+fn process_stop(pool: &PoolHandle) -> Atom {
+    start::stop(&pool.0);
+    atoms::ok()
+}
+
+/// The workers: a list of `{os_pid, busy, calls}`; the first is 0 while it starts.
+#[rustler::nif]
+fn process_workers(pool: &PoolHandle) -> Vec<(u64, bool, u64)> {
+    start::workers(&pool.0)
+}
+
+/// The processes that look after workers.
+#[rustler::nif]
+fn process_owners(pool: &PoolHandle) -> Vec<LocalPid> {
+    start::owners(&pool.0)
+}
+
+/// Kills all workers.
+#[rustler::nif]
+fn process_kill(pool: &PoolHandle) -> Atom {
+    for link in Process::of(&pool.0).map(Process::links).unwrap_or_default() {
+        link.kill(Killed::Stuck);
+    }
+    atoms::ok()
+}
+
+/// The calling process is the one that callbacks are sent to. `names`: what is registered.
+#[rustler::nif]
+fn process_serve<'a>(env: Env<'a>, names: Vec<(String, Term<'a>)>) -> Atom {
+    serving::serve(env.pid(), names);
+    atoms::ok()
+}
+
+#[rustler::nif]
+fn process_register<'a>(name: &str, described: Term<'a>) -> bool {
+    serving::register(name, described);
+    true
+}
+
+#[rustler::nif]
+fn process_unregister(name: &str) -> Atom {
+    serving::unregister(name);
+    atoms::ok()
+}
