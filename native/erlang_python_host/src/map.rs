@@ -21,7 +21,8 @@ struct Table {
     pairs: *mut Pair,
     capacity: usize,
     used: usize,
-    /// Slots: the upper half of the hash, and the number of the pair plus one; 0 if free. Null in a small table.
+    /// Slots: the upper half of the hash, which also says where to begin, and the number of the pair plus one; 0 if
+    /// free. Null in a small table.
     slots: *mut u64,
     mask: usize,
 }
@@ -58,13 +59,13 @@ impl Table {
         if self.slots.is_null() {
             return find_among(slice::from_raw_parts(self.pairs, count), key);
         }
-        let mut slot = hash as usize & self.mask;
+        let mut slot = (hash >> 32) as usize & self.mask;
         loop {
             let entry = *self.slots.add(slot);
             if entry == 0 {
                 return None;
             }
-            let number = (entry & u64::from(u32::MAX)) as usize - 1;
+            let number = number_of(entry);
             if entry >> 32 == hash >> 32
                 && number < count
                 && identical((*self.pairs.add(number))[0], key)
@@ -78,13 +79,17 @@ impl Table {
     /// Adds the pair that stands at `used` to the index, and counts it.
     unsafe fn add(&mut self, hash: u64) {
         if !self.slots.is_null() {
-            let mut slot = hash as usize & self.mask;
-            while *self.slots.add(slot) != 0 {
-                slot = (slot + 1) & self.mask;
-            }
-            *self.slots.add(slot) = (hash >> 32) << 32 | (self.used as u64 + 1);
+            self.index(hash >> 32 << 32 | (self.used as u64 + 1));
         }
         self.used += 1;
+    }
+
+    unsafe fn index(&mut self, entry: u64) {
+        let mut slot = (entry >> 32) as usize & self.mask;
+        while *self.slots.add(slot) != 0 {
+            slot = (slot + 1) & self.mask;
+        }
+        *self.slots.add(slot) = entry;
     }
 
     unsafe fn hash_of(&self, key: Word) -> u64 {
@@ -94,6 +99,11 @@ impl Table {
             hash::term(key)
         }
     }
+}
+
+/// The number of the pair that an entry of the index is of.
+fn number_of(entry: u64) -> usize {
+    (entry & u64::from(u32::MAX)) as usize - 1
 }
 
 unsafe fn find_among(pairs: &[Pair], key: Word) -> Option<usize> {
@@ -177,17 +187,21 @@ unsafe fn position(boxed: *const Word, key: Word) -> Option<usize> {
 /// The map with one pair more, or with another value of the key.
 pub unsafe fn put(env: &mut HostEnv, boxed: *const Word, key: Word, value: Word) -> Word {
     let count = word::size(boxed);
-    if let Some(number) = position(boxed, key) {
+    let mut table = table_of(boxed);
+    let mut hash = (*table).hash_of(key);
+    if let Some(number) = (*table).find(count, key, hash) {
         let copy = copied(env, boxed, count);
         (*(*copy).pairs.add(number))[1] = value;
         return view(env, copy, count);
     }
-    let mut table = table_of(boxed);
     if (*table).used != count || (*table).capacity == count {
+        let had_hashes = !(*table).slots.is_null();
         table = copied(env, boxed, (2 * count).max(4));
+        if !had_hashes {
+            hash = (*table).hash_of(key);
+        }
     }
     *(*table).pairs.add(count) = [key, value];
-    let hash = (*table).hash_of(key);
     (*table).add(hash);
     view(env, table, count + 1)
 }
@@ -195,11 +209,24 @@ pub unsafe fn put(env: &mut HostEnv, boxed: *const Word, key: Word, value: Word)
 /// A table of its own, with more room.
 unsafe fn copied(env: &mut HostEnv, boxed: *const Word, capacity: usize) -> *mut Table {
     let table = Table::new(env, capacity);
-    for pair in pairs(boxed) {
-        *(*table).pairs.add((*table).used) = *pair;
-        let hash = (*table).hash_of(pair[0]);
-        (*table).add(hash);
+    let (old, new) = (&*table_of(boxed), &mut *table);
+    let pairs = pairs(boxed);
+    new.pairs
+        .copy_from_nonoverlapping(pairs.as_ptr(), pairs.len());
+    if old.slots.is_null() {
+        for pair in pairs {
+            let hash = new.hash_of(pair[0]);
+            new.add(hash);
+        }
+        return table;
     }
+    for entry in slice::from_raw_parts(old.slots, old.mask + 1) {
+        // The table may have pairs that are none of this map.
+        if *entry != 0 && number_of(*entry) < pairs.len() {
+            new.index(*entry);
+        }
+    }
+    new.used = pairs.len();
     table
 }
 

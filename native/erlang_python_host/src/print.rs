@@ -120,7 +120,12 @@ unsafe fn boxed(text: &mut String, kind: Kind, boxed: *const Word, depth: usize)
             let kept = kept::of(boxed);
             let identity = numbers(kept.identity());
             match kept.kind {
-                tag::kept::FUNCTION => write!(text, "#Fun<{}>", kept.number),
+                // It is told by its text, and what comes after a zero.
+                tag::kept::FUNCTION => {
+                    let end = kept.identity().split(|byte| *byte == 0).next();
+                    let name = String::from_utf8_lossy(end.unwrap_or(&[]));
+                    write!(text, "{name}")
+                }
                 tag::kept::REFERENCE => write!(text, "#Ref<{identity}>"),
                 tag::kept::PORT => write!(text, "#Port<{identity}>"),
                 _ => write!(text, "#Term<{}>", kept.number),

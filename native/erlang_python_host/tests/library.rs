@@ -380,6 +380,7 @@ fn the_vm_is_told_when_nobody_has_a_term_of_its_own_any_more() {
     let saved = in_env(|env| {
         let term = read(env, &bytes);
         assert!(term.is_fun());
+        assert_eq!(format!("{term:?}"), "abc");
         assert_eq!(written(term)[..10], bytes[..10]);
         other.save(term)
     });
