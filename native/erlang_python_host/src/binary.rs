@@ -6,7 +6,7 @@ use crate::word::{self, Kind, Word};
 use std::ffi::{c_int, c_uchar, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Larger ones are shared when they are copied.
 pub const SMALL: usize = 1024;
@@ -66,8 +66,7 @@ fn allocate(size: usize) -> *mut Blob {
 }
 
 pub unsafe fn release(blob: *const Blob) {
-    if (*blob).count.fetch_sub(1, Ordering::Release) == 1 {
-        fence(Ordering::Acquire);
+    if (*blob).count.fetch_sub(1, Ordering::AcqRel) == 1 {
         drop(Box::from_raw(blob.cast_mut()));
     }
 }

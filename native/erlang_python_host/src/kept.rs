@@ -6,7 +6,7 @@ use crate::word::{self, Kind, Word};
 use erlang_python_wire::tag::kept;
 use std::cell::RefCell;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One that was sent to us. The VM is told when it is gone.
 pub struct Kept {
@@ -71,10 +71,9 @@ pub fn batch(work: impl FnOnce()) {
 }
 
 pub unsafe fn release(kept: *const Kept) {
-    if (*kept).count.fetch_sub(1, Ordering::Release) != 1 {
+    if (*kept).count.fetch_sub(1, Ordering::AcqRel) != 1 {
         return;
     }
-    fence(Ordering::Acquire);
     let number = Box::from_raw(kept.cast_mut()).number;
     let noted = RELEASED.try_with(|released| match &mut *released.borrow_mut() {
         Some(numbers) => {

@@ -6,7 +6,7 @@ use crate::word::{self, Kind, NONE, Word};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub type Destructor = unsafe extern "C" fn(*mut HostEnv, *mut c_void);
@@ -75,8 +75,7 @@ pub unsafe fn mark_monitored(object: *const c_void) {
 
 /// One less. The last runs the destructor on this thread.
 pub unsafe fn release(object: *const c_void) {
-    if header(object).count.fetch_sub(1, Ordering::Release) == 1 {
-        fence(Ordering::Acquire);
+    if header(object).count.fetch_sub(1, Ordering::AcqRel) == 1 {
         destroy(object.cast_mut());
     }
 }
