@@ -25,6 +25,18 @@ const KEPT: usize = 1 << 20;
 pub fn open(socket: OwnedFd) -> std::io::Result<()> {
     SOCKET.store(socket.as_raw_fd(), Ordering::Release);
     std::mem::forget(socket);
+    #[cfg(target_vendor = "apple")]
+    // SAFETY: a socket of ours, and an option with a number.
+    unsafe {
+        let on: libc::c_int = 1;
+        libc::setsockopt(
+            self::socket(),
+            libc::SOL_SOCKET,
+            libc::SO_NOSIGPIPE,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        );
+    }
     // SAFETY: the function lives as long as the process.
     match unsafe { libc::pthread_atfork(None, None, Some(close_in_child)) } {
         0 => Ok(()),

@@ -13,7 +13,7 @@ use std::os::fd::{FromRawFd, RawFd};
 pub fn refuse_in_child() -> PyResult<()> {
     if fork::is_child() {
         return Err(PyRuntimeError::new_err(
-            "Elixir cannot be reached from this process, which was forked from the VM. Ask Elixir before \
+            "Elixir cannot be reached from this process, which was forked by Python code. Ask Elixir before \
              the fork",
         ));
     }
