@@ -16,8 +16,9 @@ pub use writer::Writer;
 /// Both sides must be of the same build; this is what a worker says it is of.
 pub const VERSION: u32 = 1;
 
-/// How deep terms may be nested: the deepest value that is converted, within an operation.
-pub const MAX_DEPTH: usize = 1_100;
+/// How deep terms may be nested: the deepest value that is converted, within an operation. Its 1,000 levels may be
+/// sets, which are two levels of terms each.
+pub const MAX_DEPTH: usize = 2_100;
 
 /// How many bytes a frame may have. Large binaries do not cross in frames.
 pub const MAX_FRAME: usize = 1 << 31;

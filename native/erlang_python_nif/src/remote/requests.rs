@@ -101,9 +101,8 @@ pub fn run(
     let (Some(pool), Some(sender)) = (pool(), Sender::own_thread()) else {
         return false;
     };
-    let Ok(caller) = caller.decode::<LocalPid>() else {
-        return false;
-    };
+    // What a pool does for itself, such as its `:init`, has no caller.
+    let caller = caller.decode::<LocalPid>().unwrap_or(pool.owner);
     let Terms {
         env,
         reference,

@@ -52,7 +52,7 @@ pub fn demand(
     callback: Option<Term<'_>>,
     consumer: Term<'_>,
 ) -> bool {
-    let (Some(stream), Ok(pid)) = (of_term(stream), consumer.decode::<LocalPid>()) else {
+    let Some((stream, pid)) = parties(stream, consumer) else {
         return false;
     };
     let Some(sender) = Sender::own_thread() else {
@@ -126,7 +126,7 @@ pub fn close(
     callback: Option<Term<'_>>,
     consumer: Term<'_>,
 ) -> bool {
-    let (Some(stream), Ok(pid)) = (of_term(stream), consumer.decode::<LocalPid>()) else {
+    let Some((stream, pid)) = parties(stream, consumer) else {
         return false;
     };
     let Some(sender) = Sender::own_thread() else {
@@ -144,6 +144,13 @@ pub fn close(
 /// The name of the resource type of streams.
 pub fn streams() -> &'static str {
     std::any::type_name::<Consumer>()
+}
+
+/// A stream and the process that answers are for: of a consumer that is none any more the stream's own.
+fn parties(stream: Term<'_>, consumer: Term<'_>) -> Option<(Arc<Stream>, LocalPid)> {
+    let stream = of_term(stream)?;
+    let pid = consumer.decode().ok().or(stream.consumer())?;
+    Some((stream, pid))
 }
 
 fn of_term(stream: Term<'_>) -> Option<Arc<Stream>> {
