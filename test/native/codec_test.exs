@@ -37,6 +37,15 @@ defmodule Python.CodecTest do
       Codec.layouts(true)
     end
 
+    test "that are integers are as large as the VM has them" do
+      size = Codec.largest_integer()
+      largest = :binary.decode_unsigned(String.duplicate(<<255>>, size))
+      assert_same(largest)
+      assert_same([-largest, "text"])
+      larger = <<111, size + 8::32, 0>> <> String.duplicate(<<255>>, size + 8)
+      assert {:error, _} = read(larger)
+    end
+
     test "can be many, one behind the other" do
       terms = [1, "text", [], %{a: {1, 2}}, List.duplicate("long", 50), self()]
       {:ok, bytes, :none, kept} = Codec.encode(terms)

@@ -16,6 +16,7 @@ defmodule Python.Codec do
     end
   end
 
+  def largest_integer, do: not_loaded()
   def layouts(_read?), do: not_loaded()
   def encode(_terms), do: not_loaded()
   def read(_bytes, _worker, _kept), do: not_loaded()

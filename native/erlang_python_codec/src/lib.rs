@@ -13,7 +13,7 @@ mod engine {
         pub mod encode;
         #[allow(dead_code)]
         pub mod encoded;
-        mod leaf;
+        pub mod leaf;
         mod names;
         mod pid;
     }
@@ -28,6 +28,7 @@ use crate::base::{boxed, words};
 use crate::engine::process::decode::decode;
 use crate::engine::process::encode::Encoder;
 use crate::engine::process::encoded::{Encoded, Unsendable};
+use crate::engine::process::leaf;
 use crate::objects::{Known, Thing};
 use erlang_python_wire::{Broken, Reader, Writer};
 use rustler::{Binary, Encoder as _, Env, OwnedBinary, ResourceArc, Term};
@@ -40,6 +41,12 @@ fn load(env: Env<'_>, _info: Term<'_>) -> bool {
     words::look(env);
     boxed::look(env);
     env.register::<Thing>().is_ok() && env.register::<Known>().is_ok()
+}
+
+/// How many bytes the largest integers have.
+#[rustler::nif]
+fn largest_integer() -> usize {
+    leaf::largest_integer()
 }
 
 /// Whether layouts of the VM's memory are read from now on.

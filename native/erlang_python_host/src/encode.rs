@@ -145,10 +145,8 @@ impl Encoder<'_> {
         } else if let Ok(value) = i32::try_from(value) {
             let [a, b, c, d] = value.to_be_bytes();
             self.writer.bytes(&[tag::INTEGER, a, b, c, d]);
-        } else if self.for_wire {
-            self.writer.u8(tag::INT64);
-            self.writer.i64(value);
         } else {
+            // Not as an `INT64`: the VM itself reads terms fastest that have nothing of ours in them.
             self.digits(value < 0, &value.unsigned_abs().to_le_bytes());
         }
     }

@@ -38,12 +38,12 @@ fn term(random: &mut Random, depth: u32, bytes: &mut Vec<u8>) {
             bytes.extend(value.to_be_bytes());
         }
         2 => {
-            bytes.push(200);
-            let value = (random.next() as i64 >> 5) | (1 << 40);
-            bytes.extend(value.to_le_bytes());
+            bytes.extend([110, 6]);
+            bytes.push(random.below(2) as u8);
+            bytes.extend((0..6).map(|_| random.next() as u8 | 1));
         }
         3 => {
-            let size = 9 + random.below(400) as usize;
+            let size = 5 + random.below(400) as usize;
             match u8::try_from(size) {
                 Ok(size) => bytes.extend([110, size]),
                 Err(_) => {
@@ -190,6 +190,31 @@ fn what_ends_too_early_is_broken() {
         for length in 0..bytes.len().min(2_000) {
             assert!(!try_to_read(&bytes[..length]));
         }
+    }
+}
+
+#[test]
+fn an_integer_of_64_bits_is_read_in_both_forms_and_written_as_the_vm_does() {
+    let mut random = Random(9);
+    for _ in 0..1_000 {
+        let value = random.next() as i64 >> random.below(31);
+        // Beyond 32 bits.
+        let value = match i32::try_from(value) {
+            Ok(small) => i64::from(small.unsigned_abs()) + (1 << 32),
+            Err(_) => value,
+        };
+        let mut own = vec![200];
+        own.extend(value.to_le_bytes());
+        let magnitude = value.unsigned_abs().to_le_bytes();
+        let length = 8 - value.unsigned_abs().leading_zeros() as usize / 8;
+        let mut big = vec![110, length as u8, u8::from(value < 0)];
+        big.extend(&magnitude[..length]);
+        in_env(|env| {
+            let term = read(env, &own);
+            assert_eq!(term.decode::<i64>().ok(), Some(value));
+            assert_eq!(term, read(env, &big));
+            assert_eq!(written(term), big);
+        });
     }
 }
 

@@ -21,6 +21,7 @@ rustler::atoms! {
     server,
     home,
     registered,
+    largest_integer,
 }
 
 static VM: Vm = Vm;
@@ -153,6 +154,12 @@ fn start(incoming: &mut Incoming) -> Result<(), String> {
             }
         }
         let map = host::decode(&mut { again }, env).map_err(broken)?;
+        if let Ok(bytes) = map
+            .map_get(largest_integer())
+            .and_then(|size| size.decode())
+        {
+            host::set_largest_integer(bytes);
+        }
         if let Ok(limits) = map.map_get(limits_()) {
             limits::apply(limits)?;
         }

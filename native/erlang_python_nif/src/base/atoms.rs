@@ -83,6 +83,7 @@ rustler::atoms! {
     python_process,
     register = "registered",
     server,
+    largest_integer,
     // Start of the interpreter
     started,
     failed,

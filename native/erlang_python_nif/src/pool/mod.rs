@@ -165,9 +165,7 @@ impl Pool {
         self.pushed(pushed, sender)
     }
 
-    /// Lets requests be pinned to a worker that has joined (`Request::pin`), until it is removed.
-    // Until an engine has such workers.
-    #[allow(dead_code)]
+    /// Lets requests be pinned to a worker that has joined (`Request::pin_to`), until it is removed.
     pub fn open_lane(&self, worker: &Arc<Worker>) {
         self.lock().open_lane(worker);
     }

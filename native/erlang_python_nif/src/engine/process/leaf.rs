@@ -1,9 +1,11 @@
 //! Terms without parts that only the VM can make.
 
 use crate::base::name;
-use erlang_python_wire::Broken;
+use crate::base::term_env::TermEnv;
+use erlang_python_wire::{Broken, tag};
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
+use std::sync::OnceLock;
 
 /// What the external term format begins with.
 pub const VERSION: u8 = 131;
@@ -27,4 +29,24 @@ pub fn from_external(env: Env<'_>, bytes: &[u8]) -> Result<ErlNifTerm, Broken> {
 pub fn external(term: Term<'_>) -> Vec<u8> {
     let external = term.to_binary();
     external.get(1..).unwrap_or_default().to_vec()
+}
+
+/// How many bytes the largest integers of this VM have. A worker must not send larger ones.
+pub fn largest_integer() -> usize {
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    // A number of words that is one less than a power of two, in every OTP so far.
+    let sizes = (10..=24).rev().map(|power| ((1 << power) - 1) * 8);
+    *FOUND.get_or_init(|| {
+        let mut fit = sizes.filter(|&size| is_integer(size));
+        fit.next().unwrap_or(1 << 13)
+    })
+}
+
+/// Whether there are integers of so many bytes.
+fn is_integer(size: usize) -> bool {
+    let mut external = vec![VERSION, tag::LARGE_BIG];
+    external.extend((size as u32).to_be_bytes());
+    external.push(0);
+    external.resize(external.len() + size, 0xFF);
+    from_external(TermEnv::new().env(), &external).is_ok()
 }

@@ -1,5 +1,6 @@
 //! What all workers are told of: the process that callbacks are sent to, and the functions that are registered.
 
+use super::leaf;
 use super::link::{Link, Stage};
 use super::own::{self, Process};
 use super::sent;
@@ -108,7 +109,8 @@ pub fn start(link: &Arc<Link>) {
     let settings = process.settings.in_env(env);
     let settings = settings
         .map_put(atoms::server(), server)
-        .and_then(|settings| settings.map_put(atoms::register(), registered));
+        .and_then(|settings| settings.map_put(atoms::register(), registered))
+        .and_then(|settings| settings.map_put(atoms::largest_integer(), leaf::largest_integer()));
     if let Ok(settings) = settings {
         send(link, to_worker::START, &[settings]);
     }
