@@ -7,7 +7,7 @@ defmodule Python.CodecTest do
   alias Python.{Codec, FreshVM}
 
   @handle 1
-  @depth 1_100
+  @depth 2_100
 
   setup_all do
     Codec.load()
