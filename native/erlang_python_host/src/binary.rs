@@ -4,7 +4,7 @@ use crate::env::{HostEnv, Owned};
 use crate::resource;
 use crate::word::{self, Kind, Word};
 use std::ffi::{c_int, c_uchar, c_void};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -63,6 +63,31 @@ fn allocate(size: usize) -> *mut Blob {
         count: AtomicUsize::new(1),
         bytes,
     }))
+}
+
+/// Bytes that were written, of which the caller has one.
+pub fn blob(bytes: Vec<u8>) -> *const Blob {
+    let mut bytes = ManuallyDrop::new(bytes);
+    // SAFETY: they are those of a vector, which does not free them; what is written may also be not written.
+    let bytes =
+        unsafe { Vec::from_raw_parts(bytes.as_mut_ptr().cast(), bytes.len(), bytes.capacity()) };
+    Box::into_raw(Box::new(Blob {
+        count: AtomicUsize::new(1),
+        bytes,
+    }))
+}
+
+/// All of the bytes, which must have been written.
+pub unsafe fn bytes_of<'a>(blob: *const Blob) -> &'a [u8] {
+    let bytes = &(*blob).bytes;
+    std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len())
+}
+
+/// A binary of some of the bytes.
+pub unsafe fn part(env: &mut HostEnv, blob: *const Blob, bytes: &[u8]) -> Word {
+    let owner = Owner::Blob(blob);
+    env.own(owner.keep());
+    shared(env, bytes.as_ptr(), bytes.len(), owner)
 }
 
 pub unsafe fn release(blob: *const Blob) {

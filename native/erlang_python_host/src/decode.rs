@@ -6,7 +6,7 @@ use crate::map::Unfinished;
 use crate::number;
 use crate::sequence;
 use crate::word::{self, Kind, NIL, Word};
-use crate::{atom, kept, objects, pid};
+use crate::{atom, kept, objects, pid, shared};
 use erlang_python_wire::{Broken, MAX_DEPTH, Reader, tag};
 use rustler::{Env, Term};
 use std::ffi::c_uint;
@@ -116,7 +116,7 @@ impl Decoder<'_, '_> {
             }
             tag::BINARY => {
                 let length = self.reader.u32_be()? as usize;
-                binary::of(self.env, self.reader.bytes(length)?)
+                shared::binary(self.env, self.reader.bytes(length)?)
             }
             tag::NIL => NIL,
             tag::SMALL_TUPLE => {

@@ -43,6 +43,7 @@ mod print;
 mod reference;
 mod resource;
 mod sequence;
+mod shared;
 mod thread;
 mod unsupported;
 mod vm;
@@ -58,4 +59,5 @@ pub use objects::{
 };
 pub use pid::set_node_of;
 pub use reference::{request_number, request_reference};
+pub use shared::{LARGE as LARGE_BINARY, Shared};
 pub use vm::{Vm, pid_bytes, set_vm};

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{copied, identical, in_env, pid, read, reference, written};
-use erlang_python_host::{request_number, request_reference};
+use erlang_python_host::{LARGE_BINARY as LARGE, Shared, request_number, request_reference};
 use rustler::{
     Atom, Binary, Decoder, Encoder, Env, ListIterator, LocalPid, MapIterator, OwnedBinary, Term,
     TermType,
@@ -178,6 +178,44 @@ fn binaries_of_all_sizes_are_the_same_when_they_come_back() {
                 assert_eq!(bytes(read(env, &written(part))), expected[1..size - 1]);
             }
         }
+    });
+}
+
+#[test]
+fn a_large_binary_is_a_part_of_what_has_come() {
+    let large = vec![5u8; LARGE];
+    let mut bytes = vec![108, 0, 0, 0, 2, 109, 0, 0, 0, 1, 9, 109];
+    bytes.extend((LARGE as u32).to_be_bytes());
+    bytes.extend(&large);
+    bytes.push(106);
+    let frame = Shared::new(bytes.clone());
+    let frame_bytes = frame.bytes().as_ptr_range();
+    let is_part = |term: Term| {
+        let binary = term.into_binary().expect("a binary");
+        frame_bytes.contains(&binary.as_slice().as_ptr())
+    };
+    in_env(|env| {
+        let last = |list: Term<'_>| {
+            is_part(
+                list.list_reverse()
+                    .and_then(|list| list.decode::<Vec<Term>>())
+                    .expect("a list")[0],
+            )
+        };
+        let list = frame.lend(|| read(env, frame.bytes()));
+        assert!(last(list));
+        let (small, _) = list.list_get_cell().expect("a cell");
+        assert!(!is_part(small));
+        // What is read from other bytes, or afterwards, is copied.
+        assert!(!last(frame.lend(|| read(env, &bytes))));
+        assert!(!last(read(env, frame.bytes())));
+        // It keeps the bytes, here and in other environments.
+        let copy = rustler::OwnedEnv::new();
+        let saved = copy.save(list);
+        drop(frame);
+        assert_eq!(written(list), bytes);
+        in_env(|other| assert_eq!(written(copied(list, other)), bytes));
+        copy.run(|env| assert_eq!(written(saved.load(env)), bytes));
     });
 }
 

@@ -16,8 +16,12 @@ pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
             .name("py_control".into())
             .spawn(move || {
                 processes::untie();
-                while let Some((kind, fields)) = incoming.next() {
-                    let handled = catch_unwind(AssertUnwindSafe(|| handle(kind, fields)));
+                while let Some((kind, fields, large)) = incoming.next() {
+                    let handle = || handle(kind, fields);
+                    let handled = catch_unwind(AssertUnwindSafe(|| match large {
+                        Some(large) => large.lend(handle),
+                        None => handle(),
+                    }));
                     match handled {
                         Ok(Ok(())) => {}
                         Ok(Err(broken)) => {

@@ -3,6 +3,7 @@
 //! Any thread writes, with the GIL or without. That cannot wait for ever: the VM always reads, and when it is gone
 //! the process ends.
 
+use erlang_python_host::Shared;
 use erlang_python_wire::{MAX_FRAME, Reader, Writer, writer::LENGTH};
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -88,11 +89,17 @@ pub struct Incoming {
     bytes: Vec<u8>,
     /// How much of it has been handled.
     handled: usize,
+    /// The frame that is being handled, if large binaries may be in it: they are not copied.
+    large: Option<Shared>,
 }
 
+/// The kind of a frame, its fields, and what they are in if large binaries may be among them.
+pub type Frame<'f> = (u8, Reader<'f>, Option<&'f Shared>);
+
 impl Incoming {
-    /// The kind of the next frame, and its fields. None when the VM is gone, or does not speak our language.
-    pub fn next(&mut self) -> Option<(u8, Reader<'_>)> {
+    /// None when the VM is gone, or does not speak our language.
+    pub fn next(&mut self) -> Option<Frame<'_>> {
+        self.large = None;
         let length = loop {
             match self.complete()? {
                 Some(length) => break length,
@@ -101,9 +108,18 @@ impl Incoming {
         };
         let begin = self.handled + LENGTH;
         self.handled = begin + length;
-        let mut fields = Reader::new(&self.bytes[begin..self.handled]);
+        if length > KEPT {
+            let rest = self.bytes.split_off(self.handled);
+            let frame = std::mem::replace(&mut self.bytes, rest);
+            self.handled = 0;
+            self.large = Some(Shared::new(frame));
+        }
+        let mut fields = match &self.large {
+            Some(large) => Reader::new(&large.bytes()[begin..]),
+            None => Reader::new(&self.bytes[begin..self.handled]),
+        };
         let kind = fields.u8().ok()?;
-        Some((kind, fields))
+        Some((kind, fields, self.large.as_ref()))
     }
 
     /// The length of the next frame, if all of it is there. None if it cannot be a frame.
