@@ -11,8 +11,15 @@ end
 
 # ENGINE=name runs the suite's tests of what holds on every engine on that one: test/support/engines.ex.
 case System.get_env("ENGINE", "") do
-  name when name in ["", "main"] -> :ok
-  name -> config :erlang_python, engine: String.to_atom(name)
+  name when name in ["", "main"] ->
+    :ok
+
+  # One worker, as what tests leave in Python is looked for in the next call.
+  name ->
+    config :erlang_python,
+      engine: String.to_atom(name),
+      num_workers: 1,
+      paths: ["test/support/python"]
 end
 
 # NATIVE=off runs the suite without what the settings native_layouts and native_memory stand for.

@@ -8,7 +8,8 @@ defmodule Python.Engines do
   defp engines do
     [
       main: [],
-      process: [engine: :process]
+      # Code that goes on after an interrupt is to be interrupted again, before it is killed.
+      process: [engine: :process, kill_after: 5_000]
     ]
   end
 
@@ -58,6 +59,12 @@ defmodule Python.Engines do
   @spec started(atom) :: atom
   def started(pool) do
     if current() != :main do
+      # Timeouts of tests are for calls, and not for the start of a process.
+      Python.TestCase.eventually("the workers of a pool are ready", fn ->
+        not match?({Python.Engine.Process, _, _}, Python.Pool.lookup(pool)) or
+          Enum.all?(Python.Pool.workers(pool), & &1.os_pid)
+      end)
+
       {pools, sources} = of_the_test()
       Process.put(__MODULE__, {[pool | pools], sources})
       for source <- sources, do: Python.exec!(source, pool: pool)

@@ -57,8 +57,11 @@ defmodule Python.TestCase do
     File.write!(Path.join(folder, name <> ".py"), source)
 
     unless Python.eval!("folder in __import__('sys').path", %{folder: folder}) do
-      Python.call!(:sys, "path.insert", [0, folder])
-      ExUnit.Callbacks.on_exit(fn -> Python.call!(:sys, "path.remove", [folder]) end)
+      Engines.define("__import__('sys').path.insert(0, #{inspect(folder)})")
+
+      ExUnit.Callbacks.on_exit(fn ->
+        Python.exec!("__import__('sys').path.remove(#{inspect(folder)})")
+      end)
     end
 
     # The import system remembers for a while what was not there.

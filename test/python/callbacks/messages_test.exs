@@ -121,9 +121,9 @@ defmodule Python.Callbacks.MessagesTest do
                [self(), self()]
     end
 
-    test "is the caller in a context", %{erlang: erlang} do
+    test "is the caller in a context" do
       context = start_context()
-      assert Python.call(erlang, :self, [], context: context) == {:ok, self()}
+      assert Python.call(:erlang, :self, [], context: context) == {:ok, self()}
     end
 
     test "is a way to talk back", %{erlang: erlang} do
@@ -375,6 +375,8 @@ defmodule Python.Callbacks.MessagesTest do
       eventually_idle(pool)
     end
 
+    # A process has one main thread, which waits.
+    @tag engine: :main
     test "lets other calls run" do
       pool = start_pool(size: 1)
       async = Python.call_async(:erlang, :receive, [], pool: pool)

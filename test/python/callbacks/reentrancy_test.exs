@@ -350,7 +350,7 @@ defmodule Python.Callbacks.ReentrancyTest do
       name =
         define("def NAME(): NAME.count = 0\n\ndef NAME_run():\n  while True: NAME.count += 1")
 
-      Python.call!(:__main__, name)
+      Python.call!(:__main__, name, [], pool: pool)
 
       inner = fn -> Python.call(:__main__, "#{name}_run", [], pool: pool, timeout: :infinity) end
 

@@ -166,6 +166,8 @@ defmodule Python.Callbacks.RegisterTest do
       end
     end
 
+    # Each process has a module erlang of its own, which knows its names itself.
+    @tag engine: :main
     test "cannot have a name that somebody has given the module erlang, and does not lose its own to it" do
       erlang = Python.import!(:erlang)
       name = unique()

@@ -119,7 +119,7 @@ defmodule Python.Calls.ContextVariablesTest do
 
     test "can give back at its end what it took at its begin" do
       options = [pool: start_pool(size: 2), max_chunk: 1]
-      closed = Python.eval!("[]", return: :object)
+      closed = Python.eval!("[]", return: :object, pool: options[:pool])
       stream = Python.stream(:variables, :tokens, [closed], options)
       assert Enum.take(stream, 3) == ["mine", "mine", "mine"]
       assert Python.to_term!(closed) == ["none"]
@@ -146,7 +146,7 @@ defmodule Python.Calls.ContextVariablesTest do
       inner = fn -> set_to("inner", pool: pool) end
 
       code = "[variables.VAR.set('outer') and 0, f(), f(), variables.VAR.get()]"
-      Python.exec!("import variables")
+      Python.exec!("import variables", pool: pool)
       assert Python.eval!(code, %{f: inner}, pool: pool) == [0, "none", "none", "outer"]
       assert get(pool: pool) == "none"
     end

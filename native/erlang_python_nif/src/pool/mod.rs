@@ -282,19 +282,42 @@ impl Pool {
             return false;
         }
         let queue = self.lock();
-        blocked >= workers
-            && queue.live > 0
-            && !queue.held
-            && queue.coming == 0
-            && queue.idle.is_empty()
+        // What waits for one worker alone may do so for one that waits.
+        queue.has_pinned()
+            || blocked >= workers
+                && queue.live > 0
+                && !queue.held
+                && queue.coming == 0
+                && queue.idle.is_empty()
+    }
+
+    /// Whether all workers wait for callbacks.
+    pub fn is_blocked(&self) -> bool {
+        let mut able = self.living_workers();
+        able.retain(|worker| !worker.is_stopped());
+        self.blocked.load(Ordering::Acquire) >= able.len()
     }
 
     /// The next request that waits, claimed, for a thread that is going to run it on top of what it
     /// runs.
     pub fn take_waiting(&self) -> Option<Arc<Request>> {
+        self.take_waiting_for(ANY)
+    }
+
+    /// The same for a worker that requests can be pinned to.
+    pub fn take_waiting_for(&self, worker: u64) -> Option<Arc<Request>> {
         let (request, _gone) = {
             let mut queue = self.lock();
-            (queue.take(ANY), std::mem::take(&mut queue.gone))
+            (queue.take(worker), std::mem::take(&mut queue.gone))
+        };
+        request
+    }
+
+    /// The next request that only this worker can run.
+    pub fn take_pinned(&self, worker: u64) -> Option<Arc<Request>> {
+        let (request, _gone) = {
+            let mut queue = self.lock();
+            (queue.take_pinned(worker), std::mem::take(&mut queue.gone))
         };
         request
     }

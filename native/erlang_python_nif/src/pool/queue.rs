@@ -320,6 +320,28 @@ impl<R: Start, W: Announce> Queue<R, W> {
         }
     }
 
+    /// Whether anything waits for one worker alone.
+    pub fn has_pinned(&self) -> bool {
+        self.lanes.live > 0 && !self.held
+    }
+
+    /// The first request that was not cancelled, of those that only this worker can run, claimed.
+    pub fn take_pinned(&mut self, worker: u64) -> Option<R> {
+        if self.held {
+            return None;
+        }
+        loop {
+            let request = self.lanes.pop(worker, u64::MAX)?;
+            if request.take_place(false) {
+                self.lanes.live -= 1;
+            }
+            if request.start() {
+                return Some(request);
+            }
+            self.gone.push(request);
+        }
+    }
+
     /// What comes first, with the count that it is in.
     fn next_in_line(&mut self, worker: u64) -> Option<(R, &mut usize)> {
         if !self.lanes.is_empty() {

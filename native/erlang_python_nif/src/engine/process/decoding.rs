@@ -6,6 +6,7 @@ use super::link::Link;
 use super::object::RemoteObject;
 use super::sent::Sent;
 use super::stream::Items;
+use crate::pool::marks::NESTED;
 use crate::pool::request::Request;
 use crate::pool::stream::Consumer;
 use erlang_python_wire::{Broken, tag};
@@ -42,9 +43,13 @@ impl Objects for Decoding<'_> {
                 let request = self
                     .request
                     .ok_or(Broken("a stream that nobody has asked for"))?;
-                let limits = Sent::of(request)
+                let mut limits = Sent::of(request)
                     .and_then(|sent| sent.limits)
                     .ok_or(Broken("a stream that nobody has asked for"))?;
+                if request.marks.has(NESTED) {
+                    // What is read where its worker waits is asked for by the one it waits for.
+                    limits.prefetch = 0;
+                }
                 let items = Items::new(link, number);
                 let consumer = Consumer::new(request, Box::new(items), limits);
                 Ok(ResourceArc::new(consumer).encode(env))

@@ -8,14 +8,19 @@ use crate::pool::Pool;
 use crate::pool::marks::NESTED;
 use std::sync::Arc;
 
-/// All workers of a pool wait. Each that does so runs a request more, on a thread of its own.
+/// Each worker that waits runs a request more, on a thread of its own: one that only it can run, or if all wait any.
 pub fn help(process: &Process, pool: &Arc<Pool>, sender: Sender) {
     for link in process.links() {
         if link.stage() != Stage::Ready || link.free_callback().is_none() {
             continue;
         }
-        let Some(request) = pool.take_waiting() else {
-            return;
+        let id = link.worker.id;
+        let request = match pool.is_blocked() {
+            true => pool.take_waiting_for(id),
+            false => pool.take_pinned(id),
+        };
+        let Some(request) = request else {
+            continue;
         };
         request.marks.set(NESTED);
         run::run(&link, &request, 0, sender);
@@ -28,7 +33,7 @@ pub fn serve(link: &Arc<Link>, sender: Sender) {
         return;
     }
     while let Some(callback) = link.free_callback()
-        && let Some(request) = link.pool.take_waiting()
+        && let Some(request) = link.pool.take_waiting_for(link.worker.id)
     {
         request.marks.set(NESTED);
         run::run(link, &request, callback, sender);

@@ -132,6 +132,10 @@ pub fn stop(link: &Arc<Link>) {
     if !link.advance(Stage::Stopping) {
         return;
     }
+    if !link.is_told() {
+        // It has not begun.
+        return link.kill(Killed::Stuck);
+    }
     link.send(Writer::frame(to_worker::STOP));
     let late: Weak<Link> = Arc::downgrade(link);
     clock::after(link.patience.stop_after, move |_, _| {
@@ -209,11 +213,8 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     frame.u64(callback);
     let env = TermEnv::new();
     let env = env.env();
-    let caller = match request.caller() {
-        Some(caller) => caller.encode(env),
-        None => atoms::nil().to_term(env),
-    };
-    let caller = sent::encode(caller);
+    // An `:init` is asked for by the one who looks after the worker.
+    let caller = sent::encode(request.caller().unwrap_or(link.owner).encode(env));
     let leader = sent::encode(request.leader().in_env(env));
     if let (Ok(caller), Ok(leader)) = (caller, leader) {
         link.send_terms(frame, &[&caller, &leader, &operation]);
@@ -250,10 +251,7 @@ fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64,
     }
     let env = TermEnv::new();
     let env = env.env();
-    let consumer = match request.caller() {
-        Some(consumer) => consumer.encode(env),
-        None => atoms::nil().to_term(env),
-    };
+    let consumer = request.caller().unwrap_or(link.owner).encode(env);
     if let Ok(consumer) = sent::encode(consumer) {
         link.send_terms(frame, &[&consumer]);
     }

@@ -163,7 +163,11 @@ pub fn workers(pool: &Pool) -> Vec<(u64, bool, u64)> {
     let links = links.filter(|link| link.stage() <= Stage::Ready);
     let workers = links.map(|link| {
         let (busy, calls) = link.worker.work();
-        (link.os_pid.load(Ordering::Relaxed), busy, calls)
+        let os_pid = match link.stage() {
+            Stage::Ready => link.os_pid.load(Ordering::Relaxed),
+            _ => 0,
+        };
+        (os_pid, busy, calls)
     });
     workers.collect()
 }
