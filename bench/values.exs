@@ -7,7 +7,7 @@ defmodule Bench.Values do
   # taken in a process of its own, as big values are garbage afterwards.
 
   import Bench.Suite, only: [line: 1, size: 2]
-  alias Bench.{Floors, Measure}
+  alias Bench.{Floors, Measure, Samples}
 
   @megabyte 1_000_000
   @etf "external term format, both ways"
@@ -19,7 +19,7 @@ defmodule Bench.Values do
   defp identity(value), do: Python.call!(:bench_work, :identity, [value])
 
   defp shapes do
-    values = [ints: ints(), map: string_keys(), document: document()]
+    values = Samples.all()
     for {_name, value} <- values, do: Measure.check(value, fn -> identity(value) end)
 
     subjects =
@@ -99,24 +99,6 @@ defmodule Bench.Values do
         target: {:ratio, 2}
       )
     ]
-  end
-
-  defp ints, do: Enum.to_list(1..100_000)
-
-  defp string_keys, do: Map.new(1..10_000, &{"key #{&1}", &1})
-
-  # Of all types, nested, about 1 MB as JSON.
-  defp document do
-    for id <- 1..7_500 do
-      %{
-        "id" => id,
-        "name" => "name of #{id}",
-        "score" => id * 1.5,
-        "active" => rem(id, 2) == 0,
-        "tags" => ["red", "green", "blue"],
-        "at" => %{"x" => id, "y" => [id, id + 1, nil]}
-      }
-    end
   end
 end
 

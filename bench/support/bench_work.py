@@ -64,3 +64,11 @@ def start():
 def stop():
     global spinning
     spinning = False
+
+
+def sum_to(count):
+    """Bytecode that never lets go of the interpreter for long."""
+    total = 0
+    for number in range(count):
+        total += number
+    return total
