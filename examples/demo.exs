@@ -44,6 +44,17 @@ defmodule Demo do
 
   @folder Path.relative_to_cwd(__DIR__)
 
+  # It says which process it ran in.
+  @counting """
+  import os
+
+  def count(most):
+      total = 0
+      for number in range(most):
+          total += number
+      return os.getpid()
+  """
+
   def run do
     # Where the Python modules of this demo are.
     Python.call!(:sys, "path.append", [Path.join(@folder, "python")])
@@ -58,6 +69,7 @@ defmodule Demo do
     exception()
     timeout()
     async()
+    processes()
   end
 
   defp calls do
@@ -177,6 +189,34 @@ defmodule Demo do
     say("8 calls that wait for 0.25 s each took #{format(ms / 1000, ".2f")} s on 8 workers.")
     check("all of them ended well", answers == List.duplicate({:ok, nil}, 8))
     check("they waited side by side", ms < 1500)
+  end
+
+  # A pool whose Python runs in processes of its own.
+  defp processes do
+    title("Python in processes of its own: side by side, and a crash that costs one call")
+
+    {:ok, pool} = Python.Pool.start_link(name: Demo.Processes, engine: :process, size: 2)
+    :ok = Python.exec(@counting, pool: Demo.Processes)
+    count = fn -> Python.call!(:__main__, :count, [2_000_000], pool: Demo.Processes) end
+
+    {one, _} = timed(count)
+    {two, pids} = timed(fn -> [count, count] |> Enum.map(&Task.async/1) |> Task.await_many() end)
+
+    say(
+      "One call that computes took #{format(one, ".0f")} ms, two took #{format(two, ".0f")} ms."
+    )
+
+    check("they ran in two processes", length(Enum.uniq(pids)) == 2)
+
+    {ms, answer} = timed(fn -> Python.call(:os, :abort, [], pool: Demo.Processes) end)
+    {:error, %Python.CrashedError{signal: signal}} = answer
+    say("os.abort() was an error after #{format(ms, ".1f")} ms: #{inspect(signal)}.")
+
+    {ms, root} = timed(fn -> Python.call!(:math, :sqrt, [9], pool: Demo.Processes) end)
+    say("The next call took #{format(ms, ".2f")} ms.")
+    check("the call after a crash", root == 3.0)
+
+    GenServer.stop(pool)
   end
 
   defp timed(work) do
