@@ -6,6 +6,9 @@ const LONGEST: usize = 8 << 10;
 /// How much of the last lines is kept.
 const KEPT: usize = 32 << 10;
 
+/// How Python's report of a fatal error begins, which is the last that it writes.
+const BEGIN: &[u8] = b"Fatal Python error: ";
+
 #[derive(Default)]
 pub struct Lines {
     /// What has not been handed on yet.
@@ -22,14 +25,34 @@ impl Lines {
         }
     }
 
-    /// The lines that are whole. `all`: and what comes after them.
+    /// The lines that are whole, but for a report. `all`: and what comes after them.
     pub fn take(&mut self, all: bool) -> Option<Vec<u8>> {
-        let whole = match self.pending.iter().rposition(|&byte| byte == b'\n') {
-            _ if all || self.pending.len() > LONGEST => self.pending.len(),
+        let pending = &self.pending[..self.held_from()];
+        let whole = match pending.iter().rposition(|&byte| byte == b'\n') {
+            _ if all || pending.len() > LONGEST => pending.len(),
             Some(end) => end + 1,
             None => 0,
         };
         (whole > 0).then(|| self.pending.drain(..whole).collect())
+    }
+
+    /// The report that was held back.
+    pub fn take_report(&mut self) -> Option<Vec<u8>> {
+        let report = std::mem::take(&mut self.pending);
+        (!report.is_empty()).then_some(report)
+    }
+
+    /// Where in the pending text a report begins. One that goes on for long is none.
+    fn held_from(&self) -> usize {
+        let lines = self.pending.split_inclusive(|&byte| byte == b'\n');
+        let mut at = 0;
+        for line in lines {
+            if line.starts_with(BEGIN) && self.pending.len() - at <= KEPT {
+                return at;
+            }
+            at += line.len();
+        }
+        at
     }
 
     /// The last lines.
@@ -42,7 +65,6 @@ impl Lines {
 
     /// What Python has said of a fatal error, which is the last that it says.
     pub fn report(&self) -> Option<String> {
-        const BEGIN: &[u8] = b"Fatal Python error: ";
         let at = self
             .last
             .windows(BEGIN.len())
@@ -66,6 +88,21 @@ mod tests {
         assert_eq!(lines.take(true), None);
         lines.add(&vec![b'x'; LONGEST + 1]);
         assert_eq!(lines.take(false).map(|text| text.len()), Some(LONGEST + 1));
+    }
+
+    #[test]
+    fn a_report_is_held_back() {
+        let mut lines = Lines::default();
+        lines.add(b"one\nFatal Python error: Aborted\n\nCurrent thread");
+        assert_eq!(lines.take(false), Some(b"one\n".to_vec()));
+        assert_eq!(lines.take(true), None);
+        let report = b"Fatal Python error: Aborted\n\nCurrent thread".to_vec();
+        assert_eq!(lines.take_report(), Some(report));
+        assert_eq!(lines.take_report(), None);
+        lines.add(b"Fatal Python error: no\n");
+        assert_eq!(lines.take(false), None);
+        lines.add(&vec![b'x'; KEPT]);
+        assert!(lines.take(false).is_some());
     }
 
     #[test]

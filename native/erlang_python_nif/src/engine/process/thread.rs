@@ -54,6 +54,8 @@ struct Listener {
     socket: Option<UnixStream>,
     frames: Frames,
     output: [Option<(PipeReader, Lines)>; 2],
+    /// Python's report of a fatal error.
+    report: Option<Vec<u8>>,
     end: Option<OwnedFd>,
     pid: libc::pid_t,
 }
@@ -77,6 +79,7 @@ impl Listener {
                 Some((output, Lines::default())),
                 Some((errors, Lines::default())),
             ],
+            report: None,
             end: child.end,
             pid: child.pid,
         }
@@ -202,10 +205,8 @@ impl Listener {
         if let Some(text) = lines.take(!more) {
             tell(&self.link, at, &text, sender);
         }
-        if !more && at == 0 {
-            self.output[at] = None;
-        } else if !more && let Some((_, lines)) = self.output[at].take() {
-            over::note_report(&self.link, &lines);
+        if !more && let Some((_, lines)) = self.output[at].take() {
+            self.close_output(at, lines, sender);
         }
     }
 
@@ -220,16 +221,29 @@ impl Listener {
             {
                 self.read_output(at, sender);
             }
-            if let Some((_, lines)) = &mut self.output[at]
-                && let Some(text) = lines.take(true)
-            {
-                tell(&self.link, at, &text, sender);
+            if let Some((_, mut lines)) = self.output[at].take() {
+                if let Some(text) = lines.take(true) {
+                    tell(&self.link, at, &text, sender);
+                }
+                self.close_output(at, lines, sender);
             }
         }
-        if let Some((_, lines)) = &self.output[1] {
-            over::note_report(&self.link, lines);
-        }
         over::over(&self.link, sender);
+        if let Some(report) = self.report.take()
+            && !self.link.was_busy()
+        {
+            tell(&self.link, 1, &report, sender);
+        }
+    }
+
+    /// Nothing more comes. A report of a fatal error is for the call that it was at, or else for all to see.
+    fn close_output(&mut self, at: usize, mut lines: Lines, sender: Sender) {
+        if at == 1 {
+            over::note_report(&self.link, &lines);
+            self.report = lines.take_report();
+        } else if let Some(text) = lines.take_report() {
+            tell(&self.link, at, &text, sender);
+        }
     }
 }
 
