@@ -47,7 +47,7 @@ defmodule Python.Settings do
       default: :main,
       doc:
         "The engine of the default pool: `:main` is the interpreter of the VM, `:process` are processes of the " <>
-          "operating system. See `Python.Pool`."
+          "operating system. See the guide Engines."
     },
     start_pool: %{
       type: :boolean,
