@@ -55,8 +55,16 @@ pub fn serve(py: Python<'_>) -> PyResult<()> {
         End::Closed => py.None(),
         End::Exit(code) => code,
     };
-    py.import("erlang._exit")?.call_method1("run", (code,))?;
+    let given_up = wrap_pyfunction!(has_given_up_all, py)?;
+    py.import("erlang._exit")?
+        .call_method1("run", (code, given_up))?;
     Ok(())
+}
+
+/// Whether nothing waits for its finalizer.
+#[pyfunction]
+fn has_given_up_all() -> bool {
+    remote::has_given_up_all()
 }
 
 /// A crash is told where the VM reads, wherever Python code sends its errors.

@@ -8,13 +8,25 @@ import gc
 import os
 import sys
 import threading
+import time
 
 from erlang import _end, _main
 
 
-def run(code):
-    """Ends the process. ``code``: as for ``sys.exit``."""
-    for step in (threading._shutdown, atexit._run_exitfuncs, _let_go_of_main):
+#: How long finalizers may take that other threads run, in seconds.
+_PATIENCE = 1.0
+
+
+def run(code, has_given_up_all):
+    """Ends the process. ``code``: as for ``sys.exit``. ``has_given_up_all``: tells whether nothing waits for its finalizer
+    that Elixir has given up."""
+
+    def wait_for_finalizers():
+        deadline = time.monotonic() + _PATIENCE
+        while not has_given_up_all() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    for step in (threading._shutdown, atexit._run_exitfuncs, _let_go_of_main, wait_for_finalizers):
         try:
             step()
         except BaseException:

@@ -92,6 +92,12 @@ pub fn pending() -> usize {
     waiting + taken.sum::<usize>()
 }
 
+/// Whether nothing waits to be given up, or is being.
+pub fn is_idle() -> bool {
+    let at_work = |reaper: &Arc<Reaper>| !reaper.steps.load(Ordering::Acquire).is_multiple_of(2);
+    pending() == 0 && !reapers().iter().any(at_work)
+}
+
 /// The finalizers that block.
 pub fn blocked() -> Vec<Finalizer> {
     let found = reapers();

@@ -12,6 +12,7 @@ mod streams;
 pub use crate::base::processes::kill_all;
 pub use crate::base::side::{Link, set_worker};
 pub use crate::python::object::TYPE_NAME as HANDLES;
+pub use crate::python::reaper::is_idle as has_given_up_all;
 pub use callbacks::{
     callback_answer, callback_down, callback_left, callbacks, register, serve_callbacks, unregister,
 };

@@ -1,6 +1,6 @@
 //! The start of such a process, and its end.
 
-use super::{PLACE, Place};
+use super::{PLACE, Place, streams};
 use crate::base::bell::Bell;
 use crate::base::clock;
 use crate::base::processes::reap_adopted;
@@ -105,6 +105,7 @@ pub fn serve() -> End {
 /// Takes no more, and ends what runs.
 pub fn stop() {
     if let (Some(place), Some(sender)) = (PLACE.get(), Sender::own_thread()) {
+        streams::close_all(sender);
         handles::close(&place.pool, sender);
     }
 }

@@ -3,6 +3,7 @@
 use super::requests::{Pending, demand_of, expect};
 use crate::base::atoms;
 use crate::base::clock;
+use crate::base::lock::Mutex;
 use crate::base::side;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::main::callback::CallbackHandle;
@@ -11,7 +12,7 @@ use crate::pool::request::Request;
 use crate::pool::stream::{Consumer, Demanded, Flushed, Stream, Waiter, closed};
 use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How often it is tried to send a chunk that the VM finds long in the making, and whose clock here says that it is
@@ -44,6 +45,34 @@ pub fn is_part() -> bool {
     part
 }
 
+/// Those that were read from. They are closed when the process is to end: `finally` blocks of generators run then.
+/// Held for a push or to take all.
+static READ: Mutex<Vec<Weak<Stream>>> = Mutex::new(Vec::new());
+
+/// So many are kept before the first look at which are gone.
+const MANY: usize = 64;
+
+fn remember(stream: &Arc<Stream>) {
+    let mut read = READ.lock();
+    let is_new = !read
+        .iter()
+        .any(|known| known.as_ptr() == Arc::as_ptr(stream));
+    if is_new {
+        if read.len() >= MANY && read.len() == read.capacity() {
+            read.retain(|stream| stream.strong_count() > 0);
+        }
+        read.push(Arc::downgrade(stream));
+    }
+}
+
+/// Closes all, as far as they are at rest. Those that make an item close when it is made.
+pub(super) fn close_all(sender: Sender) {
+    let read = std::mem::take(&mut *READ.lock());
+    for stream in read.iter().filter_map(Weak::upgrade) {
+        stream.close(None, &|_| false, sender);
+    }
+}
+
 /// Asks for a chunk. `reference`: that of the demand. False if the terms are not what they should be.
 pub fn demand(
     number: u64,
@@ -58,6 +87,7 @@ pub fn demand(
     let Some(sender) = Sender::own_thread() else {
         return false;
     };
+    remember(&stream);
     expect(number, Pending::Chunk(Arc::clone(&stream)));
     ask(&stream, pid, reference, callback, sender);
     true
