@@ -69,6 +69,15 @@ defmodule Python.TestCase do
     name
   end
 
+  @doc "Where an object can be used in a call that names no place: anywhere in the VM's interpreter, else at its home."
+  def at_home(%Python.Object{home: home}) do
+    cond do
+      Engines.current() == :main -> []
+      is_pid(home) -> [context: home]
+      true -> [pool: home]
+    end
+  end
+
   @doc "Starts a pool for this test. Returns its name."
   def start_pool(options \\ []) do
     options = Keyword.merge([size: 1, name: String.to_atom(unique("Elixir.TestPool"))], options)

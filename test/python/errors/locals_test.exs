@@ -5,34 +5,33 @@ defmodule Python.Errors.LocalsTest do
 
   @held "{t.tb_frame.f_code.co_name: sorted(t.tb_frame.f_locals) for t in traces(e)}"
 
-  setup_all do
-    Python.exec!("""
-    def traces_of_locals(e):
-        trace = e.__traceback__
-        while trace is not None:
-            yield trace
-            trace = trace.tb_next
+  @source """
+  def traces_of_locals(e):
+      trace = e.__traceback__
+      while trace is not None:
+          yield trace
+          trace = trace.tb_next
 
-    class LocalsKept:
-        pass
+  class LocalsKept:
+      pass
 
-    def locals_fail(keep=None):
-        big = LocalsKept()
-        if keep is not None:
-            import weakref
-            keep.append(weakref.ref(big))
-        return locals_inner([1])
+  def locals_fail(keep=None):
+      big = LocalsKept()
+      if keep is not None:
+          import weakref
+          keep.append(weakref.ref(big))
+      return locals_inner([1])
 
-    def locals_inner(items):
-        other = 1
-        raise ValueError(items)
-    """)
+  def locals_inner(items):
+      other = 1
+      raise ValueError(items)
+  """
 
-    :ok
-  end
+  setup_all do: Python.exec!(@source)
 
   defp held(error) do
-    Python.eval!(@held |> String.replace("traces", "traces_of_locals"), %{e: error.value})
+    code = @held |> String.replace("traces", "traces_of_locals")
+    Python.eval!(code, %{e: error.value}, at_home(error.value))
   end
 
   defp failed({:error, %Python.Error{} = error}), do: error
@@ -82,11 +81,13 @@ defmodule Python.Errors.LocalsTest do
     assert held(failed(here)) == @all
 
     pool = start_pool(keep_locals: true)
+    Python.exec!(@source, pool: pool)
     assert held(failed(Python.call(:__main__, :locals_fail, [], pool: pool))) == @all
     off = Python.call(:__main__, :locals_fail, [], pool: pool, keep_locals: false)
     assert held(failed(off)) == @nothing
 
     context = start_context(keep_locals: true)
+    Python.exec!(@source, context: context)
     Python.exec!("def fail(x): raise ValueError(x)", context: context)
 
     assert held(failed(Python.call(:__main__, :fail, [1], context: context))) == %{

@@ -239,6 +239,15 @@ impl Pool {
         Counted::new(&self.holds)
     }
 
+    /// The same for an engine that counts them itself.
+    pub fn hold_begins(&self) {
+        self.holds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn hold_ends(&self) {
+        self.holds.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Whether it is a context whose thread is for the body of a `with` alone.
     pub fn is_reserved(&self) -> bool {
         self.pinned && self.holds.load(Ordering::Relaxed) > 0

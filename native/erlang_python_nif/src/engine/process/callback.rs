@@ -5,9 +5,9 @@ use super::link::{Link, Waits};
 use crate::base::atoms;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::{Sender, TermEnv};
-use crate::pool::Blocked;
 use crate::pool::request::Request;
 use crate::pool::watch;
+use crate::pool::{Blocked, Pool};
 use erlang_python_wire::Writer;
 use erlang_python_wire::frame::to_worker;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource};
@@ -18,12 +18,38 @@ pub struct Callback {
     pub number: u64,
     /// The request that it is for.
     request: Option<Arc<Request>>,
-    /// It is the body of a `with`, and a context's worker is for that alone.
-    is_hold: bool,
     /// The worker counts as one that waits, until it was answered.
-    blocked: Mutex<Option<Blocked>>,
+    blocked: Mutex<Option<Waiting>>,
     /// Held for a few moves.
     state: Mutex<State>,
+}
+
+/// A worker that waits.
+struct Waiting {
+    _blocked: Blocked,
+    /// For a body of a `with`.
+    held: Option<Arc<Pool>>,
+}
+
+impl Waiting {
+    fn new(link: &Link, is_hold: bool) -> Self {
+        let held = is_hold.then(|| Arc::clone(&link.pool));
+        if let Some(pool) = &held {
+            pool.hold_begins();
+        }
+        Waiting {
+            _blocked: link.pool.block(),
+            held,
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.held {
+            pool.hold_ends();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -75,8 +101,7 @@ impl Callback {
             link: Arc::clone(link),
             number,
             request,
-            is_hold,
-            blocked: Mutex::new(Some(link.pool.block())),
+            blocked: Mutex::new(Some(Waiting::new(link, is_hold))),
             state: Mutex::default(),
         });
         let waits: Arc<dyn Waits> = Arc::clone(&callback) as _;
@@ -90,11 +115,6 @@ impl Callback {
     fn unblock(&self) {
         let blocked = self.blocked.lock().take();
         drop(blocked);
-    }
-
-    /// Whether Python waits for it, and may do something else meanwhile.
-    pub fn is_free(&self) -> bool {
-        !self.is_hold && !self.is_answered()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -156,8 +176,8 @@ impl Callback {
 }
 
 impl Waits for Callback {
-    fn is_free(&self) -> bool {
-        Callback::is_free(self)
+    fn is_waiting(&self) -> bool {
+        !self.is_answered()
     }
 
     fn over(&self, sender: Sender) {

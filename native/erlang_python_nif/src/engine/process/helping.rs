@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Each worker that waits runs a request more, on a thread of its own: one that only it can run, or if all wait any.
 pub fn help(process: &Process, pool: &Arc<Pool>, sender: Sender) {
     for link in process.links() {
-        if link.stage() != Stage::Ready || link.free_callback().is_none() {
+        if link.stage() != Stage::Ready || link.innermost().is_none() {
             continue;
         }
         let id = link.worker.id;
@@ -32,7 +32,9 @@ pub fn serve(link: &Arc<Link>, sender: Sender) {
     if !link.pool.pinned || link.stage() != Stage::Ready {
         return;
     }
-    while let Some(callback) = link.free_callback()
+    // In the body of a `with` it is for that alone.
+    while !link.pool.is_reserved()
+        && let Some(callback) = link.innermost()
         && let Some(request) = link.pool.take_waiting_for(link.worker.id)
     {
         request.marks.set(NESTED);

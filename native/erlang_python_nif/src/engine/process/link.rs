@@ -95,8 +95,8 @@ pub enum Errand {
 
 /// What Python waits for.
 pub trait Waits: Send + Sync {
-    /// Whether it waits, and may do something else meanwhile.
-    fn is_free(&self) -> bool;
+    /// Whether nobody has answered yet.
+    fn is_waiting(&self) -> bool;
 
     /// It waits no more. `given_up`: though nobody has answered, or nobody could any more.
     fn over(&self, sender: Sender);
@@ -281,17 +281,29 @@ impl Link {
         !state.ended
     }
 
-    /// The innermost callback that waits, if it may do something else meanwhile.
-    pub fn free_callback(&self) -> Option<u64> {
-        let callbacks: Vec<_> = {
+    /// The innermost callback that waits, if all that it is at waits for one.
+    pub fn innermost(&self) -> Option<u64> {
+        let (requests, callbacks) = {
             let state = self.lock();
             let callbacks = state.callbacks.iter();
-            callbacks
+            let callbacks: Vec<_> = callbacks
                 .map(|(number, callback)| (*number, callback.clone()))
-                .collect()
+                .collect();
+            (state.requests.len(), callbacks)
         };
-        let (number, callback) = callbacks.into_iter().max_by_key(|(number, _)| *number)?;
-        callback.upgrade()?.is_free().then_some(number)
+        let waiting = callbacks.into_iter().filter_map(|(number, callback)| {
+            let waits = callback
+                .upgrade()
+                .is_some_and(|callback| callback.is_waiting());
+            waits.then_some(number)
+        });
+        let waiting: Vec<u64> = waiting.collect();
+        // One that is answered goes on this moment.
+        waiting
+            .iter()
+            .max()
+            .copied()
+            .filter(|_| waiting.len() >= requests)
     }
 
     pub fn remove_callback(&self, number: u64) -> Option<Arc<dyn Waits>> {
