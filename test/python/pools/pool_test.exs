@@ -227,7 +227,10 @@ defmodule Python.Pools.PoolTest do
         end)
 
       start_pool(name: name, size: 2, init: init)
-      assert %{workers: 2, busy: 1, done: 0} = Task.await(task, 20_000)
+      # It runs once, or in each process.
+      inits = if Python.Engines.current() == :main, do: 1, else: 2
+      assert %{workers: 2, busy: busy, done: 0} = Task.await(task, 20_000)
+      assert busy in 1..inits
       assert [%{calls: _}, %{calls: _}] = Pool.workers(name)
     end
 
