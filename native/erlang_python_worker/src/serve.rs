@@ -56,9 +56,18 @@ pub fn serve(py: Python<'_>) -> PyResult<()> {
         End::Exit(code) => code,
     };
     let given_up = wrap_pyfunction!(has_given_up_all, py)?;
+    let leave = wrap_pyfunction!(leave, py)?;
     py.import("erlang._exit")?
-        .call_method1("run", (code, given_up))?;
+        .call_method1("run", (code, given_up, leave))?;
     Ok(())
+}
+
+/// Ends the process, and what was started from it.
+#[pyfunction]
+fn leave(status: i32) {
+    remote::kill_all();
+    // SAFETY: it does not return. The interpreter is not finalised: see `erlang._exit`.
+    unsafe { libc::_exit(status) }
 }
 
 /// Whether nothing waits for its finalizer.

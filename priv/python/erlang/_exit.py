@@ -5,21 +5,19 @@ It does not finalise the interpreter, whose threads may be in the native library
 
 import atexit
 import gc
-import os
 import sys
 import threading
 import time
 
 from erlang import _end, _main
 
-
 #: How long finalizers may take that other threads run, in seconds.
 _PATIENCE = 1.0
 
 
-def run(code, has_given_up_all):
+def run(code, has_given_up_all, leave):
     """Ends the process. ``code``: as for ``sys.exit``. ``has_given_up_all``: tells whether nothing waits for its finalizer
-    that Elixir has given up."""
+    that Elixir has given up. ``leave``: ends the process with a status, and what was started from it."""
 
     def wait_for_finalizers():
         deadline = time.monotonic() + _PATIENCE
@@ -38,7 +36,7 @@ def run(code, has_given_up_all):
         except Exception:
             # It is closed, or nobody reads it.
             pass
-    os._exit(status)
+    leave(status)
 
 
 def _let_go_of_main():
