@@ -11,11 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Starts it. The process ends when the VM is gone, or is not understood.
 pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
+    // On the thread that is tied: Linux keeps it for each thread. Should the VM end before the next one reads, that
+    // finds the end of the socket.
+    processes::untie();
     processes::without_signals(|| {
         std::thread::Builder::new()
             .name("py_control".into())
             .spawn(move || {
-                processes::untie();
                 while let Some((kind, fields, large)) = incoming.next() {
                     let handle = || handle(kind, fields);
                     let handled = catch_unwind(AssertUnwindSafe(|| match large {
