@@ -2,6 +2,7 @@
 
 use crate::env::{HostEnv, Owned};
 use crate::resource;
+use crate::vm::Beside;
 use crate::word::{self, Kind, Word};
 use std::ffi::{c_int, c_uchar, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -15,6 +16,8 @@ pub const SMALL: usize = 1024;
 pub struct Blob {
     count: AtomicUsize,
     bytes: Vec<MaybeUninit<u8>>,
+    /// The owner of others, if the binary is not of these bytes.
+    _beside: Option<Box<dyn Send + Sync>>,
 }
 
 /// Who owns the bytes of a shared binary. In its second word: a pointer, whose lowest bit says which.
@@ -62,6 +65,7 @@ fn allocate(size: usize) -> *mut Blob {
     Box::into_raw(Box::new(Blob {
         count: AtomicUsize::new(1),
         bytes,
+        _beside: None,
     }))
 }
 
@@ -74,7 +78,20 @@ pub fn blob(bytes: Vec<u8>) -> *const Blob {
     Box::into_raw(Box::new(Blob {
         count: AtomicUsize::new(1),
         bytes,
+        _beside: None,
     }))
+}
+
+/// A binary of bytes that are elsewhere.
+pub fn beside(env: &mut HostEnv, beside: Beside) -> Word {
+    let Beside { data, size, owner } = beside;
+    let blob = Box::into_raw(Box::new(Blob {
+        count: AtomicUsize::new(1),
+        bytes: Vec::new(),
+        _beside: Some(owner),
+    }));
+    env.own(Owned::Blob(blob));
+    shared(env, data, size, Owner::Blob(blob))
 }
 
 /// All of the bytes, which must have been written.

@@ -6,7 +6,7 @@ use crate::map::Unfinished;
 use crate::number;
 use crate::sequence;
 use crate::word::{self, Kind, NIL, Word};
-use crate::{atom, kept, objects, pid, shared};
+use crate::{atom, kept, objects, pid, shared, vm};
 use erlang_python_wire::{Broken, MAX_DEPTH, Reader, tag};
 use rustler::{Env, Term};
 use std::ffi::c_uint;
@@ -169,6 +169,12 @@ impl Decoder<'_, '_> {
                 let length = self.reader.u32()? as usize;
                 let identity = self.reader.bytes(length)?;
                 Ok(kept::receive(self.env, kind, number, identity))
+            }
+            tag::BLOB if self.format == Format::Wire => {
+                let (memory, at) = (self.reader.u64()?, self.reader.u64()?);
+                let beside = vm::beside(memory, at, self.reader.u64()?);
+                let beside = beside.ok_or(Broken("a large binary is not there"))?;
+                Ok(binary::beside(self.env, beside))
             }
             // Latin-1, as old libraries write it into the external format.
             100 if self.format != Format::Wire => {

@@ -7,8 +7,8 @@ use crate::map;
 use crate::number;
 use crate::sequence;
 use crate::word::{self, Kind, View, Word};
-use crate::{atom, objects, pid, reference};
-use erlang_python_wire::{MAX_DEPTH, Writer, tag};
+use crate::{atom, objects, pid, reference, vm};
+use erlang_python_wire::{BESIDE, MAX_DEPTH, Writer, tag};
 use rustler::Term;
 use std::ffi::c_int;
 use std::fmt;
@@ -213,6 +213,16 @@ impl Encoder<'_> {
                     .flat_map(|limb| limb.to_le_bytes())
                     .collect();
                 self.digits(big.negative, &bytes);
+            }
+            Kind::Shared
+                if self.for_wire
+                    && size >= BESIDE
+                    && let Some((memory, at)) = vm::put_beside(binary::bits_of(boxed).0) =>
+            {
+                self.writer.u8(tag::BLOB);
+                self.writer.u64(memory);
+                self.writer.u64(at);
+                self.writer.u64(size as u64);
             }
             Kind::Binary | Kind::Shared => {
                 self.writer.u8(tag::BINARY);

@@ -60,4 +60,4 @@ pub use objects::{
 pub use pid::set_node_of;
 pub use reference::{request_number, request_reference};
 pub use shared::{LARGE as LARGE_BINARY, Shared};
-pub use vm::{Vm, pid_bytes, set_vm};
+pub use vm::{Beside, Vm, pid_bytes, set_vm};

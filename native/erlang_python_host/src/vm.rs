@@ -23,6 +23,23 @@ pub trait Vm: Send + Sync {
     fn make_reference(&self) -> Vec<u8>;
     /// Nobody has these kept terms here any more.
     fn released(&self, kept: &[u64]);
+    /// The bytes of a binary that has come beside its frame. None if they are not there.
+    fn beside(&self, _memory: u64, _at: u64, _size: u64) -> Option<Beside> {
+        None
+    }
+    /// Puts a large binary where the other side finds it: the number of the memory, and where in that. None if it is
+    /// to be sent within its frame.
+    fn put_beside(&self, _bytes: &[u8]) -> Option<(u64, u64)> {
+        None
+    }
+}
+
+/// Bytes that are no copy.
+pub struct Beside {
+    pub data: *const u8,
+    pub size: usize,
+    /// They stay as long as it does.
+    pub owner: Box<dyn Send + Sync>,
 }
 
 static VM: OnceLock<&'static dyn Vm> = OnceLock::new();
@@ -53,6 +70,14 @@ pub fn is_alive(pid: &[u8]) -> bool {
 
 pub fn make_reference() -> Option<Vec<u8>> {
     ask(|vm| vm.make_reference())
+}
+
+pub fn beside(memory: u64, at: u64, size: u64) -> Option<Beside> {
+    ask(|vm| vm.beside(memory, at, size)).flatten()
+}
+
+pub fn put_beside(bytes: &[u8]) -> Option<(u64, u64)> {
+    ask(|vm| vm.put_beside(bytes)).flatten()
 }
 
 pub fn released(kept: &[u64]) {

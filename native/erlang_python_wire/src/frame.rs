@@ -33,6 +33,17 @@ pub mod to_worker {
     pub const STOP: u8 = 14;
     /// Two terms: the process that callbacks are sent to, and the registered functions.
     pub const SERVE: u8 = 15;
+    /// `u64` number, `u64` size, `u8` whether to say `FREE` each time that nobody sees it any more: memory with
+    /// large binaries. Its descriptor comes with the first byte of the frame.
+    pub const MEMORY: u8 = 16;
+    /// `u64` number: no frame refers to that memory any more.
+    pub const FORGET: u8 = 17;
+    /// Where the worker writes large binaries to. Its descriptor comes with the first byte of the frame.
+    pub const TRAY: u8 = 18;
+    /// `u32` how many more of those have been read.
+    pub const TAKEN: u8 = 19;
+    /// The tray is to be emptied, if all have been read.
+    pub const TRIM: u8 = 20;
 
     /// No timeout.
     pub const FOREVER: u64 = u64::MAX;
@@ -62,6 +73,8 @@ pub mod to_vm {
     pub const OVER: u8 = 10;
     /// In place of `READY`, a term: why it cannot start.
     pub const FAILED: u8 = 12;
+    /// `u64` number: nobody sees that memory (`MEMORY`) any more, so it can be written to again.
+    pub const FREE: u8 = 13;
 }
 
 /// What a worker asks the VM.

@@ -20,5 +20,8 @@ pub const VERSION: u32 = 1;
 /// sets, which are two levels of terms each.
 pub const MAX_DEPTH: usize = 2_100;
 
-/// How many bytes a frame may have. Large binaries do not cross in frames.
+/// Binaries of so many bytes cross beside the frames, in memory that both sides see, where there is such memory.
+pub const BESIDE: usize = 1 << 20;
+
+/// How many bytes a frame may have. So many may be beside it.
 pub const MAX_FRAME: usize = 1 << 31;

@@ -229,6 +229,7 @@ pub fn rest(tag: u8, reader: &mut Reader<'_>) -> Result<bool> {
         }
         tag::INT64 => drop(reader.i64()?),
         tag::OBJECT => drop(reader.bytes(1 + 8 + 8)?),
+        tag::BLOB => drop(reader.bytes(8 + 8 + 8)?),
         tag::KEPT => {
             reader.bytes(1 + 8)?;
             let length = reader.u32()? as usize;

@@ -26,7 +26,8 @@ pub const INT64: u8 = 200;
 pub const OBJECT: u8 = 202;
 /// A term that the VM keeps: a kind (`kept`), its number, and bytes by which it can be told from others.
 pub const KEPT: u8 = 203;
-/// A binary beside the frame: which one.
+/// A binary beside the frame (`BESIDE`): the `u64` number of the memory that it is in, `u64` where in that, `u64` its
+/// size. What comes from a worker is in its tray, whose number is 0.
 pub const BLOB: u8 = 204;
 
 /// What an `OBJECT` is.

@@ -1,12 +1,13 @@
 //! The thread that reads what the VM sends. It takes no GIL and waits for nothing else.
 
 use crate::link::Incoming;
-use crate::{processes, questions};
+use crate::{memory, processes, questions, tray};
 use erlang_python::remote::{self, Call, Terms};
 use erlang_python_host as host;
 use erlang_python_wire::frame::to_worker::{self, FOREVER};
 use erlang_python_wire::{Broken, Reader, Writer, tag};
 use rustler::{Env, LocalPid, OwnedEnv, Term};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Starts it. The process ends when the VM is gone, or is not understood.
@@ -18,8 +19,11 @@ pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
         std::thread::Builder::new()
             .name("py_control".into())
             .spawn(move || {
-                while let Some((kind, fields, large)) = incoming.next() {
-                    let handle = || handle(kind, fields);
+                while let Some((kind, fields, large, descriptor)) = incoming.next() {
+                    let handle = || match descriptor {
+                        Some(descriptor) => shared(kind, fields, descriptor),
+                        None => handle(kind, fields),
+                    };
                     let handled = catch_unwind(AssertUnwindSafe(|| match large {
                         Some(large) => large.lend(handle),
                         None => handle(),
@@ -41,6 +45,16 @@ pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
 }
 
 type Result<T> = std::result::Result<T, Broken>;
+
+/// A frame with a descriptor.
+fn shared(kind: u8, mut fields: Reader<'_>, descriptor: OwnedFd) -> Result<()> {
+    if kind == to_worker::TRAY {
+        tray::open(descriptor);
+        return Ok(());
+    }
+    let (number, size) = (fields.u64()?, fields.u64()?);
+    memory::add(number, size, fields.u8()? != 0, descriptor)
+}
 
 fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
     let fields = &mut fields;
@@ -120,6 +134,18 @@ fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
             let (pid, names) = (process(fields, env)?, host::decode(fields, env)?);
             expect(remote::serve_callbacks(pid, names))
         }),
+        to_worker::FORGET => {
+            memory::forget(fields.u64()?);
+            Ok(())
+        }
+        to_worker::TAKEN => {
+            tray::taken(fields.u32()?);
+            Ok(())
+        }
+        to_worker::TRIM => {
+            tray::trim();
+            Ok(())
+        }
         _ => Err(Broken("there is no such kind")),
     }
 }

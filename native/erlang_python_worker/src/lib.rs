@@ -13,10 +13,14 @@ mod control;
 mod descriptors;
 mod limits;
 mod link;
+mod mapping;
+mod memory;
 mod messages;
 mod processes;
 mod questions;
+mod receiving;
 mod serve;
+mod tray;
 
 use pyo3::prelude::*;
 

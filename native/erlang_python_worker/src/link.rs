@@ -3,8 +3,12 @@
 //! Any thread writes, with the GIL or without. That cannot wait for ever: the VM always reads, and when it is gone
 //! the process ends.
 
+use crate::receiving::receive;
+use crate::tray;
 use erlang_python_host::Shared;
+use erlang_python_wire::frame::to_worker;
 use erlang_python_wire::{MAX_FRAME, Reader, Writer, writer::LENGTH};
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -46,6 +50,7 @@ pub fn open(socket: OwnedFd) -> std::io::Result<()> {
 }
 
 unsafe extern "C" fn close_in_child() {
+    tray::leave();
     let socket = SOCKET.swap(-1, Ordering::AcqRel);
     if socket >= 0 {
         // SAFETY: it is ours, and nothing in the child uses it.
@@ -91,10 +96,13 @@ pub struct Incoming {
     handled: usize,
     /// The frame that is being handled, if large binaries may be in it: they are not copied.
     large: Option<Shared>,
+    /// Those that no frame has claimed.
+    descriptors: VecDeque<OwnedFd>,
 }
 
-/// The kind of a frame, its fields, and what they are in if large binaries may be among them.
-pub type Frame<'f> = (u8, Reader<'f>, Option<&'f Shared>);
+/// The kind of a frame, its fields, what they are in if large binaries may be among them, and the descriptor that
+/// came with it.
+pub type Frame<'f> = (u8, Reader<'f>, Option<&'f Shared>, Option<OwnedFd>);
 
 impl Incoming {
     /// None when the VM is gone, or does not speak our language.
@@ -119,7 +127,11 @@ impl Incoming {
             None => Reader::new(&self.bytes[begin..self.handled]),
         };
         let kind = fields.u8().ok()?;
-        Some((kind, fields, self.large.as_ref()))
+        let descriptor = match kind {
+            to_worker::MEMORY | to_worker::TRAY => Some(self.descriptors.pop_front()?),
+            _ => None,
+        };
+        Some((kind, fields, self.large.as_ref(), descriptor))
     }
 
     /// The length of the next frame, if all of it is there. None if it cannot be a frame.
@@ -149,16 +161,14 @@ impl Incoming {
             .saturating_sub(self.bytes.len());
         self.bytes.reserve(missing.max(ROOM));
         let room = self.bytes.spare_capacity_mut();
-        // SAFETY: room for so many bytes.
-        let read = unsafe { libc::read(socket(), room.as_mut_ptr().cast(), room.len()) };
-        match usize::try_from(read) {
+        match receive(socket(), room, &mut self.descriptors) {
             Ok(0) => None,
             Ok(read) => {
                 // SAFETY: so many have been written behind the others.
                 unsafe { self.bytes.set_len(self.bytes.len() + read) };
                 Some(())
             }
-            Err(_) if Error::last_os_error().kind() == ErrorKind::Interrupted => Some(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Some(()),
             Err(_) => None,
         }
     }

@@ -1,8 +1,8 @@
 //! What goes to the VM: answers, messages, questions.
 
-use crate::{link, questions};
+use crate::{link, memory, questions, tray};
 use erlang_python::remote;
-use erlang_python_host as host;
+use erlang_python_host::{self as host, Beside};
 use erlang_python_wire::{Reader, Writer, frame::question, frame::to_vm, tag};
 use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Env, Term};
@@ -23,12 +23,14 @@ impl host::Vm for Vm {
         if let Ok([reference, term]) = get_tuple(message).as_deref()
             && let Some(number) = host::request_number(*reference)
         {
-            return answer(number, *term);
+            return tray::frame(|| answer(number, *term));
         }
-        let mut frame = Writer::frame(to_vm::SEND);
-        host::encode(&mut frame, to).is_ok()
-            && host::encode(&mut frame, message).is_ok()
-            && link::send(frame)
+        tray::frame(|| {
+            let mut frame = Writer::frame(to_vm::SEND);
+            host::encode(&mut frame, to).is_ok()
+                && host::encode(&mut frame, message).is_ok()
+                && link::send(frame)
+        })
     }
 
     fn is_atom(&self, name: &str) -> bool {
@@ -55,6 +57,14 @@ impl host::Vm for Vm {
 
     fn released(&self, kept: &[u64]) {
         numbers(to_vm::RELEASE_KEPT, kept);
+    }
+
+    fn beside(&self, number: u64, at: u64, size: u64) -> Option<Beside> {
+        memory::part(number, at, size)
+    }
+
+    fn put_beside(&self, bytes: &[u8]) -> Option<(u64, u64)> {
+        Some((0, tray::put(bytes)?))
     }
 }
 
@@ -126,6 +136,7 @@ fn answer(number: u64, term: Term<'_>) -> bool {
         return link::send(frame);
     }
     // It cannot cross.
+    tray::give_back();
     frame.bytes.truncate(begin - 1);
     frame.u8(flags | FAILED);
     frame.u8(tag::SMALL_TUPLE);
@@ -163,7 +174,7 @@ impl remote::Link for Vm {
     }
 }
 
-fn send_number(kind: u8, number: u64) {
+pub fn send_number(kind: u8, number: u64) {
     let mut frame = Writer::frame(kind);
     frame.u64(number);
     link::send(frame);

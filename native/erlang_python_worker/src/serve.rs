@@ -152,7 +152,7 @@ fn hello(py: Python<'_>) -> PyResult<Writer> {
 
 /// Waits for the settings, and prepares the interpreter by them.
 fn start(incoming: &mut Incoming) -> Result<(), String> {
-    let (kind, mut fields, _) = incoming.next().unwrap_or_else(|| processes::end());
+    let (kind, mut fields, ..) = incoming.next().unwrap_or_else(|| processes::end());
     if kind == to_worker::STOP {
         // It is not needed any more, before it has begun.
         processes::end();

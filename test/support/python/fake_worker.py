@@ -4,7 +4,9 @@
 It runs the operations of the engine, plainly. Some calls of the module `fake` let it send what is broken.
 """
 
+import array
 import importlib
+import mmap
 import os
 import socket
 import struct
@@ -16,8 +18,9 @@ VERSION = 1
 
 START, RUN, CANCEL, MESSAGE, CALLBACK_ANSWER, CALLBACK_DOWN, RELEASE = 1, 2, 3, 4, 5, 6, 7
 REGISTER, UNREGISTER, DEMAND, FLUSH, CLOSE, REPLY, STOP, SERVE = 8, 9, 10, 11, 12, 13, 14, 15
+MEMORY, FORGET, TRAY, TAKEN, TRIM = 16, 17, 18, 19, 20
 HELLO, READY, ANSWER, LOCATION, TOLD, SEND, DONE, RELEASE_KEPT = 1, 2, 3, 4, 5, 6, 7, 8
-QUESTION, OVER, FAILED = 9, 10, 12
+QUESTION, OVER, FAILED, FREE = 9, 10, 12, 13
 
 
 class Atom(str):
@@ -46,8 +49,8 @@ OK, ERROR, NIL = Atom("ok"), Atom("error"), Atom("nil")
 
 
 class Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
+    def __init__(self, data, worker=None):
+        self.data, self.at, self.worker = data, 0, worker
 
     def take(self, count):
         self.at += count
@@ -87,6 +90,9 @@ class Reader:
                 return data.decode()
             except UnicodeDecodeError:
                 return data
+        if tag == 204:
+            number, at, size = (self.number("<Q") for _ in range(3))
+            return self.worker.memory[number][at : at + size]
         if tag in (110, 111):
             size = self.number("B" if tag == 110 else ">I")
             sign = self.number("B")
@@ -168,6 +174,10 @@ class Worker:
         self.settings = None
         self.server = None
         self.messages = []
+        self.descriptors = []
+        self.memory = {}
+        self.tray = None
+        self.heard = []
         self.names = {"__name__": "__main__", "worker": self}
 
     def send(self, kind, *parts):
@@ -188,19 +198,22 @@ class Worker:
     def listen(self):
         while True:
             size = self.read(4)
-            frame = Reader(self.read(struct.unpack("<I", size)[0]))
+            frame = Reader(self.read(struct.unpack("<I", size)[0]), self)
             self.handle(frame.number("B"), frame)
 
     def read(self, count):
         data = b""
         while len(data) < count:
-            more = self.connection.recv(min(count - len(data), 1 << 20))
+            more, control, _, _ = self.connection.recvmsg(min(count - len(data), 1 << 20), 1000)
+            for _, _, content in control:
+                self.descriptors.extend(array.array("i", content))
             if not more:
                 os.killpg(0, 9)
             data += more
         return data
 
     def handle(self, kind, frame):
+        self.heard.append(kind)
         if kind == START:
             self.settings = frame.term()
             self.server = self.settings.get(Atom("server"))
@@ -238,6 +251,13 @@ class Worker:
         elif kind == RELEASE:
             for _ in range(frame.number("<I")):
                 self.objects.pop(frame.number("<Q"), None)
+        elif kind == MEMORY:
+            number, size = frame.number("<Q"), frame.number("<Q")
+            self.memory[number] = mmap.mmap(
+                self.descriptors.pop(0), size, prot=mmap.PROT_READ
+            )
+        elif kind == TRAY:
+            self.tray = self.descriptors.pop(0)
         elif kind == SERVE:
             self.server = frame.term()
         elif kind == STOP:
@@ -399,6 +419,29 @@ class Worker:
     def fake_frame(self, kind, data):
         self.send(kind, bytes.fromhex(data))
         self.wait(lambda: False)
+
+    def fake_beside(self, memory, at, size, length):
+        """Answers with a binary that is said to be in the tray, which is so long."""
+        os.ftruncate(self.tray, length)
+        os.pwrite(self.tray, b"abc", 0)
+        return Raw(struct.pack("<BQQQ", 204, memory, at, size))
+
+    def fake_shrink(self):
+        """Makes all that the VM may see smaller, or writes to it, and says what it could."""
+        could = []
+        for name in os.listdir("/proc/self/fd"):
+            descriptor = int(name)
+            try:
+                path = os.readlink("/proc/self/fd/" + name)
+            except OSError:
+                continue
+            if "memfd:erlang_python" in path and descriptor != self.tray:
+                try:
+                    os.ftruncate(descriptor, 0)
+                    could.append("shrink")
+                except OSError:
+                    pass
+        return could
 
     def fake_fatal(self):
         os.write(2, b"Fatal Python error: out of luck\n\nCurrent thread: none\n")

@@ -23,6 +23,11 @@ pub trait Objects {
 
     /// A term that the VM keeps for the worker.
     fn kept<'a>(&self, env: Env<'a>, number: u64) -> Result<Term<'a>>;
+
+    /// A large binary, copied from the memory that it was put into.
+    fn beside<'a>(&self, _env: Env<'a>, _memory: u64, _at: u64, _size: u64) -> Result<Term<'a>> {
+        Err(Broken("there is nothing beside the frame"))
+    }
 }
 
 /// The VM's function is not worth its while for less.
@@ -243,6 +248,11 @@ impl<O: Objects> Decoder<'_, '_, O> {
                 let (kind, number, extra) = (reader.u8()?, reader.u64()?, reader.u64()?);
                 let object = self.objects.object(self.env, kind, number, extra)?;
                 object.as_c_arg()
+            }
+            tag::BLOB => {
+                let (memory, at, size) = (reader.u64()?, reader.u64()?, reader.u64()?);
+                let binary = self.objects.beside(self.env, memory, at, size)?;
+                binary.as_c_arg()
             }
             tag::KEPT => {
                 let (_kind, number) = (reader.u8()?, reader.u64()?);

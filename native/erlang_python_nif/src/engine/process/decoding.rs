@@ -63,4 +63,17 @@ impl Objects for Decoding<'_> {
             .kept(env, number)
             .ok_or(Broken("a term that the VM does not keep"))
     }
+
+    fn beside<'a>(
+        &self,
+        env: Env<'a>,
+        memory: u64,
+        at: u64,
+        size: u64,
+    ) -> Result<Term<'a>, Broken> {
+        if memory != 0 {
+            return Err(Broken("a binary is in memory that is not its tray"));
+        }
+        self.link.tray.read(env, at, size)
+    }
 }

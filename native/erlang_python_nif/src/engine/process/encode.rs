@@ -4,12 +4,13 @@ use super::encoded::{self, Encoded, Object, Unsendable};
 use super::leaf::external;
 use super::names::{self, Names};
 use super::pid;
+use crate::base::atoms;
 use crate::base::boxed::{self, Boxed};
 use crate::base::pairs::Pairs;
 use crate::base::words;
 use erlang_python_wire::{MAX_DEPTH, MAX_FRAME, tag};
 use rustler::sys::{self, ErlNifTerm};
-use rustler::{Env, Term, TermType};
+use rustler::{Atom, Env, Term, TermType};
 use std::iter::Zip;
 use std::mem::MaybeUninit;
 use std::slice::Iter;
@@ -27,6 +28,8 @@ pub struct Encoder<F> {
     encoded: Encoded,
     /// The object that a reference stands for, if it is a resource of ours.
     find: F,
+    /// The data of the buffer that was met last: it may be sent again.
+    buffer: Option<ErlNifTerm>,
 }
 
 /// What is begun and has not ended, the innermost last.
@@ -59,6 +62,7 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         Encoder {
             encoded: Encoded::default(),
             find,
+            buffer: None,
         }
     }
 
@@ -196,6 +200,10 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
             }
             Boxed::Map(_, _) if levels.all.len() >= DEEPEST => too_deep(bytes),
             Boxed::Map(keys, values) => {
+                if keys.len() == 3 {
+                    self.buffer = buffer(keys, values).or(self.buffer);
+                }
+                let bytes = &mut self.encoded.bytes;
                 begin(bytes, tag::MAP, keys.len() as u32);
                 let pairs = keys.iter().zip(values);
                 levels.all.push(Level::Flat(pairs, None));
@@ -253,7 +261,8 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         let size = u32::try_from(data.len()).map_err(|_| Unsendable::TooLarge)?;
         begin(&mut self.encoded.bytes, tag::BINARY, size);
         if data.len() >= LARGE {
-            self.encoded.add_blob(term, data.len());
+            let again = self.buffer == Some(term.as_c_arg());
+            self.encoded.add_blob(term, data.len(), again);
         } else {
             self.encoded.bytes.extend_from_slice(data);
         }
@@ -313,6 +322,19 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         bytes.extend((identity.len() as u32).to_le_bytes());
         bytes.extend_from_slice(identity);
     }
+}
+
+/// The data of a `%Python.Buffer{}` that Python sees as it is.
+#[inline]
+fn buffer(keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<ErlNifTerm> {
+    let name = atoms::buffer().as_c_arg();
+    let value = |key: Atom| {
+        let at = keys.iter().position(|&found| found == key.as_c_arg())?;
+        values.get(at).copied()
+    };
+    let is_one = values.contains(&name) && value(atoms::__struct__()) == Some(name);
+    let shares = is_one && value(atoms::copy()) == Some(atoms::false_().as_c_arg());
+    if shares { value(atoms::data()) } else { None }
 }
 
 /// The place of a list's length, once that was written.

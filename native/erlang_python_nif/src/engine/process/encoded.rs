@@ -1,10 +1,13 @@
 //! Terms as bytes for a worker process, and what has to live until the bytes have been sent.
 
 use crate::base::term_env::{SavedTerm, TermEnv};
-use erlang_python_wire::Writer;
+use erlang_python_wire::{BESIDE, Writer, tag};
 use rustler::{Term, sys};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The tag of a binary and its length.
+const HEAD: usize = 5;
 
 /// An object in a worker process, as a resource of ours stands for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +19,13 @@ pub struct Object {
     pub number: u64,
     /// 0 if there is none.
     pub extra: u64,
+}
+
+/// Where a binary is that is beside the frame.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub memory: u64,
+    pub at: u64,
 }
 
 /// Why terms cannot be sent to a worker.
@@ -48,6 +58,16 @@ struct Blob {
     /// Where its bytes belong: behind so many of the others, of which the last ones are its tag and its length.
     at: usize,
     binary: SavedTerm,
+    size: usize,
+    again: bool,
+}
+
+/// A binary that can cross beside the frame.
+pub struct Large<'e> {
+    pub term: Term<'e>,
+    pub data: &'e [u8],
+    /// It may well be sent again.
+    pub again: bool,
 }
 
 impl Encoded {
@@ -92,6 +112,43 @@ impl Encoded {
         }
     }
 
+    /// What can cross beside the frame.
+    pub fn large(&self) -> impl Iterator<Item = Large<'_>> {
+        let large = self.blobs.iter().filter(|blob| blob.size >= BESIDE);
+        large.filter_map(|blob| {
+            Some(Large {
+                term: self.env.as_ref()?.term(blob.binary),
+                data: self.data(blob),
+                again: blob.again,
+            })
+        })
+    }
+
+    /// Adds all bytes to a frame but those of large binaries that are in memory of their own. `places`: of each that
+    /// is large.
+    pub fn write_beside(&self, frame: &mut Writer, places: &[Option<Place>]) {
+        let mut places = places.iter();
+        let mut done = 0;
+        for blob in &self.blobs {
+            let place = (blob.size >= BESIDE).then(|| *places.next()?).flatten();
+            match place {
+                Some(Place { memory, at }) => {
+                    frame.bytes(&self.bytes[done..blob.at - HEAD]);
+                    frame.u8(tag::BLOB);
+                    frame.u64(memory);
+                    frame.u64(at);
+                    frame.u64(blob.size as u64);
+                }
+                None => {
+                    frame.bytes(&self.bytes[done..blob.at]);
+                    frame.bytes(self.data(blob));
+                }
+            }
+            done = blob.at;
+        }
+        frame.bytes(&self.bytes[done..]);
+    }
+
     fn data(&self, blob: &Blob) -> &[u8] {
         let Some(env) = &self.env else { return &[] };
         data(env.term(blob.binary)).unwrap_or_default()
@@ -103,12 +160,14 @@ impl Encoded {
     }
 
     /// The bytes of a binary belong here. They are not copied.
-    pub(super) fn add_blob(&mut self, binary: Term<'_>, size: usize) {
+    pub(super) fn add_blob(&mut self, binary: Term<'_>, size: usize, again: bool) {
         let binary = self.hold(binary);
         self.beside += size;
         self.blobs.push(Blob {
             at: self.bytes.len(),
             binary,
+            size,
+            again,
         });
     }
 

@@ -1,5 +1,6 @@
 //! What a worker process says, on the link's thread. It is not trusted.
 
+use super::beside;
 use super::decode::decode;
 use super::decoding::Decoding;
 use super::helping;
@@ -9,6 +10,8 @@ use super::question;
 use super::run::{self, Ending};
 use super::sent::{self, Sent};
 use super::serving;
+use super::shown;
+use super::tray::Tray;
 use crate::base::atoms;
 use crate::base::mailbox::Mailbox;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
@@ -73,7 +76,16 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
                 callback.over(sender);
             }
         }
+        to_vm::FREE => {
+            let number = reader.u64()?;
+            link.beside.free(link, number)?;
+            beside::used(link);
+        }
         _ => return Err(Broken("a frame is of an unknown kind")),
+    }
+    if link.tray.was_read() {
+        Tray::taken(link);
+        beside::used(link);
     }
     reader.end()
 }
@@ -105,6 +117,8 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     // Which Python it is.
     term(link, reader, &mut TermEnv::new(), None)?;
     serving::start(link);
+    Tray::open(link);
+    link.kick.kick();
     Ok(())
 }
 
@@ -226,6 +240,8 @@ fn question(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
 pub fn errand(link: &Arc<Link>, errand: Errand) {
     match errand {
         Errand::Send(request, callback) => run::send(link, &request, callback),
+        Errand::Tidy => beside::tidy(link),
+        Errand::Forget(shown) => shown::send_forget(link, &shown),
         Errand::Mail(Some(request)) => {
             let sent = Sent::of(&request).filter(|sent| sent.is_asked() && link.is_at(sent.number));
             if let Some(sent) = sent {

@@ -1,8 +1,11 @@
 //! The VM's side of one worker process: what is sent to it, and what it is at.
 
+use super::beside::{self, Beside};
 use super::encoded::Encoded;
 use super::kick::Kick;
 use super::outbox::Outbox;
+use super::shown::Shown;
+use super::tray::Tray;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::{OwnedTerm, Sender};
 use crate::pool::request::Request;
@@ -11,6 +14,7 @@ use erlang_python_wire::Writer;
 use erlang_python_wire::frame::to_worker;
 use rustler::{Env, LocalPid, Term};
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -26,6 +30,11 @@ pub struct Link {
     stage: AtomicU8,
     pub outbox: Outbox,
     pub kick: Kick,
+    /// Memory that both see.
+    pub beside: Beside,
+    pub tray: Tray,
+    /// There is some of it.
+    pub has_beside: AtomicBool,
     /// Held for a look-up or a move.
     state: Mutex<State>,
     /// The process that was started, as long as nobody has waited for its end. Held for a signal.
@@ -91,6 +100,10 @@ pub enum Errand {
     Send(Arc<Request>, u64),
     /// There is something in the mailbox of a request, or in that of the context.
     Mail(Option<Arc<Request>>),
+    /// To give back memory that lies idle.
+    Tidy,
+    /// The worker is not to see it any more.
+    Forget(Arc<Shown>),
 }
 
 /// What Python waits for.
@@ -122,6 +135,9 @@ impl Link {
             stage: AtomicU8::new(Stage::Starting as u8),
             outbox: Outbox::default(),
             kick: Kick::default(),
+            beside: Beside::default(),
+            tray: Tray::default(),
+            has_beside: AtomicBool::new(false),
             state: Mutex::default(),
             process: Mutex::new(None),
             os_pid: AtomicU64::new(0),
@@ -173,11 +189,25 @@ impl Link {
         }
     }
 
+    /// Adds a frame with a descriptor to what is to be sent.
+    pub fn send_with(&self, frame: Writer, file: Arc<File>) {
+        if let Some(frame) = frame.finish() {
+            self.outbox.add(frame, Some(file));
+        }
+    }
+
     /// Sends a frame with terms at its end. What they refer to is kept for the worker before it has them.
     pub fn send_terms(&self, mut frame: Writer, terms: &[&Encoded]) {
+        let mut pins = Vec::new();
         for term in terms {
             self.keep(term);
-            term.write(&mut frame);
+            if term.large().next().is_none() {
+                term.write(&mut frame);
+                continue;
+            }
+            let (places, pinned) = beside::place(self, term);
+            term.write_beside(&mut frame, &places);
+            pins.push(pinned);
         }
         self.send(frame);
     }
@@ -352,6 +382,7 @@ impl Link {
     /// Takes nothing more, and hands back what it was at.
     pub fn close(&self) -> Left {
         self.outbox.close();
+        self.beside.close();
         let mut state = self.lock();
         state.ended = true;
         let requests = std::mem::take(&mut state.requests);

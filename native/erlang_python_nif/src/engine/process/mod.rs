@@ -5,6 +5,7 @@
 //! (`thread`, `incoming`). Everything that limits a request, such as its time and the life of its caller, is the
 //! pool's: a worker that does not answer is interrupted, and killed after a while.
 
+pub mod beside;
 pub mod callback;
 pub mod decode;
 pub mod decoding;
@@ -18,21 +19,25 @@ pub mod kick;
 mod leaf;
 pub mod lines;
 pub mod link;
+pub mod memory;
 mod names;
 pub mod object;
 pub mod opening;
 pub mod outbox;
 pub mod over;
 pub mod own;
+pub mod passing;
 mod pid;
 pub mod question;
 pub mod run;
 pub mod sent;
 pub mod serving;
+pub mod shown;
 pub mod spawn;
 pub mod start;
 pub mod stream;
 pub mod thread;
+pub mod tray;
 
 use crate::base::flags::Flags;
 use crate::base::term_env::Sender;

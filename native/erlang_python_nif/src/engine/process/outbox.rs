@@ -1,11 +1,14 @@
 //! What is to be written to a worker process, in its order, by whatever thread comes. Nobody waits for a process that
 //! does not read: what it does not take at once is left to the link's thread.
 
+use super::passing;
 use crate::base::lock::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// How many bytes a scheduler writes before it leaves the rest to the link's thread.
 const TURN: usize = 256 << 10;
@@ -17,9 +20,15 @@ pub struct Outbox {
     waiting: Mutex<Waiting>,
 }
 
+struct Frame {
+    bytes: Vec<u8>,
+    /// Goes along with the first of them.
+    with: Option<Arc<File>>,
+}
+
 #[derive(Default)]
 struct Waiting {
-    frames: VecDeque<Vec<u8>>,
+    frames: VecDeque<Frame>,
     /// How much of the first one has been written.
     written: usize,
     /// Somebody is writing, and will write what comes meanwhile.
@@ -36,14 +45,16 @@ impl Outbox {
     /// Adds a frame, behind all others. True if it is left to the link's thread.
     #[must_use]
     pub fn send(&self, frame: Vec<u8>) -> bool {
-        {
-            let mut waiting = self.lock();
-            if waiting.closed {
-                return false;
-            }
-            waiting.frames.push_back(frame);
+        self.add(frame, None) && self.write()
+    }
+
+    /// The same with a descriptor, or without one, which is not written by this. False if nothing is taken any more.
+    pub fn add(&self, bytes: Vec<u8>, with: Option<Arc<File>>) -> bool {
+        let mut waiting = self.lock();
+        if !waiting.closed {
+            waiting.frames.push_back(Frame { bytes, with });
         }
-        self.write()
+        !waiting.closed
     }
 
     /// Writes what can be written at once. True if something is left, and nobody writes it.
@@ -56,7 +67,12 @@ impl Outbox {
         };
         let mut turn = 0;
         loop {
-            match (&*socket).write(&frame[at..]) {
+            let with = frame.with.as_ref().filter(|_| at == 0);
+            match passing::write(
+                socket,
+                &frame.bytes[at..],
+                with.map(|file| file.as_raw_fd()),
+            ) {
                 Ok(count) => {
                     at += count;
                     turn += count;
@@ -70,7 +86,7 @@ impl Outbox {
                     return false;
                 }
             }
-            if at == frame.len() {
+            if at == frame.bytes.len() {
                 match self.next() {
                     Some(next) => (frame, at) = (next, 0),
                     None => return false,
@@ -82,7 +98,7 @@ impl Outbox {
         }
     }
 
-    fn begin(&self) -> Option<(Vec<u8>, usize)> {
+    fn begin(&self) -> Option<(Frame, usize)> {
         let mut waiting = self.lock();
         if waiting.busy {
             return None;
@@ -92,14 +108,14 @@ impl Outbox {
         Some((frame, std::mem::take(&mut waiting.written)))
     }
 
-    fn next(&self) -> Option<Vec<u8>> {
+    fn next(&self) -> Option<Frame> {
         let mut waiting = self.lock();
         let next = waiting.frames.pop_front();
         waiting.busy = next.is_some();
         next
     }
 
-    fn leave(&self, frame: Vec<u8>, at: usize) -> bool {
+    fn leave(&self, frame: Frame, at: usize) -> bool {
         let mut waiting = self.lock();
         waiting.busy = false;
         if !waiting.closed {

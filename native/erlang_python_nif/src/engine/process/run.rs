@@ -6,6 +6,7 @@ use super::link::{Errand, Killed, Link, Stage};
 use super::object;
 use super::own::Process;
 use super::sent::{self, Sent};
+use super::shown;
 use crate::base::atoms;
 use crate::base::clock;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
@@ -169,7 +170,7 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
         return false;
     }
     let size = match sent.operation() {
-        Ok(encoded) => encoded.map_or(0, |encoded| encoded.len()),
+        Ok(encoded) => encoded.map_or(0, |encoded| shown::unseen(link, &encoded)),
         Err(error) => {
             link.end(sent.number);
             end(link, request, Ending::Unsendable(error), sender);
