@@ -76,8 +76,8 @@ docs: ## build the documentation into doc/, with the ExDoc of Debian
 	@scripts/docs.sh
 
 .PHONY: stress
-stress: build ## thousands of callers that do their worst, for SECONDS=600
-	@mix run --no-compile test/stress/stress.exs $(SECONDS)
+stress: build ## thousands of callers that do their worst, for SECONDS=600 (ENGINE=process: to Python processes)
+	@mix run --no-compile test/stress/$(if $(filter process,$(ENGINE)),processes,stress).exs $(SECONDS)
 
 # Ends at the first lock that is held where none may be: native/erlang_python_nif/src/lock.rs. It has a build of its own.
 .PHONY: test-locks

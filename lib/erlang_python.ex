@@ -67,7 +67,9 @@ defmodule :erlang_python do
   # nif/process.rs
   def process_new(_name, _max_queue, _timeout, _config), do: not_loaded()
   def process_of_context(_pid), do: not_loaded()
-  def process_join(_pool, _id), do: not_loaded()
+  def process_join(_pool, _id, _spare), do: not_loaded()
+  def process_enter(_link), do: not_loaded()
+  def process_retire(_link), do: not_loaded()
   def process_spawn(_link, _arguments, _environment, _folder), do: not_loaded()
   def process_fail(_link, _reason), do: not_loaded()
   def process_pause(_pool), do: not_loaded()

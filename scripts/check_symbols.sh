@@ -28,7 +28,7 @@ if ! command -v objdump >/dev/null; then
 fi
 
 status=0
-for library in "$folder"/liberlang_python_{loader,nif,worker}.so; do
+for library in "$folder"/{liberlang_python_{loader,nif,worker}.so,erlang_python_guard}; do
   if [ "$(head -c 4 "$library" | tail -c 3)" != ELF ]; then
     echo "${library##*/}: not for Linux, nothing to check"
     continue

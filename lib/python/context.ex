@@ -112,7 +112,8 @@ defmodule Python.Context do
     Home.context!(pid_or_name)
     GenServer.stop(pid_or_name)
   catch
-    :exit, {reason, {GenServer, :stop, _}} when reason in [:noproc, :normal, :shutdown] -> :ok
+    # It has ended before, or meanwhile: with its owner, or because its process has crashed.
+    :exit, {reason, {GenServer, :stop, _}} when reason != :calling_self -> :ok
   end
 
   @doc false

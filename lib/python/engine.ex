@@ -30,6 +30,7 @@ defmodule Python.Engine do
   # | the process of `c:callback_serve/1` | `{:callback, callback, target, args, kwargs, {caller, group_leader}}` | Python calls Elixir, see `t:target/0` |
   # | the process of `c:callback_serve/1` | `{:forward, pid, message}` | `erlang.send`, where the engine cannot send it |
   # | the pool's process | `{:worker_stuck, id}` | a worker is held up by a call that was given up: it takes no more, and another one is to be started |
+  # | the pool's process | `{:worker_leaves, pid}` | the worker that this process looks after takes no more, as it has run enough |
   #
   # An `:EXIT` of a worker's process says the same. Workers are linked to the pool's process.
   #

@@ -363,6 +363,15 @@ defmodule Python.Pool do
     end
   end
 
+  # It takes no more, and its process ends.
+  def handle_info({:worker_leaves, pid}, state) when is_map_key(state.processes, pid) do
+    id = Map.fetch!(state.processes, pid)
+
+    if id in state.workers,
+      do: {:noreply, state |> forget(id) |> replace_worker()},
+      else: {:noreply, state}
+  end
+
   def handle_info({:EXIT, pid, _reason}, state) when is_map_key(state.processes, pid) do
     {id, processes} = Map.pop!(state.processes, pid)
     state = %{state | processes: processes}

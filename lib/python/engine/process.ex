@@ -7,7 +7,7 @@ defmodule Python.Engine.Process do
 
   @behaviour Python.Engine
 
-  alias Python.Engine.Process.{Options, Worker}
+  alias Python.Engine.Process.{Options, Spares, Worker}
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
 
@@ -54,7 +54,9 @@ defmodule Python.Engine.Process do
         init: options.init && {Operation.exec(options.init), Process.group_leader()},
         kill_after: options.kill_after,
         stop_after: settings.shutdown_timeout + @stop_after,
-        start_after: @start_after
+        start_after: @start_after,
+        max_calls: Map.get(options, :max_calls, :infinity) |> number(),
+        bounded: Keyword.has_key?(options.limits, :memory)
       }
 
       queue = Start.native_queue(options.max_queue)
@@ -66,9 +68,20 @@ defmodule Python.Engine.Process do
         do: :erlang_python.pool_limit_stuck(pool, Start.native_stuck(options.max_stuck))
 
       # The process of a pool starts its workers itself.
-      Process.put({__MODULE__, pool}, Worker.command(options, settings))
+      command = Worker.command(options, settings)
+      Process.put({__MODULE__, pool}, with_spares(kind, pool, command, options))
       {:ok, pool}
     end
+  end
+
+  defp number(:infinity), do: 0
+  defp number(number), do: number
+
+  defp with_spares(:context, _pool, command, _options), do: command
+
+  defp with_spares(:pool, pool, command, options) do
+    {:ok, spares} = Spares.start_link(pool, command, options.spares)
+    %{command | spares: spares}
   end
 
   defp paths(settings) do
@@ -88,6 +101,7 @@ defmodule Python.Engine.Process do
       logging: settings.logging,
       native_layouts: settings.native_layouts,
       native_memory: settings.native_memory,
+      limits: Map.new(options.limits),
       notebook: Code.ensure_loaded?(Kino.Render),
       stack_size: settings.thread_stack_size,
       shutdown_timeout: settings.shutdown_timeout
@@ -95,7 +109,13 @@ defmodule Python.Engine.Process do
   end
 
   @impl true
-  defdelegate open(pool), to: :erlang_python, as: :pool_open
+  def open(pool) do
+    :erlang_python.pool_open(pool)
+    with %{spares: spares} when is_pid(spares) <- command(pool), do: Spares.open(spares)
+    :ok
+  end
+
+  defp command(pool), do: Process.get({__MODULE__, pool})
 
   @impl true
   def stop(pool) do
@@ -123,7 +143,12 @@ defmodule Python.Engine.Process do
 
   @impl true
   def start_worker(pool, kind, id) do
-    Worker.start_link(pool, kind, id, Process.get({__MODULE__, pool}))
+    command = command(pool)
+
+    case command.spares && Spares.enter(command.spares) do
+      nil -> Worker.start_link(pool, kind, id, command)
+      pid -> {:ok, pid}
+    end
   end
 
   @impl true

@@ -4,8 +4,14 @@ defmodule Python.Native.Library do
   # The native libraries as files: what they are called, where cargo leaves them, where they are
   # loaded from. May use the file system; runs nothing.
 
-  # The VM loads the first and the second, a Python process the third.
-  @crates ["erlang_python_loader", "erlang_python_nif", "erlang_python_worker"]
+  # The VM loads the first and the second, a Python process the third. The last one is a program.
+  @crates [
+    "erlang_python_loader",
+    "erlang_python_nif",
+    "erlang_python_worker",
+    "erlang_python_guard"
+  ]
+  @programs ["erlang_python_guard"]
 
   def crates, do: @crates
 
@@ -16,6 +22,8 @@ defmodule Python.Native.Library do
   def installed_path(crate), do: Path.join(folder(), installed_name(crate, host()))
 
   @doc "What cargo calls the library that it builds for a target."
+  def built_name(crate, target) when crate in @programs, do: program(crate, target)
+
   def built_name(crate, target) do
     case platform(target) do
       :windows -> "#{crate}.dll"
@@ -26,9 +34,20 @@ defmodule Python.Native.Library do
 
   @doc "What `:erlang.load_nif/2` asks for there, and the engine `:process` too."
   # It adds the extension itself, and on macOS it adds `.so` too.
+  def installed_name(crate, target) when crate in @programs, do: program(crate, target)
+
   def installed_name(crate, target) do
     extension = if platform(target) == :windows, do: "dll", else: "so"
     "lib#{crate}.#{extension}"
+  end
+
+  defp program(crate, target),
+    do: if(platform(target) == :windows, do: crate <> ".exe", else: crate)
+
+  @doc "Lets programs be run: an archive may have lost that."
+  def make_executable do
+    for crate <- @programs, do: File.chmod!(installed_path(crate), 0o755)
+    :ok
   end
 
   @doc "Puts a built library into its place. Returns whether it is another than before."

@@ -58,7 +58,7 @@ defmodule Python.Native.Precompiled do
 
   defp installed(name) do
     case Enum.reject(Library.crates(), &File.exists?(Library.installed_path(&1))) do
-      [] -> :ok
+      [] -> Library.make_executable()
       missing -> {:error, unusable("#{name} does not hold #{Enum.join(missing, " and ")}")}
     end
   end

@@ -32,7 +32,14 @@ pub fn apply(limits: Term<'_>) -> Result<(), String> {
         else {
             continue;
         };
-        let limit = limit as libc::rlim_t;
+        let mut had = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: a resource that there is, and a place for its limits.
+        unsafe { libc::getrlimit(resource, &mut had) };
+        // One that is lower already stays.
+        let limit = (limit as libc::rlim_t).min(had.rlim_max);
         let limit = libc::rlimit {
             rlim_cur: limit,
             rlim_max: limit,

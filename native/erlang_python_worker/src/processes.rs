@@ -3,15 +3,13 @@
 
 use erlang_python::remote::kill_all;
 
-/// Before Python code of the user's runs. It ends with the VM, even before anybody reads the socket.
+/// Before Python code of the user's runs. It ends with its parent, the guard, even before anybody reads the socket.
 pub fn tie() {
     #[cfg(target_os = "linux")]
     // SAFETY: no preconditions.
     unsafe {
         // Should the VM be gone already, the socket says so.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // Processes whose parents have ended become ours: daemons of the user's too.
-        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
     }
     // SAFETY: no preconditions.
     unsafe {

@@ -30,6 +30,7 @@ defmodule Mix.Tasks.Python.ReleaseTest do
       {:ok, files} = :erl_tar.extract(path, [:memory, :compressed])
 
       assert Enum.sort(files) == [
+               {~c"erlang_python_guard", "erlang_python_guard #{target}"},
                {~c"liberlang_python_loader.so", "erlang_python_loader #{target}"},
                {~c"liberlang_python_nif.so", "erlang_python_nif #{target}"},
                {~c"liberlang_python_worker.so", "erlang_python_worker #{target}"}

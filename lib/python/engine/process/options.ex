@@ -5,9 +5,17 @@ defmodule Python.Engine.Process.Options do
 
   alias Python.Schema
 
-  @doc "They are the same for both."
+  # What `setrlimit` takes.
+  @most 0x7FFF_FFFF_FFFF_FFFF
+
+  @limits [:memory, :files, :processes, :cpu]
+
+  @doc "Those of a context say nothing of its worker's successors: it has none."
   @spec schema(Python.Engine.kind()) :: Schema.t()
-  def schema(_kind) do
+  def schema(:context), do: common()
+  def schema(:pool), do: common() ++ lives()
+
+  defp common do
     [
       python: %{
         type: {:check, &__MODULE__.text/1},
@@ -44,6 +52,48 @@ defmodule Python.Engine.Process.Options do
         unit: "ms",
         default: 1_000,
         doc: "the time from the interrupt at a timeout to the end of the worker, in ms."
+      },
+      limits: %{
+        type: {:check, &__MODULE__.limits/1},
+        allowed:
+          "a keyword list of positive integers for #{Enum.map_join(@limits, ", ", &inspect/1)}",
+        default: [],
+        doc: """
+        a keyword list of what each worker may use, which the operating system sees to: `:memory` in bytes (of address
+        space: take some hundred MB more than the data has), `:files` that are open, `:processes` of this user, and
+        `:cpu` in seconds, at which the worker is ended by `:sigxcpu` or `:sigkill`. What a worker starts has the same
+        limits. A worker of a pool that raises a `MemoryError` at its limit is replaced.
+        """
+      }
+    ]
+  end
+
+  defp lives do
+    [
+      spares: %{
+        type: {:integer, 0, 1_000},
+        default: 0,
+        doc: """
+        workers that are started besides and run nothing until another one has ended, 0 to 1000: the next call does
+        not wait for a start then.
+        """
+      },
+      max_calls: %{
+        type: {:integer_or_infinity, 1, @most},
+        default: :infinity,
+        doc: """
+        calls and chunks of streams after which a worker is replaced, or `:infinity`. Its successor is started shortly
+        before. A worker whose stream is being read stays until the end of it.
+        """
+      },
+      max_memory: %{
+        type: {:integer_or_infinity, 1, @most},
+        unit: "bytes",
+        default: :infinity,
+        doc: """
+        bytes of resident memory beyond which a worker is replaced between two calls, when its successor is ready, or
+        `:infinity`. It is looked at every 250 ms.
+        """
       }
     ]
   end
@@ -56,6 +106,12 @@ defmodule Python.Engine.Process.Options do
   end
 
   def text(_other), do: :error
+
+  @doc false
+  def limits(limits) do
+    valid = fn {key, limit} -> key in @limits and is_integer(limit) and limit in 1..@most end
+    if Keyword.keyword?(limits) and Enum.all?(limits, valid), do: {:ok, limits}, else: :error
+  end
 
   @doc false
   def command(list) when is_list(list) do

@@ -5,6 +5,8 @@ defmodule Python.Engine.Process.Worker do
   # request. The pool's process, which is linked to it, starts another one in its place.
 
   alias Python.{Environment, Interpreter, NotStartedError}
+  alias Python.Engine.Process.Spares
+  alias Python.Native.Library
 
   require Logger
 
@@ -13,7 +15,10 @@ defmodule Python.Engine.Process.Worker do
           python: String.t() | nil,
           prefix: [String.t()],
           environment: %{optional(String.t()) => String.t()},
-          cd: String.t() | nil
+          cd: String.t() | nil,
+          max_memory: pos_integer | nil,
+          pool: pid,
+          spares: pid | nil
         }
 
   @doc "What the workers of a pool are started with."
@@ -27,22 +32,32 @@ defmodule Python.Engine.Process.Worker do
       python: options.python,
       prefix: options.command,
       environment: Environment.change(base, changes),
-      cd: options.cd && Path.expand(options.cd)
+      cd: options.cd && Path.expand(options.cd),
+      max_memory: with(:infinity <- Map.get(options, :max_memory), do: nil),
+      pool: self(),
+      spares: nil
     }
   end
 
-  @doc "Starts a worker. That of a context is waited for until it is ready."
-  @spec start_link(term, Python.Engine.kind(), pos_integer, command) ::
+  # How often it looks at the memory of a worker whose memory is limited, in ms.
+  @look 250
+
+  @doc """
+  Starts a worker. That of a context is waited for until it is ready. A `:spare` one runs nothing until it gets
+  `{:spare, :enter}`.
+  """
+  @spec start_link(term, Python.Engine.kind() | :spare, pos_integer, command) ::
           {:ok, pid} | {:error, term}
   def start_link(pool, kind, id, command),
     do: :proc_lib.start_link(__MODULE__, :init, [self(), pool, kind, id, command])
 
   @doc false
   def init(starter, pool, kind, id, command) do
-    link = :erlang_python.process_join(pool, id)
-    state = %{link: link, command: command, starter: if(kind == :context, do: starter)}
+    link = :erlang_python.process_join(pool, id, kind == :spare)
+    waits = if kind == :context, do: starter
+    state = %{link: link, command: command, starter: waits, os_pid: nil, worn: false}
     # From here on requests can be for this worker.
-    if kind == :pool, do: :proc_lib.init_ack(starter, {:ok, self()})
+    if kind != :context, do: :proc_lib.init_ack(starter, {:ok, self()})
     # The one before may have failed.
     Process.sleep(:erlang_python.process_pause(pool))
     start(state)
@@ -52,7 +67,7 @@ defmodule Python.Engine.Process.Worker do
   defp start(%{link: link, command: command}) do
     with {:ok, python} <- locate(command),
          environment = for({name, value} <- command.environment, do: "#{name}=#{value}"),
-         arguments = command.prefix ++ [python, script(), library()],
+         arguments = [guard(), System.pid()] ++ command.prefix ++ [python, script(), library()],
          :ok <- :erlang_python.process_spawn(link, arguments, environment, command.cd) do
       :ok
     else
@@ -69,15 +84,45 @@ defmodule Python.Engine.Process.Worker do
 
   defp script, do: Application.app_dir(:erlang_python, "priv/python/worker/start.py")
 
-  defp library do
-    Application.app_dir(:erlang_python, "priv/native/liberlang_python_worker.so")
+  defp library, do: native("erlang_python_worker")
+
+  # It ends with the VM, and all that the worker has started ends with it.
+  defp guard, do: native("erlang_python_guard")
+
+  defp native(crate) do
+    name = Library.installed_name(crate, Library.host())
+    Application.app_dir(:erlang_python, Path.join("priv/native", name))
   end
 
   @doc false
   def loop(state) do
     receive do
-      {:python_process, :ready} ->
-        __MODULE__.loop(started(state, {:ok, self()}))
+      {:python_process, :ready, os_pid} ->
+        if state.command.spares, do: Spares.ready(state.command.spares)
+        if state.command.max_memory, do: Process.send_after(self(), :look, @look)
+        __MODULE__.loop(started(%{state | os_pid: os_pid}, {:ok, self()}))
+
+      {:python_process, :wearing} ->
+        __MODULE__.loop(wear(state, :goes))
+
+      {:python_process, :leaving} ->
+        if state.command.spares, do: Spares.leaving(state.command.spares)
+        send(state.command.pool, {:worker_leaves, self()})
+        __MODULE__.loop(state)
+
+      :look ->
+        __MODULE__.loop(look(state))
+
+      {:spare, :enter} ->
+        # It may be gone, which is told too.
+        :erlang_python.process_enter(state.link)
+        __MODULE__.loop(state)
+
+      {:spare, :retire} ->
+        :erlang_python.process_retire(state.link)
+        # What reads a stream of it comes to the end first.
+        Process.send_after(self(), {:spare, :retire}, @look)
+        __MODULE__.loop(state)
 
       {:python_process, :output, descriptor, text} ->
         write(descriptor, text)
@@ -97,6 +142,25 @@ defmodule Python.Engine.Process.Worker do
         __MODULE__.loop(state)
     end
   end
+
+  # A worker that has too much memory stays until there is another one.
+  defp look(state) do
+    memory = memory(state.os_pid) || 0
+
+    if memory > state.command.max_memory do
+      wear(state, :asks)
+    else
+      Process.send_after(self(), :look, @look)
+      state
+    end
+  end
+
+  defp wear(%{worn: false, command: %{spares: spares}} = state, how) when is_pid(spares) do
+    Spares.wearing(spares, how)
+    %{state | worn: true}
+  end
+
+  defp wear(state, _how), do: state
 
   defp started(%{starter: nil} = state, _result), do: state
 

@@ -79,6 +79,8 @@ rustler::atoms! {
     crashed,
     not_started,
     ready,
+    wearing,
+    leaving,
     output,
     python_process,
     register = "registered",

@@ -97,38 +97,6 @@ pub fn kill_all() {
 /// How often it looks for more, at most.
 const ROUNDS: u32 = 500;
 
-/// Waits for those that this process has adopted (daemons whose parents have ended) and that have ended. Its own
-/// children are left to Python code: a daemon that has left our session and does not lead its own is none of them.
-pub fn reap_adopted() {
-    let mut found = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: what is found is written; all zeroes is a valid one, by which it is told that nothing was found.
-    let any = unsafe {
-        libc::waitid(libc::P_ALL, 0, found.as_mut_ptr(), options) == 0
-            && found.assume_init_ref().si_signo != 0
-    };
-    if !any {
-        return;
-    }
-    // SAFETY: no preconditions.
-    let own = unsafe { libc::getsid(0) };
-    for pid in descendants(|pid| is_daemon(pid, &read(pid, "stat"), own)) {
-        // SAFETY: a child that has ended, or none of ours.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
-    }
-}
-
-/// Whether a process has ended, in a session that is neither our `own` nor one that it has begun.
-fn is_daemon(pid: libc::pid_t, stat: &[u8], own: libc::pid_t) -> bool {
-    is_over(stat) && session(stat).is_some_and(|session| session != own && session != pid)
-}
-
-fn session(stat: &[u8]) -> Option<libc::pid_t> {
-    let stat = String::from_utf8_lossy(stat);
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(3)?.parse().ok()
-}
-
 fn workers() -> Vec<libc::pid_t> {
     descendants(|pid| is_worker(&read(pid, "cmdline")))
 }
@@ -200,14 +168,6 @@ mod tests {
     fn a_process_that_has_ended_is_told_from_others() {
         assert!(is_over(b"12 (a S 7) Z 8 12") && is_over(b""));
         assert!(!is_over(b"12 (a Z 7) S 8 12"));
-    }
-
-    #[test]
-    fn a_daemon_is_told_from_a_child() {
-        assert!(is_daemon(12, b"12 (a) Z 8 12 11 0", 5));
-        assert!(!is_daemon(12, b"12 (a) Z 8 12 12 0", 5));
-        assert!(!is_daemon(12, b"12 (a) Z 8 12 5 0", 5));
-        assert!(!is_daemon(12, b"12 (a) S 8 12 11 0", 5));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::engine::process::own::Process;
 use crate::engine::process::serving;
 use crate::engine::process::spawn::Command;
 use crate::engine::process::start::{self, LinkHandle};
+use crate::engine::process::turns;
 use crate::pool::handles::PoolHandle;
 use crate::pool::{Pool, Settings, registry};
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, ResourceArc, Term};
@@ -24,6 +25,8 @@ struct Config<'a> {
     kill_after: u64,
     stop_after: u64,
     start_after: u64,
+    max_calls: u64,
+    bounded: bool,
 }
 
 /// As `pool_new`.
@@ -47,11 +50,14 @@ fn process_new<'a>(
         stop_after: Duration::from_millis(config.stop_after),
         start: Duration::from_millis(config.start_after),
     };
+    let mut process = Process::new(config.settings, config.init, patience);
+    process.max_calls = config.max_calls;
+    process.is_bounded = config.bounded;
     let settings = Settings {
         max_queue,
         pinned: is_context,
         held: config.init.is_some(),
-        engine: Box::new(Process::new(config.settings, config.init, patience)),
+        engine: Box::new(process),
         home: SavedTerm::save(home),
         timeout: timeout.decode().ok(),
     };
@@ -61,17 +67,34 @@ fn process_new<'a>(
     handle.to_term(env)
 }
 
-/// A new worker, which the calling process looks after. It has no process of the operating system yet.
+/// A new worker, which the calling process looks after. `spare`: it runs nothing until it enters. It has no process of the operating system yet.
 #[rustler::nif]
-fn process_join<'a>(env: Env<'a>, pool: &PoolHandle, id: u64) -> Term<'a> {
+fn process_join<'a>(env: Env<'a>, pool: &PoolHandle, id: u64, spare: bool) -> Term<'a> {
     let owner = env.pid();
-    let handle = ResourceArc::new(LinkHandle(start::join(&pool.0, id, owner)));
+    let handle = ResourceArc::new(LinkHandle(start::join(&pool.0, id, owner, spare)));
     // The calling process is alive, so it can be watched.
     let _ = env.monitor(&handle, &owner);
     handle.encode(env)
 }
 
-/// Starts the process of a worker. Its owner gets `{:python_process, :ready}`,
+/// A spare worker takes requests from here on. False if it is gone.
+#[rustler::nif]
+fn process_enter(env: Env<'_>, link: &LinkHandle) -> bool {
+    let link = link.0.as_ref();
+    link.is_some_and(|link| turns::enter(link, Sender::scheduler(env)))
+}
+
+/// Has a worker end between two requests.
+#[rustler::nif]
+fn process_retire(env: Env<'_>, link: &LinkHandle) -> Atom {
+    if let Some(link) = &link.0 {
+        turns::retire(link, Sender::scheduler(env));
+    }
+    atoms::ok()
+}
+
+/// Starts the process of a worker. Its owner gets `{:python_process, :ready, os_pid}`, `{:python_process, :wearing}`
+/// when it will retire soon, `{:python_process, :leaving}` when it does,
 /// `{:python_process, :output, descriptor, text}` and `{:python_process, :ended, reason}`, or if it never was ready
 /// `{:python_process, :failed, reason, pause}`: how many ms to wait until the next one is started.
 #[rustler::nif(schedule = "DirtyIo")]

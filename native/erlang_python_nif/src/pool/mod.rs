@@ -400,6 +400,14 @@ impl Pool {
         let _forgotten = self.lock().forget(request);
     }
 
+    /// Takes a worker from those that wait for something to do. False if it was not among them.
+    pub fn take_idle(&self, worker: &Arc<Worker>) -> bool {
+        let mut queue = self.lock();
+        let idle = &mut queue.idle;
+        let at = idle.iter().position(|idle| Arc::ptr_eq(idle, worker));
+        at.map(|at| idle.remove(at)).is_some()
+    }
+
     /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
     /// longer follow goes to another one. What only it could have run is answered (`Engine::lost`).
     pub fn remove(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) {

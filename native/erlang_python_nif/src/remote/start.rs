@@ -2,8 +2,6 @@
 
 use super::{PLACE, Place, streams};
 use crate::base::bell::Bell;
-use crate::base::clock;
-use crate::base::processes::reap_adopted;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::engine::main::main_thread;
 use crate::engine::main::own::Main;
@@ -15,7 +13,6 @@ use crate::python::interpreter::Setup;
 use rustler::{Atom, LocalPid, NifMap, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 pub use main_thread::End;
 
@@ -77,10 +74,6 @@ pub fn start(settings: Settings<'_>, owner: LocalPid) -> Result<(), String> {
     pool.set_settings(settings.decode);
     pool.keep_locals
         .store(settings.keep_locals, Ordering::Relaxed);
-    clock::after(REAP, |_, _| {
-        reap_adopted();
-        Some(REAP)
-    });
     let bell = Bell::new().map_err(|error| format!("cannot make a pipe: {error}"))?;
     let worker = Worker::new(ID, Wake::Main(bell));
     pool.join(&worker);
@@ -90,9 +83,6 @@ pub fn start(settings: Settings<'_>, owner: LocalPid) -> Result<(), String> {
     });
     Ok(())
 }
-
-/// How often it is looked for daemons that have ended.
-const REAP: Duration = Duration::from_secs(10);
 
 /// Runs what the VM sends, on the main thread, until `stop`.
 pub fn serve() -> End {

@@ -12,6 +12,7 @@ use super::sent::{self, Sent};
 use super::serving;
 use super::shown;
 use super::tray::Tray;
+use super::turns;
 use crate::base::atoms;
 use crate::base::mailbox::Mailbox;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
@@ -141,6 +142,9 @@ fn answer(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<(
         // It counts when the chunk has been delivered.
         stream.lock().found = found(env.term(answer));
     }
+    if flags & FAILED != 0 {
+        turns::note_failure(link, env.term(answer), sender);
+    }
     let ending = Ending::Answer(env, answer, flags & FAILED != 0);
     finish(link, number, ending, sender);
     Ok(())
@@ -165,10 +169,12 @@ fn finish(link: &Arc<Link>, number: u64, ending: Ending, sender: Sender) {
         return;
     };
     let nested = run::is_nested(&request);
+    // The end of its `:init` has it take requests by itself.
+    let was_ready = link.stage() == Stage::Ready;
     run::end(link, &request, ending, sender);
     if nested {
         link.pool.ask_for_help();
-    } else if link.stage() == Stage::Ready {
+    } else if was_ready && link.stage() == Stage::Ready {
         Arc::clone(link).take(sender);
     }
 }

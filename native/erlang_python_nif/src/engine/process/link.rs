@@ -6,6 +6,7 @@ use super::kick::Kick;
 use super::outbox::Outbox;
 use super::shown::Shown;
 use super::tray::Tray;
+use super::wear::Wear;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::{OwnedTerm, Sender};
 use crate::pool::request::Request;
@@ -37,7 +38,7 @@ pub struct Link {
     pub has_beside: AtomicBool,
     /// Held for a look-up or a move.
     state: Mutex<State>,
-    /// The process that was started, as long as nobody has waited for its end. Held for a signal.
+    /// The guard of the worker, as long as nobody has waited for its end. Held for a signal.
     process: Mutex<Option<libc::pid_t>>,
     /// The id that the worker has said is its own; 0 if it has not yet.
     pub os_pid: AtomicU64,
@@ -46,6 +47,7 @@ pub struct Link {
     /// Why it was killed by us, if it was.
     pub killed: AtomicU8,
     pub born: Instant,
+    pub wear: Wear,
 }
 
 /// How long a worker may take.
@@ -124,7 +126,13 @@ pub struct Left {
 }
 
 impl Link {
-    pub fn new(pool: Arc<Pool>, worker: Arc<Worker>, owner: LocalPid, patience: Patience) -> Self {
+    pub fn new(
+        pool: Arc<Pool>,
+        worker: Arc<Worker>,
+        owner: LocalPid,
+        patience: Patience,
+        wear: Wear,
+    ) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Link {
             number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
@@ -144,6 +152,7 @@ impl Link {
             told: AtomicBool::new(false),
             killed: AtomicU8::new(0),
             born: Instant::now(),
+            wear,
         }
     }
 
@@ -398,11 +407,11 @@ impl Link {
         }
     }
 
-    /// The process that was started for it. Killed at once if that is what becomes of it.
+    /// The guard that was started for it. Told to end at once if that is what becomes of it.
     pub fn set_process(&self, pid: libc::pid_t) {
         *self.process.lock() = Some(pid);
         if self.killed.load(Ordering::Acquire) != 0 {
-            self.signal(libc::SIGKILL);
+            self.end_process();
         }
     }
 
@@ -411,20 +420,40 @@ impl Link {
         let _ = self
             .killed
             .compare_exchange(0, why as u8, Ordering::AcqRel, Ordering::Relaxed);
-        self.signal(libc::SIGKILL);
+        self.end_process();
     }
 
-    fn signal(&self, signal: libc::c_int) {
+    /// Kills the worker if it still is at this request. It begins no other one then.
+    pub fn kill_if_at(&self, number: u64) {
+        {
+            let state = self.lock();
+            if !state.requests.contains_key(&number) {
+                return;
+            }
+            let _ = self.killed.compare_exchange(
+                0,
+                Killed::Stuck as u8,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
+        self.end_process();
+    }
+
+    /// Has the guard kill all that it guards. It may have been stopped by somebody.
+    fn end_process(&self) {
         let process = self.process.lock();
         if let Some(pid) = *process {
-            // SAFETY: no preconditions. Nobody has waited for it yet, so the number is that of its group.
-            unsafe { libc::kill(-pid, signal) };
+            // SAFETY: no preconditions. Nobody has waited for it yet, so the number is its own.
+            unsafe {
+                libc::kill(pid, libc::SIGTERM);
+                libc::kill(pid, libc::SIGCONT);
+            }
         }
     }
 
-    /// Kills what is left of its group, and forgets the process: its end is about to be waited for.
+    /// Forgets the process: its end is about to be waited for.
     pub fn forget_process(&self) -> Option<libc::pid_t> {
-        self.signal(libc::SIGKILL);
         self.process.lock().take()
     }
 }

@@ -26,6 +26,7 @@ pub mod opening;
 pub mod outbox;
 pub mod over;
 pub mod own;
+pub mod owner;
 pub mod passing;
 mod pid;
 pub mod question;
@@ -38,6 +39,8 @@ pub mod start;
 pub mod stream;
 pub mod thread;
 pub mod tray;
+pub mod turns;
+pub mod wear;
 
 use crate::base::flags::Flags;
 use crate::base::term_env::Sender;

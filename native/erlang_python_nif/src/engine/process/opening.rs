@@ -1,17 +1,17 @@
 //! The way of a worker from its start to its first request, and what is done if it does not get there.
 
-use super::link::{Errand, Killed, Link, Stage};
+use super::link::{Killed, Link, Stage};
 use super::own::Process;
 use super::run;
 use super::sent::Sent;
+use super::turns;
 use crate::base::atoms;
 use crate::base::flags::Flags;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::queue::Start;
 use crate::pool::request::Request;
 use crate::pool::sink::Receiver;
-use crate::pool::worker::Taker;
-use rustler::{Encoder, LocalPid};
+use rustler::LocalPid;
 use std::sync::{Arc, Weak};
 
 /// The bit of flags that says so.
@@ -21,7 +21,7 @@ const INIT: u32 = 32;
 pub fn ready(link: &Arc<Link>, sender: Sender) {
     let init = Process::of(&link.pool).and_then(|process| process.init.as_ref());
     let Some((operation, leader)) = init else {
-        return open(link, sender);
+        return turns::ready(link, sender);
     };
     if !link.advance(Stage::Opening) {
         return;
@@ -42,34 +42,12 @@ pub fn ready(link: &Arc<Link>, sender: Sender) {
     }
 }
 
-/// From here on it takes what waits.
-fn open(link: &Arc<Link>, sender: Sender) {
-    if !link.advance(Stage::Ready) {
-        return;
-    }
-    if link.pool.pinned {
-        link.post(Errand::Mail(None));
-    }
-    tell(link, sender, |message| {
-        let env = message.env();
-        SavedTerm::save((atoms::python_process(), atoms::ready()).encode(env))
-    });
-    Arc::clone(link).take(sender);
-}
-
 /// It cannot start. What follows is the end of its process.
 pub fn fail(link: &Arc<Link>, reason: OwnedTerm) {
     if link.stage() < Stage::Ready {
         link.set_reason(reason);
         link.kill(Killed::Late);
     }
-}
-
-/// Sends something to the process that looks after the worker.
-pub fn tell(link: &Link, sender: Sender, build: impl FnOnce(&TermEnv) -> SavedTerm) {
-    let mut message = TermEnv::new();
-    let term = build(&message);
-    message.send(sender, &link.owner, |env| term.load(env));
 }
 
 /// What the `:init` is for.
@@ -81,7 +59,7 @@ impl Receiver for Init {
         let answer = env.term(answer);
         match answer.decode::<(rustler::Atom, rustler::Term)>() {
             Ok((tag, reason)) if tag == atoms::error() => fail(&link, OwnedTerm::new(reason)),
-            _ => open(&link, sender),
+            _ => turns::ready(&link, sender),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::lines::Lines;
 use super::link::{Killed, Left, Link, Stage};
-use super::opening;
 use super::own::Process;
+use super::owner;
 use super::run::{self, Ending};
 use crate::base::atoms;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
@@ -66,7 +66,7 @@ pub fn over(link: &Arc<Link>, sender: Sender) {
 fn gone(link: &Arc<Link>, ended: &Ended, sender: Sender) {
     link.advance(Stage::Ended);
     run::leave(link, sender);
-    opening::tell(link, sender, |message| {
+    owner::tell(link, sender, |message| {
         let env = message.env();
         let reason = ended.term(env);
         let term = (atoms::python_process(), atoms::ended(), reason).encode(env);
@@ -100,14 +100,14 @@ fn failed(link: &Arc<Link>, process: &Process, sender: Sender) {
     link.advance(Stage::Failed);
     process.failed();
     let pause = process.pause().as_millis() as u64;
-    if process.hopes().is_empty() {
+    if link.wear.has_entered() && process.hopes().is_empty() {
         // It answers what waits with the reason.
         Arc::clone(link).take(sender);
     } else {
         run::leave(link, sender);
     }
     let reason = link.reason();
-    opening::tell(link, sender, |message| {
+    owner::tell(link, sender, |message| {
         let env = message.env();
         let reason = match &reason {
             Some(reason) => reason.in_env(env),

@@ -16,6 +16,10 @@ pub struct Process {
     /// The operation that each worker runs before all others, if there is one, and the group leader for it.
     pub init: Option<(OwnedTerm, OwnedTerm)>,
     pub patience: Patience,
+    /// How many requests a worker runs, at most; 0 for any number.
+    pub max_calls: u64,
+    /// There is a limit to the memory of its workers.
+    pub is_bounded: bool,
     /// Held for a push or a copy.
     links: Mutex<Vec<Weak<Link>>>,
     /// How many workers have ended one after the other without a call that they could have ended for.
@@ -36,6 +40,8 @@ impl Process {
             settings: OwnedTerm::new(settings),
             init: init.map(owned),
             patience,
+            max_calls: 0,
+            is_bounded: false,
             links: Mutex::default(),
             failures: AtomicU32::new(0),
         }
@@ -61,7 +67,7 @@ impl Process {
     /// Those that run requests, or will.
     pub fn hopes(&self) -> Vec<Arc<Link>> {
         let mut links = self.links();
-        links.retain(|link| link.stage() <= Stage::Ready);
+        links.retain(|link| link.stage() <= Stage::Ready && link.wear.has_entered());
         links
     }
 

@@ -7,6 +7,7 @@ use super::object;
 use super::own::Process;
 use super::sent::{self, Sent};
 use super::shown;
+use super::turns;
 use crate::base::atoms;
 use crate::base::clock;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
@@ -55,11 +56,18 @@ fn take(link: &Arc<Link>, sender: Sender) {
     let pool = &link.pool;
     loop {
         pool.arrived(&link.worker);
+        // Its end is near. What waits is for others, which are woken then.
+        if link.was_killed() && link.stage() == Stage::Ready {
+            return;
+        }
         if link.stage() == Stage::Failed && !link.worker.is_stopped() {
             match refuse(link, sender) {
                 Refused::Request => continue,
                 Refused::Nothing => return,
             }
+        }
+        if turns::is_over(link, sender) && link.stage() == Stage::Ready {
+            return turns::go(link, sender);
         }
         match pool.next(&link.worker, sender, true) {
             Next::Run(request) if is_done_already(&request, sender) => {}
@@ -69,7 +77,7 @@ fn take(link: &Arc<Link>, sender: Sender) {
                 }
             }
             Next::LookOut(_) => {}
-            Next::Idle => return,
+            Next::Idle => return turns::go_if_idle(link, sender),
             Next::Stop => return stop(link),
         }
     }
@@ -283,9 +291,7 @@ pub fn interrupt(request: &Arc<Request>) {
     let weak: Weak<Link> = Arc::downgrade(&link);
     clock::after(after, move |_, _| {
         let link = weak.upgrade()?;
-        if link.is_at(number) {
-            link.kill(Killed::Stuck);
-        }
+        link.kill_if_at(number);
         None
     });
 }

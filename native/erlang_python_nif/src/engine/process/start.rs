@@ -9,6 +9,7 @@ use super::run;
 use super::sent::Sent;
 use super::spawn::{self, Command};
 use super::thread;
+use super::wear::Wear;
 use crate::base::atoms;
 use crate::base::term_env::{OwnedTerm, Sender, TermEnv};
 use crate::pool::request::Request;
@@ -35,7 +36,8 @@ impl Resource for LinkHandle {
 }
 
 /// A new worker of a pool, which has no process yet. None if the pool is of another engine.
-pub fn join(pool: &Arc<Pool>, id: u64, owner: LocalPid) -> Option<Arc<Link>> {
+/// `spare`: until it enters, it runs nothing.
+pub fn join(pool: &Arc<Pool>, id: u64, owner: LocalPid, spare: bool) -> Option<Arc<Link>> {
     let process = Process::of(pool)?;
     let worker = Worker::new(id, Wake::taker());
     let link = Arc::new(Link::new(
@@ -43,11 +45,14 @@ pub fn join(pool: &Arc<Pool>, id: u64, owner: LocalPid) -> Option<Arc<Link>> {
         Arc::clone(&worker),
         owner,
         process.patience,
+        Wear::new(process.max_calls, spare, process.is_bounded),
     ));
     let taker: Arc<dyn Taker> = Arc::clone(&link) as _;
     worker.set_taker(Arc::downgrade(&taker));
-    pool.join(&worker);
-    pool.open_lane(&worker);
+    if !spare {
+        pool.join(&worker);
+        pool.open_lane(&worker);
+    }
     process.add(&link);
     Some(link)
 }
@@ -63,7 +68,7 @@ pub fn spawn(link: &Arc<Link>, command: Command) -> io::Result<()> {
                 thread::start(&link, child).inspect_err(|_| {
                     // SAFETY: no preconditions; it is a child that nobody has waited for.
                     unsafe {
-                        libc::kill(-pid, libc::SIGKILL);
+                        libc::kill(pid, libc::SIGTERM);
                         libc::waitpid(pid, std::ptr::null_mut(), 0);
                     }
                     link.forget_process();
@@ -160,7 +165,7 @@ pub fn workers(pool: &Pool) -> Vec<(u64, bool, u64)> {
         return Vec::new();
     };
     let links = process.links().into_iter();
-    let links = links.filter(|link| link.stage() <= Stage::Ready);
+    let links = links.filter(|link| link.stage() <= Stage::Ready && link.wear.has_entered());
     let workers = links.map(|link| {
         let (busy, calls) = link.worker.work();
         let os_pid = match link.stage() {

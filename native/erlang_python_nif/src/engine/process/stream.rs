@@ -13,6 +13,7 @@ pub struct Items {
 
 impl Items {
     pub fn new(link: Arc<Link>, number: u64) -> Self {
+        link.wear.stream_opened();
         Items { link, number }
     }
 }
@@ -36,6 +37,7 @@ impl Source for Items {
 
 impl Drop for Items {
     fn drop(&mut self) {
+        self.link.wear.stream_closed();
         self.link.release(self.number);
     }
 }

@@ -4,8 +4,8 @@ use super::frames::Frames;
 use super::incoming;
 use super::lines::Lines;
 use super::link::{Killed, Link, Stage};
-use super::opening;
 use super::over;
+use super::owner;
 use super::spawn::Child;
 use crate::base::atoms;
 use crate::base::clock;
@@ -270,7 +270,7 @@ fn has_ended(pid: libc::pid_t) -> bool {
 
 /// `{:python_process, :output, descriptor, text}`.
 fn tell(link: &Link, at: usize, text: &[u8], sender: Sender) {
-    opening::tell(link, sender, |message| {
+    owner::tell(link, sender, |message| {
         let env = message.env();
         let mut binary = NewBinary::new(env, text.len());
         binary.copy_from_slice(text);

@@ -1,0 +1,119 @@
+//! Workers that come and go with no call at them: spare ones, which wait for their turn, and those that retire
+//! because they have run enough.
+
+use super::link::{Errand, Link, Stage};
+use super::owner;
+use super::run;
+use super::wear::{ENTERED, READY};
+use crate::base::atoms;
+use crate::base::term_env::{SavedTerm, Sender};
+use crate::pool::worker::Taker;
+use rustler::{Atom, Encoder, Term};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// It is ready: takes requests, if it is no spare one.
+pub fn ready(link: &Arc<Link>, sender: Sender) {
+    link.wear.own.store(link.worker.work().1, Ordering::Relaxed);
+    owner::tell(link, sender, |message| {
+        let env = message.env();
+        let os_pid = link.os_pid.load(Ordering::Relaxed);
+        SavedTerm::save((atoms::python_process(), atoms::ready(), os_pid).encode(env))
+    });
+    if link.wear.place.fetch_or(READY, Ordering::AcqRel) & ENTERED != 0 {
+        open(link, sender);
+    }
+}
+
+/// A spare worker takes the place of one that is gone. False if it is gone itself.
+pub fn enter(link: &Arc<Link>, sender: Sender) -> bool {
+    link.pool.join(&link.worker);
+    link.pool.open_lane(&link.worker);
+    if link.wear.place.fetch_or(ENTERED, Ordering::AcqRel) & READY != 0 {
+        open(link, sender);
+    }
+    let lives = link.stage() <= Stage::Ready;
+    if !lives {
+        run::leave(link, sender);
+    }
+    lives
+}
+
+fn open(link: &Arc<Link>, sender: Sender) {
+    if !link.advance(Stage::Ready) {
+        return;
+    }
+    if link.pool.pinned {
+        link.post(Errand::Mail(None));
+    }
+    Arc::clone(link).take(sender);
+}
+
+/// Whether it takes nothing more, though it could. Between two requests.
+pub fn is_over(link: &Link, sender: Sender) -> bool {
+    let wear = &link.wear;
+    if wear.most > 0 && !wear.retires.load(Ordering::Relaxed) {
+        let done = link.worker.work().1 - wear.own.load(Ordering::Relaxed);
+        // So that its successor is there in time.
+        if done + (wear.most / 10).max(1) >= wear.most {
+            tell(link, sender);
+        }
+        if done >= wear.most {
+            wear.retires.store(true, Ordering::SeqCst);
+        }
+    }
+    wear.retires.load(Ordering::SeqCst) && wear.streams.load(Ordering::Relaxed) == 0
+}
+
+/// Its owner sees to a successor.
+fn tell(link: &Link, sender: Sender) {
+    if link.wear.told.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    owner::tell(link, sender, |message| {
+        let env = message.env();
+        SavedTerm::save((atoms::python_process(), atoms::wearing()).encode(env))
+    });
+}
+
+/// It takes nothing more, and ends when it is at nothing. What reads its streams comes to the end.
+pub fn retire(link: &Arc<Link>, sender: Sender) {
+    link.wear.retires.store(true, Ordering::SeqCst);
+    go_if_idle(link, sender);
+}
+
+/// To be called where it has become idle, or may be for long.
+pub fn go_if_idle(link: &Arc<Link>, sender: Sender) {
+    if is_over(link, sender) && link.pool.take_idle(&link.worker) {
+        go(link, sender);
+    }
+}
+
+/// Its owner sees to a successor now, not when its process has ended.
+pub fn go(link: &Arc<Link>, sender: Sender) {
+    owner::tell(link, sender, |message| {
+        let env = message.env();
+        SavedTerm::save((atoms::python_process(), atoms::leaving()).encode(env))
+    });
+    run::leave(link, sender);
+    run::stop(link);
+}
+
+/// Looks at a failure: a worker that has come to its limit of memory may not get far any more.
+pub fn note_failure(link: &Link, answer: Term<'_>, sender: Sender) {
+    if link.wear.is_bounded && is_memory_error(answer).unwrap_or(false) {
+        link.wear.retires.store(true, Ordering::SeqCst);
+        tell(link, sender);
+    }
+}
+
+/// `{:error, {:exception, [{%{"type" => "MemoryError", …}, …} | …]}}`.
+fn is_memory_error(answer: Term<'_>) -> Option<bool> {
+    let (_, reason): (Atom, Term) = answer.decode().ok()?;
+    let (tag, chain): (Atom, Term) = reason.decode().ok()?;
+    let first = chain.into_list_iterator().ok()?.next()?;
+    let described = rustler::types::tuple::get_tuple(first).ok()?;
+    let name = described.first()?.map_get("type").ok()?;
+    let name: &str = name.decode().ok()?;
+    Some(tag == atoms::exception() && name == "MemoryError")
+}

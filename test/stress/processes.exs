@@ -1,0 +1,429 @@
+# Callers of Python processes that do their worst, for so many seconds:
+#
+#     mix run test/stress/processes.exs 600
+#
+# Each answer carries its request's number. Ends with status 1 if an answer was lost, late by seconds or somebody
+# else's, if a crash was told to another call than its own, or if a process, a descriptor, a thread or a handle is left
+# over. A further argument is the seed of an earlier run.
+
+for file <- ~w(book gauge) do
+  Code.require_file("#{file}.exs", __DIR__)
+end
+
+defmodule Stress.Processes do
+  alias Python.{CrashedError, Pool, StoppedError, TimeoutError}
+  alias Stress.{Book, Gauge}
+
+  # Workers of the first crash by their own calls only, those of the second are killed from outside, those of the third
+  # are replaced all the time.
+  @own Stress.Own
+  @shot Stress.Shot
+  @worn Stress.Worn
+
+  @variable "ERLANG_PYTHON_STRESS"
+  @clients 24
+  # An operation that takes longer hangs, in ms.
+  @hangs 60_000
+  # How long things may take to come to rest, in ms.
+  @rest 30_000
+
+  @kinds [
+    echo: 60,
+    fail: 10,
+    data: 10,
+    large: 4,
+    stream: 8,
+    stream_halted: 4,
+    stream_crashes: 2,
+    callback: 8,
+    handle: 10,
+    async: 8,
+    killed: 5,
+    cancelled: 5,
+    timeout: 3,
+    stubborn: 1,
+    crash: 10,
+    child: 2,
+    context: 1,
+    context_crashes: 1
+  ]
+
+  def run(seconds, seed) do
+    IO.puts("#{seconds} s, seed #{seed}, Python #{Python.info().python_version}")
+    Book.open()
+    mark = "#{System.pid()}-#{seed}"
+    before = reading()
+
+    {:ok, supervisor} =
+      Supervisor.start_link(pools(mark), strategy: :one_for_one, max_restarts: 0)
+
+    stop_at = now() + seconds * 1_000
+    shooter = spawn_link(fn -> shoot(stop_at) end)
+
+    clients =
+      for number <- 1..@clients do
+        {pid, _} = spawn_monitor(fn -> client(mark, seed, number, stop_at) end)
+        pid
+      end
+
+    await(MapSet.new(clients), stop_at + @hangs)
+    Process.unlink(shooter)
+    Process.exit(shooter, :kill)
+    for pool <- [@own, @shot, @worn], do: at_rest(pool)
+    Supervisor.stop(supervisor)
+    nothing_left(mark, before)
+    report()
+  end
+
+  defp pools(mark) do
+    env = %{@variable => mark, "PYTHONPATH" => __DIR__}
+    common = [engine: :process, env: env, kill_after: 100, init: "import processes"]
+
+    for {name, options} <- [
+          {@own, size: 3, spares: 1},
+          {@shot, size: 3},
+          {@worn, size: 2, max_calls: 40, max_memory: 400_000_000}
+        ] do
+      Supervisor.child_spec({Pool, [name: name] ++ options ++ common}, id: name)
+    end
+  end
+
+  ## Clients
+
+  defp client(mark, seed, number, stop_at) do
+    :rand.seed(:exsss, {seed, number, 0})
+    kinds = for {kind, weight} <- @kinds, _ <- 1..weight, do: kind
+
+    Stream.repeatedly(fn -> operation(Enum.random(kinds), mark) end)
+    |> Enum.find(fn _ -> now() > stop_at or Book.wrongs() != [] end)
+
+    Book.done()
+  end
+
+  defp operation(kind, mark) do
+    number = Book.number()
+    pool = pool(kind)
+    Book.doing(kind, number)
+
+    try do
+      Book.count(kind, do_it(kind, number, pool, mark))
+    catch
+      :throw, {:wrong, text} -> Book.wrong("#{kind} #{number} in #{inspect(pool)}: #{text}")
+    end
+
+    case Process.info(self(), :messages) do
+      {:messages, []} -> :ok
+      {:messages, strays} -> Book.wrong("#{kind} #{number}: strays #{inspect(strays, limit: 12)}")
+    end
+  end
+
+  # A worker that waits for a callback runs other calls besides, which its end is that of, too.
+  defp pool(:callback), do: @worn
+  defp pool(kind) when kind in [:crash, :stream_crashes], do: Enum.random([@own, @shot])
+  defp pool(_kind), do: Enum.random([@own, @own, @shot, @worn])
+
+  # What is killed from outside fails whatever it was at.
+  defp is(same, same, _pool), do: :ok
+
+  defp is({:error, %CrashedError{signal: :sigkill}}, _expected, @shot), do: :shot
+  defp is(given, expected, _pool), do: wrong(expected, given)
+
+  # What needs a worker that it has been at before: it may be gone.
+  defp is_bound({:error, %StoppedError{}}, _expected, _pool), do: :gone
+  defp is_bound(given, expected, pool), do: is(given, expected, pool)
+
+  defp call(name, arguments, pool, options \\ []),
+    do: Python.call(:processes, name, arguments, [pool: pool, timeout: 50_000] ++ options)
+
+  defp do_it(:echo, n, pool, _), do: is(call(:echo, [n], pool), {:ok, n}, pool)
+
+  defp do_it(:fail, n, pool, _) do
+    case call(:fail, [n], pool) do
+      {:error, %Python.Error{type: "ValueError"} = error} -> is(error.message, "#{n}", pool)
+      other -> is(other, "the ValueError #{n}", pool)
+    end
+  end
+
+  defp do_it(:data, n, pool, _) do
+    data = %{"n" => n, "rows" => for(i <- 1..random(300), do: [i, i / 2, {i, nil, "ä#{n}"}])}
+    is(call(:echo, [data], pool), {:ok, data}, pool)
+  end
+
+  defp do_it(:large, n, pool, _) do
+    bytes = :binary.copy(<<rem(n, 256)>>, 100_000 + random(3_000_000))
+
+    with :ok <- is(call(:size, [{:bytes, bytes}], pool), {:ok, byte_size(bytes)}, pool),
+         do: is(call(:large, [byte_size(bytes), rem(n, 256)], pool), {:ok, bytes}, pool)
+  end
+
+  defp do_it(:stream, n, pool, _) do
+    count = random(2_000)
+    is_bound(all(:items, [n, count], pool), {:ok, for(i <- 0..(count - 1), do: {n, i})}, pool)
+  end
+
+  defp do_it(:stream_halted, n, pool, _) do
+    stream = Python.stream(:processes, :items, [n, 1_000_000], pool: pool, timeout: 50_000)
+    count = random(50)
+    expected = {:ok, for(i <- 0..(count - 1), do: {n, i})}
+    is_bound(rescued(fn -> Enum.take(stream, count) end), expected, pool)
+  end
+
+  defp do_it(:stream_crashes, n, pool, _) do
+    status = rem(n, 200)
+
+    case all(:items_that_crash, [n, random(200)], pool) do
+      {:error, %CrashedError{exit_status: ^status}} -> :crashed
+      other -> is_bound(other, "a crash with #{status}", pool)
+    end
+  end
+
+  defp do_it(:callback, n, pool, _) do
+    function = fn number ->
+      {:ok, ^number} = call(:echo, [number], pool)
+      number + 1
+    end
+
+    is(call(:back, [n, function], pool), {:ok, n + 1}, pool)
+  end
+
+  defp do_it(:handle, n, pool, _) do
+    case call(:Thing, [n], pool, return: :object) do
+      {:ok, thing} ->
+        is_bound(Python.call(thing, :get, [], timeout: 50_000), {:ok, n}, pool)
+
+      other ->
+        is(other, "a handle", pool)
+    end
+  end
+
+  defp do_it(:async, n, pool, _) do
+    calls = for i <- 1..random(8), do: {i, async(:echo, [n * 100 + i], pool)}
+
+    Enum.reduce(calls, :ok, fn {i, call}, outcome ->
+      case is(Python.await(call, 50_000), {:ok, n * 100 + i}, pool) do
+        :ok -> outcome
+        other -> other
+      end
+    end)
+  end
+
+  defp do_it(:killed, n, pool, _) do
+    {name, arguments} = Enum.random(spin: [], hold: [], echo: [n])
+    {pid, monitor} = spawn_monitor(fn -> call(name, arguments, pool) end)
+
+    Process.sleep(random(10))
+    Process.exit(pid, :kill)
+
+    receive do
+      {:DOWN, ^monitor, _, _, _} -> :killed
+    end
+  end
+
+  defp do_it(:cancelled, _n, pool, _) do
+    call = async(:spin, [], pool)
+    Process.sleep(random(5))
+    :ok = Python.cancel(call)
+    :cancelled
+  end
+
+  defp do_it(:timeout, _n, pool, _), do: in_time(:spin, pool)
+  defp do_it(:stubborn, _n, pool, _), do: in_time(:hold, pool)
+
+  defp do_it(:crash, n, pool, _) do
+    how = Enum.random(~w(exit segv abort kill fork))
+    status = if how in ["exit", "fork"], do: rem(n, 200)
+    signal = %{"segv" => :sigsegv, "abort" => :sigabrt, "kill" => :sigkill}[how]
+
+    case call(:crash, [how, n], pool) do
+      {:error, %CrashedError{signal: ^signal, exit_status: ^status}} -> :crashed
+      other -> is(other, "a crash by #{how}", pool)
+    end
+  end
+
+  defp do_it(:child, n, pool, _), do: is(call(:child, [rem(n, 2) == 0], pool), {:ok, nil}, pool)
+
+  defp do_it(:context, n, _pool, mark) do
+    {:ok, context} = context(mark)
+    result = Python.eval("processes.echo(n)", %{n: n}, context: context, timeout: 50_000)
+    Python.Context.stop(context)
+    is(result, {:ok, n}, nil)
+  end
+
+  defp do_it(:context_crashes, n, _pool, mark) do
+    {:ok, context} = context(mark)
+    Process.unlink(context.pid)
+    result = Python.eval("processes.crash('exit', n)", %{n: n}, context: context, timeout: 50_000)
+    Python.Context.stop(context)
+    status = rem(n, 200)
+
+    case result do
+      {:error, %CrashedError{exit_status: ^status}} -> :crashed
+      other -> wrong("a crash with #{status}", other)
+    end
+  end
+
+  defp context(mark) do
+    env = %{@variable => mark, "PYTHONPATH" => __DIR__}
+    Python.Context.start_link(engine: :process, env: env, init: "import processes")
+  end
+
+  defp async(name, arguments, pool),
+    do: Python.call_async(:processes, name, arguments, pool: pool, timeout: 50_000)
+
+  defp all(name, arguments, pool) do
+    stream = Python.stream(:processes, name, arguments, pool: pool, timeout: 50_000)
+    rescued(fn -> Enum.to_list(stream) end)
+  end
+
+  defp rescued(function) do
+    {:ok, function.()}
+  rescue
+    error -> {:error, error}
+  end
+
+  defp in_time(name, pool) do
+    timeout = random(30)
+    begun = now()
+    result = call(name, [], pool, timeout: timeout)
+    Book.late(now() - begun - timeout)
+
+    case result do
+      {:error, %TimeoutError{}} -> :timeout
+      other -> is(other, "a timeout", pool)
+    end
+  end
+
+  defp random(most), do: :rand.uniform(most)
+
+  defp wrong(expected, given) do
+    shown = &inspect(&1, limit: 8, printable_limit: 200)
+    throw({:wrong, "expected #{shown.(expected)}, got #{shown.(given)}"})
+  end
+
+  # Kills Python processes from outside.
+  defp shoot(stop_at) do
+    Process.sleep(100 + random(400))
+
+    with [_ | _] = os_pids <- for(%{os_pid: pid} when pid != nil <- Pool.workers(@shot), do: pid) do
+      System.cmd("kill", ["-KILL", "#{Enum.random(os_pids)}"], stderr_to_stdout: true)
+    end
+
+    if now() < stop_at, do: shoot(stop_at)
+  end
+
+  ## The end
+
+  defp await(clients, deadline) do
+    receive do
+      {:DOWN, _, :process, pid, reason} ->
+        if pid in clients and reason != :normal, do: Book.wrong("a client: #{inspect(reason)}")
+        left = MapSet.delete(clients, pid)
+        if MapSet.size(left) > 0, do: await(left, deadline)
+    after
+      max(deadline - now(), 0) ->
+        for {pid, kind, number, _} <- Book.stuck(1_000) do
+          Book.wrong(
+            "#{kind} #{number} hangs: #{inspect(Process.info(pid, :current_stacktrace))}"
+          )
+        end
+    end
+  end
+
+  defp at_rest(pool) do
+    wait("the pool #{inspect(pool)} is at rest", fn ->
+      stats = Pool.stats(pool)
+      {stats.busy == 0 and stats.queued == 0 and stats.stuck == 0, stats}
+    end)
+  end
+
+  defp nothing_left(mark, before) do
+    wait("no process of Python's is left", fn ->
+      left = marked(mark)
+      {left == [], left}
+    end)
+
+    for key <- [:descriptors, :threads, :processes] do
+      wait("#{key} are as before", fn ->
+        :erlang.garbage_collect()
+        {at, now} = {before[key], reading()[key]}
+        {at == nil or now <= at, {at, now}}
+      end)
+    end
+  end
+
+  defp reading do
+    # The thread that starts processes stays, and so do those of the VM's own files.
+    Python.Engine.Process.status()
+    %{processes: length(Process.list()), threads: links(), descriptors: descriptors()}
+  end
+
+  # Threads and descriptors of others come and go.
+  defp links do
+    with {:ok, tasks} <- File.ls("/proc/self/task") do
+      Enum.count(tasks, fn task ->
+        match?({:ok, "py_link" <> _}, File.read("/proc/self/task/#{task}/comm"))
+      end)
+    else
+      _ -> nil
+    end
+  end
+
+  defp descriptors do
+    with {:ok, names} <- File.ls("/proc/self/fd") do
+      kinds =
+        for name <- names, {:ok, path} <- [File.read_link("/proc/self/fd/#{name}")], do: path
+
+      Enum.count(kinds, &(&1 =~ ~r/socket|pipe|pidfd|anon_inode:\[pidfd/))
+    else
+      _ -> nil
+    end
+  end
+
+  defp marked(mark) do
+    for path <- Path.wildcard("/proc/[0-9]*/environ"),
+        {:ok, environment} <- [File.read(path)],
+        "#{@variable}=#{mark}" in String.split(environment, <<0>>),
+        do: path
+  end
+
+  defp wait(what, check, deadline \\ now() + @rest) do
+    case check.() do
+      {true, _} ->
+        :ok
+
+      {false, state} ->
+        if now() > deadline do
+          Book.wrong("#{what}: #{inspect(state, limit: 10)}")
+        else
+          Process.sleep(50)
+          wait(what, check, deadline)
+        end
+    end
+  end
+
+  defp report do
+    for {kind, outcomes} <- Book.totals() do
+      counts = Enum.map_join(outcomes, ", ", fn {outcome, count} -> "#{outcome} #{count}" end)
+      IO.puts(String.pad_trailing("#{inspect(kind)}", 20) <> counts)
+    end
+
+    IO.puts("memory: #{Gauge.mb(:erlang.memory(:total))} MB")
+    wrongs = Book.wrongs()
+    for text <- Enum.take(wrongs, 20), do: IO.puts("WRONG: #{text}")
+    if wrongs == [], do: IO.puts("nothing went wrong")
+    wrongs == []
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end
+
+{seconds, seed} =
+  case System.argv() do
+    [seconds] -> {seconds, "#{:rand.uniform(1_000_000)}"}
+    [seconds, seed] -> {seconds, seed}
+  end
+
+# Reports of crashes would fill the screen.
+:logger.set_primary_config(:level, :error)
+ok = Stress.Processes.run(String.to_integer(seconds), String.to_integer(seed))
+System.halt(if ok, do: 0, else: 1)
