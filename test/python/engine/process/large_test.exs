@@ -76,6 +76,13 @@ defmodule Python.Engine.Process.LargeTest do
       assert Python.eval!("f(bytes(x))", %{f: back, x: Python.buffer(data)}, pool: pool) ===
                data <> "!"
 
+      # Answers that the link's thread copies, and whose callbacks end at once.
+      for size <- [65_536, 70_000, @large] do
+        answer = fn _ -> {:bytes, binary_part(data, 0, size)} end
+        code = "[len(f(n)) for n in range(50)]"
+        assert Python.eval!(code, %{f: answer}, pool: pool) == List.duplicate(size, 50)
+      end
+
       send = "__import__('erlang').send(to, bytes(x))"
       Python.eval!(send, %{to: self(), x: {:bytes, data}}, pool: pool)
       assert_receive ^data

@@ -1,7 +1,8 @@
 //! A call of Elixir's that Python in a worker process waits for, or the body of a `with`.
 
 use super::encoded::Encoded;
-use super::link::{Link, Waits};
+use super::link::{Errand, Link, Waits};
+use super::run;
 use crate::base::atoms;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::{Sender, TermEnv};
@@ -133,13 +134,15 @@ impl Callback {
     }
 
     /// `{:ok, value}` or `{:error, …}`. False if nobody waits any more, or it was answered before.
-    pub fn answer(&self, answer: &Encoded) -> bool {
+    pub fn answer(&self, answer: Encoded) -> bool {
         if !self.settle() {
             return false;
         }
-        let mut frame = Writer::frame(to_worker::CALLBACK_ANSWER);
-        frame.u64(self.number);
-        self.link.send_terms(frame, &[answer]);
+        if answer.len() > run::LARGE {
+            self.link.post(Errand::Answer(self.number, answer));
+        } else {
+            send_answer(&self.link, self.number, &answer);
+        }
         true
     }
 
@@ -173,6 +176,13 @@ impl Callback {
         }
         state.elsewhere.push(Arc::downgrade(request));
     }
+}
+
+/// Tells the worker what a callback has come to.
+pub fn send_answer(link: &Link, number: u64, answer: &Encoded) {
+    let mut frame = Writer::frame(to_worker::CALLBACK_ANSWER);
+    frame.u64(number);
+    link.send_terms(frame, &[answer]);
 }
 
 impl Waits for Callback {

@@ -1,6 +1,7 @@
 //! What a worker process says, on the link's thread. It is not trusted.
 
 use super::beside;
+use super::callback;
 use super::decode::decode;
 use super::decoding::Decoding;
 use super::helping;
@@ -246,6 +247,7 @@ fn question(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
 pub fn errand(link: &Arc<Link>, errand: Errand) {
     match errand {
         Errand::Send(request, callback) => run::send(link, &request, callback),
+        Errand::Answer(number, answer) => callback::send_answer(link, number, &answer),
         Errand::Tidy => beside::tidy(link),
         Errand::Forget(shown) => shown::send_forget(link, &shown),
         Errand::Mail(Some(request)) => {

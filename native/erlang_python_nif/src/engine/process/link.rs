@@ -102,6 +102,8 @@ pub enum Errand {
     Send(Arc<Request>, u64),
     /// There is something in the mailbox of a request, or in that of the context.
     Mail(Option<Arc<Request>>),
+    /// The answer to a callback, that is too large for a scheduler.
+    Answer(u64, Encoded),
     /// To give back memory that lies idle.
     Tidy,
     /// The worker is not to see it any more.
@@ -257,9 +259,13 @@ impl Link {
         }
     }
 
-    /// Tells the worker which objects nobody has any more.
-    pub fn send_released(&self) {
-        let released = std::mem::take(&mut self.lock().released);
+    /// The objects that nobody has any more.
+    pub fn take_released(&self) -> Vec<u64> {
+        std::mem::take(&mut self.lock().released)
+    }
+
+    /// Tells the worker of them.
+    pub fn send_released(&self, released: &[u64]) {
         for numbers in released.chunks(10_000) {
             let mut frame = Writer::frame(to_worker::RELEASE);
             frame.u32(numbers.len() as u32);

@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// What is larger is written by the link's thread: schedulers copy no more at once.
-const LARGE: usize = 64 << 10;
+pub const LARGE: usize = 64 << 10;
 
 /// How long the `finally` blocks of a generator may take before they are interrupted.
 const CLEANUP: Duration = Duration::from_secs(10);
@@ -415,7 +415,7 @@ pub fn answer(callback: &Callback, answer: Term<'_>) -> bool {
                 .worker()
                 .is_none_or(|worker| worker == callback.link.number) =>
         {
-            return callback.answer(&encoded);
+            return callback.answer(encoded);
         }
         Ok(_) | Err(Unsendable::TwoWorkers) => {
             "the result has a handle of another worker. Convert the object with Python.to_term/2"
@@ -427,5 +427,5 @@ pub fn answer(callback: &Callback, answer: Term<'_>) -> bool {
     // As `Python.Callback.raised/3`.
     let raised = ("error", "ArgumentError", reason, "", atoms::nil());
     let term = (atoms::error(), raised).encode(env);
-    sent::encode(term).is_ok_and(|encoded| callback.answer(&encoded))
+    sent::encode(term).is_ok_and(|encoded| callback.answer(encoded))
 }

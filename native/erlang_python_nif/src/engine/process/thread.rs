@@ -106,10 +106,12 @@ impl Listener {
     }
 
     fn do_errands(&mut self) {
+        // Before the errands, and sent after them: what is posted to an object comes before its release.
+        let released = self.link.take_released();
         for errand in self.link.errands() {
             incoming::errand(&self.link, errand);
         }
-        self.link.send_released();
+        self.link.send_released(&released);
         self.link.outbox.write();
     }
 
