@@ -22,7 +22,7 @@ defmodule Python.Leftovers do
     mark = "#{how}-#{System.pid()}-#{System.unique_integer([:positive])}"
     {port, pid} = start(how, mark)
     await_line(port, "ready")
-    if how == :kill, do: System.cmd("kill", ["-KILL", "#{pid}"])
+    if how == :kill, do: kill(pid, length(marked(mark)))
     if how in [:pool, :workers], do: await_line(port, "ended")
     left = await_nothing(mark, System.monotonic_time(:millisecond) + patience)
     # It may have ended by itself, and may be another one's number then.
@@ -62,6 +62,10 @@ defmodule Python.Leftovers do
       60_000 -> raise "the VM does not say #{expected}: #{output}"
     end
   end
+
+  # Otherwise nothing would ever be found to be left.
+  defp kill(_pid, count) when count < 15, do: raise("only #{count} processes are found")
+  defp kill(pid, _count), do: System.cmd("kill", ["-KILL", "#{pid}"])
 
   defp await_end(port) do
     receive do
