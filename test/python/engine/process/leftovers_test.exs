@@ -65,6 +65,37 @@ defmodule Python.Engine.Process.LeftoversTest do
       assert Python.eval("1 + 1", pool: pool) == {:ok, 2}
     end
 
+    test "in a sandbox takes its daemons with it" do
+      command = ~w(bwrap --die-with-parent --unshare-pid --bind / / --dev /dev --proc /proc)
+
+      # Not everywhere is there one, and not everybody may use it.
+      if System.find_executable("bwrap") && run?(command ++ ["true"]) do
+        mark = unique("mark")
+        options = [engine: :process, size: 1, command: command, env: %{"MARK" => mark}]
+        pool = start_pool(options)
+        code = "__import__('subprocess').Popen(['sleep', '1000'], start_new_session=True).pid"
+        assert {:ok, _pid} = Python.eval(code, pool: pool)
+        assert length(marked(mark)) >= 2
+
+        assert {:error, %Python.CrashedError{}} =
+                 Python.eval("__import__('os')._exit(3)", pool: pool)
+
+        assert {:ok, _pid} = Python.eval(code, pool: pool)
+        stop_supervised!(pool)
+        eventually("nothing is left", fn -> marked(mark) == [] end)
+      end
+    end
+
+    defp run?([program | arguments]),
+      do: match?({_, 0}, System.cmd(program, arguments, stderr_to_stdout: true))
+
+    defp marked(mark) do
+      for path <- Path.wildcard("/proc/[0-9]*/environ"),
+          {:ok, environment} <- [File.read(path)],
+          environment =~ "MARK=#{mark}",
+          do: path
+    end
+
     test "ends when its guard is killed, and is replaced", %{pool: pool} do
       os_pid = Python.eval!("__import__('os').getpid()", pool: pool)
 
