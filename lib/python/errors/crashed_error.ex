@@ -38,7 +38,14 @@ defmodule Python.CrashedError do
     }
   end
 
-  @doc "Returns how it ended, and Python's own report if there is one."
+  @doc """
+  Returns how it ended, and Python's own report if there is one.
+
+  ## Examples
+
+      iex> Exception.message(%Python.CrashedError{exit_status: 3, message: "the Python process exited with status 3"})
+      "the Python process exited with status 3"
+  """
   @impl true
   def message(%__MODULE__{traceback: nil, message: message}), do: message
 

@@ -10,6 +10,7 @@ defmodule Python.Interpreter.SettingsTest do
 
     assert settings == %Settings{
              env: %{},
+             engine: :main,
              num_workers: Settings.default_num_workers(),
              python_path: nil,
              worker_timeout: 30_000,
