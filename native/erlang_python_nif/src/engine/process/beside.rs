@@ -8,7 +8,6 @@ use super::link::{Errand, Link};
 use super::memory::Memory;
 use super::own;
 use super::shown::{self, Pins};
-use super::tray::Tray;
 use crate::base::clock;
 use crate::base::lock::Mutex;
 use erlang_python_wire::frame::to_worker;
@@ -206,7 +205,10 @@ pub fn tidy_later() {
 
 /// On the link's thread: to give pages back takes time.
 pub fn tidy(link: &Link) {
-    let more = Tray::tidy(link) | link.beside.tidy(link);
+    if let Some(frame) = link.tray.tidy() {
+        link.send(frame);
+    }
+    let more = link.tray.is_full() | link.beside.tidy(link);
     if more {
         used(link);
     }

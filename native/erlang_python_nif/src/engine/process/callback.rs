@@ -2,7 +2,7 @@
 
 use super::encoded::Encoded;
 use super::link::{Errand, Link, Waits};
-use super::run;
+use super::outbox;
 use crate::base::atoms;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::{Sender, TermEnv};
@@ -138,7 +138,7 @@ impl Callback {
         if !self.settle() {
             return false;
         }
-        if answer.len() > run::LARGE {
+        if answer.len() > outbox::LARGE {
             self.link.post(Errand::Answer(self.number, answer));
         } else {
             send_answer(&self.link, self.number, &answer);

@@ -12,7 +12,6 @@ use super::run::{self, Ending};
 use super::sent::{self, Sent};
 use super::serving;
 use super::shown;
-use super::tray::Tray;
 use super::turns;
 use crate::base::atoms;
 use crate::base::mailbox::Mailbox;
@@ -86,7 +85,7 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
         _ => return Err(Broken("a frame is of an unknown kind")),
     }
     if link.tray.was_read() {
-        Tray::taken(link);
+        link.send(link.tray.taken());
         beside::used(link);
     }
     reader.end()
@@ -119,7 +118,9 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     // Which Python it is.
     term(link, reader, &mut TermEnv::new(), None)?;
     serving::start(link);
-    Tray::open(link);
+    if let Some((frame, file)) = link.tray.open() {
+        link.send_with(frame, file);
+    }
     link.kick.kick();
     Ok(())
 }

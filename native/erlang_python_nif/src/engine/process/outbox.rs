@@ -10,6 +10,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 
+/// What is larger is written by the link's thread: schedulers copy no more at once.
+pub const LARGE: usize = 64 << 10;
+
 /// How many bytes a scheduler writes before it leaves the rest to the link's thread.
 const TURN: usize = 256 << 10;
 

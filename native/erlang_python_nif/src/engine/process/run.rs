@@ -4,6 +4,7 @@ use super::callback::Callback;
 use super::encoded::Unsendable;
 use super::link::{Errand, Killed, Link, Stage};
 use super::object;
+use super::outbox;
 use super::own::Process;
 use super::sent::{self, Sent};
 use super::shown;
@@ -25,9 +26,6 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-
-/// What is larger is written by the link's thread: schedulers copy no more at once.
-pub const LARGE: usize = 64 << 10;
 
 /// How long the `finally` blocks of a generator may take before they are interrupted.
 const CLEANUP: Duration = Duration::from_secs(10);
@@ -185,7 +183,7 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
             return false;
         }
     };
-    if size > LARGE {
+    if size > outbox::LARGE {
         link.post(Errand::Send(Arc::clone(request), callback));
     } else {
         send(link, request, callback);

@@ -1,7 +1,6 @@
 //! Where a worker process writes large binaries to, for the VM to read them: a file, into which the worker alone
 //! writes. What it says of it is not trusted: a file that is too short, or becomes so, is an error.
 
-use super::link::Link;
 use super::memory;
 use erlang_python_wire::frame::to_worker;
 use erlang_python_wire::{Broken, MAX_FRAME, Writer};
@@ -25,12 +24,11 @@ pub struct Tray {
 }
 
 impl Tray {
-    /// Gives the worker one, where there is such a thing.
-    pub fn open(link: &Link) {
-        if let Ok(file) = memory::new_file() {
-            let file = link.tray.file.get_or_init(|| Arc::new(file));
-            link.send_with(Writer::frame(to_worker::TRAY), Arc::clone(file));
-        }
+    /// The frame that gives the worker one, where there is such a thing.
+    pub fn open(&self) -> Option<(Writer, Arc<File>)> {
+        let file = memory::new_file().ok()?;
+        let file = self.file.get_or_init(|| Arc::new(file));
+        Some((Writer::frame(to_worker::TRAY), Arc::clone(file)))
     }
 
     /// A copy of a binary that is in it.
@@ -64,24 +62,25 @@ impl Tray {
         self.read.load(Ordering::Relaxed) > 0
     }
 
-    /// A frame has been read: the worker may write over what was beside it.
-    pub fn taken(link: &Link) {
-        let tray = &link.tray;
-        let read = tray.read.swap(0, Ordering::Relaxed);
-        tray.bytes.store(0, Ordering::Relaxed);
-        tray.used.store(true, Ordering::Relaxed);
-        tray.full.store(true, Ordering::Relaxed);
+    /// A frame has been read: the worker may write over what was beside it. The frame that says so.
+    pub fn taken(&self) -> Writer {
+        let read = self.read.swap(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+        self.used.store(true, Ordering::Relaxed);
+        self.full.store(true, Ordering::Relaxed);
         let mut frame = Writer::frame(to_worker::TAKEN);
         frame.u32(read);
-        link.send(frame);
+        frame
     }
 
-    /// Has the worker empty it if it was not used since the last time. Says whether there may be something in it.
-    pub fn tidy(link: &Link) -> bool {
-        let tray = &link.tray;
-        if !tray.used.swap(false, Ordering::Relaxed) && tray.full.swap(false, Ordering::Relaxed) {
-            link.send(Writer::frame(to_worker::TRIM));
-        }
-        tray.full.load(Ordering::Relaxed)
+    /// The frame that has the worker empty it, if it was not used since the last time.
+    pub fn tidy(&self) -> Option<Writer> {
+        let idle = !self.used.swap(false, Ordering::Relaxed);
+        (idle && self.full.swap(false, Ordering::Relaxed)).then(|| Writer::frame(to_worker::TRIM))
+    }
+
+    /// Whether there may be something in it.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 }
