@@ -229,7 +229,7 @@ defmodule Python.Pool do
   # Why there is no such pool.
   @spec why_not(atom) :: NotStartedError.t()
   def why_not(name) do
-    case Engine.any_status() do
+    case status(name) do
       {:error, error} ->
         error
 
@@ -241,6 +241,14 @@ defmodule Python.Pool do
         NotStartedError.missing(:pool, name, missing(name) <> ".", remedy(name))
     end
   end
+
+  # The default pool has one engine, which may be the one that cannot run.
+  defp status(__MODULE__) do
+    {:ok, engine} = Engine.fetch(Settings.read!().engine)
+    engine.status()
+  end
+
+  defp status(_name), do: Engine.any_status()
 
   defp missing(name), do: "there is no pool #{Arguments.short(name)}; #{others()}"
 

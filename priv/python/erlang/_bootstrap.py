@@ -73,6 +73,10 @@ def prepare(stack_size, stdio, logging, notebook, paths, shares_the_vm):
 
 
 def _live_in_the_vm(stack_size):
+    # What this package imports late: code may have deleted the builtins that an import needs by then.
+    import _ast  # noqa: F401
+    import re  # noqa: F401
+
     sys.setswitchinterval(SWITCH_INTERVAL)
     # Threads that Python starts can recurse as deep as those that we start.
     threading.stack_size(stack_size)
