@@ -98,6 +98,15 @@ def _strays(module):
 
 
 def _in_child(work):
+    # The child of a process with threads may find a lock of the loader of libraries taken for ever.
+    for _ in range(3):
+        result = _in_one_child(work)
+        if result:
+            return json.loads(result)
+    raise RuntimeError("three children have hung")
+
+
+def _in_one_child(work):
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -105,7 +114,7 @@ def _in_child(work):
     if child == 0:
         try:
             # One that hangs is to end, whoever waits for it.
-            signal.alarm(60)
+            signal.alarm(15)
             try:
                 result = work()
             except BaseException as error:
@@ -118,4 +127,4 @@ def _in_child(work):
     with open(reading) as file:
         result = file.read()
     os.waitpid(child, 0)
-    return json.loads(result)
+    return result
