@@ -243,11 +243,7 @@ defmodule Python.Pool do
   end
 
   # The default pool has one engine, which may be the one that cannot run.
-  defp status(__MODULE__) do
-    {:ok, engine} = Engine.fetch(Settings.read!().engine)
-    engine.status()
-  end
-
+  defp status(__MODULE__), do: Engine.module(Settings.read!().engine).status()
   defp status(_name), do: Engine.any_status()
 
   defp missing(name), do: "there is no pool #{Arguments.short(name)}; #{others()}"

@@ -90,10 +90,18 @@ defmodule Python.Runtime do
   defp fields(MapSet), do: Map.keys(MapSet.new())
   defp fields(module), do: Map.keys(module.__struct__())
 
-  @doc "What the conversion has to know of this VM's Elixir."
-  @spec conversions() :: map
-  def conversions do
+  @doc "What every Python is told that this library starts, in the VM or in a process of its own."
+  @spec config(Settings.t()) :: map
+  def config(settings) do
     %{
+      package: Application.app_dir(:erlang_python, "priv/python/erlang"),
+      paths: settings.paths,
+      stack_size: settings.thread_stack_size,
+      stdio: settings.stdio,
+      logging: settings.logging,
+      notebook: Code.ensure_loaded?(Kino.Render),
+      native_layouts: settings.native_layouts,
+      native_memory: settings.native_memory,
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
       decimal: Code.ensure_loaded?(Decimal),
@@ -102,20 +110,11 @@ defmodule Python.Runtime do
   end
 
   defp initialize(interpreter, settings) do
-    config = %{
-      program: interpreter.executable,
-      package: Application.app_dir(:erlang_python, "priv/python/erlang"),
-      environment: Map.to_list(Environment.with_changes(settings.env)),
-      stack_size: settings.thread_stack_size,
-      stdio: settings.stdio,
-      logging: settings.logging,
-      paths: settings.paths,
-      native_layouts: settings.native_layouts,
-      native_memory: settings.native_memory,
-      notebook: Code.ensure_loaded?(Kino.Render)
-    }
-
-    config = Map.merge(config, conversions())
+    config =
+      Map.merge(config(settings), %{
+        program: interpreter.executable,
+        environment: Map.to_list(Environment.with_changes(settings.env))
+      })
 
     # What has failed may be half done, and may yet come up after we have waited for it.
     Running.remember(interpreter, settings)

@@ -5,9 +5,10 @@ defmodule Python.Engine.Main do
   # documented. What belongs to the interpreter and to no pool (its start and end, the weight of its handles, text
   # of code) is not asked for here.
 
-  @behaviour Python.Engine
+  use Python.Engine.Native
 
   alias Python.Engine.Main.Worker
+  alias Python.Engine.Native
   alias Python.Options.Start
   alias Python.Runtime
 
@@ -30,12 +31,7 @@ defmodule Python.Engine.Main do
     name = if kind == :pool, do: options.name
     queue = Start.native_queue(options.max_queue)
     pool = :erlang_python.pool_new(name, queue, options.timeout, options.init != nil)
-    :erlang_python.pool_decode(pool, options.decode)
-    if options.keep_locals, do: :erlang_python.pool_keep_locals(pool)
-
-    if kind == :pool,
-      do: :erlang_python.pool_limit_stuck(pool, Start.native_stuck(options.max_stuck))
-
+    Native.configure(pool, kind, options)
     {:ok, pool}
   end
 
@@ -65,9 +61,6 @@ defmodule Python.Engine.Main do
   @impl true
   defdelegate context(pid), to: :erlang_python, as: :pool_of_context
 
-  @impl true
-  defdelegate stats(pool), to: :erlang_python, as: :pool_stats
-
   # They share the VM's process.
   @impl true
   def workers(pool) do
@@ -75,71 +68,10 @@ defmodule Python.Engine.Main do
         do: %{os_pid: nil, busy: busy, calls: calls, memory: nil}
   end
 
-  @impl true
-  defdelegate stuck(pool), to: :erlang_python, as: :pool_stuck
-
-  @impl true
-  defdelegate jammed?(pool), to: :erlang_python, as: :pool_is_jammed
-
-  @impl true
-  defdelegate send_to_pool(pool, message), to: :erlang_python, as: :pool_send
-
   ## Requests
 
   @impl true
-  defdelegate submit(pool, reference, flags, operation, leader, timeout),
-    to: :erlang_python,
-    as: :request_submit
-
-  @impl true
-  def submit_nested(callbacks, pool, reference, flags, operation, leader),
-    do: :erlang_python.callback_submit(own(callbacks), pool, reference, flags, operation, leader)
-
-  @impl true
   defdelegate run(pool, flags, operation, leader), to: :erlang_python, as: :request_run
-
-  @impl true
-  defdelegate cancel(ticket, listens), to: :erlang_python, as: :request_cancel
-
-  @impl true
-  defdelegate stop_listening(ticket), to: :erlang_python, as: :request_close
-
-  @impl true
-  defdelegate limit(ticket, timeout), to: :erlang_python, as: :request_limit
-
-  @impl true
-  defdelegate expire(ticket, timeout), to: :erlang_python, as: :request_expire
-
-  @impl true
-  defdelegate claim(ticket), to: :erlang_python, as: :request_claim
-
-  @impl true
-  defdelegate watch(ticket, owner), to: :erlang_python, as: :request_watch
-
-  @impl true
-  defdelegate abandon(ticket), to: :erlang_python, as: :request_abandon
-
-  @impl true
-  defdelegate send_to_request(ticket, message), to: :erlang_python, as: :request_send
-
-  ## Streams
-
-  @impl true
-  def stream_demand(stream, reference, callbacks),
-    do: :erlang_python.stream_demand(stream, reference, own(callbacks))
-
-  @impl true
-  defdelegate stream_flush(stream), to: :erlang_python
-
-  @impl true
-  defdelegate stream_cancel(stream), to: :erlang_python
-
-  @impl true
-  defdelegate stream_stop_listening(stream), to: :erlang_python
-
-  @impl true
-  def stream_close(stream, reference, callbacks),
-    do: :erlang_python.stream_close(stream, reference, own(callbacks))
 
   ## Callbacks
 
@@ -151,16 +83,4 @@ defmodule Python.Engine.Main do
 
   @impl true
   defdelegate callback_unregister(name), to: :erlang_python
-
-  @impl true
-  defdelegate callback_accept(callback), to: :erlang_python
-
-  @impl true
-  defdelegate callback_answered?(callback), to: :erlang_python, as: :callback_answered
-
-  @impl true
-  defdelegate callback_answer(callback, answer), to: :erlang_python
-
-  # Another engine's are nothing that the native code knows.
-  defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)
 end

@@ -5,8 +5,9 @@ defmodule Python.Engine.Process do
   # (native/erlang_python_nif/src/engine/process). Requests, streams and their limits are those of the engine `:main`;
   # what a worker is, how it starts and how it ends, is here and in Python.Engine.Process.Worker.
 
-  @behaviour Python.Engine
+  use Python.Engine.Native
 
+  alias Python.Engine.Native
   alias Python.Engine.Process.{Options, Spares, Worker}
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
@@ -61,11 +62,7 @@ defmodule Python.Engine.Process do
 
       queue = Start.native_queue(options.max_queue)
       pool = :erlang_python.process_new(name, queue, options.timeout, config)
-      :erlang_python.pool_decode(pool, options.decode)
-      if options.keep_locals, do: :erlang_python.pool_keep_locals(pool)
-
-      if kind == :pool,
-        do: :erlang_python.pool_limit_stuck(pool, Start.native_stuck(options.max_stuck))
+      Native.configure(pool, kind, options)
 
       # The process of a pool starts its workers itself.
       command = Worker.command(options, settings)
@@ -90,20 +87,12 @@ defmodule Python.Engine.Process do
 
   # What a worker is told first.
   defp settings(kind, options, settings) do
-    Map.merge(Runtime.conversions(), %{
+    Map.merge(Runtime.config(settings), %{
       home: if(kind == :pool, do: options.name, else: self()),
       context: kind == :context,
       decode: options.decode,
       keep_locals: options.keep_locals,
-      package: Application.app_dir(:erlang_python, "priv/python/erlang"),
-      paths: settings.paths,
-      stdio: settings.stdio,
-      logging: settings.logging,
-      native_layouts: settings.native_layouts,
-      native_memory: settings.native_memory,
       limits: Map.new(options.limits),
-      notebook: Code.ensure_loaded?(Kino.Render),
-      stack_size: settings.thread_stack_size,
       shutdown_timeout: settings.shutdown_timeout
     })
   end
@@ -155,9 +144,6 @@ defmodule Python.Engine.Process do
   defdelegate context(pid), to: :erlang_python, as: :process_of_context
 
   @impl true
-  defdelegate stats(pool), to: :erlang_python, as: :pool_stats
-
-  @impl true
   def workers(pool) do
     for {os_pid, busy, calls} <- :erlang_python.process_workers(pool) do
       os_pid = if os_pid > 0, do: os_pid
@@ -165,72 +151,11 @@ defmodule Python.Engine.Process do
     end
   end
 
-  @impl true
-  defdelegate stuck(pool), to: :erlang_python, as: :pool_stuck
-
-  @impl true
-  defdelegate jammed?(pool), to: :erlang_python, as: :pool_is_jammed
-
-  @impl true
-  defdelegate send_to_pool(pool, message), to: :erlang_python, as: :pool_send
-
   ## Requests
-
-  @impl true
-  defdelegate submit(pool, reference, flags, operation, leader, timeout),
-    to: :erlang_python,
-    as: :request_submit
-
-  @impl true
-  def submit_nested(callbacks, pool, reference, flags, operation, leader),
-    do: :erlang_python.callback_submit(own(callbacks), pool, reference, flags, operation, leader)
 
   # There is no place for the caller.
   @impl true
   def run(_pool, _flags, _operation, _leader), do: :busy
-
-  @impl true
-  defdelegate cancel(ticket, listens), to: :erlang_python, as: :request_cancel
-
-  @impl true
-  defdelegate stop_listening(ticket), to: :erlang_python, as: :request_close
-
-  @impl true
-  defdelegate limit(ticket, timeout), to: :erlang_python, as: :request_limit
-
-  @impl true
-  defdelegate expire(ticket, timeout), to: :erlang_python, as: :request_expire
-
-  @impl true
-  defdelegate claim(ticket), to: :erlang_python, as: :request_claim
-
-  @impl true
-  defdelegate watch(ticket, owner), to: :erlang_python, as: :request_watch
-
-  @impl true
-  defdelegate abandon(ticket), to: :erlang_python, as: :request_abandon
-
-  @impl true
-  defdelegate send_to_request(ticket, message), to: :erlang_python, as: :request_send
-
-  ## Streams
-
-  @impl true
-  def stream_demand(stream, reference, callbacks),
-    do: :erlang_python.stream_demand(stream, reference, own(callbacks))
-
-  @impl true
-  defdelegate stream_flush(stream), to: :erlang_python
-
-  @impl true
-  defdelegate stream_cancel(stream), to: :erlang_python
-
-  @impl true
-  defdelegate stream_stop_listening(stream), to: :erlang_python
-
-  @impl true
-  def stream_close(stream, reference, callbacks),
-    do: :erlang_python.stream_close(stream, reference, own(callbacks))
 
   ## Callbacks
 
@@ -242,16 +167,4 @@ defmodule Python.Engine.Process do
 
   @impl true
   defdelegate callback_unregister(name), to: :erlang_python, as: :process_unregister
-
-  @impl true
-  defdelegate callback_accept(callback), to: :erlang_python
-
-  @impl true
-  defdelegate callback_answered?(callback), to: :erlang_python, as: :callback_answered
-
-  @impl true
-  defdelegate callback_answer(callback, answer), to: :erlang_python
-
-  # Another engine's are nothing that a worker knows.
-  defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)
 end
