@@ -55,7 +55,7 @@ pub mod to_vm {
     pub const HELLO: u8 = 1;
     /// It can take requests.
     pub const READY: u8 = 2;
-    /// `u64` request, `u8` whether it failed, a term: the answer. Is the worker free, then?
+    /// `u64` request, `u8` flags (`answer`), a term: the answer. But for a part, the worker is free then.
     pub const ANSWER: u8 = 3;
     /// `u64` request, a term: where it was.
     pub const LOCATION: u8 = 4;
@@ -75,6 +75,14 @@ pub mod to_vm {
     pub const FAILED: u8 = 12;
     /// `u64` number: nobody sees that memory (`MEMORY`) any more, so it can be written to again.
     pub const FREE: u8 = 13;
+}
+
+/// Flags of an answer.
+pub mod answer {
+    /// It failed.
+    pub const FAILED: u8 = 1;
+    /// It is a part of the answer: the request goes on.
+    pub const PART: u8 = 1 << 1;
 }
 
 /// What a worker asks the VM.

@@ -3,6 +3,7 @@
 use crate::{link, memory, questions, tray};
 use erlang_python::remote;
 use erlang_python_host::{self as host, Beside};
+use erlang_python_wire::frame::answer::{FAILED, PART};
 use erlang_python_wire::{Reader, Writer, frame::question, frame::to_vm, tag};
 use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Env, Term};
@@ -103,10 +104,6 @@ fn numbers(kind: u8, numbers: &[u64]) {
     }
     link::send(frame);
 }
-
-/// `answer`: flags of `ANSWER`.
-const FAILED: u8 = 1;
-const PART: u8 = 2;
 
 /// What a request has come to, or what is told before that.
 fn answer(number: u64, term: Term<'_>) -> bool {

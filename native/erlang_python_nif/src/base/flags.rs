@@ -4,6 +4,9 @@
 pub struct Flags(u32);
 
 impl Flags {
+    /// The bit of an `:init`.
+    pub const INIT: u32 = 32;
+
     pub fn new(bits: u32) -> Self {
         Flags(bits)
     }
@@ -26,7 +29,7 @@ impl Flags {
     /// It is the `:init` of a pool or context. The context variables that a pool's sets are
     /// those that calls begin with.
     pub fn init(self) -> bool {
-        self.0 & 32 != 0
+        self.0 & Self::INIT != 0
     }
 
     /// What was `bytes` is a `%Python.Bytes{}`.

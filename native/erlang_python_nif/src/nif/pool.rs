@@ -4,6 +4,7 @@ use crate::base::atoms;
 use crate::base::resource::Owned;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::engine::main::own::Main;
+use crate::pool::engine::Engine;
 use crate::pool::handles::{self, PoolHandle};
 use crate::pool::{Pool, Settings, registry};
 use rustler::{Atom, Encoder, Env, LocalPid, Term};
@@ -20,6 +21,19 @@ fn pool_new<'a>(
     timeout: Term<'a>,
     held: bool,
 ) -> Term<'a> {
+    let engine = Box::new(Main::new(name == atoms::nil()));
+    new(env, name, max_queue, timeout, held, engine)
+}
+
+/// A pool of any engine.
+pub fn new<'a>(
+    env: Env<'a>,
+    name: Atom,
+    max_queue: usize,
+    timeout: Term<'a>,
+    held: bool,
+    engine: Box<dyn Engine>,
+) -> Term<'a> {
     let owner = env.pid();
     let is_context = name == atoms::nil();
     let home = if is_context {
@@ -30,7 +44,7 @@ fn pool_new<'a>(
     let settings = Settings {
         max_queue,
         pinned: is_context,
-        engine: Box::new(Main::new(is_context)),
+        engine,
         home: SavedTerm::save(home),
         timeout: timeout.decode().ok(),
         held,

@@ -1,8 +1,7 @@
 //! `process_*`: pools whose Python runs in processes of its own. What is not here is the same for all pools.
 
 use crate::base::atoms;
-use crate::base::resource::Owned;
-use crate::base::term_env::{SavedTerm, Sender};
+use crate::base::term_env::Sender;
 use crate::engine::process::link::{Killed, Patience};
 use crate::engine::process::own::Process;
 use crate::engine::process::serving;
@@ -10,7 +9,6 @@ use crate::engine::process::spawn::Command;
 use crate::engine::process::start::{self, LinkHandle};
 use crate::engine::process::turns;
 use crate::pool::handles::PoolHandle;
-use crate::pool::{Pool, Settings, registry};
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, ResourceArc, Term};
 use std::ffi::CString;
 use std::time::Duration;
@@ -38,13 +36,6 @@ fn process_new<'a>(
     timeout: Term<'a>,
     config: Config<'a>,
 ) -> Term<'a> {
-    let owner = env.pid();
-    let is_context = name == atoms::nil();
-    let home = if is_context {
-        owner.encode(env)
-    } else {
-        name.to_term(env)
-    };
     let patience = Patience {
         kill_after: Duration::from_millis(config.kill_after),
         stop_after: Duration::from_millis(config.stop_after),
@@ -53,18 +44,8 @@ fn process_new<'a>(
     let mut process = Process::new(config.settings, config.init, patience);
     process.max_calls = config.max_calls;
     process.is_bounded = config.bounded;
-    let settings = Settings {
-        max_queue,
-        pinned: is_context,
-        held: config.init.is_some(),
-        engine: Box::new(process),
-        home: SavedTerm::save(home),
-        timeout: timeout.decode().ok(),
-    };
-    let handle = Owned::new(PoolHandle(registry::add(Pool::new(owner, settings))));
-    // The calling process is alive, so it can be watched.
-    handle.watch(env, &owner);
-    handle.to_term(env)
+    let held = config.init.is_some();
+    super::pool::new(env, name, max_queue, timeout, held, Box::new(process))
 }
 
 /// A new worker, which the calling process looks after. `spare`: it runs nothing until it enters. It has no process of the operating system yet.

@@ -3,6 +3,7 @@
 //! Every lock in this file is held for a few instructions and never while the GIL is waited for,
 //! so schedulers may take them.
 
+pub mod elsewhere;
 pub mod ending;
 pub mod engine;
 pub mod handles;

@@ -28,9 +28,9 @@ use crate::engine::main::own::Main;
 use crate::engine::main::patience::Patience;
 use crate::engine::main::seat::{self, Running};
 use crate::pool::Pool;
+use crate::pool::elsewhere::Elsewhere;
 use crate::pool::marks::{NESTED, TOLD};
 use crate::pool::request::Request;
-use crate::pool::watch;
 use crate::python::child;
 use crate::python::convert::{Decoder, Encoder, Failure};
 use crate::python::current;
@@ -40,8 +40,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// Whether answers come at once.
@@ -77,7 +77,7 @@ struct State {
     /// Requests from the callback, to be run by the thread that waits.
     nested: VecDeque<Arc<Request>>,
     /// Requests from the callback that others run.
-    elsewhere: Vec<Weak<Request>>,
+    elsewhere: Elsewhere,
     /// The process ended without an answer.
     down: bool,
     /// Nobody waits any more.
@@ -211,27 +211,14 @@ impl Callback {
 
     /// A request from the callback goes to the queue of a pool.
     pub fn note_elsewhere(&self, request: &Arc<Request>) {
-        // A callback may make any number, one after the other.
-        const MANY: usize = 8;
-        let mut state = self.lock();
-        if state.elsewhere.len() >= MANY {
-            state.elsewhere.retain(|request| request.strong_count() > 0);
-        }
-        state.elsewhere.push(Arc::downgrade(request));
+        self.lock().elsewhere.note(request);
     }
 
     /// Nobody waits for the callback any more, nor for what it has asked of others. What the waiting thread runs
     /// for it itself is ended by the interrupter.
     fn give_up(&self, sender: Sender) {
         let elsewhere = std::mem::take(&mut self.lock().elsewhere);
-        for request in elsewhere.iter().filter_map(Weak::upgrade) {
-            let told = request.answer(sender, &mut TermEnv::new(), |env| {
-                (atoms::error(), atoms::outer_ended()).encode(env)
-            });
-            if told {
-                watch::watch(request);
-            }
-        }
+        elsewhere.end(sender);
     }
 
     fn wait(self: &Arc<Self>, patience: Option<&Patience>) -> Event {

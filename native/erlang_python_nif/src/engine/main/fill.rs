@@ -5,7 +5,7 @@ use crate::base::term_env::SavedTerm;
 use crate::engine::main::call::{Answer, Work};
 use crate::engine::main::error::Error;
 use crate::engine::main::items::Items;
-use crate::pool::stream::{Chunk, Consumer, Found, Limits, Phase, State, Stream, closed};
+use crate::pool::stream::{self, Chunk, Consumer, Found, Limits, Phase, State, Stream, closed};
 use crate::pool::watch;
 use crate::python::child;
 use crate::python::convert::{Decoder, Failure, Step};
@@ -14,9 +14,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Encoder, ResourceArc, Term};
 use std::time::{Duration, Instant};
-
-/// How long its `finally` blocks may take before they are interrupted.
-const CLEANUP: Duration = Duration::from_secs(10);
 
 /// `{:iter, target, name, arguments, keywords}` and `{:iter_eval, source, variables}` with the
 /// stream's limits: `{:ok, consumer}`.
@@ -239,7 +236,7 @@ pub fn close<'a>(
         state.request.clone()
     };
     if let Some(request) = request {
-        watch::give_up_later(&request, CLEANUP);
+        watch::give_up_later(&request, stream::CLEANUP);
     }
     items.close_iterator(work.py);
     Ok(Answer::Here(closed(work.env)))

@@ -19,6 +19,7 @@ use crate::engine::main::assistant;
 use crate::engine::main::kept;
 use crate::engine::main::on_interrupt;
 use crate::engine::main::runner::Runner;
+use crate::pool::elsewhere;
 use crate::pool::request::Request;
 use crate::pool::sink::Body;
 use crate::pool::watch;
@@ -200,11 +201,7 @@ impl Aim {
         }
         // What its callbacks have asked for in turn is asked for by nobody any more.
         for nested in seen.nested {
-            if nested.answer(sender, message, |env| {
-                (atoms::error(), atoms::outer_ended()).encode(env)
-            }) {
-                watch::watch(nested);
-            }
+            elsewhere::end(nested, sender, message);
         }
         if self.is_first() {
             watch::tried(Arc::clone(&self.request));

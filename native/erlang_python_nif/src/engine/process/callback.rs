@@ -3,16 +3,15 @@
 use super::encoded::Encoded;
 use super::link::{Errand, Link, Waits};
 use super::outbox;
-use crate::base::atoms;
 use crate::base::lock::{Mutex, MutexGuard};
-use crate::base::term_env::{Sender, TermEnv};
+use crate::base::term_env::Sender;
+use crate::pool::elsewhere::Elsewhere;
 use crate::pool::request::Request;
-use crate::pool::watch;
 use crate::pool::{Blocked, Pool};
 use erlang_python_wire::Writer;
 use erlang_python_wire::frame::to_worker;
-use rustler::{Encoder, Env, LocalPid, Monitor, Resource};
-use std::sync::{Arc, Weak};
+use rustler::{Env, LocalPid, Monitor, Resource};
+use std::sync::Arc;
 
 pub struct Callback {
     pub link: Arc<Link>,
@@ -59,7 +58,7 @@ struct State {
     /// Nobody waits any more.
     over: bool,
     /// Requests from the callback that others run.
-    elsewhere: Vec<Weak<Request>>,
+    elsewhere: Elsewhere,
 }
 
 /// What the process that runs the function holds, and the one that callbacks are sent to. When nobody is left to
@@ -168,13 +167,7 @@ impl Callback {
 
     /// A request from the callback goes to the queue of a pool.
     pub fn note_elsewhere(&self, request: &Arc<Request>) {
-        // A callback may make any number, one after the other.
-        const MANY: usize = 8;
-        let mut state = self.lock();
-        if state.elsewhere.len() >= MANY {
-            state.elsewhere.retain(|request| request.strong_count() > 0);
-        }
-        state.elsewhere.push(Arc::downgrade(request));
+        self.lock().elsewhere.note(request);
     }
 }
 
@@ -200,13 +193,6 @@ impl Waits for Callback {
             }
             std::mem::take(&mut state.elsewhere)
         };
-        for request in elsewhere.iter().filter_map(Weak::upgrade) {
-            let told = request.answer(sender, &mut TermEnv::new(), |env| {
-                (atoms::error(), atoms::outer_ended()).encode(env)
-            });
-            if told {
-                watch::watch(request);
-            }
-        }
+        elsewhere.end(sender);
     }
 }

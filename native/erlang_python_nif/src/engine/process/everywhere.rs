@@ -33,21 +33,17 @@ struct State {
 }
 
 /// Hands a request in to all workers. `nest`: to a worker that waits for the process which asks, if there is one.
+/// None if there are not two of them: then it is a request like any other.
 pub fn hand_in(
     request: &Arc<Request>,
+    sent: &Sent,
     nest: &dyn Fn(&Arc<Request>) -> bool,
     sender: Sender,
-) -> Submitted {
+) -> Option<Submitted> {
     let pool = &request.pool;
-    let (Some(process), Some(sent)) = (Process::of(pool), Sent::of(request)) else {
-        return Submitted::Closed;
-    };
-    let links = process.hopes();
+    let links = Process::of(pool)?.hopes();
     if links.len() < 2 {
-        if nest(request) {
-            return Submitted::Queued;
-        }
-        return pool.submit(Arc::clone(request), sender);
+        return None;
     }
     let everywhere = Arc::new(Everywhere {
         request: Arc::downgrade(request),
@@ -78,7 +74,7 @@ pub fn hand_in(
     let _ = sent.everywhere.set(Arc::clone(&everywhere));
     // It is not in the queue, so that it is interrupted when it is given up.
     if !request.start() {
-        return Submitted::Queued;
+        return Some(Submitted::Queued);
     }
     for (at, own) in own.into_iter().enumerate() {
         if nest(&own) {
@@ -90,12 +86,12 @@ pub fn hand_in(
         };
         match submitted {
             Submitted::Queued => {}
-            refused if at == 0 => return refused,
+            refused if at == 0 => return Some(refused),
             // The pool has been closed, which answers the others.
             _ => everywhere.done(sender, Done::Lost),
         }
     }
-    Submitted::Queued
+    Some(Submitted::Queued)
 }
 
 impl Everywhere {

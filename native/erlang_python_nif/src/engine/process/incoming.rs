@@ -19,6 +19,7 @@ use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::request::Request;
 use crate::pool::stream::{Found, Stream};
 use crate::pool::worker::Taker;
+use erlang_python_wire::frame::answer::{FAILED, PART};
 use erlang_python_wire::frame::{question as kinds, to_vm, to_worker};
 use erlang_python_wire::{Broken, Reader, VERSION, Writer};
 use rustler::{Atom, Encoder, LocalPid, Term};
@@ -26,11 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 type Result<T> = std::result::Result<T, Broken>;
-
-/// The answer failed.
-const FAILED: u8 = 1;
-/// It is a part of the answer: the request goes on.
-const PART: u8 = 1 << 1;
 
 /// A frame, without its length.
 pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {

@@ -14,9 +14,6 @@ use crate::pool::sink::Receiver;
 use rustler::LocalPid;
 use std::sync::{Arc, Weak};
 
-/// The bit of flags that says so.
-const INIT: u32 = 32;
-
 /// The package is imported: the `:init` is next, if there is one.
 pub fn ready(link: &Arc<Link>, sender: Sender) {
     let init = Process::of(&link.pool).and_then(|process| process.init.as_ref());
@@ -32,7 +29,7 @@ pub fn ready(link: &Arc<Link>, sender: Sender) {
         leader.clone(),
         Arc::clone(&link.pool),
         atoms::exec(),
-        Flags::new(INIT),
+        Flags::new(Flags::INIT),
     );
     let env = TermEnv::new();
     let sent = Sent::encode(operation.in_env(env.env()));

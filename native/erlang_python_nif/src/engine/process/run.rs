@@ -25,10 +25,7 @@ use rustler::{Encoder, Env, Term};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
-
-/// How long the `finally` blocks of a generator may take before they are interrupted.
-const CLEANUP: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// How many workers one thread wakes from within another's waking.
 const DEEPEST: u32 = 8;
@@ -246,7 +243,7 @@ fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64,
         }
     }
     let mut frame = Writer::frame(if closes {
-        watch::give_up_later(request, CLEANUP);
+        watch::give_up_later(request, stream::CLEANUP);
         to_worker::CLOSE
     } else {
         to_worker::DEMAND

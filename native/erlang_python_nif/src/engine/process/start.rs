@@ -120,8 +120,10 @@ pub fn hand_in(
     if request.flags.init() {
         return pool.submit_first(Arc::clone(request), sender);
     }
-    if sent.is_exec {
-        return everywhere::hand_in(request, nest, sender);
+    if sent.is_exec
+        && let Some(submitted) = everywhere::hand_in(request, sent, nest, sender)
+    {
+        return submitted;
     }
     if nest(request) {
         return Submitted::Queued;

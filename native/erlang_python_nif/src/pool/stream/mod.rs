@@ -30,6 +30,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long the `finally` blocks of a generator may take before they are interrupted.
+pub const CLEANUP: Duration = Duration::from_secs(10);
+
 pub struct Stream {
     pub source: Box<dyn Source>,
     pub pool: Arc<Pool>,
