@@ -25,7 +25,7 @@ pub mod to_worker {
     pub const DEMAND: u8 = 10;
     /// `u64` stream: what there is of the chunk is wanted.
     pub const FLUSH: u8 = 11;
-    /// `u64` request, `u64` stream, a term: the consumer. `ANSWER` says that it is closed.
+    /// As `DEMAND`: `ANSWER` says that it is closed.
     pub const CLOSE: u8 = 12;
     /// `u64` question, a term: what is said to it.
     pub const REPLY: u8 = 13;

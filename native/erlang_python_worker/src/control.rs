@@ -111,7 +111,7 @@ fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
             Ok(())
         }),
         to_worker::DEMAND => stream(fields, remote::demand),
-        to_worker::CLOSE => close(fields),
+        to_worker::CLOSE => stream(fields, remote::close),
         to_worker::FLUSH => {
             let number = fields.u64()?;
             with_env(|env| {
@@ -182,17 +182,6 @@ fn stream(fields: &mut Reader<'_>, ask: Ask) -> Result<()> {
             object(env, tag::object::STREAM, stream).ok_or(Broken("there is no such stream"))?;
         let reference = host::request_reference(env, number);
         expect(ask(number, reference, stream, callback, consumer))
-    })
-}
-
-fn close(fields: &mut Reader<'_>) -> Result<()> {
-    let (number, stream) = (fields.u64()?, fields.u64()?);
-    with_env(|env| {
-        let consumer = process(fields, env)?;
-        let stream =
-            object(env, tag::object::STREAM, stream).ok_or(Broken("there is no such stream"))?;
-        let reference = host::request_reference(env, number);
-        expect(remote::close(number, reference, stream, None, consumer))
     })
 }
 

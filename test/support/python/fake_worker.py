@@ -223,12 +223,9 @@ class Worker:
             timeout, callback = frame.number("<Q"), frame.number("<Q")
             caller, leader, operation = frame.term(), frame.term(), frame.term()
             self.post(("run_request", number, (flags, timeout, caller, leader), operation), callback)
-        elif kind == DEMAND:
+        elif kind in (DEMAND, CLOSE):
             number, stream, callback = (frame.number("<Q") for _ in range(3))
-            self.post(("demand", number, stream), callback)
-        elif kind == CLOSE:
-            number, stream = frame.number("<Q"), frame.number("<Q")
-            self.post(("close", number, stream))
+            self.post(("demand" if kind == DEMAND else "close", number, stream), callback)
         elif kind == CANCEL:
             number = frame.number("<Q")
             with self.arrived:

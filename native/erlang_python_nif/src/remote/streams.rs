@@ -81,10 +81,7 @@ pub fn demand(
     callback: Option<Term<'_>>,
     consumer: Term<'_>,
 ) -> bool {
-    let Some((stream, pid)) = parties(stream, consumer) else {
-        return false;
-    };
-    let Some(sender) = Sender::own_thread() else {
+    let Some((stream, pid, sender)) = parties(stream, consumer) else {
         return false;
     };
     remember(&stream);
@@ -156,10 +153,7 @@ pub fn close(
     callback: Option<Term<'_>>,
     consumer: Term<'_>,
 ) -> bool {
-    let Some((stream, pid)) = parties(stream, consumer) else {
-        return false;
-    };
-    let Some(sender) = Sender::own_thread() else {
+    let Some((stream, pid, sender)) = parties(stream, consumer) else {
         return false;
     };
     expect(number, Pending::Close(Arc::clone(&stream)));
@@ -176,11 +170,12 @@ pub fn streams() -> &'static str {
     std::any::type_name::<Consumer>()
 }
 
-/// A stream and the process that answers are for: of a consumer that is none any more the stream's own.
-fn parties(stream: Term<'_>, consumer: Term<'_>) -> Option<(Arc<Stream>, LocalPid)> {
+/// A stream, the process that answers are for, of a consumer that is none any more the stream's own, and how they
+/// are sent.
+fn parties(stream: Term<'_>, consumer: Term<'_>) -> Option<(Arc<Stream>, LocalPid, Sender)> {
     let stream = of_term(stream)?;
     let pid = consumer.decode().ok().or(stream.consumer())?;
-    Some((stream, pid))
+    Some((stream, pid, Sender::own_thread()?))
 }
 
 fn of_term(stream: Term<'_>) -> Option<Arc<Stream>> {

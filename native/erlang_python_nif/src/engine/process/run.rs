@@ -250,9 +250,7 @@ fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64,
     });
     frame.u64(number);
     frame.u64(items.number);
-    if !closes {
-        frame.u64(callback);
-    }
+    frame.u64(callback);
     let env = TermEnv::new();
     let env = env.env();
     let consumer = request.caller().unwrap_or(link.owner).encode(env);
