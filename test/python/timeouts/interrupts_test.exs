@@ -35,6 +35,55 @@ defmodule Python.Timeouts.InterruptsTest do
       assert_works_at_once(pool)
     end
 
+    test "is not interrupted in a short __del__ method, which would lose that" do
+      pool = start_pool()
+      note_lost(pool)
+
+      name =
+        define("""
+        import time
+
+        class Released:
+            def __del__(self):
+                time.sleep(0.001)
+
+        def NAME():
+            while True:
+                Released()
+                time.sleep(0.004)
+        """)
+
+      for n <- 1..30 do
+        timeout = 10 + rem(n, 7)
+
+        assert {:error, %TimeoutError{}} =
+                 Python.call(:__main__, name, [], pool: pool, timeout: timeout)
+      end
+
+      eventually_idle(pool)
+      assert Python.eval("lost", pool: pool) == {:ok, []}
+    end
+
+    test "is interrupted in a __del__ method that does not end" do
+      pool = start_pool()
+      note_lost(pool)
+
+      name =
+        define("""
+        class Endless:
+            def __del__(self):
+                while True:
+                    pass
+
+        def NAME():
+            Endless()
+        """)
+
+      assert_times_out(40, fn -> Python.call(:__main__, name, [], pool: pool, timeout: 40) end)
+      eventually_idle(pool)
+      assert {:ok, [_ | _]} = Python.eval("lost", pool: pool)
+    end
+
     test "while its module is imported can be called again" do
       pool = start_pool()
       folder = Path.join(System.tmp_dir!(), unique("slow"))
@@ -133,5 +182,24 @@ defmodule Python.Timeouts.InterruptsTest do
       options = [pool: other, timeout: 10_000]
       assert FreshVM.call(vm, Python, :call, [:__main__, :f, [], options]) == {:ok, nil}
     end
+  end
+
+  # Notes in `lost` what Python cannot raise.
+  defp note_lost(pool) do
+    Python.exec!(
+      """
+      import sys
+      lost = []
+      hook_before = sys.unraisablehook
+      sys.unraisablehook = lambda one: lost.append(repr(one.exc_type))
+      """,
+      pool: pool
+    )
+
+    on_exit(fn ->
+      Python.exec!(
+        "import sys; sys.unraisablehook = globals().pop('hook_before', sys.unraisablehook)"
+      )
+    end)
   end
 end

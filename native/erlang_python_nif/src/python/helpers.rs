@@ -113,7 +113,7 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
     let main = py.import("erlang._main")?;
     let stand_code = main.getattr("STAND")?.getattr("__code__")?.unbind();
     let unfinished = py.import("erlang._unfinished")?;
-    let imports = Imports::new(&unfinished, stand_code.clone_ref(py))?;
+    let imports = Imports::new(&unfinished)?;
     let function = py.import("erlang._function")?;
     package.setattr("Function", function.getattr("Function")?)?;
     let builtins = py.import("builtins")?;

@@ -45,6 +45,10 @@ const UNKNOWN: Duration = Duration::from_secs(1);
 /// How long an import has to come to its end.
 pub const LOADS: Duration = Duration::from_secs(10);
 
+/// How long a `__del__` method has to come to its end. In there an interrupt is lost: Python prints what such a method
+/// raises, and goes on.
+const FINALIZES: Duration = Duration::from_millis(50);
+
 /// How long code has to end by itself, after its functions were run.
 const ENDS: Duration = Duration::from_millis(50);
 
@@ -106,6 +110,8 @@ struct Aim {
     begun: Instant,
     due: Instant,
     delay: Duration,
+    /// Since when it was found in a `__del__` method.
+    finalizes: Option<Instant>,
     /// What came of the last try.
     seen: Seen,
 }
@@ -132,6 +138,7 @@ impl Aim {
             begun: begun.unwrap_or(now),
             due: now,
             delay: SOON,
+            finalizes: None,
             seen: Seen::default(),
         }
     }
@@ -165,13 +172,20 @@ impl Aim {
         }
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
-        let frame = || runner.frame(py, &self.request);
-        match helpers.imports.look(frame()) {
+        let codes = || runner.codes(py, &self.request, helpers);
+        match helpers.imports.look(codes()) {
             Loading::Nothing => {}
             Loading::Module if self.begun.elapsed() > LOADS => {}
             Loading::Module | Loading::Extension => return,
         }
-        match helpers.delicate.look(py, frame()) {
+        if codes().any(|code| code.is_finalizer()) {
+            if self.finalizes.get_or_insert_with(Instant::now).elapsed() < FINALIZES {
+                return;
+            }
+        } else {
+            self.finalizes = None;
+        }
+        match helpers.delicate.look(py, runner.frame(py, &self.request)) {
             Look::Safe => {}
             Look::Delicate => return,
             Look::Unknown(code) => {

@@ -52,7 +52,10 @@ impl Patience {
         let first = !std::mem::replace(&mut self.prolonged, true);
         let loads = first
             && self.until.is_none()
-            && helpers.imports.look(runner.frame(py, &self.request)) != Loading::Nothing;
+            && helpers
+                .imports
+                .look(runner.codes(py, &self.request, helpers))
+                != Loading::Nothing;
         if loads {
             self.until = Some(Instant::now() + LOADS);
         }

@@ -4,8 +4,9 @@ use crate::pool::Worker;
 use crate::pool::marks::{INTERRUPTED, NESTED, PUT_OFF, SKIP};
 use crate::pool::request::{Place, Request};
 use crate::python::current;
+use crate::python::helpers::Helpers;
 use crate::python::interpreter::nudge;
-use crate::python::interpreter::{self, Frame, GilCell, PythonThread, Traced, absorb};
+use crate::python::interpreter::{self, Code, Frame, GilCell, PythonThread, Traced, absorb};
 use pyo3::prelude::*;
 use std::cell::{Cell, OnceCell};
 use std::ffi::c_int;
@@ -107,6 +108,19 @@ impl Runner {
         // SAFETY: the end of the request would take it out of the list, with the GIL, and comes before the
         // end of the thread.
         unsafe { self.thread.frame(py) }
+    }
+
+    /// The code of the request, the innermost first: what is below the frame that it stands in belongs to another.
+    pub fn codes<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Arc<Request>,
+        helpers: &Helpers,
+    ) -> impl Iterator<Item = Code<'py>> {
+        let frame = self.frame(py, request).into_iter();
+        frame
+            .flat_map(Frame::codes)
+            .take_while(|code| !code.is(&helpers.stand_code))
     }
 
     /// What traces the thread this moment. On the thread itself.

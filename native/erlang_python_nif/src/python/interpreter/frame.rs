@@ -104,6 +104,16 @@ impl<'py> Frame<'py> {
         (!frame.is_none()).then_some(Frame(frame))
     }
 
+    /// Its code, and that of the frames that have called it.
+    pub fn codes(self) -> impl Iterator<Item = Code<'py>> {
+        let mut next = Some(self);
+        std::iter::from_fn(move || {
+            let frame = next.take()?;
+            next = frame.back();
+            frame.code()
+        })
+    }
+
     /// Its file, line and function.
     pub fn location(&self) -> Option<Location> {
         let code = self.code()?;
@@ -179,6 +189,14 @@ impl<'py> Code<'py> {
 
     pub fn name(&self) -> Option<String> {
         text(self.0.getattr(intern!(self.0.py(), "co_name")).ok()?)
+    }
+
+    /// Whether it is that of a `__del__` method.
+    pub fn is_finalizer(&self) -> bool {
+        let py = self.0.py();
+        let name = self.0.getattr(intern!(py, "co_name"));
+        // Names of code are interned.
+        name.is_ok_and(|name| name.is(intern!(py, "__del__")))
     }
 
     pub fn bytecode(&self) -> Option<Bound<'py, PyBytes>> {

@@ -4,7 +4,7 @@
 //! classes, in C. `priv/python/erlang/_unfinished.py` lets it be imported again. That does not help those that cannot
 //! be loaded twice, as many extension modules cannot.
 
-use super::frame::Frame;
+use super::frame::Code;
 use pyo3::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,37 +19,28 @@ pub enum Loading {
 pub struct Imports {
     loads: Vec<Py<PyAny>>,
     extension_loads: Vec<Py<PyAny>>,
-    /// The code of the frame that requests stand in: what is below belongs to another.
-    stand: Py<PyAny>,
 }
 
 impl Imports {
     /// `unfinished`: `priv/python/erlang/_unfinished.py`.
-    pub fn new(unfinished: &Bound<'_, PyModule>, stand: Py<PyAny>) -> PyResult<Self> {
+    pub fn new(unfinished: &Bound<'_, PyModule>) -> PyResult<Self> {
         Ok(Imports {
             loads: unfinished.getattr("LOADS")?.extract()?,
             extension_loads: unfinished.getattr("EXTENSION_LOADS")?.extract()?,
-            stand,
         })
     }
 
-    /// What the request is loading whose innermost frame this is.
-    pub fn look(&self, frame: Option<Frame<'_>>) -> Loading {
+    /// What a request is loading that runs this code, the innermost first.
+    pub fn look<'py>(&self, codes: impl Iterator<Item = Code<'py>>) -> Loading {
         let mut loading = Loading::Nothing;
-        let mut next = frame;
-        while let Some(frame) = next {
-            let Some(code) = frame.code() else { break };
+        for code in codes {
             let is_one_of = |codes: &[Py<PyAny>]| codes.iter().any(|known| code.is(known));
-            if code.is(&self.stand) {
-                break;
-            }
             if is_one_of(&self.extension_loads) {
                 return Loading::Extension;
             }
             if is_one_of(&self.loads) {
                 loading = Loading::Module;
             }
-            next = frame.back();
         }
         loading
     }

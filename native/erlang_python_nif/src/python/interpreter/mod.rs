@@ -29,7 +29,7 @@ pub mod traced;
 mod tracing;
 
 pub use config::{Setup, Start};
-pub use frame::{Frame, Location, Uncollected, remember_list};
+pub use frame::{Code, Frame, Location, Uncollected, remember_list};
 pub use gil_cell::GilCell;
 pub use ready::{set_ready, wait_for_python};
 pub use stack::stack_size;
