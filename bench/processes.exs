@@ -1,4 +1,5 @@
 Code.require_file("support/suite.exs", __DIR__)
+Code.require_file("support/round_trips.exs", __DIR__)
 
 defmodule Bench.Processes do
   @moduledoc false
@@ -6,7 +7,7 @@ defmodule Bench.Processes do
   # The engine :process beside :main: the same work on both in turn, and what only processes can do.
 
   import Bench.Suite, only: [line: 1, size: 2]
-  alias Bench.{Floors, Measure, Samples}
+  alias Bench.{Floors, Measure, RoundTrips}
 
   @one Bench.One
   @two Bench.Two
@@ -15,7 +16,6 @@ defmodule Bench.Processes do
 
   @dirty "empty dirty-I/O NIF"
   @main "the same on :main"
-  @etf "external term format, both ways"
 
   @idle 3
   @megabyte 1_000_000
@@ -153,37 +153,12 @@ defmodule Bench.Processes do
     end
   end
 
-  defp identity(value, pool), do: Python.call!(:bench_work, :identity, [value], pool: pool)
-
   defp values do
-    values = Samples.all()
-    for {_name, value} <- values, do: Measure.check(value, fn -> identity(value, @one) end)
-
-    subjects =
-      for {name, value} <- values,
-          {kind, run} <- [
-            process: fn -> identity(value, @one) end,
-            floor: fn -> Floors.external_term_format(value) end
-          ] do
-        {{name, kind}, fn -> Measure.once(run) end}
-      end
-
-    times = Measure.rounds(size(31, 2), subjects)
-
-    for {name, work, most} <- [
-          {:ints, "process: list of 100,000 ints, there and back", 3.2},
-          {:map, "process: map of 10,000 string keys, there and back", 2.8},
-          {:document, "process: nested document of 1 MB, there and back", 3}
-        ] do
-      line(
-        work: work,
-        unit: "ms",
-        figures: times[{name, :process}],
-        floors: times[{name, :floor}],
-        floor_name: @etf,
-        target: {:ratio, most}
-      )
-    end
+    RoundTrips.lines(@one, "process: ",
+      ints: {:ratio, 3.2},
+      map: {:ratio, 2.8},
+      document: {:ratio, 3}
+    )
   end
 
   defp bytes do

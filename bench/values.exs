@@ -1,4 +1,5 @@
 Code.require_file("support/suite.exs", __DIR__)
+Code.require_file("support/round_trips.exs", __DIR__)
 
 defmodule Bench.Values do
   @moduledoc false
@@ -7,10 +8,9 @@ defmodule Bench.Values do
   # taken in a process of its own, as big values are garbage afterwards.
 
   import Bench.Suite, only: [line: 1, size: 2]
-  alias Bench.{Floors, Measure, Samples}
+  alias Bench.{Floors, Measure, RoundTrips}
 
   @megabyte 1_000_000
-  @etf "external term format, both ways"
 
   def run do
     shapes() ++ bytes() ++ buffers()
@@ -19,34 +19,11 @@ defmodule Bench.Values do
   defp identity(value), do: Python.call!(:bench_work, :identity, [value])
 
   defp shapes do
-    values = Samples.all()
-    for {_name, value} <- values, do: Measure.check(value, fn -> identity(value) end)
-
-    subjects =
-      for {name, value} <- values,
-          {kind, run} <- [
-            python: fn -> identity(value) end,
-            floor: fn -> Floors.external_term_format(value) end
-          ] do
-        {{name, kind}, fn -> Measure.once(run) end}
-      end
-
-    times = Measure.rounds(size(31, 2), subjects)
-
-    for {name, work, most} <- [
-          {:ints, "list of 100,000 ints, there and back", 4.5},
-          {:map, "map of 10,000 string keys, there and back", 2.5},
-          {:document, "nested document of 1 MB, there and back", 4}
-        ] do
-      line(
-        work: work,
-        unit: "ms",
-        figures: times[{name, :python}],
-        floors: times[{name, :floor}],
-        floor_name: @etf,
-        target: {:ratio, most}
-      )
-    end
+    RoundTrips.lines(Python.Pool, "",
+      ints: {:ratio, 4.5},
+      map: {:ratio, 2.5},
+      document: {:ratio, 4}
+    )
   end
 
   defp bytes do
