@@ -1,5 +1,6 @@
 //! Maps from their keys and values.
 
+use crate::base::side;
 use rustler::sys::{
     ErlNifTerm, enif_make_map_from_arrays, enif_make_map_put, enif_make_new_map, enif_thread_type,
 };
@@ -22,8 +23,8 @@ pub unsafe fn from_arrays<'a>(
 ) -> Option<Term<'a>> {
     assert_eq!(keys.len(), values.len());
     // SAFETY: no preconditions.
-    let own_thread = unsafe { enif_thread_type() } == 0;
-    if own_thread && keys.len() > FLAT {
+    let own_thread = || unsafe { enif_thread_type() } == 0;
+    if keys.len() > FLAT && !side::is_worker() && own_thread() {
         // SAFETY: as this function demands.
         return unsafe { one_by_one(env, keys, values) };
     }
@@ -41,7 +42,7 @@ pub unsafe fn from_arrays<'a>(
     }
 }
 
-/// For threads that are not the VM's. `enif_make_map_from_arrays` sorts many keys with the help of a
+/// For threads of the VM's process that are not the VM's. `enif_make_map_from_arrays` sorts many keys with the help of a
 /// random number from its scheduler: without one it reads at address 0 (OTP 25, from 129 keys on).
 ///
 /// This takes twice the time, and leaves some hundred bytes a key behind in the environment.
