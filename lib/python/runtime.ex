@@ -91,7 +91,7 @@ defmodule Python.Runtime do
   defp fields(module), do: Map.keys(module.__struct__())
 
   @doc "What every Python is told that this library starts, in the VM or in a process of its own."
-  @spec config(Settings.t()) :: map
+  @spec config(Python.Settings.t()) :: map
   def config(settings) do
     %{
       package: Application.app_dir(:erlang_python, "priv/python/erlang"),
