@@ -8,7 +8,7 @@ use crate::engine::main::items::Items;
 use crate::pool::stream::{self, Chunk, Consumer, Found, Limits, Phase, State, Stream, closed};
 use crate::pool::watch;
 use crate::python::child;
-use crate::python::convert::{Decoder, Failure, Step};
+use crate::python::convert::{Decoder, Failure, Immediate, Step};
 use crate::python::object;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -160,11 +160,10 @@ impl<'py> Filling<'_, 'py> {
         if self.stream.flags.return_object() {
             return false;
         }
-        let decoder = Decoder::with_flags(self.py, chunk.env.env(), self.stream.flags);
-        let Some(term) = decoder.simple(object).map(SavedTerm::save) else {
+        let immediate = Immediate::new(chunk.env.env(), self.stream.flags.erlang());
+        let Some(term) = immediate.term(object).map(SavedTerm::save) else {
             return false;
         };
-        drop(decoder);
         self.push(chunk, term);
         true
     }

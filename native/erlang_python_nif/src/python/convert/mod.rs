@@ -28,7 +28,7 @@ pub use replaced::mark_decoders;
 pub use structs::{Elixir, described_function, set_elixir};
 pub use terms::{name_text, text};
 pub use to_python::Encoder;
-pub use to_term::Decoder;
+pub use to_term::{Decoder, Immediate};
 pub use unconvertible::{Failure, Step, Unconvertible};
 pub use words::{as_expected as reads_vm, forget as forget_vm, look as look_at_vm};
 

@@ -1,14 +1,16 @@
 //! Python objects to terms.
 
 mod collections;
+mod immediate;
+
+pub use immediate::Immediate;
 
 use super::level::Level;
 use super::to_python::MUCH;
 use super::{
-    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Unconvertible, buffer, copy, integer, layout,
-    opaque, replaced, structs, words,
+    Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Unconvertible, buffer, copy, integer, opaque,
+    replaced, structs,
 };
-use crate::base::atoms;
 use crate::base::flags::Flags;
 use crate::python::current;
 use crate::python::handle::Handle;
@@ -18,7 +20,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::sys;
 use rustler::types::atom::Atom;
-use rustler::{Encoder as _, Env, Term};
+use rustler::{Env, Term};
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
@@ -151,7 +153,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             if class == &raw mut ffi::PyUnicode_Type {
                 return self.text(object);
             }
-            if let Some(term) = self.immediate(pointer) {
+            if let Some(term) = self.immediate().term_at(pointer) {
                 return Ok(term);
             }
             let flags = ffi::PyType_GetFlags(class);
@@ -176,7 +178,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             } else if is(ffi::Py_TPFLAGS_LONG_SUBCLASS) {
                 self.integer(object)
             } else if ffi::PyFloat_Check(pointer) != 0 {
-                Ok(self.float(ffi::PyFloat_AsDouble(pointer)))
+                Ok(self.immediate().float(ffi::PyFloat_AsDouble(pointer)))
             } else if is(ffi::Py_TPFLAGS_BYTES_SUBCLASS) {
                 let (mut data, mut size) = (std::ptr::null_mut(), 0);
                 if ffi::PyBytes_AsStringAndSize(pointer, &mut data, &mut size) != 0 {
@@ -222,52 +224,10 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         }
     }
 
-    /// The term for an object whose conversion runs no code of Python's. None for most.
-    pub fn simple(&self, object: &Bound<'_, PyAny>) -> Option<Term<'a>> {
-        // SAFETY: an object that is alive; a Bound is proof of the GIL.
-        unsafe { self.immediate(object.as_ptr()) }
-    }
-
-    /// The term for `None`, a bool, a float or an int of 64 bits. None for all others, and for objects
-    /// of subclasses. Runs no Python code, so the object needs no reference of its own.
-    ///
-    /// # Safety
-    ///
-    /// `pointer` is an object that is alive, and the GIL is held.
+    /// The terms for what needs no more than the environment.
     #[inline]
-    unsafe fn immediate(&self, pointer: *mut ffi::PyObject) -> Option<Term<'a>> {
-        // SAFETY: as this function demands; each function is given an object of the type that was
-        // just checked.
-        unsafe {
-            let class = ffi::Py_TYPE(pointer);
-            if class == &raw mut ffi::PyLong_Type {
-                if let Some(value) = layout::small(pointer) {
-                    return Some(self.small_integer(value));
-                }
-                let mut overflow: c_int = 0;
-                let value = ffi::PyLong_AsLongLongAndOverflow(pointer, &mut overflow);
-                (overflow == 0).then(|| self.small_integer(value))
-            } else if class == &raw mut ffi::PyFloat_Type {
-                Some(self.float(ffi::PyFloat_AsDouble(pointer)))
-            } else if pointer == ffi::Py_None() {
-                Some(self.none().to_term(self.env))
-            } else if pointer == ffi::Py_True() {
-                Some(atoms::true_().to_term(self.env))
-            } else if pointer == ffi::Py_False() {
-                Some(atoms::false_().to_term(self.env))
-            } else {
-                None
-            }
-        }
-    }
-
-    fn small_integer(&self, value: i64) -> Term<'a> {
-        // SAFETY: a valid environment, to which a small integer belongs as it does to any.
-        unsafe {
-            let term = words::make_small(value)
-                .unwrap_or_else(|| sys::enif_make_int64(self.env.as_c_arg(), value));
-            Term::new(self.env, term)
-        }
+    fn immediate(&self) -> Immediate<'a> {
+        Immediate::new(self.env, self.erlang)
     }
 
     pub fn env(&self) -> Env<'a> {
@@ -279,11 +239,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
     }
 
     pub fn none(&self) -> Atom {
-        if self.erlang {
-            atoms::none()
-        } else {
-            atoms::nil()
-        }
+        self.immediate().none()
     }
 
     /// A handle to the object itself.
@@ -390,24 +346,12 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
         // SAFETY: an int, and the GIL is held.
         let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow) };
         if overflow == 0 {
-            return Ok(self.small_integer(value));
+            return Ok(self.immediate().integer(value));
         }
         self.count_bytes(integer::size(object)?)?;
         integer::to_term(self.env, object)?.ok_or_else(|| {
             Unconvertible::new("an int of this size is too large for the integers of the VM").into()
         })
-    }
-
-    fn float(&self, value: f64) -> Term<'a> {
-        if value.is_nan() {
-            atoms::nan().to_term(self.env)
-        } else if value == f64::INFINITY {
-            atoms::infinity().to_term(self.env)
-        } else if value == f64::NEG_INFINITY {
-            atoms::neg_infinity().to_term(self.env)
-        } else {
-            value.encode(self.env)
-        }
     }
 
     fn text(&mut self, object: &Bound<'py, PyAny>) -> Result<Term<'a>> {

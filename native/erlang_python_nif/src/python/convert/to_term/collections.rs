@@ -47,7 +47,7 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
     #[inline]
     unsafe fn push(&mut self, item: *mut ffi::PyObject, at: usize) -> Result<()> {
         // SAFETY: as this function demands.
-        let term = match unsafe { self.immediate(item) } {
+        let term = match unsafe { self.immediate().term_at(item) } {
             Some(term) => term,
             None => {
                 // SAFETY: no Python code has run yet.
@@ -162,7 +162,7 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
             let (key, value) = unsafe {
                 (
                     Bound::from_borrowed_ptr(self.py, key),
-                    match self.immediate(value) {
+                    match self.immediate().term_at(value) {
                         Some(term) => Ok(term),
                         None => Err(Bound::from_borrowed_ptr(self.py, value)),
                     },
