@@ -39,11 +39,6 @@ impl<'a> Counted<'a> {
         counter.fetch_add(1, Ordering::SeqCst);
         Counted(counter)
     }
-
-    /// One that was added before.
-    pub fn over(counter: &'a AtomicUsize) -> Self {
-        Counted(counter)
-    }
 }
 
 impl Drop for Counted<'_> {

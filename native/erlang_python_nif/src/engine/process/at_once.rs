@@ -7,9 +7,16 @@
 //! | the link's thread | 20 µs | the answer to what it has sent last |
 //! | | 100 µs | that to what a caller has sent to a worker that sleeps: the two wake together |
 //!
-//! Neither does so when it has been in vain of late. Frames are handled in the order in which
-//! they were sent, on either way: what is put into the segment comes after all that was sent by the socket, which each
-//! side counts, and before all that follows.
+//! Neither does so when it has been in vain of late.
+//!
+//! Frames count in the order in which they were sent, on either way:
+//!
+//! | from | to | what was sent first by | comes first, because |
+//! |---|---|---|---|
+//! | the VM | the worker | the socket | a request is put into the segment only if all that was sent has been handled (`handled`) |
+//! | the VM | the worker | the segment | the thread that reads the socket handles nothing before what is in the segment can be found (`remote::settle`) |
+//! | the worker | the VM | the socket | an answer is put into the segment only if all that was sent has been handled (`heard`) |
+//! | the worker | the VM | the segment | nothing that is sent later is about such an answer: what the worker lets go of, kept terms and binaries beside the frame, is in none (`may_have_kept`) |
 
 use super::decode::decode;
 use super::decoding::Decoding;
@@ -23,7 +30,6 @@ use crate::base::lookout::{ALONE, Luck, OFTEN};
 use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
 use crate::pool::request::Request;
-use crate::pool::stats::Counted;
 use crate::pool::worker::Taker;
 use erlang_python_wire::frame::answer::FAILED;
 use erlang_python_wire::frame::{to_vm, to_worker};
@@ -31,9 +37,9 @@ use erlang_python_wire::{Broken, Reader, Writer};
 use rustler::{Env, Term};
 use std::cell::Cell;
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a caller waits on its scheduler, at most.
 const GLANCE: Duration = Duration::from_micros(9);
@@ -44,9 +50,6 @@ const LOOK: Duration = Duration::from_micros(20);
 /// The same when the worker may have to be woken.
 const LONG_LOOK: Duration = Duration::from_micros(100);
 
-/// How long the thread waits for callers that are in the middle of it: longer than they take.
-const LONGEST: Duration = Duration::from_millis(200);
-
 /// How many answers it takes before it looks at everything else.
 const ROUND: usize = 64;
 
@@ -55,8 +58,6 @@ pub struct Shared {
     segment: OnceLock<Segment>,
     callers: Luck,
     thread: Luck,
-    /// How many others wait for an answer this moment, or read it, or are about to leave it to the link's thread.
-    watching: AtomicUsize,
     /// The link's thread is to wait for an answer.
     left: AtomicBool,
 }
@@ -116,32 +117,14 @@ pub fn offer(link: &Link, number: u64, frame: &Writer) -> bool {
             && !segment.is_asleep()
             && shared.callers.is_good_for(OFTEN);
     let left = !here && !own_thread && segment.is_asleep() && shared.thread.is_good_for(OFTEN);
-    let guard = (!own_thread).then(|| Counted::new(&shared.watching));
     let offered = segment.offer(frame.fields(), here || left);
     if offered && here {
         WATCH.set(Watch::Offered);
-        // Until `answer`.
-        std::mem::forget(guard);
     } else if offered && left {
         shared.left.store(true, Ordering::SeqCst);
-        drop(guard);
         link.kick.kick();
     }
     offered
-}
-
-/// On the link's thread, when it has heard what comes after an answer: that has been taken.
-pub fn settle(link: &Arc<Link>, sender: Sender) -> Result<(), Broken> {
-    let begun = Instant::now();
-    while link.shared.watching.load(Ordering::SeqCst) > 0 && begun.elapsed() < LONGEST {
-        std::thread::yield_now();
-    }
-    if link.shared.left.swap(false, Ordering::SeqCst) {
-        take(link, &link.shared.thread, Duration::ZERO, |frame| {
-            incoming::frame(link, frame, sender)
-        })?;
-    }
-    Ok(())
 }
 
 /// Waits a moment for the answer to a request that this thread has handed in. None if that is sent to its caller, now
@@ -151,7 +134,6 @@ pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> Optio
         return None;
     }
     let link = Sent::of(request)?.link()?;
-    let _watching = Counted::over(&link.shared.watching);
     let taken = take(&link, &link.shared.callers, GLANCE, |frame| {
         answer_here(&link, frame, env, request, sender)
     });

@@ -79,8 +79,6 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
             for _ in 0..count {
                 numbers.push(reader.u64()?);
             }
-            // An answer that they are in may have come before.
-            at_once::settle(link, sender)?;
             link.release_kept(numbers.into_iter());
         }
         to_vm::QUESTION => question(link, &mut reader)?,
