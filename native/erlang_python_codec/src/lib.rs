@@ -61,7 +61,7 @@ fn layouts(env: Env<'_>, read: bool) -> rustler::Atom {
 }
 
 fn encoded(terms: &[Term<'_>]) -> Result<Encoded, Unsendable> {
-    let mut encoder = Encoder::new(objects::find);
+    let mut encoder = Encoder::new(|term, _| objects::find(term), None);
     for term in terms {
         encoder.add(*term)?;
     }

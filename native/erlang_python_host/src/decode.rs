@@ -7,7 +7,7 @@ use crate::number;
 use crate::sequence;
 use crate::word::{self, Kind, NIL, Word};
 use crate::{atom, kept, objects, pid, shared, vm};
-use erlang_python_wire::{Broken, MAX_DEPTH, Reader, tag};
+use erlang_python_wire::{Broken, MAX_DEPTH, Reader, node, tag};
 use rustler::{Env, Term};
 use std::ffi::c_uint;
 use std::slice;
@@ -292,14 +292,11 @@ impl Decoder<'_, '_> {
             tag::NEW_PORT => 8,
             _ => 12,
         };
-        let length = match self.reader.u8()? {
-            tag::SMALL_ATOM_UTF8 => usize::from(self.reader.u8()?),
-            tag::ATOM_UTF8 => usize::from(self.reader.u16_be()?),
-            _ => return Err(Broken("a reference has no node")),
-        };
-        self.reader.bytes(length + numbers)?;
+        node::read(self.reader)?;
+        self.reader.bytes(numbers)?;
         let after = &before[..before.len() - self.reader.len()];
         let external: Vec<u8> = std::iter::once(tag).chain(after.iter().copied()).collect();
+        let external = node::in_utf8(&external).unwrap_or(external);
         let kind = if tag == tag::NEWER_REFERENCE {
             Kind::Reference
         } else {

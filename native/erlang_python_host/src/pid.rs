@@ -4,7 +4,7 @@
 use crate::env::HostEnv;
 use crate::vm;
 use crate::word::{self, Kind, NONE, View, Word};
-use erlang_python_wire::{Broken, Reader, Writer, tag};
+use erlang_python_wire::{Broken, Reader, Writer, node, tag};
 use rustler::Term;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,17 +41,8 @@ struct Parts {
 
 /// Reads what follows the tag.
 fn read(reader: &mut Reader<'_>) -> Result<Parts, Broken> {
-    let before = reader.rest();
-    let length = match reader.u8()? {
-        tag::SMALL_ATOM_UTF8 => usize::from(reader.u8()?),
-        tag::ATOM_UTF8 => usize::from(reader.u16_be()?),
-        _ => return Err(Broken("a pid has no node")),
-    };
-    let name = reader.bytes(length)?;
-    if std::str::from_utf8(name).is_err() {
-        return Err(Broken("the name of a node is no text"));
-    }
-    let atom = before[..before.len() - reader.len()].to_vec();
+    let mut atom = Vec::new();
+    node::write(&mut atom, &node::read(reader)?);
     let id = reader.u32_be()?;
     let serial = reader.u32_be()?;
     let creation = reader.u32_be()?;

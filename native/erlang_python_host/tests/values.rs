@@ -305,6 +305,37 @@ fn a_pid_of_another_node_is_not_local() {
 }
 
 #[test]
+fn references_ports_and_pids_of_older_vms_are_those_of_newer_ones() {
+    let numbers = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+    for (tag, kept) in [(90, 2), (89, 3), (88, 0)] {
+        let before: &[u8] = if tag == 90 { &[90, 0, 2] } else { &[tag] };
+        let numbers = if tag == 89 { &numbers[..8] } else { &numbers };
+        let of = |node: &[u8]| [before, node, numbers].concat();
+        let newer = of(&[119, 3, b'a', 0xC3, 0xA4]);
+        in_env(|env| {
+            let newer_term = read(env, &newer);
+            for node in [&[100, 0, 2, b'a', 0xE4][..], &[115, 2, b'a', 0xE4]] {
+                let external = [&[131], &*of(node)].concat();
+                let (older, length) = env.binary_to_term(&external).expect("valid");
+                assert_eq!(length, external.len());
+                assert_eq!(older, newer_term);
+                assert_eq!(older.hash_internal(3), newer_term.hash_internal(3));
+                assert_eq!(written(older), newer);
+            }
+            if kept != 0 {
+                let size = (newer.len() as u32).to_le_bytes();
+                let number = 7u64.to_le_bytes();
+                let kept = [&[203, kept], &number[..], &size, &newer].concat();
+                let kept = read(env, &kept);
+                assert_eq!(kept, newer_term);
+                assert_eq!(kept.hash_internal(3), newer_term.hash_internal(3));
+                assert_eq!(kept.to_binary().as_slice(), [&[131], &*newer].concat());
+            }
+        });
+    }
+}
+
+#[test]
 fn references_are_told_apart() {
     in_env(|env| {
         let one = read(env, &reference([1, 2, 3]));

@@ -4,6 +4,7 @@
 //! format without its version byte, with tags of our own for what only these two know (`tag`).
 
 pub mod frame;
+pub mod node;
 pub mod reader;
 pub mod shape;
 pub mod tag;

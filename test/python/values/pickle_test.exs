@@ -36,6 +36,28 @@ defmodule Python.Values.PickleTest do
     end
   end
 
+  test "so they are elsewhere: in another pool, a context, and where Erlang wrote them" do
+    values = values()
+    pickle = Python.eval!("__import__('pickle').dumps(x)", %{x: values}, return: :bytes)
+
+    for place <- [[pool: start_pool()], [pool: start_pool(size: 2)], [context: start_context()]] do
+      assert Python.eval(@load, %{b: pickle}, place) == {:ok, values}
+
+      assert Python.eval(
+               "[a == b and {a: 1}[b] for a, b in zip(#{@load}, x)]",
+               %{b: pickle, x: values},
+               place
+             ) == {:ok, [1, 1, 1, 1]}
+
+      for value <- values do
+        written = %Python.Bytes{data: :erlang.term_to_binary(value)}
+        vars = %{b: written, x: value}
+        assert Python.eval("erlang._load_term(b)", vars, place) == {:ok, value}
+        assert Python.eval("erlang._load_term(b) == x", vars, place) == {:ok, true}
+      end
+    end
+  end
+
   test "atoms too, by their names" do
     atoms = [:ok, Python, :"with blank", :äö, :"", nil]
 

@@ -1,7 +1,7 @@
 //! Terms to bytes for a worker process, in one walk. In the NIF of the caller: on a normal scheduler.
 
 use super::encoded::{self, Encoded, Object, Unsendable};
-use super::leaf::external;
+use super::leaf::{external, identity};
 use super::names::{self, Names};
 use super::pid;
 use crate::base::atoms;
@@ -26,8 +26,11 @@ const DEEPEST: usize = MAX_DEPTH - 10;
 /// Terms in the making of bytes.
 pub struct Encoder<F> {
     encoded: Encoded,
-    /// The object that a reference stands for, if it is a resource of ours.
+    /// The object that a reference stands for, if it is a resource of ours. Also said is whether it is that of a
+    /// handle: any other reference comes back as itself.
     find: F,
+    /// The reference in the handle that was met last, or of the call's target.
+    handle: Option<ErlNifTerm>,
     /// The data of the buffer that was met last: it may be sent again.
     buffer: Option<ErlNifTerm>,
 }
@@ -57,11 +60,13 @@ struct Levels<'a> {
     pairs: Vec<Pairs<'a>>,
 }
 
-impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
-    pub fn new(find: F) -> Self {
+impl<F: Fn(Term<'_>, bool) -> Option<Object>> Encoder<F> {
+    /// `target`: what the operation is about, if that is an object.
+    pub fn new(find: F, target: Option<Term<'_>>) -> Self {
         Encoder {
             encoded: Encoded::default(),
             find,
+            handle: target.map(|target| target.as_c_arg()),
             buffer: None,
         }
     }
@@ -141,7 +146,7 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
             TermType::Pid => pid::write(bytes, term),
             TermType::Ref => self.reference(term)?,
             TermType::Fun => self.function(term),
-            TermType::Port => self.keep(tag::kept::PORT, term, &external(term)),
+            TermType::Port => self.keep(tag::kept::PORT, term, &identity(term)),
             _ => self.keep(tag::kept::OTHER, term, &external(term)),
         }
         Ok(())
@@ -202,6 +207,7 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
             Boxed::Map(keys, values) => {
                 if keys.len() == 3 {
                     self.buffer = buffer(keys, values).or(self.buffer);
+                    self.handle = handle(keys, values).or(self.handle);
                 }
                 let bytes = &mut self.encoded.bytes;
                 begin(bytes, tag::MAP, keys.len() as u32);
@@ -245,6 +251,7 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
         if levels.all.len() >= DEEPEST {
             return too_deep(bytes);
         }
+        self.handle = handle_of(term).or(self.handle);
         // A map with as many keys would have more bytes than memory has.
         begin(bytes, tag::MAP, term.map_size().unwrap_or(0) as u32);
         levels.all.push(Level::Map(None));
@@ -291,8 +298,9 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
     }
 
     fn reference(&mut self, term: Term<'_>) -> Result<()> {
-        let Some(object) = (self.find)(term) else {
-            self.keep(tag::kept::REFERENCE, term, &external(term));
+        let is_handle = self.handle == Some(term.as_c_arg());
+        let Some(object) = (self.find)(term, is_handle) else {
+            self.keep(tag::kept::REFERENCE, term, &identity(term));
             return Ok(());
         };
         self.encoded.pin(object.worker, term)?;
@@ -327,14 +335,44 @@ impl<F: Fn(Term<'_>) -> Option<Object>> Encoder<F> {
 /// The data of a `%Python.Buffer{}` that Python sees as it is.
 #[inline]
 fn buffer(keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<ErlNifTerm> {
-    let name = atoms::buffer().as_c_arg();
-    let value = |key: Atom| {
-        let at = keys.iter().position(|&found| found == key.as_c_arg())?;
-        values.get(at).copied()
-    };
-    let is_one = values.contains(&name) && value(atoms::__struct__()) == Some(name);
-    let shares = is_one && value(atoms::copy()) == Some(atoms::false_().as_c_arg());
-    if shares { value(atoms::data()) } else { None }
+    if !is_struct(atoms::buffer(), keys, values) {
+        return None;
+    }
+    let shares = value(atoms::copy(), keys, values) == Some(atoms::false_().as_c_arg());
+    let data = value(atoms::data(), keys, values);
+    data.filter(|_| shares)
+}
+
+/// The reference of a `%Python.Object{}`.
+#[inline]
+fn handle(keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<ErlNifTerm> {
+    if is_struct(atoms::object(), keys, values) {
+        value(atoms::reference(), keys, values)
+    } else {
+        None
+    }
+}
+
+/// The same where maps are not read in place.
+fn handle_of(map: Term<'_>) -> Option<ErlNifTerm> {
+    let name = map.map_get(atoms::__struct__()).ok()?;
+    if name.as_c_arg() != atoms::object().as_c_arg() {
+        return None;
+    }
+    let reference = map.map_get(atoms::reference()).ok()?;
+    Some(reference.as_c_arg())
+}
+
+#[inline]
+fn is_struct(name: Atom, keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> bool {
+    let name = name.as_c_arg();
+    values.contains(&name) && value(atoms::__struct__(), keys, values) == Some(name)
+}
+
+#[inline]
+fn value(key: Atom, keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<ErlNifTerm> {
+    let at = keys.iter().position(|&found| found == key.as_c_arg())?;
+    values.get(at).copied()
 }
 
 /// The place of a list's length, once that was written.

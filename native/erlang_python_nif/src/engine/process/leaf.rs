@@ -2,7 +2,7 @@
 
 use crate::base::name;
 use crate::base::term_env::TermEnv;
-use erlang_python_wire::{Broken, tag};
+use erlang_python_wire::{Broken, node, tag};
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
 use std::sync::OnceLock;
@@ -29,6 +29,13 @@ pub fn from_external(env: Env<'_>, bytes: &[u8]) -> Result<ErlNifTerm, Broken> {
 pub fn external(term: Term<'_>) -> Vec<u8> {
     let external = term.to_binary();
     external.get(1..).unwrap_or_default().to_vec()
+}
+
+/// The same of a pid, reference or port. Its node is in UTF-8, whatever the VM writes: by these bytes it is told from
+/// others.
+pub fn identity(term: Term<'_>) -> Vec<u8> {
+    let external = external(term);
+    node::in_utf8(&external).unwrap_or(external)
 }
 
 /// How many bytes the largest integers of this VM have. A worker must not send larger ones.

@@ -11,9 +11,6 @@ use rustler::sys::ErlNifTerm;
 use rustler::{Env, LocalPid, Term};
 use std::cell::RefCell;
 
-/// As older VMs write atoms.
-const LATIN1_ATOM: u8 = 100;
-
 /// How often the bytes of a pid are used before the VM is asked again.
 const USES: u16 = 1_000;
 
@@ -97,28 +94,11 @@ pub fn write(bytes: &mut Vec<u8>, pid: Term<'_>) {
     });
 }
 
-/// A pid in the external term format, behind the tag, with its atom as newer VMs write it.
+/// A pid in the external term format, behind the tag.
 fn external(pid: Term<'_>) -> Vec<u8> {
-    let external = pid.to_binary();
-    let Some(rest) = external.strip_prefix(&[VERSION, tag::NEW_PID]) else {
-        return Vec::new();
-    };
-    match rest {
-        &[LATIN1_ATOM, 0, length, ref rest @ ..] if rest.is_ascii_until(length) => {
-            [&[tag::SMALL_ATOM_UTF8, length], rest].concat()
-        }
-        rest => rest.to_vec(),
-    }
-}
-
-trait AsciiUntil {
-    fn is_ascii_until(&self, length: u8) -> bool;
-}
-
-impl AsciiUntil for [u8] {
-    fn is_ascii_until(&self, length: u8) -> bool {
-        self.get(..length.into()).is_some_and(<[u8]>::is_ascii)
-    }
+    let external = leaf::identity(pid);
+    let rest = external.strip_prefix(&[tag::NEW_PID]);
+    rest.unwrap_or_default().to_vec()
 }
 
 struct Parts<'b> {

@@ -72,7 +72,7 @@ impl Sent {
             Some((operation, limits)) => (operation, Some(limits)),
             None => (operation, None),
         };
-        let operation = match encode(operation) {
+        let operation = match encode_about(operation, target(operation)) {
             Ok(encoded) => Operation::Ready(Arc::new(encoded)),
             Err(error) => Operation::Refused(error),
         };
@@ -135,9 +135,26 @@ impl Sent {
 }
 
 pub fn encode(term: Term<'_>) -> Result<Encoded, Unsendable> {
-    let mut encoder = Encoder::new(object::find);
+    encode_about(term, None)
+}
+
+fn encode_about(term: Term<'_>, target: Option<Term<'_>>) -> Result<Encoded, Unsendable> {
+    let find = |term: Term<'_>, is_handle: bool| is_handle.then(|| object::find(term)).flatten();
+    let mut encoder = Encoder::new(find, target);
     encoder.add(term)?;
     encoder.finish()
+}
+
+/// The reference of the handle that an operation is about: it is there without its struct.
+fn target(operation: Term<'_>) -> Option<Term<'_>> {
+    let elements = tuple::get_tuple(operation).ok()?;
+    match elements.first()?.decode::<Atom>().ok()? {
+        tag if tag == atoms::stream() => target(*elements.last()?),
+        tag if tag == atoms::call() || tag == atoms::map() || tag == atoms::describe() => {
+            elements.get(1).copied().filter(|target| target.is_ref())
+        }
+        _ => None,
+    }
 }
 
 pub fn tag(operation: Term<'_>) -> Option<Atom> {
