@@ -106,8 +106,15 @@ defmodule Python.Engine do
 
   @type refusal :: :overloaded | :closed
 
-  @typedoc "Where Python code is. `:none`: in no Python code, or not to be found out."
-  @type location :: {file :: String.t(), line :: pos_integer, function :: String.t()} | :none
+  @typedoc """
+  Where Python code is. `:none`: in no Python code, or not to be found out. Of an engine whose code and files are
+  not the VM's, with the text of the line.
+  """
+  @type location ::
+          {file :: String.t(), line :: pos_integer, function :: String.t()}
+          | {file :: String.t(), line :: pos_integer, function :: String.t(),
+             code :: String.t() | nil}
+          | :none
 
   @typedoc "How far a request was."
   @type progress :: :queued | :running | :answered
@@ -224,12 +231,10 @@ defmodule Python.Engine do
   ## Requests
 
   @doc """
-  Hands a request in, for the calling process. `{reference, answer}` follows, unless it is refused. With the flag 4 the
-  answer may come at once, as `{answer}`. `leader` is the group leader for what it prints, `timeout` how long the
-  caller waits.
+  Hands a request in, for the calling process. `{reference, answer}` follows, unless it is refused. `leader` is the
+  group leader for what it prints, `timeout` how long the caller waits.
   """
-  @callback submit(pool, reference, flags, operation, leader :: pid, timeout) ::
-              ticket | {answer} | refusal
+  @callback submit(pool, reference, flags, operation, leader :: pid, timeout) :: ticket | refusal
 
   @doc """
   The same for a process that is in callbacks or bodies of `with`. If one of them is of this pool, the thread or

@@ -57,8 +57,10 @@ defmodule Python.TimeoutError do
     }
   end
 
-  def new(timeout, {file, line, function}) do
-    code = Python.Source.line(file, line)
+  def new(timeout, {file, line, function}),
+    do: new(timeout, {file, line, function, Python.Source.line(file, line)})
+
+  def new(timeout, {file, line, function, code}) do
     location = %{file: file, line: line, function: function, code: code}
     shown = if code, do: ": #{code}", else: ""
 

@@ -2,6 +2,8 @@
 
 use crate::base::lock::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File};
+use std::io::Read;
 use std::sync::Arc;
 
 /// How many are kept, and how many bytes of them, at most.
@@ -10,6 +12,9 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// Whole programs: they are in files, as a rule.
 const LONGEST: usize = 1 << 20;
+
+/// Files of more bytes are not read.
+const LARGEST_FILE: u64 = 8 << 20;
 
 #[derive(Default)]
 struct Sources {
@@ -43,6 +48,29 @@ pub fn line(file: &str, number: u32) -> Option<String> {
         let at = usize::try_from(number.checked_sub(first)?).ok()?;
         Some(lines(&source).nth(at)?.trim().to_string())
     })
+}
+
+/// A line of kept code, or else of the file, if it has something in it. It takes as long as the file's disk does.
+pub fn shown(file: &str, number: i64) -> Option<String> {
+    let number = u32::try_from(number).ok()?;
+    line(file, number)
+        .or_else(|| line_of_file(file, number))
+        .filter(|line| !line.is_empty())
+}
+
+fn line_of_file(file: &str, number: u32) -> Option<String> {
+    // To open a pipe would wait for somebody to write into it.
+    let found = fs::metadata(file).ok()?;
+    if !found.is_file() || found.len() > LARGEST_FILE {
+        return None;
+    }
+    let mut text = Vec::new();
+    let file = File::open(file).ok()?;
+    file.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
+    let at = usize::try_from(number.checked_sub(1)?).ok()?;
+    // Python's text may be in another encoding.
+    let text = String::from_utf8(text).ok()?;
+    lines(&text).nth(at).map(|line| line.trim().to_string())
 }
 
 impl Sources {
@@ -95,6 +123,21 @@ mod tests {
         );
         assert_eq!(line("<b>", 1), None);
         assert_eq!(line("<a>", 0), None);
+    }
+
+    #[test]
+    fn a_line_of_a_file_is_shown_if_there_is_one() {
+        let path = std::env::temp_dir().join(format!("source_{}.py", std::process::id()));
+        fs::write(&path, "one\n  two\n\n").expect("a file can be written");
+        let file = path.to_str().expect("its name is text");
+        assert_eq!(shown(file, 2).as_deref(), Some("two"));
+        for number in [-1, 0, 3, 4, 1 << 40] {
+            assert_eq!(shown(file, number), None);
+        }
+        fs::remove_file(&path).expect("it is there");
+        for none in ["/dev/zero", "/", "<string>", "", "a\0b"] {
+            assert_eq!(shown(none, 1), None);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The thread that raises `erlang.Interrupt` in requests that nobody waits for any more.
 //!
 //! It may wait for the GIL as long as it takes; nothing else waits for it. It runs no Python code and opens no
-//! file, as either can be anybody's and block: then no call of the VM would be interrupted any more.
+//! file, as either can be anybody's and block: then no call of the VM would be interrupted any more. (In a Python
+//! process of its own it does read the file that code is in: what hangs there is killed.)
 //!
 //! An exception out of the blue leaves a lock locked if it strikes after the lock was taken and
 //! before the `try` that gives it back is reached. For a lock of a script's own that is the script's
@@ -14,6 +15,7 @@
 use crate::base::atoms;
 use crate::base::inbox::Inbox;
 use crate::base::once::start_once;
+use crate::base::side;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::main::assistant;
 use crate::engine::main::kept;
@@ -27,6 +29,7 @@ use crate::python::current;
 use crate::python::interpreter::delicate::Look;
 use crate::python::interpreter::imports::Loading;
 use crate::python::interpreter::{Detached, Location, Uncollected, stack_size, wait_for_python};
+use crate::python::source;
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::Arc;
@@ -208,6 +211,12 @@ impl Aim {
         if let Some(body) = &seen.body {
             self.request
                 .tell_location(body, sender, message, |env| match &seen.location {
+                    // Who hears of it is elsewhere, and sees neither the text of code nor these files.
+                    Some(location) if side::is_worker() => {
+                        let (file, line, function) = location;
+                        let shown = (file, line, function, source::shown(file, *line));
+                        (atoms::location(), shown).encode(env)
+                    }
                     Some(location) => (atoms::location(), location).encode(env),
                     // In no Python code, but in a C function that was called directly.
                     None => (atoms::location(), atoms::none()).encode(env),

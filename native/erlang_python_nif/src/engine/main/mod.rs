@@ -2,7 +2,6 @@
 
 pub mod answer;
 pub mod assistant;
-pub mod beside;
 pub mod call;
 pub mod callback;
 pub mod direct;

@@ -1,6 +1,5 @@
 //! What a worker process says, on the link's thread. It is not trusted.
 
-use super::at_once;
 use super::beside;
 use super::callback;
 use super::decode::decode;
@@ -28,20 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 type Result<T> = std::result::Result<T, Broken>;
-
-/// Handles a frame, without its length, the one with this number of those that came by the socket.
-pub fn numbered(link: &Arc<Link>, bytes: &[u8], number: u64, sender: Sender) -> Result<()> {
-    // The next request may be sent by that, to be answered after all that came before.
-    let is_end = matches!(bytes.first(), Some(&(to_vm::ANSWER | to_vm::DONE)));
-    if is_end {
-        at_once::heard(link, number);
-    }
-    frame(link, bytes, sender)?;
-    if !is_end {
-        at_once::heard(link, number);
-    }
-    Ok(())
-}
 
 /// A frame, without its length.
 pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
@@ -132,7 +117,6 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     if let Some((frame, file)) = link.tray.open() {
         link.send_with(frame, file);
     }
-    at_once::share(link);
     link.kick.kick();
     Ok(())
 }
@@ -193,6 +177,9 @@ fn finish(link: &Arc<Link>, number: u64, ending: Ending, sender: Sender) {
     }
 }
 
+/// File, line and function, and the text of the line: the file is one that the worker sees.
+type Shown = (String, i64, String, Option<String>);
+
 fn location(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
     let request = link.request(reader.u64()?);
     let mut env = TermEnv::new();
@@ -200,9 +187,16 @@ fn location(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result
     if let Some(request) = request
         && let Some(body) = request.body()
     {
-        let place: Option<(Atom, (String, i64, String))> = env.term(location).decode().ok();
-        request.stuck.found(place.map(|(_, place)| place).as_ref());
-        request.tell_location(&body, sender, &mut env, |env| location.load(env));
+        let place: Option<(Atom, Shown)> = env.term(location).decode().ok();
+        let place = place.map(|(_, place)| place);
+        let found = place
+            .clone()
+            .map(|(file, line, name, _)| (file, line, name));
+        request.stuck.found(found.as_ref());
+        request.tell_location(&body, sender, &mut env, |env| match &place {
+            Some(place) => (atoms::location(), place).encode(env),
+            None => (atoms::location(), atoms::none()).encode(env),
+        });
     }
     Ok(())
 }
