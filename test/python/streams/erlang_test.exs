@@ -345,14 +345,15 @@ defmodule Python.Streams.ErlangTest do
       owner =
         start(fn ->
           {:ok, reading} = :py.stream_start(:streams, :numbers, [name <> "a"])
+          # It holds a worker, which may be the only one.
+          eventually("it waits for its owner", fn -> made(name <> "a") > 100 end)
           {:ok, waiting} = :py.stream_start(:streams, :gated, [name <> "b", 1])
           send(test, [reading, waiting])
           Process.sleep(:infinity)
         end)
 
-      assert_receive [reading, waiting], 15_000
+      assert_receive [reading, waiting], 20_000
       eventually_told(name <> "b", "at the gate")
-      eventually("the other waits for its owner", fn -> made(name <> "a") > 100 end)
       Process.exit(owner, :kill)
       eventually_told(name <> "a", "finally")
       eventually_told(name <> "b", "finally")

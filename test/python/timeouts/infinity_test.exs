@@ -2,7 +2,11 @@ defmodule Python.Timeouts.InfinityTest do
   # Calls without a deadline, which run in their caller's own process if the pool is at rest.
   use Python.EngineCase, async: true
 
+  import Python.Notes
+
   alias Python.{Pool, StoppedError}
+
+  setup_all do: Python.SupportModules.find()
 
   @infinity [timeout: :infinity]
 
@@ -62,27 +66,27 @@ defmodule Python.Timeouts.InfinityTest do
 
   test "end when their caller is killed, whose death is not held up" do
     pool = start_pool(size: 1)
-    name = unique("ended")
+    name = new_name()
 
     {caller, monitor} =
       spawn_monitor(fn ->
         Python.exec(
           """
-          #{name} = []
+          from notes import note
           try:
-              #{name}.append('begun')
+              note(#{inspect(name)}, 'begun')
               while True: pass
           finally:
-              #{name}.append('ended')
+              note(#{inspect(name)}, 'ended')
           """,
           [pool: pool] ++ @infinity
         )
       end)
 
-    eventually("this is so", fn -> Python.eval("#{name}") == {:ok, ["begun"]} end)
+    eventually("this is so", fn -> events(name) == ["begun"] end)
     Process.exit(caller, :kill)
     assert_receive {:DOWN, ^monitor, _, _, :killed}, 5_000
-    eventually("this is so", fn -> Python.eval!("#{name}") == ["begun", "ended"] end)
+    eventually("this is so", fn -> events(name) == ["begun", "ended"] end)
     assert Python.eval("1", %{}, pool: pool) == {:ok, 1}
 
     eventually("this is so", fn -> match?(%{busy: 0, queued: 0, workers: 1}, Pool.stats(pool)) end)

@@ -4,6 +4,8 @@ defmodule Python.Timeouts.StuckTest do
 
   import ExUnit.CaptureLog
 
+  setup_all do: Python.SupportModules.find()
+
   alias Python.{OverloadedError, Pool, TimeoutError}
 
   # A call that waits where nobody can interrupt it, until the lock is given back.
@@ -25,6 +27,9 @@ defmodule Python.Timeouts.StuckTest do
 
     :ok
   end
+
+  # What calls of a pool have left in a variable, once they have ended.
+  defp seen(name, pool), do: Python.eval!(name <> "_seen", %{}, pool: pool)
 
   defp locked do
     lock = Python.call!(:threading, :Lock)
@@ -210,7 +215,7 @@ defmodule Python.Timeouts.StuckTest do
 
       Python.call(:__main__, name, [], pool: pool, timeout: 150)
       eventually_idle(pool)
-      assert Python.eval!(name <> "_seen") == [0.0]
+      assert seen(name, pool) == [0.0]
     end
   end
 
@@ -219,7 +224,7 @@ defmodule Python.Timeouts.StuckTest do
     @waiting """
     import erlang, threading
     NAME_seen = []
-    def NAME(take_back=False):
+    def NAME(take_back=False, told=None):
         lock = threading.Lock()
         lock.acquire()
         def cancel():
@@ -230,6 +235,9 @@ defmodule Python.Timeouts.StuckTest do
         if take_back:
             undo(); undo()
             return 'taken back'
+        if told:
+            import notes
+            notes.note(told, 'waits')
         try: lock.acquire()
         finally: NAME_seen.append('left')
     """
@@ -242,7 +250,7 @@ defmodule Python.Timeouts.StuckTest do
                Python.call(:__main__, name, [], pool: pool, timeout: 200)
 
       eventually_idle(pool)
-      assert Python.eval!(name <> "_seen") == [true, "left"]
+      assert seen(name, pool) == [true, "left"]
       assert Pool.stats(pool).stuck == 0
     end
 
@@ -251,22 +259,24 @@ defmodule Python.Timeouts.StuckTest do
 
       for stop <- [:kill, :cancel] do
         name = define(@waiting)
+        told = Python.Notes.new_name()
+        args = [false, told]
 
         case stop do
           :kill ->
             pid =
-              spawn(fn -> Python.call(:__main__, name, [], pool: pool, timeout: :infinity) end)
+              spawn(fn -> Python.call(:__main__, name, args, pool: pool, timeout: :infinity) end)
 
-            eventually_busy(pool)
+            Python.Notes.eventually_told(told, "waits")
             Process.exit(pid, :kill)
 
           :cancel ->
-            async = Python.call_async(:__main__, name, [], pool: pool, timeout: :infinity)
-            eventually_busy(pool)
+            async = Python.call_async(:__main__, name, args, pool: pool, timeout: :infinity)
+            Python.Notes.eventually_told(told, "waits")
             Python.cancel(async)
         end
 
-        eventually("it was run", fn -> Python.eval!(name <> "_seen") == [true, "left"] end)
+        eventually("it was run", fn -> seen(name, pool) == [true, "left"] end)
         eventually_idle(pool)
       end
     end
@@ -286,8 +296,8 @@ defmodule Python.Timeouts.StuckTest do
                Python.call(:time, :sleep, [0.3], pool: pool, timeout: 10)
 
       eventually_idle(pool)
-      assert Python.eval!(name <> "_seen") == []
-      assert Python.eval!(quick <> "_seen") == []
+      assert seen(name, pool) == []
+      assert seen(quick, pool) == []
     end
 
     test "runs all that was registered, the last one first, whatever one of them raises" do
@@ -308,7 +318,7 @@ defmodule Python.Timeouts.StuckTest do
         Python.call(:__main__, name, [], pool: pool, timeout: 200)
 
         eventually("they were run", fn ->
-          Python.eval!(name <> "_seen") in [["third", "first"], ["third"]]
+          seen(name, pool) in [["third", "first"], ["third"]]
         end)
 
         eventually_idle(pool)
@@ -344,7 +354,7 @@ defmodule Python.Timeouts.StuckTest do
                Python.call(:__main__, name, [], pool: pool, timeout: 200)
 
       eventually_idle(pool)
-      assert Python.eval!(name <> "_seen") == ["left"]
+      assert seen(name, pool) == ["left"]
     end
   end
 
@@ -375,14 +385,14 @@ defmodule Python.Timeouts.StuckTest do
                    Python.call(:__main__, name, [], pool: pool, timeout: 200)
 
           eventually("it has left", fn ->
-            Enum.count(Python.eval!(name <> "_seen"), &(&1 == "left")) == n
+            Enum.count(seen(name, pool), &(&1 == "left")) == n
           end)
         end
 
         eventually_idle(pool)
 
         if unquote(what) == "asyncio.run" do
-          assert Enum.count(Python.eval!(name <> "_seen"), &(&1 == "finally")) == 3
+          assert Enum.count(seen(name, pool), &(&1 == "finally")) == 3
         end
       end
     end
@@ -408,7 +418,7 @@ defmodule Python.Timeouts.StuckTest do
                Python.call(:__main__, name, [], pool: pool, timeout: 200)
 
       eventually_idle(pool)
-      assert Python.eval!(name <> "_seen") == ["finally"]
+      assert seen(name, pool) == ["finally"]
     end
   end
 

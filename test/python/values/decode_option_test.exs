@@ -196,16 +196,17 @@ defmodule Python.Values.DecodeOptionTest do
 
   test "is a pool's and a context's option, which calls override key by key", %{c: c} do
     decode = [enum: :name, uuid: :string]
-    code = "[#{c}.Color.RED, __import__('uuid').UUID(int=1)]"
     id = "00000000-0000-0000-0000-000000000001"
+    # Neither knows what the other defines, or the default pool.
+    color = unique("Color")
+    code = "[#{color}.RED, __import__('uuid').UUID(int=1)]"
+    class = "import enum\nclass #{color}(enum.Enum):\n    RED = 1"
     pool = start_pool(decode: decode)
     context = start_context(decode: decode)
-    color = Python.eval!("#{c}.Color.RED", return: :object)
+    vars = %{}
 
     for where <- [[pool: pool], [context: context]] do
-      vars = %{c: color, u: Python.import!(:uuid)}
-      code = if where[:context], do: "[c, u.UUID(int=1)]", else: code
-      vars = if where[:context], do: vars, else: %{}
+      Python.exec!(class, where)
       assert Python.eval(code, vars, where) == {:ok, ["RED", id]}
       assert Python.eval(code, vars, [decode: [enum: :value]] ++ where) == {:ok, [1, id]}
 
@@ -218,7 +219,8 @@ defmodule Python.Values.DecodeOptionTest do
       assert Enum.to_list(Python.stream_eval(code, vars, where)) == ["RED", id]
     end
 
-    assert {:ok, [%Object{}, %Object{}]} = Python.eval(code)
+    assert {:ok, [%Object{}, %Object{}]} =
+             Python.eval("[#{c}.Color.RED, __import__('uuid').UUID(int=1)]")
   end
 
   test "other values, keys and terms are refused, with what is allowed" do

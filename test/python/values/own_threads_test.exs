@@ -1,9 +1,7 @@
 defmodule Python.Values.OwnThreadsTest do
   # Values are built on a scheduler of the VM, or on a thread that it does not know: a context's, or
   # that of a worker for which there is no scheduler.
-  use Python.TestCase, async: true
-
-  alias Python.Context
+  use Python.EngineCase, async: true
 
   @values [
     "{i: i for i in range(32)}",
@@ -26,7 +24,7 @@ defmodule Python.Values.OwnThreadsTest do
 
   for {source, index} <- Enum.with_index(@values) do
     test "#{index}: #{source} is the same term" do
-      {:ok, context} = Context.start_link()
+      context = start_context()
       expected = Python.eval!(unquote(source))
       assert Python.eval!(unquote(source), %{}, context: context) == expected
       assert Python.eval!("v", %{v: expected}, context: context) == expected
@@ -36,7 +34,7 @@ defmodule Python.Values.OwnThreadsTest do
   end
 
   test "keys of a large dict that are one term are an error" do
-    {:ok, context} = Context.start_link()
+    context = start_context()
     source = "{**{str(i): 0 for i in range(500)}, **{b'7': 1}}"
     assert {:error, %Python.DecodeError{}} = Python.eval(source)
     assert {:error, %Python.DecodeError{}} = Python.eval(source, %{}, context: context)
