@@ -30,6 +30,15 @@ defmodule Python.Engines do
   @spec options() :: keyword
   def options, do: Keyword.fetch!(engines(), current())
 
+  @doc "The settings of a VM whose default pool is of that engine, with one worker, as that of the suite is."
+  @spec settings() :: keyword
+  def settings do
+    case options() do
+      [] -> []
+      options -> [num_workers: 1, paths: [Python.Checkout.path("test/support/python")]] ++ options
+    end
+  end
+
   @doc """
   What the suite leaves out: on another engine, all that is only about the VM's own interpreter.
 

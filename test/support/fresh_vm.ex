@@ -13,8 +13,8 @@ defmodule Python.FreshVM do
 
   ## Options
 
-    * `:settings` - the application environment; `:python_path`, `:native_layouts` and `:native_memory` default to those of
-      the suite.
+    * `:settings` - the application environment; `:python_path`, `:engine`, `:native_layouts` and `:native_memory` default to
+      those of the suite.
     * `:env` - environment variables, `{name, value}`; `false` unsets one.
     * `:start` - whether to start the application. Defaults to `true`.
   """
@@ -136,6 +136,7 @@ defmodule Python.FreshVM do
 
   defp settings(options) do
     suite = for path <- List.wrap(suite_python()), do: {:python_path, path}
+    suite = Keyword.merge(suite, Python.Engines.settings())
     suite = Keyword.merge(suite, Python.TestCase.native_settings())
     Keyword.merge(suite, Keyword.get(options, :settings, []))
   end

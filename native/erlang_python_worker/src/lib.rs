@@ -20,7 +20,6 @@ mod processes;
 mod questions;
 mod receiving;
 mod serve;
-mod slot;
 mod tray;
 
 use pyo3::prelude::*;

@@ -1,6 +1,6 @@
 defmodule Python.Callbacks.IteratorsTest do
   # Python.iterator: an enumerable of Elixir's that Python pulls from, and how it ends.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   # In a process that lives until it is told to end.
   defp made_elsewhere(enumerable) do

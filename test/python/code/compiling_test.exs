@@ -1,6 +1,6 @@
 defmodule Python.Code.CompilingTest do
   # What comes of compiling code while other threads compile.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   test "a failure of CPython's that passes is not the caller's" do
     # As CPython 3.11 fails where the threads that compile disturb each other.

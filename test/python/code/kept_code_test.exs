@@ -1,6 +1,6 @@
 defmodule Python.Code.KeptCodeTest do
   # What is kept of code that was run. Alone: it counts what Python keeps.
-  use Python.TestCase
+  use Python.EngineCase
 
   # The first time fills what is kept on purpose. What is kept may go up and down by `slack` blocks.
   defp assert_bounded(count, slack, fun) do

@@ -1,6 +1,6 @@
 defmodule Python.Code.SourceLinesTest do
   # Code that came as text shows its lines wherever Python shows any.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   @file_name Path.expand("../../support/python/shows_itself.py", __DIR__)
   @program File.read!(@file_name)
@@ -17,7 +17,7 @@ defmodule Python.Code.SourceLinesTest do
   end
 
   defp context do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     context
   end
 

@@ -1,6 +1,6 @@
 defmodule Python.Objects.GarbageTest do
   # When Python lets go of the objects that Elixir has handles to. Alone: it counts what Python keeps.
-  use Python.TestCase
+  use Python.EngineCase
 
   # A class that counts its living instances.
   defp counting do

@@ -1,6 +1,6 @@
 defmodule Python.Output.StandardStreamsTest do
   # Alone: streams are everybody's, and here they are replaced and configured.
-  use Python.TestCase
+  use Python.EngineCase
 
   import ExUnit.CaptureIO
 
