@@ -106,6 +106,9 @@ defmodule Python.Request do
           timeout -> give_up(engine, ticket, reference, timeout)
         end
 
+      {answer} ->
+        answer(answer)
+
       refused ->
         {:error, refused(refused, options)}
     end

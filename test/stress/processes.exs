@@ -3,8 +3,8 @@
 #     mix run test/stress/processes.exs 600
 #
 # Each answer carries its request's number. Ends with status 1 if an answer was lost, late by seconds or somebody
-# else's, if a crash was told to another call than its own, or if a process, a descriptor, a thread or a handle is left
-# over. A further argument is the seed of an earlier run.
+# else's, if a crash was told to another call than its own, or if a process, a descriptor, a mapping, a thread or memory is
+# left over. A further argument is the seed of an earlier run.
 
 for file <- ~w(book gauge) do
   Code.require_file("#{file}.exs", __DIR__)
@@ -66,13 +66,13 @@ defmodule Stress.Processes do
         pid
       end
 
-    await(MapSet.new(clients), stop_at + @hangs)
+    readings = await(MapSet.new(clients), stop_at + @hangs, [])
     Process.unlink(shooter)
     Process.exit(shooter, :kill)
     for pool <- [@own, @shot, @worn], do: at_rest(pool)
     Supervisor.stop(supervisor)
     nothing_left(mark, before)
-    report()
+    report(readings)
   end
 
   defp pools(mark) do
@@ -313,20 +313,29 @@ defmodule Stress.Processes do
 
   ## The end
 
-  defp await(clients, deadline) do
+  # Takes a reading each second.
+  defp await(clients, deadline, readings) do
     receive do
       {:DOWN, _, :process, pid, reason} ->
         if pid in clients and reason != :normal, do: Book.wrong("a client: #{inspect(reason)}")
         left = MapSet.delete(clients, pid)
-        if MapSet.size(left) > 0, do: await(left, deadline)
+
+        if MapSet.size(left) > 0,
+          do: await(left, deadline, readings),
+          else: Enum.reverse(readings)
     after
-      max(deadline - now(), 0) ->
-        for {pid, kind, number, _} <- Book.stuck(1_000) do
-          Book.wrong(
-            "#{kind} #{number} hangs: #{inspect(Process.info(pid, :current_stacktrace))}"
-          )
-        end
+      1_000 ->
+        readings = [Gauge.read() | readings]
+        if now() < deadline, do: await(clients, deadline, readings), else: hung(readings)
     end
+  end
+
+  defp hung(readings) do
+    for {pid, kind, number, _} <- Book.stuck(1_000) do
+      Book.wrong("#{kind} #{number} hangs: #{inspect(Process.info(pid, :current_stacktrace))}")
+    end
+
+    Enum.reverse(readings)
   end
 
   defp at_rest(pool) do
@@ -342,7 +351,7 @@ defmodule Stress.Processes do
       {left == [], left}
     end)
 
-    for key <- [:descriptors, :threads, :processes] do
+    for key <- [:descriptors, :mappings, :threads, :processes] do
       wait("#{key} are as before", fn ->
         :erlang.garbage_collect()
         {at, now} = {before[key], reading()[key]}
@@ -354,7 +363,13 @@ defmodule Stress.Processes do
   defp reading do
     # The thread that starts processes stays, and so do those of the VM's own files.
     Python.Engine.Process.status()
-    %{processes: length(Process.list()), threads: links(), descriptors: descriptors()}
+
+    %{
+      processes: length(Process.list()),
+      threads: links(),
+      descriptors: descriptors(),
+      mappings: mappings()
+    }
   end
 
   # Threads and descriptors of others come and go.
@@ -373,7 +388,16 @@ defmodule Stress.Processes do
       kinds =
         for name <- names, {:ok, path} <- [File.read_link("/proc/self/fd/#{name}")], do: path
 
-      Enum.count(kinds, &(&1 =~ ~r/socket|pipe|pidfd|anon_inode:\[pidfd/))
+      Enum.count(kinds, &(&1 =~ ~r/socket|pipe|pidfd|memfd/))
+    else
+      _ -> nil
+    end
+  end
+
+  # Memory that is shared with Python processes.
+  defp mappings do
+    with {:ok, maps} <- File.read("/proc/self/maps") do
+      maps |> String.split("\n") |> Enum.count(&(&1 =~ "memfd:erlang_python"))
     else
       _ -> nil
     end
@@ -401,13 +425,18 @@ defmodule Stress.Processes do
     end
   end
 
-  defp report do
+  defp report(readings) do
+    # A short run is still warming up.
+    allowance = if length(readings) < 120, do: 64, else: 16
+    for text <- Gauge.growth(readings, allowance * 1_048_576), do: Book.wrong(text)
+
     for {kind, outcomes} <- Book.totals() do
       counts = Enum.map_join(outcomes, ", ", fn {outcome, count} -> "#{outcome} #{count}" end)
       IO.puts(String.pad_trailing("#{inspect(kind)}", 20) <> counts)
     end
 
-    IO.puts("memory: #{Gauge.mb(:erlang.memory(:total))} MB")
+    IO.puts("BEAM memory in MB: #{Gauge.course(readings, :beam)}")
+    IO.puts("RSS in MB:         #{Gauge.course(readings, :rss)}")
     wrongs = Book.wrongs()
     for text <- Enum.take(wrongs, 20), do: IO.puts("WRONG: #{text}")
     if wrongs == [], do: IO.puts("nothing went wrong")

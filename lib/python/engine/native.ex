@@ -111,6 +111,8 @@ defmodule Python.Engine.Native do
 
       # Another engine's are nothing that this one knows.
       defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)
+
+      defoverridable submit: 6
     end
   end
 end

@@ -12,6 +12,9 @@ defmodule Python.Engine.Process do
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
 
+  # Other processes wait for the scheduler.
+  @in_the_way 256
+
   # How long a worker may take until it can run something, in ms.
   @start_after 60_000
 
@@ -152,6 +155,14 @@ defmodule Python.Engine.Process do
   end
 
   ## Requests
+
+  # The caller may wait a moment for the answer in the native function, if no other process waits for the scheduler.
+  @impl true
+  def submit(pool, reference, flags, operation, leader, timeout) do
+    waiting = :erlang.statistics(:total_run_queue_lengths)
+    flags = if waiting == 0, do: flags, else: flags + @in_the_way
+    :erlang_python.request_submit(pool, reference, flags, operation, leader, timeout)
+  end
 
   # There is no place for the caller.
   @impl true

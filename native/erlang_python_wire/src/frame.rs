@@ -44,6 +44,8 @@ pub mod to_worker {
     pub const TAKEN: u8 = 19;
     /// The tray is to be emptied, if all have been read.
     pub const TRIM: u8 = 20;
+    /// Memory for small calls. Its descriptor comes with the first byte of the frame.
+    pub const SEGMENT: u8 = 21;
 
     /// No timeout.
     pub const FOREVER: u64 = u64::MAX;

@@ -28,6 +28,11 @@ impl Writer {
         Some(self.bytes)
     }
 
+    /// What has been written so far: the kind, and the fields.
+    pub fn fields(&self) -> &[u8] {
+        self.bytes.get(LENGTH..).unwrap_or_default()
+    }
+
     #[inline]
     pub fn u8(&mut self, value: u8) {
         self.bytes.push(value);

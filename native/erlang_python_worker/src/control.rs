@@ -1,7 +1,7 @@
 //! The thread that reads what the VM sends. It takes no GIL and waits for nothing else.
 
 use crate::link::Incoming;
-use crate::{memory, processes, questions, tray};
+use crate::{memory, processes, questions, slot, tray};
 use erlang_python::remote::{self, Call, Terms};
 use erlang_python_host as host;
 use erlang_python_wire::frame::to_worker::{self, FOREVER};
@@ -19,15 +19,26 @@ pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
         std::thread::Builder::new()
             .name("py_control".into())
             .spawn(move || {
+                // With START.
+                let mut count = 1;
                 while let Some((kind, fields, large, descriptor)) = incoming.next() {
-                    let handle = || match descriptor {
-                        Some(descriptor) => shared(kind, fields, descriptor),
-                        None => handle(kind, fields),
+                    count += 1;
+                    let handle = || {
+                        remote::settle();
+                        // What comes after a request may come as soon as that runs.
+                        if kind == to_worker::RUN {
+                            slot::handled(count);
+                        }
+                        match descriptor {
+                            Some(descriptor) => shared(kind, fields, descriptor),
+                            None => handle(kind, fields),
+                        }
                     };
                     let handled = catch_unwind(AssertUnwindSafe(|| match large {
                         Some(large) => large.lend(handle),
                         None => handle(),
                     }));
+                    slot::handled(count);
                     match handled {
                         Ok(Ok(())) => {}
                         Ok(Err(broken)) => {
@@ -50,6 +61,10 @@ type Result<T> = std::result::Result<T, Broken>;
 fn shared(kind: u8, mut fields: Reader<'_>, descriptor: OwnedFd) -> Result<()> {
     if kind == to_worker::TRAY {
         tray::open(descriptor);
+        return Ok(());
+    }
+    if kind == to_worker::SEGMENT {
+        slot::open(&descriptor);
         return Ok(());
     }
     let (number, size) = (fields.u64()?, fields.u64()?);
@@ -151,24 +166,48 @@ fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
 }
 
 fn run(fields: &mut Reader<'_>) -> Result<()> {
+    let (call, callback) = call(fields)?;
+    with_env(|env| {
+        let (terms, caller, leader) = terms(fields, &call, env)?;
+        let callback = object(env, tag::object::CALLBACK, callback);
+        expect(remote::run(&call, terms, caller, leader, callback))
+    })
+}
+
+/// The fields of a RUN that has not come by the socket: its number, and the request.
+pub fn arrive(fields: &mut Reader<'_>) -> Result<(u64, remote::Arrived)> {
+    let (call, _) = call(fields)?;
+    with_env(|env| {
+        let (terms, caller, leader) = terms(fields, &call, env)?;
+        let arrived = remote::arrive(&call, terms, caller, leader);
+        Ok((call.number, arrived.ok_or(WRONG)?))
+    })
+}
+
+/// With the number of the callback that it is a part of.
+fn call(fields: &mut Reader<'_>) -> Result<(Call, u64)> {
     let number = fields.u64()?;
     let flags = fields.u32()?;
     let timeout = fields.u64()?;
-    let callback = fields.u64()?;
     let call = Call {
         number,
         flags,
         timeout: (timeout != FOREVER).then_some(timeout),
     };
-    with_env(|env| {
-        let (caller, leader) = (process(fields, env)?, host::decode(fields, env)?);
-        let terms = Terms::read(|env| {
-            let operation = host::decode(fields, env)?;
-            Ok::<_, Broken>((host::request_reference(env, number), operation))
-        })?;
-        let callback = object(env, tag::object::CALLBACK, callback);
-        expect(remote::run(&call, terms, caller, leader, callback))
-    })
+    Ok((call, fields.u64()?))
+}
+
+fn terms<'a>(
+    fields: &mut Reader<'_>,
+    call: &Call,
+    env: Env<'a>,
+) -> Result<(Terms, Term<'a>, Term<'a>)> {
+    let (caller, leader) = (process(fields, env)?, host::decode(fields, env)?);
+    let terms = Terms::read(|env| {
+        let operation = host::decode(fields, env)?;
+        Ok::<_, Broken>((host::request_reference(env, call.number), operation))
+    })?;
+    Ok((terms, caller, leader))
 }
 
 type Ask = fn(u64, Term<'_>, Term<'_>, Option<Term<'_>>, Term<'_>) -> bool;
@@ -204,12 +243,10 @@ fn text(term: Term<'_>) -> Result<&str> {
 }
 
 fn expect(right: bool) -> Result<()> {
-    if right {
-        Ok(())
-    } else {
-        Err(Broken("its terms are not what they should be"))
-    }
+    if right { Ok(()) } else { Err(WRONG) }
 }
+
+const WRONG: Broken = Broken("its terms are not what they should be");
 
 /// What was exported under this number. None if it is 0, or was released.
 fn object(env: Env<'_>, kind: u8, number: u64) -> Option<Term<'_>> {

@@ -20,6 +20,7 @@ mod processes;
 mod questions;
 mod receiving;
 mod serve;
+mod slot;
 mod tray;
 
 use pyo3::prelude::*;

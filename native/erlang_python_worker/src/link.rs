@@ -4,6 +4,7 @@
 //! the process ends.
 
 use crate::receiving::receive;
+use crate::slot;
 use crate::tray;
 use erlang_python_host::Shared;
 use erlang_python_wire::frame::to_worker;
@@ -11,7 +12,7 @@ use erlang_python_wire::{MAX_FRAME, Reader, Writer, writer::LENGTH};
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Closed in forked children, by which the VM would take this process for one that lives.
@@ -19,6 +20,9 @@ static SOCKET: AtomicI32 = AtomicI32::new(-1);
 
 /// One frame after the other.
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// How many there were.
+static SENT: AtomicU64 = AtomicU64::new(0);
 
 /// So much is read at once.
 const ROOM: usize = 64 << 10;
@@ -51,6 +55,7 @@ pub fn open(socket: OwnedFd) -> std::io::Result<()> {
 
 unsafe extern "C" fn close_in_child() {
     tray::leave();
+    slot::leave();
     let socket = SOCKET.swap(-1, Ordering::AcqRel);
     if socket >= 0 {
         // SAFETY: it is ours, and nothing in the child uses it.
@@ -68,7 +73,13 @@ pub fn send(frame: Writer) -> bool {
         return false;
     };
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    SENT.fetch_add(1, Ordering::SeqCst);
     write(&bytes)
+}
+
+/// How many frames were sent, or are being sent.
+pub fn sent() -> u64 {
+    SENT.load(Ordering::SeqCst)
 }
 
 fn write(mut bytes: &[u8]) -> bool {
@@ -128,7 +139,9 @@ impl Incoming {
         };
         let kind = fields.u8().ok()?;
         let descriptor = match kind {
-            to_worker::MEMORY | to_worker::TRAY => Some(self.descriptors.pop_front()?),
+            to_worker::MEMORY | to_worker::TRAY | to_worker::SEGMENT => {
+                Some(self.descriptors.pop_front()?)
+            }
             _ => None,
         };
         Some((kind, fields, self.large.as_ref(), descriptor))
@@ -160,6 +173,7 @@ impl Incoming {
             .map_or(0, |length| u32::from_le_bytes(*length) as usize + LENGTH)
             .saturating_sub(self.bytes.len());
         self.bytes.reserve(missing.max(ROOM));
+        wait();
         let room = self.bytes.spare_capacity_mut();
         match receive(socket(), room, &mut self.descriptors) {
             Ok(0) => None,
@@ -172,4 +186,15 @@ impl Incoming {
             Err(_) => None,
         }
     }
+}
+
+/// Waits until there is something to be read. In `recvmsg` it would be woken each time when the VM has read, too.
+fn wait() {
+    let mut look = libc::pollfd {
+        fd: socket(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one descriptor to look at.
+    unsafe { libc::poll(&mut look, 1, -1) };
 }

@@ -1,6 +1,6 @@
 //! What goes to the VM: answers, messages, questions.
 
-use crate::{link, memory, questions, tray};
+use crate::{link, memory, questions, slot, tray};
 use erlang_python::remote;
 use erlang_python_host::{self as host, Beside};
 use erlang_python_wire::frame::answer::{FAILED, PART};
@@ -130,7 +130,7 @@ fn answer(number: u64, term: Term<'_>) -> bool {
     let begin = frame.bytes.len();
     if host::encode(&mut frame, term).is_ok() && frame.bytes.len() <= erlang_python_wire::MAX_FRAME
     {
-        return link::send(frame);
+        return slot::answer(number, &frame) || link::send(frame);
     }
     // It cannot cross.
     tray::give_back();

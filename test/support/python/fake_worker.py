@@ -18,7 +18,7 @@ VERSION = 1
 
 START, RUN, CANCEL, MESSAGE, CALLBACK_ANSWER, CALLBACK_DOWN, RELEASE = 1, 2, 3, 4, 5, 6, 7
 REGISTER, UNREGISTER, DEMAND, FLUSH, CLOSE, REPLY, STOP, SERVE = 8, 9, 10, 11, 12, 13, 14, 15
-MEMORY, FORGET, TRAY, TAKEN, TRIM = 16, 17, 18, 19, 20
+MEMORY, FORGET, TRAY, TAKEN, TRIM, SEGMENT = 16, 17, 18, 19, 20, 21
 HELLO, READY, ANSWER, LOCATION, TOLD, SEND, DONE, RELEASE_KEPT = 1, 2, 3, 4, 5, 6, 7, 8
 QUESTION, OVER, FAILED, FREE = 9, 10, 12, 13
 
@@ -253,6 +253,9 @@ class Worker:
             self.memory[number] = mmap.mmap(
                 self.descriptors.pop(0), size, prot=mmap.PROT_READ
             )
+        elif kind == SEGMENT:
+            # It answers by the socket.
+            os.close(self.descriptors.pop(0))
         elif kind == TRAY:
             self.tray = self.descriptors.pop(0)
         elif kind == SERVE:

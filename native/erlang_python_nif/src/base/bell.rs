@@ -1,11 +1,19 @@
-//! What wakes a thread that signals are to wake as well: it waits for a pipe.
+//! What wakes a thread that signals are to wake as well: it waits for a pipe, or for what it shares with the VM.
 
+use crate::base::segment::Segment;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub struct Bell {
     reads: OwnedFd,
     writes: OwnedFd,
+    /// In place of the pipe: requests that come there wake the thread, too.
+    segment: OnceLock<&'static Segment>,
+    /// Since the thread has looked last.
+    rung: AtomicBool,
 }
 
 /// What has woken the thread.
@@ -37,17 +45,46 @@ impl Bell {
                 return Err(Error::last_os_error());
             }
         }
-        Ok(Bell { reads, writes })
+        Ok(Bell {
+            reads,
+            writes,
+            segment: OnceLock::new(),
+            rung: AtomicBool::new(false),
+        })
     }
 
-    /// Never waits: should the pipe be full, it was rung.
-    pub fn ring(&self) {
+    /// At any time. Who waits for the pipe is woken.
+    pub fn share(&self, segment: &'static Segment) {
+        let _ = self.segment.set(segment);
+        self.rung.store(true, Ordering::SeqCst);
+        self.ring_pipe();
+    }
+
+    fn ring_pipe(&self) {
         // SAFETY: one byte.
         unsafe { libc::write(self.writes.as_raw_fd(), [0u8].as_ptr().cast(), 1) };
     }
 
+    /// Never waits: should the pipe be full, it was rung.
+    pub fn ring(&self) {
+        if let Some(segment) = self.segment.get() {
+            self.rung.store(true, Ordering::SeqCst);
+            return segment.wake();
+        }
+        self.ring_pipe();
+    }
+
     /// Waits until it is rung, a signal has come to this thread, or so many ms have passed.
     pub fn wait(&self, longest: i32) -> Woken {
+        if let Some(segment) = self.segment.get() {
+            let has_work = || self.rung.load(Ordering::SeqCst) || segment.has_request();
+            segment.sleep(Duration::from_millis(longest.max(0) as u64), has_work);
+            return if self.rung.swap(false, Ordering::SeqCst) || segment.has_request() {
+                Woken::Rung
+            } else {
+                Woken::Otherwise
+            };
+        }
         let mut look = libc::pollfd {
             fd: self.reads.as_raw_fd(),
             events: libc::POLLIN,
@@ -97,6 +134,32 @@ mod tests {
         }
         assert_eq!(bell.wait(1_000), Woken::Rung);
         assert_eq!(bell.wait(0), Woken::Otherwise);
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn one_that_shares_a_segment_is_heard_as_well_as_what_comes_there() -> Result<()> {
+        let bell = Bell::new()?;
+        let (vm, descriptor) = Segment::create()?;
+        bell.share(Box::leak(Box::new(Segment::open(&descriptor)?)));
+        assert_eq!(bell.wait(0), Woken::Rung);
+        assert_eq!(bell.wait(0), Woken::Otherwise);
+        bell.ring();
+        bell.ring();
+        assert_eq!(bell.wait(1_000), Woken::Rung);
+        assert_eq!(bell.wait(0), Woken::Otherwise);
+        std::thread::scope(|scope| {
+            for by_ring in [true, false] {
+                let waits = scope.spawn(|| bell.wait(60_000));
+                if by_ring {
+                    bell.ring();
+                } else {
+                    vm.offer(b"request", false);
+                }
+                assert_eq!(waits.join().ok(), Some(Woken::Rung));
+            }
+        });
         Ok(())
     }
 

@@ -11,9 +11,14 @@ impl Flags {
         Flags(bits)
     }
 
-    /// For another process: all but what is between the request and its ticket.
+    /// For another process: all but what is the caller's alone.
     pub fn bits(self) -> u32 {
-        self.0 & !4
+        self.0 & !(4 | 256)
+    }
+
+    /// Other processes wait for the caller's scheduler.
+    pub fn is_in_the_way(self) -> bool {
+        self.0 & 256 != 0
     }
 
     /// The result stays in Python; the answer is a handle.

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long it keeps its processor, at most.
-const LOOK: Duration = Duration::from_micros(20);
+pub const LOOK: Duration = Duration::from_micros(20);
 
 /// After so long it lets others have the processor in between: they may be whom it waits for.
-const ALONE: Duration = Duration::from_micros(8);
+pub const ALONE: Duration = Duration::from_micros(8);
 
 /// How long it sleeps on its dirty scheduler, at most.
 const SLEEP: Duration = Duration::from_millis(20);
@@ -23,6 +23,9 @@ const SLEEP: Duration = Duration::from_millis(20);
 /// programs have the processor that they need.
 const MISSES: u32 = 4;
 const RARELY: u32 = 16;
+
+/// The same where sleeping costs several times as much as looking does.
+pub const OFTEN: u32 = 4;
 
 /// What a pool's workers have in common for this.
 #[derive(Default)]
@@ -60,7 +63,20 @@ impl Lookout {
     /// dirty scheduler that nobody else needs.
     pub fn wait(&self, mark: Mark, may_sleep: bool) -> bool {
         lock::forbid("a request is waited for");
-        self.luck.watch(&self.arrivals, mark.0) || (may_sleep && self.sleep(mark))
+        self.luck.watch(LOOK, || self.has_arrived(mark)) || (may_sleep && self.sleep(mark))
+    }
+
+    /// The same, awake, for so long, or until there is something else.
+    pub fn wait_for(&self, mark: Mark, longest: Duration, other: impl Fn() -> bool) -> bool {
+        lock::forbid("a request is waited for");
+        self.luck.is_good_for(OFTEN)
+            && self
+                .luck
+                .look(longest, || self.has_arrived(mark) || other())
+    }
+
+    fn has_arrived(&self, mark: Mark) -> bool {
+        self.arrivals.load(Ordering::Acquire) != mark.0
     }
 
     fn sleep(&self, mark: Mark) -> bool {
@@ -83,16 +99,29 @@ impl Luck {
         Luck(AtomicU32::new(0))
     }
 
-    /// Looks, if that is worth it, for some µs whether a number is another one than `seen`.
-    pub fn watch(&self, number: &AtomicUsize, seen: usize) -> bool {
-        if !self.is_good() {
-            return false;
-        }
+    /// Looks, if that is worth it, for so long whether something has come.
+    pub fn watch(&self, longest: Duration, has_come: impl Fn() -> bool) -> bool {
+        self.is_good() && self.look_politely(longest, ALONE, has_come)
+    }
+
+    /// The same where it was asked before whether that is worth it, and without a pause: others could have the processor
+    /// for long then.
+    pub fn look(&self, longest: Duration, has_come: impl Fn() -> bool) -> bool {
+        self.look_politely(longest, Duration::MAX, has_come)
+    }
+
+    /// The same with pauses, which begin after `alone`.
+    pub fn look_politely(
+        &self,
+        longest: Duration,
+        alone: Duration,
+        has_come: impl Fn() -> bool,
+    ) -> bool {
         let begun = Instant::now();
         let mut passed = Duration::ZERO;
-        while passed < LOOK {
+        while passed < longest {
             for _ in 0..16 {
-                if number.load(Ordering::Acquire) != seen {
+                if has_come() {
                     // What is as it was is not written: others look at what is beside it.
                     if self.0.load(Ordering::Relaxed) != 0 {
                         self.0.store(0, Ordering::Relaxed);
@@ -101,7 +130,7 @@ impl Luck {
                 }
                 std::hint::spin_loop();
             }
-            if passed > ALONE {
+            if passed >= alone {
                 std::thread::yield_now();
             }
             passed = begun.elapsed();
@@ -110,7 +139,13 @@ impl Luck {
         false
     }
 
+    /// Whether it is worth it to look this time.
     fn is_good(&self) -> bool {
+        self.is_good_for(RARELY)
+    }
+
+    /// The same where it is tried once in so many times when it has been in vain: what is spared may be a lot.
+    pub fn is_good_for(&self, rarely: u32) -> bool {
         if !has_processors() {
             return false;
         }
@@ -120,7 +155,7 @@ impl Luck {
         }
         self.0
             .store(misses.wrapping_add(1).max(MISSES), Ordering::Relaxed);
-        misses.is_multiple_of(RARELY)
+        misses.is_multiple_of(rarely)
     }
 }
 
@@ -168,11 +203,11 @@ mod tests {
         let (luck, number) = (Luck::new(), AtomicUsize::new(1));
         for _ in 0..MISSES {
             assert!(luck.is_good());
-            assert!(!luck.watch(&number, 1));
+            assert!(!luck.watch(LOOK, || number.load(Ordering::Acquire) != 1));
         }
         let looks = (0..160).filter(|_| luck.is_good()).count();
         assert_eq!(looks, 10);
-        while !luck.watch(&number, 0) {}
+        while !luck.watch(LOOK, || number.load(Ordering::Acquire) != 0) {}
         assert!(luck.is_good());
     }
 }

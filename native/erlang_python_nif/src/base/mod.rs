@@ -21,6 +21,7 @@ pub mod once;
 pub mod pairs;
 pub mod processes;
 pub mod resource;
+pub mod segment;
 pub mod server;
 pub mod side;
 pub mod signals;

@@ -20,8 +20,8 @@ raw::nif!(request_submit, 6, Normal, submit);
 raw::nif!(request_run, 4, DirtyIo, run);
 
 /// Puts a request into the pool's queue. The answer comes to the calling process as
-/// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`. `timeout`: how long the caller
-/// waits, in ms or `:infinity`.
+/// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`; with the flag 4 also `{answer}`, and
+/// no message then. `timeout`: how long the caller waits, in ms or `:infinity`.
 fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let [pool, reference, flags, operation, leader, timeout] = arguments;
     let pool: &PoolHandle = pool.decode()?;
@@ -42,7 +42,12 @@ fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let sender = Sender::scheduler(env);
     let submitted = if let Some(prepared) = prepared {
         request.keep_prepared(prepared);
-        pool.0.engine.hand_in(&request, sender)
+        let engine = &pool.0.engine;
+        let submitted = engine.hand_in(&request, sender);
+        if let Some(answer) = engine.answer_at_once(env, &request, sender) {
+            return Ok((answer,).encode(env));
+        }
+        submitted
     } else if request.flags.init() {
         pool.0.submit_first(Arc::clone(&request), sender)
     } else {

@@ -25,6 +25,17 @@ pub trait Engine: Any + Send + Sync {
         request.pool.submit(Arc::clone(request), sender)
     }
 
+    /// The answer to a request that the calling process has just handed in by `hand_in`, if it is there already, or
+    /// within some µs: it is not sent to the process then.
+    fn answer_at_once<'a>(
+        &self,
+        _env: Env<'a>,
+        _request: &Arc<Request>,
+        _sender: Sender,
+    ) -> Option<Term<'a>> {
+        None
+    }
+
     /// Whether a worker that stays with a request which was given up is replaced at once.
     fn leaves_workers(&self) -> bool {
         true

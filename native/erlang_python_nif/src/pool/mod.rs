@@ -339,6 +339,12 @@ impl Pool {
         workers.push(Arc::downgrade(worker));
     }
 
+    /// An idle worker has come by itself.
+    pub fn has_come(&self, worker: &Arc<Worker>) {
+        let mut queue = self.lock();
+        queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
+    }
+
     /// Counts a woken worker as arrived.
     pub fn arrived(&self, worker: &Worker) {
         self.lock().arrived(worker);

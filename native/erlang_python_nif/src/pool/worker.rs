@@ -4,6 +4,7 @@
 use crate::base::atoms;
 use crate::base::bell::{Bell, Woken};
 use crate::base::lock::{Condvar, Mutex};
+use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
 use crate::pool::queue::Announce;
 use rustler::LocalPid;
@@ -100,6 +101,18 @@ impl<R> Worker<R> {
     pub fn set_taker(&self, woken: Weak<dyn Taker>) {
         if let Wake::Taker(taker) = &self.wake {
             let _ = taker.set(woken);
+        }
+    }
+
+    /// Whether it is a main thread.
+    pub fn is_main(&self) -> bool {
+        matches!(self.wake, Wake::Main(_))
+    }
+
+    /// Has a main thread wait for requests that come there, too.
+    pub fn share(&self, segment: &'static Segment) {
+        if let Wake::Main(bell) = &self.wake {
+            bell.share(segment);
         }
     }
 

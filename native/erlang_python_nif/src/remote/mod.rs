@@ -10,13 +10,16 @@ mod start;
 mod streams;
 
 pub use crate::base::processes::kill_all;
+pub use crate::base::segment::Segment;
 pub use crate::base::side::{Link, set_worker};
 pub use crate::python::object::TYPE_NAME as HANDLES;
 pub use crate::python::reaper::is_idle as has_given_up_all;
 pub use callbacks::{
     callback_answer, callback_down, callback_left, callbacks, register, serve_callbacks, unregister,
 };
-pub use requests::{Call, Terms, answered, cancel, done, fill_done, run, send};
+pub use requests::{
+    Arrived, Call, Terms, answered, arrive, cancel, done, fill_done, run, send, settle, share,
+};
 pub use start::{End, Settings, serve, start, stop};
 pub use streams::{close, demand, flush, is_part, streams};
 
@@ -30,6 +33,13 @@ struct Place {
 }
 
 static PLACE: OnceLock<Place> = OnceLock::new();
+
+/// Has the worker wait for requests that come there, too.
+fn wake_by(segment: &'static Segment) {
+    if let Some(place) = PLACE.get() {
+        place.worker.share(segment);
+    }
+}
 
 fn pool() -> Option<&'static Arc<Pool>> {
     PLACE.get().map(|place| &place.pool)

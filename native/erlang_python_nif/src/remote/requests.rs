@@ -3,8 +3,10 @@
 use super::pool;
 use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
+use crate::base::segment::Segment;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::base::{atoms, side};
+use crate::engine::main::beside;
 use crate::engine::main::callback::CallbackHandle;
 use crate::pool::Submitted;
 use crate::pool::request::{Progress, Request};
@@ -98,9 +100,40 @@ pub fn run(
     leader: Term<'_>,
     callback: Option<Term<'_>>,
 ) -> bool {
-    let (Some(pool), Some(sender)) = (pool(), Sender::own_thread()) else {
+    let (Some(request), Some(sender)) = (arrive(call, terms, caller, leader), Sender::own_thread())
+    else {
         return false;
     };
+    let request = request.0;
+    let callback =
+        callback.and_then(|callback| callback.decode::<ResourceArc<CallbackHandle>>().ok());
+    if let Some(callback) = callback {
+        if let Some(outer) = callback.0.request() {
+            request.set_outer(outer);
+        }
+        if callback.0.nest(Arc::clone(&request)).is_ok() {
+            return true;
+        }
+        callback.0.note_elsewhere(&request);
+    }
+    submit(request, sender);
+    true
+}
+
+fn submit(request: Arc<Request>, sender: Sender) {
+    match request.pool.submit(Arc::clone(&request), sender) {
+        Submitted::Queued => {}
+        Submitted::Overloaded => refuse(&request, sender, atoms::overloaded()),
+        Submitted::Closed => refuse(&request, sender, atoms::closed()),
+    }
+}
+
+/// A request that can be found by its number, and is in no queue.
+pub struct Arrived(Arc<Request>);
+
+/// Makes a request. None if the terms are not what they should be.
+pub fn arrive(call: &Call, terms: Terms, caller: Term<'_>, leader: Term<'_>) -> Option<Arrived> {
+    let pool = pool()?;
     // What a pool does for itself, such as its `:init`, has no caller.
     let caller = caller.decode::<LocalPid>().unwrap_or(pool.owner);
     let Terms {
@@ -118,23 +151,25 @@ pub fn run(
     );
     request.deadline.set(call.timeout);
     expect(call.number, Pending::Call(Arc::clone(&request)));
-    let callback =
-        callback.and_then(|callback| callback.decode::<ResourceArc<CallbackHandle>>().ok());
-    if let Some(callback) = callback {
-        if let Some(outer) = callback.0.request() {
-            request.set_outer(outer);
-        }
-        if callback.0.nest(Arc::clone(&request)).is_ok() {
-            return true;
-        }
-        callback.0.note_elsewhere(&request);
+    Some(Arrived(request))
+}
+
+/// Has the main thread look for requests in what it shares with the VM as well. `accept`: what comes of `arrive`.
+/// After `start`.
+pub fn share(
+    segment: &'static Segment,
+    accept: impl Fn(&[u8]) -> Option<Arrived> + Send + Sync + 'static,
+) {
+    beside::set(segment, Box::new(move |bytes| Some(accept(bytes)?.0)));
+    super::wake_by(segment);
+}
+
+/// On the thread that reads the socket, before it handles what has come: whatever was sent before that can be found
+/// now.
+pub fn settle() {
+    if let (Some(request), Some(sender)) = (beside::settle(), Sender::own_thread()) {
+        submit(request, sender);
     }
-    match pool.submit(Arc::clone(&request), sender) {
-        Submitted::Queued => {}
-        Submitted::Overloaded => refuse(&request, sender, atoms::overloaded()),
-        Submitted::Closed => refuse(&request, sender, atoms::closed()),
-    }
-    true
 }
 
 fn refuse(request: &Request, sender: Sender, reason: rustler::Atom) {

@@ -15,7 +15,7 @@
 use crate::base::atoms;
 use crate::base::clock;
 use crate::base::lock::{self, Condvar, Mutex, MutexGuard};
-use crate::base::lookout::Luck;
+use crate::base::lookout::{LOOK, Luck};
 use crate::base::server;
 use crate::base::side;
 use crate::base::sleepers::{Limit, Wake};
@@ -224,7 +224,7 @@ impl Callback {
     fn wait(self: &Arc<Self>, patience: Option<&Patience>) -> Event {
         lock::forbid("an answer is waited for");
         // Most answers take no longer than the waking of a thread that sleeps.
-        LUCK.watch(&self.changes, 0);
+        LUCK.watch(LOOK, || self.changes.load(Ordering::Acquire) != 0);
         if let Ok(event) = self.event(&mut self.lock(), patience) {
             return event;
         }

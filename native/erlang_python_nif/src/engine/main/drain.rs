@@ -1,9 +1,11 @@
 //! What a worker does with a pool's queue: it runs one request after the other.
 
 use crate::base::atoms;
+use crate::base::lookout::Mark;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::Drained;
 use crate::engine::main::answer::{self, Outcome};
+use crate::engine::main::beside;
 use crate::engine::main::isolation::{self, Isolated, Nesting};
 use crate::engine::main::kept;
 use crate::engine::main::output;
@@ -29,6 +31,9 @@ use std::time::{Duration, Instant};
 /// How long a worker goes on before it lets others have the GIL. CPython itself switches every
 /// 5 ms, but only between bytecodes, and a queue full of calls of C functions has none.
 const TURN: Duration = Duration::from_millis(2);
+
+/// How long the main thread of a process looks out: the VM has further to go than its own threads have.
+const LOOK_BESIDE: Duration = Duration::from_micros(40);
 
 /// How many requests run between two looks at the clock.
 const LOOK: u32 = 16;
@@ -59,11 +64,18 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
                     Next::LookOut(mark) => {
                         // Not when a request has come, whose caller waits.
                         turn = Instant::now();
-                        idle = !py.detach(|| pool.lookout.wait(mark, worker.is_process()));
+                        let request;
+                        (idle, request) = py.detach(|| look_out(pool, worker, mark));
                         if sender.is_exiting() {
                             // Killed meanwhile: what has come is for another.
                             pool.arrived(worker);
                             return Drained::Stop;
+                        }
+                        if let Some(request) = request {
+                            pool.arrived(worker);
+                            if Start::start(&request) {
+                                run(py, &seat, &request, Nesting::Outermost, &mut reply);
+                            }
                         }
                         continue;
                     }
@@ -80,6 +92,16 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         })
     });
     drained.unwrap_or_else(|| turn_down(pool, worker, sender))
+}
+
+/// Waits a moment for a request. Whether there was none, and one that is in no queue.
+fn look_out(pool: &Pool, worker: &Worker, mark: Mark) -> (bool, Option<Arc<Request>>) {
+    if !worker.is_main() {
+        return (!pool.lookout.wait(mark, worker.is_process()), None);
+    }
+    let found = pool.lookout.wait_for(mark, LOOK_BESIDE, beside::has_any);
+    let request = beside::take();
+    (!found && request.is_none(), request)
 }
 
 /// Answers the next request that waits: there is no memory for the stack that it would run on. No more than

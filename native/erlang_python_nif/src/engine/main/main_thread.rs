@@ -41,6 +41,8 @@ pub fn serve(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> End {
                         return End::Exit(code);
                     }
                 }
+                // What has woken it may be in no queue, which then takes it for idle.
+                pool.has_come(worker);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a worker process says, on the link's thread. It is not trusted.
 
+use super::at_once;
 use super::beside;
 use super::callback;
 use super::decode::decode;
@@ -27,6 +28,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 type Result<T> = std::result::Result<T, Broken>;
+
+/// Handles a frame, without its length, the one with this number of those that came by the socket.
+pub fn numbered(link: &Arc<Link>, bytes: &[u8], number: u64, sender: Sender) -> Result<()> {
+    // The next request may be sent by that, to be answered after all that came before.
+    let is_end = matches!(bytes.first(), Some(&(to_vm::ANSWER | to_vm::DONE)));
+    if is_end {
+        at_once::heard(link, number);
+    }
+    frame(link, bytes, sender)?;
+    if !is_end {
+        at_once::heard(link, number);
+    }
+    Ok(())
+}
 
 /// A frame, without its length.
 pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
@@ -117,6 +132,7 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     if let Some((frame, file)) = link.tray.open() {
         link.send_with(frame, file);
     }
+    at_once::share(link);
     link.kick.kick();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The VM's side of one worker process: what is sent to it, and what it is at.
 
+use super::at_once::{self, Shared};
 use super::beside::{self, Beside};
 use super::encoded::Encoded;
 use super::kick::Kick;
@@ -30,6 +31,7 @@ pub struct Link {
     pub patience: Patience,
     stage: AtomicU8,
     pub outbox: Outbox,
+    pub shared: Shared,
     pub kick: Kick,
     /// Memory that both see.
     pub beside: Beside,
@@ -144,6 +146,7 @@ impl Link {
             patience,
             stage: AtomicU8::new(Stage::Starting as u8),
             outbox: Outbox::default(),
+            shared: Shared::default(),
             kick: Kick::default(),
             beside: Beside::default(),
             tray: Tray::default(),
@@ -221,6 +224,18 @@ impl Link {
             pins.push(pinned);
         }
         self.send(frame);
+    }
+
+    /// The same for a request that is the only one of its worker.
+    pub fn offer(&self, number: u64, mut frame: Writer, operation: &Encoded) {
+        // What the VM keeps, or is beside the frame, is let go by the socket.
+        if operation.kept().next().is_some() || operation.large().next().is_some() {
+            return self.send_terms(frame, &[operation]);
+        }
+        operation.write(&mut frame);
+        if !at_once::offer(self, number, &frame) {
+            self.send(frame);
+        }
     }
 
     /// Keeps what only the VM can.

@@ -5,6 +5,7 @@
 //! (`thread`, `incoming`). Everything that limits a request, such as its time and the life of its caller, is the
 //! pool's: a worker that does not answer is interrupted, and killed after a while.
 
+pub mod at_once;
 pub mod beside;
 pub mod callback;
 pub mod decode;
@@ -61,7 +62,17 @@ impl Engine for Process {
     }
 
     fn hand_in(&self, request: &Arc<Request>, sender: Sender) -> Submitted {
+        at_once::expect(request);
         start::hand_in(request, &|_| false, sender)
+    }
+
+    fn answer_at_once<'a>(
+        &self,
+        env: Env<'a>,
+        request: &Arc<Request>,
+        sender: Sender,
+    ) -> Option<Term<'a>> {
+        at_once::answer(env, request, sender)
     }
 
     /// One that stays with a request is killed, which ends it.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What is larger is written by the link's thread: schedulers copy no more at once.
@@ -19,6 +20,8 @@ const TURN: usize = 256 << 10;
 #[derive(Default)]
 pub struct Outbox {
     socket: OnceLock<UnixStream>,
+    /// How many frames were added.
+    sent: AtomicU64,
     /// Held for a move.
     waiting: Mutex<Waiting>,
 }
@@ -56,8 +59,14 @@ impl Outbox {
         let mut waiting = self.lock();
         if !waiting.closed {
             waiting.frames.push_back(Frame { bytes, with });
+            self.sent.fetch_add(1, Ordering::Release);
         }
         !waiting.closed
+    }
+
+    /// How many frames were sent, or will be.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
     }
 
     /// Writes what can be written at once. True if something is left, and nobody writes it.

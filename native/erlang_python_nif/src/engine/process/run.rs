@@ -6,6 +6,7 @@ use super::link::{Errand, Killed, Link, Stage};
 use super::object;
 use super::outbox;
 use super::own::Process;
+use super::pid;
 use super::sent::{self, Sent};
 use super::shown;
 use super::turns;
@@ -218,10 +219,13 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     let env = TermEnv::new();
     let env = env.env();
     // An `:init` is asked for by the one who looks after the worker.
-    let caller = sent::encode(request.caller().unwrap_or(link.owner).encode(env));
-    let leader = sent::encode(request.leader().in_env(env));
-    if let (Ok(caller), Ok(leader)) = (caller, leader) {
-        link.send_terms(frame, &[&caller, &leader, &operation]);
+    let caller = request.caller().unwrap_or(link.owner).encode(env);
+    pid::write(&mut frame.bytes, caller);
+    pid::write(&mut frame.bytes, request.leader().in_env(env));
+    if is_nested(request) {
+        link.send_terms(frame, &[&operation]);
+    } else {
+        link.offer(sent.number, frame, &operation);
     }
 }
 
@@ -342,6 +346,20 @@ pub fn end(link: &Arc<Link>, request: &Arc<Request>, ending: Ending, sender: Sen
         sent.forget();
     }
     stream::settle(request, sender);
+}
+
+/// The same for a process that has asked for a request and takes the answer as what its NIF returns. False if it was
+/// answered otherwise, or given up.
+pub fn end_here(link: &Link, request: &Arc<Request>, failed: bool) -> bool {
+    link.worker.end_of(request);
+    request.leave();
+    let settled = request.settle_here();
+    if settled {
+        link.pool.stats.count(failed);
+    }
+    link.pool.stats.busy.fetch_sub(1, Ordering::Relaxed);
+    request.forget_body();
+    settled
 }
 
 /// The answer to what cannot be sent.

@@ -1,5 +1,6 @@
 //! The thread of a link: it reads what the worker says and writes, and notices its end.
 
+use super::at_once;
 use super::frames::Frames;
 use super::incoming;
 use super::lines::Lines;
@@ -53,6 +54,8 @@ struct Listener {
     link: Arc<Link>,
     socket: Option<UnixStream>,
     frames: Frames,
+    /// How many frames there were.
+    count: u64,
     output: [Option<(PipeReader, Lines)>; 2],
     /// Python's report of a fatal error.
     report: Option<Vec<u8>>,
@@ -75,6 +78,7 @@ impl Listener {
             link,
             socket: Some(child.socket),
             frames: Frames::default(),
+            count: 0,
             output: [
                 Some((output, Lines::default())),
                 Some((errors, Lines::default())),
@@ -88,6 +92,10 @@ impl Listener {
     fn run(mut self, sender: Sender) {
         loop {
             self.do_errands();
+            if let Err(broken) = at_once::serve(&self.link, sender) {
+                over::broken(&self.link, broken, sender);
+                self.deaf();
+            }
             let readable = self.wait();
             self.link.kick.take(readable.kicked);
             for at in 0..2 {
@@ -163,10 +171,14 @@ impl Listener {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let link = &self.link;
+        let (link, count) = (&self.link, &mut self.count);
         let read = self
             .frames
-            .read(socket, |frame| incoming::frame(link, frame, sender));
+            .read(socket, |frame| {
+                *count += 1;
+                incoming::numbered(link, frame, *count, sender)
+            })
+            .and_then(|more| at_once::serve(link, sender).map(|()| more));
         match read {
             Ok(true) => {}
             Ok(false) => self.deaf(),

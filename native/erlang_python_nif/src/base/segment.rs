@@ -1,0 +1,464 @@
+//! Memory that the VM and a Python process share: a place for one request on its way, and one for an answer on its
+//! way back, each a frame. What does not fit goes by the socket.
+//!
+//! Neither side can shrink it under the other one (Linux seals it), and nothing in it is trusted: a length is read
+//! once, and what it counts is copied before it is looked at. Who answers whom is not decided here but by the state
+//! of a request: whatever a process writes, it can only make a mess of its own calls.
+//!
+//! | place | goes from | to | by |
+//! |---|---|---|---|
+//! | request | free | written, there | the VM |
+//! | | there | taken, free | the process: the one of its threads that has taken it |
+//! | answer | nothing | watched | the VM, with a request |
+//! | | watched | nothing | the VM, which waits no longer: the answer comes by the socket |
+//! | | watched | there | the process |
+//! | | there | nothing | the VM, which has read it |
+
+use erlang_python_wire::Broken;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How many bytes a frame may have.
+pub const ROOM: usize = 4 << 10;
+
+const FREE: u32 = 0;
+const WRITTEN: u32 = 1;
+const THERE: u32 = 2;
+const TAKEN: u32 = 3;
+
+const NOTHING: u32 = 0;
+const WATCHED: u32 = 1;
+
+#[repr(C, align(64))]
+struct Place {
+    state: AtomicU32,
+    length: AtomicU32,
+    words: [AtomicU64; ROOM / 8],
+}
+
+#[repr(C, align(64))]
+struct Line<T>(T);
+
+#[repr(C)]
+struct Layout {
+    request: Place,
+    answer: Place,
+    /// The main thread of the process sleeps until this is 0.
+    sleeps: Line<AtomicU32>,
+    /// How many frames the process has handled that came by the socket.
+    handled: Line<AtomicU64>,
+    /// The same of the VM.
+    heard: Line<AtomicU64>,
+}
+
+pub struct Segment(NonNull<Layout>);
+
+// SAFETY: all in it are atomics.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+impl Place {
+    fn write(&self, bytes: &[u8]) {
+        self.length.store(bytes.len() as u32, Ordering::Relaxed);
+        for (word, bytes) in self.words.iter().zip(bytes.chunks(8)) {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
+        }
+    }
+
+    /// A copy of what is there, which nobody changes any more. None if that cannot be.
+    fn read(&self, bytes: &mut Vec<u8>) -> Option<()> {
+        let length = self.length.load(Ordering::Relaxed) as usize;
+        bytes.clear();
+        for word in self.words.get(..length.div_ceil(8))? {
+            bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        bytes.truncate(length);
+        Some(())
+    }
+
+    fn change(&self, from: u32, to: u32) -> Result<u32, u32> {
+        self.state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+    }
+}
+
+impl Segment {
+    fn layout(&self) -> &Layout {
+        // SAFETY: mapped as long as `self`; atomics, of which all values are valid.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// A new one, with what the other side is to be given.
+    #[cfg(target_os = "linux")]
+    pub fn create() -> io::Result<(Self, OwnedFd)> {
+        use std::os::fd::FromRawFd;
+
+        // SAFETY: a null-terminated name; the descriptor is nobody else's.
+        let descriptor = unsafe {
+            let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+            match libc::memfd_create(c"python_calls".as_ptr(), flags) {
+                -1 => return Err(io::Error::last_os_error()),
+                descriptor => OwnedFd::from_raw_fd(descriptor),
+            }
+        };
+        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+        // SAFETY: a descriptor of ours.
+        let sealed = unsafe {
+            libc::ftruncate(descriptor.as_raw_fd(), SIZE as libc::off_t) == 0
+                && libc::fcntl(descriptor.as_raw_fd(), libc::F_ADD_SEALS, seals) == 0
+        };
+        if !sealed {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((Self::map(&descriptor)?, descriptor))
+    }
+
+    /// Where memory cannot be sealed, there is none.
+    #[cfg(not(target_os = "linux"))]
+    pub fn create() -> io::Result<(Self, OwnedFd)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The one that the other side has made.
+    pub fn open(descriptor: &OwnedFd) -> io::Result<Self> {
+        // SAFETY: all zeroes is a valid stat, which is written.
+        let size = unsafe {
+            let mut found: libc::stat = std::mem::zeroed();
+            match libc::fstat(descriptor.as_raw_fd(), &mut found) {
+                0 => found.st_size,
+                _ => return Err(io::Error::last_os_error()),
+            }
+        };
+        if size != SIZE as libc::off_t {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Self::map(descriptor)
+    }
+
+    fn map(descriptor: &OwnedFd) -> io::Result<Self> {
+        // SAFETY: a new place, of which nothing is known yet.
+        let place = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                SIZE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                descriptor.as_raw_fd(),
+                0,
+            )
+        };
+        if place == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        NonNull::new(place.cast())
+            .map(Segment)
+            .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+
+    // The VM.
+
+    /// Puts a request there, if there is room. `watched`: its answer can come the same way.
+    pub fn offer(&self, frame: &[u8], watched: bool) -> bool {
+        let Layout {
+            request, answer, ..
+        } = self.layout();
+        if frame.len() > ROOM || request.change(FREE, WRITTEN).is_err() {
+            return false;
+        }
+        let watched = if watched { WATCHED } else { NOTHING };
+        answer.state.store(watched, Ordering::SeqCst);
+        request.write(frame);
+        request.state.store(THERE, Ordering::SeqCst);
+        self.wake();
+        true
+    }
+
+    /// Whether the one that requests are for has to be woken.
+    pub fn is_asleep(&self) -> bool {
+        self.layout().sleeps.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether there may be an answer.
+    pub fn is_answered(&self) -> bool {
+        self.layout().answer.state.load(Ordering::Acquire) != WATCHED
+    }
+
+    /// Waits for no answer any more. False if there is one.
+    pub fn leave(&self) -> bool {
+        matches!(
+            self.layout().answer.change(WATCHED, NOTHING),
+            Ok(_) | Err(NOTHING)
+        )
+    }
+
+    /// Takes the answer. False if there is none.
+    pub fn take_answer(&self, bytes: &mut Vec<u8>) -> Result<bool, Broken> {
+        let answer = &self.layout().answer;
+        match answer.change(THERE, NOTHING) {
+            Ok(_) => match answer.read(bytes) {
+                Some(()) => Ok(true),
+                None => Err(Broken("an answer has an impossible length")),
+            },
+            Err(NOTHING | WATCHED) => Ok(false),
+            Err(_) => Err(Broken("an answer is in an impossible state")),
+        }
+    }
+
+    /// How many frames the process has handled.
+    pub fn handled(&self) -> u64 {
+        self.layout().handled.0.load(Ordering::Acquire)
+    }
+
+    pub fn set_heard(&self, count: u64) {
+        self.layout().heard.0.store(count, Ordering::Release);
+    }
+
+    // The process.
+
+    pub fn has_request(&self) -> bool {
+        self.layout().request.state.load(Ordering::SeqCst) == THERE
+    }
+
+    /// Takes the request, if there is one. It counts as taken until `accepted`.
+    pub fn take_request(&self, bytes: &mut Vec<u8>) -> bool {
+        let request = &self.layout().request;
+        request.change(THERE, TAKEN).is_ok() && request.read(bytes).is_some()
+    }
+
+    /// What was taken can be found from here on.
+    pub fn accepted(&self) {
+        let state = &self.layout().request.state;
+        state.store(FREE, Ordering::SeqCst);
+    }
+
+    /// Whether another thread has taken it and not found out yet what it is.
+    pub fn is_taken(&self) -> bool {
+        self.layout().request.state.load(Ordering::SeqCst) == TAKEN
+    }
+
+    /// Answers. False if the VM does not wait for it here.
+    pub fn answer(&self, frame: &[u8]) -> bool {
+        let answer = &self.layout().answer;
+        if frame.len() > ROOM || answer.state.load(Ordering::Acquire) != WATCHED {
+            return false;
+        }
+        answer.write(frame);
+        answer.change(WATCHED, THERE).is_ok()
+    }
+
+    pub fn set_handled(&self, count: u64) {
+        self.layout().handled.0.store(count, Ordering::Release);
+    }
+
+    /// How many frames the VM has handled.
+    pub fn heard(&self) -> u64 {
+        self.layout().heard.0.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until it is woken, a signal comes or the time is over, unless there is something to do already.
+    pub fn sleep(&self, longest: Duration, has_work: impl Fn() -> bool) {
+        let sleeps = &self.layout().sleeps.0;
+        // In one order with what wakes: either this sees what there is to do, or that sees this asleep.
+        sleeps.store(1, Ordering::SeqCst);
+        if !has_work() {
+            futex::wait(sleeps, 1, longest);
+        }
+        sleeps.store(0, Ordering::SeqCst);
+    }
+
+    /// Wakes the one that sleeps. Never waits.
+    pub fn wake(&self) {
+        let sleeps = &self.layout().sleeps.0;
+        if sleeps.load(Ordering::SeqCst) != 0 && sleeps.swap(0, Ordering::SeqCst) != 0 {
+            futex::wake(sleeps);
+        }
+    }
+}
+
+const SIZE: usize = size_of::<Layout>();
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map`, with this size; nobody has a reference into it any more.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), SIZE) };
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod futex {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    /// Sleeps if the number is this one.
+    pub fn wait(number: &AtomicU32, seen: u32, longest: Duration) {
+        let time = libc::timespec {
+            tv_sec: longest.as_secs() as libc::time_t,
+            tv_nsec: longest.subsec_nanos() as libc::c_long,
+        };
+        // SAFETY: a number in memory that lives, and a time.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                number.as_ptr(),
+                libc::FUTEX_WAIT,
+                seen,
+                &time,
+            )
+        };
+    }
+
+    pub fn wake(number: &AtomicU32) {
+        // SAFETY: as above.
+        unsafe { libc::syscall(libc::SYS_futex, number.as_ptr(), libc::FUTEX_WAKE, 1) };
+    }
+}
+
+// There is no segment.
+#[cfg(not(target_os = "linux"))]
+mod futex {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    pub fn wait(_number: &AtomicU32, _seen: u32, longest: Duration) {
+        std::thread::sleep(longest);
+    }
+
+    pub fn wake(_number: &AtomicU32) {}
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    fn pair() -> (Segment, Segment, File) {
+        let (vm, descriptor) = Segment::create().unwrap();
+        let process = Segment::open(&descriptor).unwrap();
+        (vm, process, File::from(descriptor))
+    }
+
+    #[test]
+    fn a_request_goes_there_and_its_answer_comes_back() {
+        let (vm, process, _) = pair();
+        let mut bytes = Vec::new();
+        for length in [0, 1, 7, 8, 9, 100, ROOM] {
+            let frame: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            assert!(vm.offer(&frame, true) && !vm.offer(&frame, true));
+            assert!(process.has_request() && process.take_request(&mut bytes));
+            assert_eq!(bytes, frame);
+            assert!(process.is_taken() && !process.take_request(&mut bytes));
+            process.accepted();
+            assert!(!vm.is_answered() && !vm.take_answer(&mut bytes).unwrap());
+            assert!(process.answer(&frame) && !process.answer(&frame));
+            assert!(vm.is_answered() && !vm.leave());
+            assert!(vm.take_answer(&mut bytes).unwrap());
+            assert_eq!(bytes, frame);
+            assert!(!vm.take_answer(&mut bytes).unwrap());
+        }
+        assert!(!vm.offer(&[0; ROOM + 1], true) && !process.answer(&[0; ROOM + 1]));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_goes_another_way() {
+        let (vm, process, _) = pair();
+        let mut bytes = Vec::new();
+        for watched in [true, false] {
+            assert!(vm.offer(b"request", watched) && process.take_request(&mut bytes));
+            process.accepted();
+            assert!(vm.leave());
+            assert!(!process.answer(b"answer"));
+            assert!(!vm.take_answer(&mut bytes).unwrap());
+        }
+    }
+
+    #[test]
+    fn either_the_answer_is_there_or_it_goes_another_way() {
+        let (vm, process, _) = pair();
+        let mut bytes = Vec::new();
+        for _ in 0..2_000 {
+            assert!(vm.offer(b"request", true) && process.take_request(&mut bytes));
+            process.accepted();
+            std::thread::scope(|scope| {
+                let answers = scope.spawn(|| process.answer(b"answer"));
+                let left = vm.leave();
+                assert_eq!(answers.join().unwrap(), !left);
+                let mut answer = Vec::new();
+                assert_eq!(vm.take_answer(&mut answer).unwrap(), !left);
+            });
+        }
+    }
+
+    #[test]
+    fn what_a_process_writes_breaks_its_own_calls_alone() {
+        let (vm, process, file) = pair();
+        let mut bytes = Vec::new();
+        // It cannot be made shorter or longer, nor be given other seals.
+        assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
+        let answer = size_of::<Place>() as u64;
+        for length in [ROOM as u32 + 1, 1 << 31, u32::MAX] {
+            assert!(vm.offer(b"request", true));
+            assert!(process.answer(b"answer"));
+            file.write_all_at(&length.to_ne_bytes(), answer + 4)
+                .unwrap();
+            assert!(vm.take_answer(&mut bytes).is_err());
+            process.accepted();
+        }
+        for state in [THERE + 1, 77, u32::MAX] {
+            assert!(vm.offer(b"request", true));
+            file.write_all_at(&state.to_ne_bytes(), answer).unwrap();
+            assert!(vm.is_answered() && !vm.leave());
+            assert!(vm.take_answer(&mut bytes).is_err());
+            process.accepted();
+        }
+        for state in [WRITTEN, THERE, TAKEN, 77] {
+            file.write_all_at(&state.to_ne_bytes(), 0).unwrap();
+            assert!(!vm.offer(b"request", true));
+        }
+        // A length that changes while it is read: what is read is of one of them.
+        let (vm, process, file) = pair();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut length = 0u32;
+                while !stop.load(Ordering::Relaxed) {
+                    length = length.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let _ = file.write_all_at(&(length >> 16).to_ne_bytes(), answer + 4);
+                }
+            });
+            for _ in 0..20_000 {
+                assert!(vm.offer(b"request", true) && process.answer(&[7; 100]));
+                if let Ok(read) = vm.take_answer(&mut bytes) {
+                    assert!(read && bytes.len() <= ROOM);
+                }
+                process.accepted();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn one_that_sleeps_is_woken_by_a_request() {
+        let (vm, process, _) = pair();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                let mut bytes = Vec::new();
+                for _ in 0..1_000 {
+                    while !process.take_request(&mut bytes) {
+                        process.sleep(Duration::from_secs(60), || process.has_request());
+                    }
+                    process.accepted();
+                }
+            });
+            while !sleeper.is_finished() {
+                vm.offer(b"request", false);
+            }
+        });
+    }
+}
