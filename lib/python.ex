@@ -1003,12 +1003,14 @@ defmodule Python do
 
   @doc group: "Information"
   @doc """
-  Returns a map with information about the interpreter.
+  Returns a map with information about the interpreter: that of the VM, or with the setting `engine: :process` the one
+  that the Python processes of the default pool are started with.
 
   | key | value |
   |---|---|
   | `:python_version` | such as `"3.11.7"` |
-  | `:executable`, `:libpython`, `:prefix`, `:base_prefix` | paths |
+  | `:executable`, `:prefix`, `:base_prefix` | paths |
+  | `:libpython` | the path of the library that the VM has loaded, or `nil` |
   | `:venv` | the folder of the virtual environment, or `nil` |
   | `:free_threaded` | whether it is a free-threaded build |
   | `:nif_version` | the version of the native library |
@@ -1028,9 +1030,8 @@ defmodule Python do
   """
   @spec info() :: map
   def info do
-    case Runtime.status() do
+    case Runtime.interpreter() do
       {:ok, interpreter} ->
-        {:ok, nif_version} = :erlang_python.runtime_nif_version()
         stuck = Python.Stuck.all()
 
         %{
@@ -1041,7 +1042,7 @@ defmodule Python do
           base_prefix: interpreter.base_prefix,
           venv: interpreter.venv,
           free_threaded: interpreter.free_threaded,
-          nif_version: nif_version,
+          nif_version: Runtime.native_version(),
           pools: Python.Pool.names(),
           finalizers: Python.Finalizers.info(),
           stuck: length(stuck),

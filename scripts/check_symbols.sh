@@ -28,7 +28,7 @@ if ! command -v objdump >/dev/null; then
 fi
 
 status=0
-for library in "$folder"/{liberlang_python_{loader,nif,worker}.so,erlang_python_guard}; do
+for library in "$folder"/{liberlang_python_{loader,nif,process,worker}.so,erlang_python_guard}; do
   if [ "$(head -c 4 "$library" | tail -c 3)" != ELF ]; then
     echo "${library##*/}: not for Linux, nothing to check"
     continue
@@ -41,6 +41,12 @@ for library in "$folder"/{liberlang_python_{loader,nif,worker}.so,erlang_python_
       echo "${library##*/} needs what a Python process does not have" >&2
       status=1
     fi
+  fi
+
+  # It is loaded where there is no libpython.
+  if [[ $library == *_process.so ]] && objdump -T "$library" | grep -E '\*UND\*.*[[:space:]]_?Py' >&2; then
+    echo "${library##*/} needs a libpython" >&2
+    status=1
   fi
 
   # Lines such as `w 2.30 gettid`. A weak symbol may be missing when the library is loaded.

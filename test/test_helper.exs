@@ -1,5 +1,5 @@
 # What PYTHON names runs the suite: config/runtime.exs hands it to the application.
-case Python.Runtime.status() do
+case Python.Runtime.interpreter() do
   {:ok, interpreter} ->
     IO.puts("Python #{interpreter.version_string}, #{interpreter.executable}")
 

@@ -48,13 +48,17 @@ defmodule Python.Callback do
   def register(name, function, list) do
     if :ets.whereis(@table) == :undefined, do: raise(NotStartedError.new(:not_started))
 
+    # First: an engine that gets ready meanwhile reads the table.
+    :ets.insert(@table, {name, function, list})
+
     unless Enum.all?(engines(), & &1.callback_register(name, described(function))) do
+      :ets.delete(@table, name)
+
       raise ArgumentError,
             "expected a name that the Python module erlang does not have itself, got: #{inspect(name)}. Register " <>
               "the function under another name"
     end
 
-    :ets.insert(@table, {name, function, list})
     :ok
   end
 
@@ -70,7 +74,7 @@ defmodule Python.Callback do
   end
 
   # Without an interpreter a function can be registered all the same, as the VM runs all the same.
-  defp engines, do: for(engine <- Engine.all(), engine.status() == :ok, do: engine)
+  defp engines, do: Enum.filter(Engine.all(), & &1.prepared?())
 
   # The callbacks and the bodies of `with` that a process is in, the innermost first, and the innermost body.
   @type running :: {Engine.callbacks(), hold :: map | nil}
@@ -122,14 +126,35 @@ defmodule Python.Callback do
   def init(engine) do
     Process.flag(:trap_exit, true)
 
-    if engine.status() == :ok,
-      do:
-        engine.callback_serve(
-          for {name, function, _} <- :ets.tab2list(@table), do: {name, described(function)}
-        )
+    if engine.prepared?(), do: serve_once(engine)
 
     # The callbacks that run, each with its process, by its monitor.
     {:ok, {engine, %{}}}
+  end
+
+  @doc "The engine is ready: callbacks come to its process from now on."
+  @spec serve(module) :: :ok
+  def serve(engine) do
+    if Process.whereis(name(engine)), do: GenServer.call(name(engine), :serve, :infinity)
+    :ok
+  catch
+    # It has ended meanwhile. The next one finds the engine ready.
+    :exit, _reason -> :ok
+  end
+
+  @impl true
+  def handle_call(:serve, _from, {engine, _callbacks} = state) do
+    serve_once(engine)
+    {:reply, :ok, state, @idle}
+  end
+
+  defp serve_once(engine) do
+    unless Process.put(:serves, true) do
+      registered =
+        for {name, function, _} <- :ets.tab2list(@table), do: {name, described(function)}
+
+      engine.callback_serve(registered)
+    end
   end
 
   @impl true

@@ -30,6 +30,7 @@ defmodule Python.Context do
 
   alias Python.{
     Arguments,
+    Engine,
     Home,
     Operation,
     Options,
@@ -139,7 +140,7 @@ defmodule Python.Context do
 
     engine = options.engine
 
-    with :ok <- engine.status(),
+    with :ok <- Engine.prepare(engine),
          {:ok, native} <- engine.start(:context, options) do
       start(
         %__MODULE__{

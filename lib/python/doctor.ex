@@ -1,6 +1,7 @@
 defmodule Python.Doctor do
   @moduledoc """
-  Checks whether Python can be started, and says what was found and how to fix problems.
+  Checks whether Python can be started, in the VM and in processes of its own, and says what was found and how to fix
+  problems. What the setting `engine` does not ask for is no more than a warning if it does not work.
 
   `mix python.doctor` prints it. In a release, which has no Mix:
 
@@ -24,7 +25,12 @@ defmodule Python.Doctor do
           remedy: String.t() | nil
         }
 
-  @libraries ["liberlang_python_loader", "liberlang_python_nif", "liberlang_python_worker"]
+  @libraries [
+    "liberlang_python_loader",
+    "liberlang_python_nif",
+    "liberlang_python_process",
+    "liberlang_python_worker"
+  ]
 
   @doc """
   Checks everything that Python needs to start, and starts it. Returns the list of checks, in that order.
@@ -46,7 +52,16 @@ defmodule Python.Doctor do
 
     {checks, _known} =
       Enum.map_reduce(
-        [&system/1, &settings/1, &libraries/1, &interpreter/1, &venv/1, &libpython/1, &live/1],
+        [
+          &system/1,
+          &settings/1,
+          &libraries/1,
+          &interpreter/1,
+          &venv/1,
+          &libpython/1,
+          &live/1,
+          &processes/1
+        ],
         %{options: options, stop: nil},
         fn check, known -> check.(known) end
       )
@@ -135,7 +150,8 @@ defmodule Python.Doctor do
   end
 
   defp interpreter(%{stop: nil} = known) do
-    case Interpreter.find(known.python_path, changes: known.settings.env) do
+    # Whether it can be embedded is looked at below.
+    case Interpreter.find(known.python_path, changes: known.settings.env, embed: false) do
       {:ok, interpreter} ->
         lines = [
           row("executable", interpreter.executable),
@@ -143,7 +159,7 @@ defmodule Python.Doctor do
           row("version", interpreter.build),
           row("prefix", interpreter.prefix),
           row("base prefix", interpreter.base_prefix),
-          row("libpython", interpreter.libpython)
+          row("libpython", interpreter.libpython || "none")
         ]
 
         check = ok("Python #{interpreter.version_string}", lines ++ tried(interpreter.tried))
@@ -176,20 +192,32 @@ defmodule Python.Doctor do
 
   defp venv(known), do: {[], known}
 
+  # With the engine `:process` the VM is not to load it.
+  defp libpython(%{interpreter: %{libpython: file}, settings: %{engine: :process}} = known)
+       when is_binary(file) do
+    lines = [row("opened", "no, because of the setting engine: :process")]
+    {ok("Python can be embedded: it has a libpython", lines), known}
+  end
+
   defp libpython(%{interpreter: interpreter} = known) do
     case Interpreter.load(interpreter) do
       :ok ->
-        {ok("libpython was opened and is that of the interpreter", []), known}
+        title = "Python can be embedded: libpython was opened and is that of the interpreter"
+        {ok(title, []), known}
 
       {:error, error} ->
-        {error(error.message, [], error.remedy), %{known | stop: "the library"}}
+        status = if known.settings.engine == :main, do: :error, else: :warning
+        lines = [row("needed", "by the engine :main only")]
+
+        {check(status, error.message, lines, error.remedy),
+         Map.put(known, :no_main, "the library")}
     end
   end
 
   defp libpython(known), do: {skipped("Its libpython", known.stop), known}
 
   defp live(%{options: options} = known) do
-    stop = known.stop || known[:no_start]
+    stop = known.stop || known[:no_start] || (known.settings.engine == :main && known[:no_main])
 
     cond do
       not options[:start] -> {[], known}
@@ -198,9 +226,24 @@ defmodule Python.Doctor do
     end
   end
 
+  # The default pool has shown it otherwise.
+  defp processes(%{settings: %{engine: :main}, options: options} = known) do
+    stop = known.stop || known[:no_start]
+
+    cond do
+      not options[:start] -> {[], known}
+      stop -> {skipped("A Python process", stop), known}
+      true -> {process(options[:python]), known}
+    end
+  end
+
+  defp processes(known), do: {[], known}
+
   ## Starting
 
   # In a VM that runs Python, it may be another one that was looked at.
+  defp start(_interpreter, %{engine: :process}, python), do: start(python)
+
   defp start(interpreter, settings, python) do
     case Running.check(interpreter, settings) do
       {:ok, _} -> start(python)
@@ -209,16 +252,46 @@ defmodule Python.Doctor do
   end
 
   defp start(python) do
-    if python, do: Application.put_env(:erlang_python, :python_path, python)
     begin = System.monotonic_time(:microsecond)
+    with :ok <- start_application(python), do: compute(Python.eval("1 + 1"), begin)
+  end
 
-    case Application.ensure_all_started(:erlang_python) do
-      {:ok, _started} ->
-        compute(Python.eval("1 + 1"), begin)
+  defp start_application(python) do
+    if python, do: Application.put_env(:erlang_python, :python_path, python)
 
+    with {:error, reason} <- Application.ensure_all_started(:erlang_python) do
+      title = "The application :erlang_python did not start: #{inspect(reason)}."
+      error(title, [], "The log has more about it.")
+    else
+      {:ok, _started} -> :ok
+    end
+  end
+
+  # A pool of one, for this. Whether it works is of no matter for the default pool.
+  defp process(python) do
+    with :ok <- start_application(python),
+         {:ok, pool} <- Python.Pool.start_link(name: __MODULE__, engine: :process, size: 1) do
+      result = Python.eval("1 + 1", %{}, pool: __MODULE__)
+      GenServer.stop(pool)
+
+      case result do
+        {:ok, 2} ->
+          ok("Python can run in processes of its own (engine: :process)", [])
+
+        {:error, error} ->
+          check(
+            :warning,
+            "Python cannot run in processes of its own.",
+            [Exception.message(error)],
+            nil
+          )
+      end
+    else
       {:error, reason} ->
-        title = "The application :erlang_python did not start: #{inspect(reason)}."
-        error(title, [], "The log has more about it.")
+        check(:warning, "Python cannot run in processes: #{inspect(reason)}", [], nil)
+
+      failed ->
+        failed
     end
   end
 
@@ -248,6 +321,12 @@ defmodule Python.Doctor do
   end
 
   defp native do
+    if Python.Library.loaded?(:erlang_python),
+      do: native_layouts(),
+      else: [row("engine", ":process: the VM has loaded no libpython")]
+  end
+
+  defp native_layouts do
     {layouts, memory} = :erlang_python.runtime_native()
     layouts = if layouts == [], do: "none", else: Enum.join(layouts, ", ")
 

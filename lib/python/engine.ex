@@ -170,6 +170,15 @@ defmodule Python.Engine do
   @callback status() :: :ok | {:error, Exception.t()}
 
   @doc """
+  Gets ready to run something, before a pool or a context of it starts: `:ok`, or the reason that calls are to get. It may
+  take its time the first time. Nothing of an engine is loaded before it is needed.
+  """
+  @callback prepare() :: :ok | {:error, Exception.t()}
+
+  @doc "Whether it is ready."
+  @callback prepared?() :: boolean
+
+  @doc """
   The options that its pools or contexts have, beside or in place of the common ones. They are validated, and
   documented, from what is declared here.
   """
@@ -329,6 +338,9 @@ defmodule Python.Engine do
   @doc "Whether it needs no answer any more."
   @callback callback_answered?(callback) :: boolean
 
+  @doc "Something to be held: when nobody holds it any more, the process gets the message `:dropped`."
+  @callback guard(pid) :: reference
+
   @doc """
   Answers `{:ok, value}` or `{:error, {kind, type, text, stacktrace, original}}`, see `Python.Callback.raised/3`.
   False if nobody waits any more.
@@ -392,6 +404,27 @@ defmodule Python.Engine do
     Enum.find_value(all(), fn engine ->
       with {pool, timeout} <- engine.context(pid), do: {engine, pool, timeout}
     end)
+  end
+
+  @doc "Has an engine get ready, and know the process that its callbacks are sent to."
+  @spec prepare(module) :: :ok | {:error, Exception.t()}
+  def prepare(engine) do
+    with :ok <- engine.prepare(), do: Python.Callback.serve(engine)
+  end
+
+  @doc "Something to be held: when nobody holds it any more, `pid` gets the message `:dropped`."
+  @spec guard(pid) :: reference
+  def guard(pid) do
+    # Any engine's will do.
+    case Enum.find(all(), & &1.prepared?()) do
+      nil ->
+        engine = module(Python.Settings.read!().engine)
+        with {:error, error} <- prepare(engine), do: raise(error)
+        engine.guard(pid)
+
+      engine ->
+        engine.guard(pid)
+    end
   end
 
   @doc "Whether any engine can run anything: `:ok`, or the reason of the first."

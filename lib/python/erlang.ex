@@ -221,7 +221,7 @@ defmodule Python.Erlang do
   """
   @spec version() :: {:ok, binary} | {:error, reason}
   def version do
-    case Runtime.status() do
+    case Runtime.interpreter() do
       {:ok, interpreter} -> {:ok, interpreter.version_string}
       {:error, error} -> {:error, reason(error)}
     end
@@ -368,7 +368,7 @@ defmodule Python.Erlang do
        %{
          allocated_blocks: blocks,
          gc_counts: counts,
-         pending_releases: :erlang_python.runtime_pending_releases()
+         pending_releases: Python.Finalizers.info().waiting
        }}
     end
   end

@@ -11,7 +11,7 @@ defmodule Python.Feeder do
 
   use GenServer
 
-  alias Python.{NotStartedError, Options, Runtime, StoppedError, Stream}
+  alias Python.{Engine, NotStartedError, Options, StoppedError, Stream}
 
   # How many items are sent between two looks at the owner's mailbox. Further ones are sent when less
   # than as many messages are in it, besides those that were there before the stream.
@@ -33,7 +33,7 @@ defmodule Python.Feeder do
   @doc "Starts to send the calling process the items of what `source` gives."
   @spec start(tuple, Options.t(), to_reason) :: {:ok, reference} | {:error, Exception.t()}
   def start(source, options, to_reason) do
-    with {:ok, _} <- Runtime.status() do
+    with :ok <- Engine.any_status() do
       owner = self()
       reference = make_ref()
       # Not by the process below: the arguments would be copied twice.

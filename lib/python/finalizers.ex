@@ -5,9 +5,16 @@ defmodule Python.Finalizers do
   # and with that run `__del__` methods. One that does not return holds up its thread
   # (native/erlang_python_nif/src/python/reaper.rs).
 
+  alias Python.Library
+
   @doc "What waits to be given up, and which finalizers block."
   @spec info() :: %{waiting: non_neg_integer, blocked: [map]}
-  def info do
+  def info, do: if(Library.loaded?(:erlang_python), do: of_interpreter(), else: none())
+
+  # Python processes have their own.
+  defp none, do: %{waiting: 0, blocked: []}
+
+  defp of_interpreter do
     blocked =
       for %{class: class, place: place, ms: ms} <- :erlang_python.runtime_blocked_finalizers() do
         Map.merge(%{class: class, ms: ms}, place(place))

@@ -16,7 +16,7 @@ defmodule Python.Interpreter do
   The first of these that is set is used. If it does not work, the next is *not* tried, because another interpreter
   has other packages.
 
-  CPython 3.8 and newer with a shared library is supported, except 3.14.0.
+  CPython 3.8 and newer with a shared library is supported, except 3.14.0. The engine `:process` needs no shared library.
   """
 
   # Decides what to run (Search), runs it (Probe), judges the report. It may call the loader's NIFs,
@@ -27,6 +27,7 @@ defmodule Python.Interpreter do
   alias Python.NotStartedError
 
   @oldest {3, 8, 0}
+  @missing "not there"
   @probe_timeout 10_000
 
   @type t :: %__MODULE__{
@@ -34,7 +35,7 @@ defmodule Python.Interpreter do
           version_string: String.t(),
           build: String.t(),
           executable: Path.t(),
-          libpython: Path.t(),
+          libpython: Path.t() | nil,
           prefix: Path.t(),
           exec_prefix: Path.t(),
           base_prefix: Path.t(),
@@ -78,7 +79,7 @@ defmodule Python.Interpreter do
   | `:version_string` | such as `"3.11.7"` or `"3.13.0rc2"` |
   | `:build` | `sys.version`, on one line |
   | `:executable` | `sys.executable`; in a virtual environment, the one there |
-  | `:libpython` | the path of the shared library |
+  | `:libpython` | the path of the shared library, or `nil` |
   | `:prefix`, `:exec_prefix`, `:base_prefix`, `:base_exec_prefix` | as in `sys` |
   | `:venv` | the folder of the virtual environment, or `nil` |
   | `:free_threaded`, `:debug` | the kind of build |
@@ -89,6 +90,8 @@ defmodule Python.Interpreter do
 
     * `:timeout` - how long the interpreter may take to answer, in ms. Defaults to #{@probe_timeout}.
     * `:env` - the environment variables, a map of strings. Defaults to `System.get_env/0`.
+    * `:embed` - whether it must be one that the VM can load. With `false`, `:libpython` is `nil` if there is none;
+      such an interpreter works in a process of its own, see the guide [Engines](engines.md). Defaults to `true`.
 
   ## Examples
 
@@ -105,14 +108,21 @@ defmodule Python.Interpreter do
   def find(python_path, options \\ []) do
     # `meanwhile`: what to do while the interpreter answers, and `changes`: to the environment, for
     # Python.Runtime.
-    defaults = [timeout: @probe_timeout, env: nil, changes: %{}, meanwhile: fn -> :ok end]
+    defaults = [
+      timeout: @probe_timeout,
+      env: nil,
+      embed: true,
+      changes: %{},
+      meanwhile: fn -> :ok end
+    ]
+
     options = Keyword.validate!(options, defaults)
     env = Environment.change(options[:env] || System.get_env(), options[:changes])
 
     with :ok <- load_native(),
          {:ok, candidate} <- locate(python_path, env),
          {:ok, report} <- probe(candidate, options) do
-      judge(candidate, report)
+      judge(candidate, report, options[:embed])
     end
   end
 
@@ -129,6 +139,9 @@ defmodule Python.Interpreter do
       :ok
   """
   @spec load(t) :: :ok | {:error, NotStartedError.t()}
+  def load(%__MODULE__{libpython: nil} = interpreter),
+    do: {:error, not_embeddable(interpreter_name(interpreter), interpreter)}
+
   def load(%__MODULE__{} = interpreter) do
     with :ok <- load_native(),
          :ok <- open_library(interpreter) do
@@ -257,14 +270,14 @@ defmodule Python.Interpreter do
 
   ## Judging
 
-  defp judge(candidate, report) do
+  defp judge(candidate, report, embed) do
     case interpreter(candidate, report) do
-      {:ok, interpreter} -> fit(interpreter, report, candidate)
+      {:ok, interpreter} -> fit(interpreter, report, candidate, embed)
       :error -> {:error, nonsense(candidate, report)}
     end
   end
 
-  defp fit(interpreter, report, candidate) do
+  defp fit(interpreter, report, candidate, embed) do
     version = %{version: interpreter.version_string, build: interpreter.build}
     bits = 8 * :erlang.system_info(:wordsize)
 
@@ -283,9 +296,8 @@ defmodule Python.Interpreter do
         cause = "it has #{report["pointer_bits"]}-bit pointers, the VM #{bits}-bit ones"
         {:error, refuse(:wrong_architecture, candidate, Map.put(version, :cause, cause), cause)}
 
-      interpreter.libpython == nil ->
-        cause = nowhere(report["libpython_tried"])
-        {:error, no_shared_library(candidate.what, interpreter, cause)}
+      embed and interpreter.libpython == nil ->
+        {:error, not_embeddable(candidate.what, interpreter)}
 
       true ->
         {:ok, interpreter}
@@ -335,7 +347,12 @@ defmodule Python.Interpreter do
   end
 
   defp libraries(missing, found) do
-    Enum.map(missing, &{&1, "not there"}) ++ if(found, do: [{found, "there"}], else: [])
+    Enum.map(missing, &{&1, @missing}) ++ if(found, do: [{found, "there"}], else: [])
+  end
+
+  defp not_embeddable(what, interpreter) do
+    missing = for {path, @missing} <- interpreter.tried, do: path
+    no_shared_library(what, interpreter, nowhere(missing))
   end
 
   defp nowhere(paths) do

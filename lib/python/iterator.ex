@@ -10,7 +10,7 @@ defmodule Python.Iterator do
   # ends with the enumerable, with the process that made the iterator, or when nobody has the
   # iterator any more, on either side. Whoever reads on after the second has an error.
 
-  alias Python.{Arguments, Runtime, StoppedError}
+  alias Python.{Arguments, Engine, StoppedError}
 
   @enforce_keys [:next]
   defstruct [:next]
@@ -31,11 +31,11 @@ defmodule Python.Iterator do
             "expected an enumerable, such as a list or a stream, got: #{Arguments.short(enumerable)}"
     end
 
-    with {:error, error} <- Runtime.status(), do: raise(error)
+    with {:error, error} <- Engine.any_status(), do: raise(error)
     owner = self()
     # Not linked: what the enumerable raises is Python's to know, not the owner's to die of.
     feeder = spawn(fn -> start(enumerable, owner) end)
-    guard = :erlang_python.guard_new(feeder)
+    guard = Engine.guard(feeder)
     %__MODULE__{next: fn -> next(feeder, guard) end}
   end
 

@@ -6,6 +6,54 @@ defmodule Python.Library do
   # cannot be replaced; the new code gets it too, if the file is what it was
   # (native/erlang_python_loader/src/entry.rs).
 
+  # A library is loaded by load/0, not by @on_load: a module whose on_load fails stops the boot of a release in
+  # embedded mode, and the VM must boot without Python too. When code takes the place of other that has loaded it,
+  # @on_load loads it again.
+
+  @doc false
+  defmacro __using__(file: file) do
+    quote do
+      @on_load :load_again
+
+      @doc "Loads the library; `:ok` too when that has been done before."
+      @spec load() :: :ok | {:error, {atom, String.t()}}
+      def load do
+        path = Python.Library.path(unquote(file))
+        with :ok <- load_from(path), do: Python.Library.loaded(__MODULE__, path)
+      end
+
+      @doc false
+      def load_again do
+        # Other modules may not be there yet.
+        if :persistent_term.get({__MODULE__, :library}, nil) do
+          case Python.Library.again(__MODULE__, Python.Library.path(unquote(file))) do
+            {:load, path} -> load_from(path)
+            {:refuse, text} -> {:error, text}
+          end
+        else
+          :ok
+        end
+      end
+
+      defp load_from(path) do
+        case :erlang.load_nif(path, 0) do
+          :ok -> :ok
+          {:error, {:reload, _text}} -> :ok
+          {:error, {tag, text}} -> {:error, {tag, List.to_string(text)}}
+        end
+      end
+    end
+  end
+
+  @doc "The file of a library, without its extension."
+  @spec path(String.t()) :: charlist
+  def path(file),
+    do: :filename.join([:code.priv_dir(:erlang_python), "native", file]) |> to_charlist()
+
+  @doc "Whether the library of a module has been loaded in this VM."
+  @spec loaded?(module) :: boolean
+  def loaded?(module), do: :persistent_term.get({module, :library}, nil) != nil
+
   @typep identity :: term
 
   @doc "Remembers what a module's library was loaded from. Without its extension, as `:erlang.load_nif/2` has it."

@@ -221,6 +221,9 @@ defmodule Python.Pool do
   defp key(__MODULE__), do: __MODULE__
   defp key(name), do: {__MODULE__, name}
 
+  # Why a pool cannot run anything, while there is its process.
+  defp reason_key(name), do: {__MODULE__, name, :reason}
+
   defp name(__MODULE__), do: __MODULE__
   defp name({__MODULE__, name}), do: name
   defp name(_other), do: nil
@@ -229,7 +232,7 @@ defmodule Python.Pool do
   # Why there is no such pool.
   @spec why_not(atom) :: NotStartedError.t()
   def why_not(name) do
-    case status(name) do
+    case own_reason(name) || status(name) do
       {:error, error} ->
         error
 
@@ -240,6 +243,12 @@ defmodule Python.Pool do
       :ok ->
         NotStartedError.missing(:pool, name, missing(name) <> ".", remedy(name))
     end
+  end
+
+  # Another engine may be able to run something.
+  defp own_reason(name) do
+    error = :persistent_term.get(reason_key(name), nil)
+    if error && Process.whereis(name), do: {:error, error}
   end
 
   # The default pool has one engine, which may be the one that cannot run.
@@ -289,15 +298,18 @@ defmodule Python.Pool do
       max_stuck: options.max_stuck
     }
 
-    case options.engine.status() do
+    case Engine.prepare(options.engine) do
       :ok ->
+        # One that was killed has left it behind.
+        :persistent_term.erase(reason_key(state.name))
         start(options, state)
 
       # It would never know of a start that comes later.
       {:error, %NotStartedError{reason: :not_started} = error} ->
         {:stop, Python.Error.exit_reason(error)}
 
-      {:error, _} ->
+      {:error, error} ->
+        :persistent_term.put(reason_key(state.name), error)
         {:ok, state}
     end
   end
@@ -392,7 +404,10 @@ defmodule Python.Pool do
   def handle_info(_message, state), do: {:noreply, state}
 
   @impl true
-  def terminate(_reason, %{native: nil}), do: :ok
+  def terminate(_reason, %{native: nil} = state) do
+    :persistent_term.erase(reason_key(state.name))
+    :ok
+  end
 
   def terminate(_reason, state) do
     :persistent_term.erase(key(state.name))

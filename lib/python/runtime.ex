@@ -1,9 +1,10 @@
 defmodule Python.Runtime do
   @moduledoc false
 
-  # The interpreter of this VM: found, loaded and started once. The process only remembers what came
-  # of it; it runs no Python. What others want to know is in a persistent term, so that asking costs
-  # nothing and works whatever this process does.
+  # The interpreter of this VM: found, loaded and started once, at the start of the application, or if the default pool
+  # has another engine (the setting `engine`) when the first pool or context of the engine `:main` is started. The
+  # process only remembers what came of it; it runs no Python. What others want to know is in a persistent term, so that
+  # asking costs nothing and works whatever this process does.
 
   use GenServer
 
@@ -15,18 +16,69 @@ defmodule Python.Runtime do
   def start_link(settings), do: GenServer.start_link(__MODULE__, settings, name: __MODULE__)
 
   @doc """
-  The interpreter that runs, or the reason why none does.
+  The interpreter that runs, or the reason why none does. `:idle`: none has been needed yet.
   """
-  @spec status() :: {:ok, Interpreter.t()} | {:error, NotStartedError.t()}
+  @spec status() :: {:ok, Interpreter.t()} | {:error, NotStartedError.t()} | :idle
   def status do
     :persistent_term.get(__MODULE__, nil) || {:error, NotStartedError.new(:not_started)}
+  end
+
+  @doc "The interpreter that runs, which is started if that has not been tried yet, or the reason why none does."
+  @spec ensure() :: {:ok, Interpreter.t()} | {:error, NotStartedError.t()}
+  def ensure do
+    with :idle <- status(), do: GenServer.call(__MODULE__, :start, :infinity)
+  catch
+    # The application ends.
+    :exit, _reason -> {:error, NotStartedError.new(:not_started)}
+  end
+
+  @doc "The interpreter that runs, or the one of the settings, which Python processes are started with."
+  @spec interpreter() :: {:ok, Interpreter.t()} | {:error, NotStartedError.t()}
+  def interpreter do
+    with :idle <- status() do
+      settings = Python.Settings.read!()
+      key = {__MODULE__, settings.python_path}
+
+      with nil <- :persistent_term.get(key, nil),
+           options = [changes: settings.env, embed: false],
+           {:ok, interpreter} <- Interpreter.find(settings.python_path, options) do
+        interpreter = {:ok, %{interpreter | libpython: nil}}
+        :persistent_term.put(key, interpreter)
+        interpreter
+      end
+    end
+  end
+
+  @doc "The version of the native libraries."
+  @spec native_version() :: String.t()
+  def native_version do
+    {:ok, version} =
+      if Python.Library.loaded?(:erlang_python) do
+        :erlang_python.runtime_nif_version()
+      else
+        :ok = :erlang_python_process.load()
+        :erlang_python_process.process_version()
+      end
+
+    version
   end
 
   @impl true
   def init(settings) do
     Process.flag(:trap_exit, true)
-    :persistent_term.put(__MODULE__, start(settings))
-    {:ok, nil}
+
+    :persistent_term.put(
+      __MODULE__,
+      if(settings.engine == :main, do: start(settings), else: :idle)
+    )
+
+    {:ok, settings}
+  end
+
+  @impl true
+  def handle_call(:start, _from, settings) do
+    if status() == :idle, do: :persistent_term.put(__MODULE__, start(settings))
+    {:reply, status(), settings}
   end
 
   @impl true

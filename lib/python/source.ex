@@ -16,13 +16,18 @@ defmodule Python.Source do
   @doc "A line of a file, or of code that is said to be in it, without the spaces around it; nil if it cannot be had."
   @spec line(String.t(), integer) :: String.t() | nil
   def line(file, number) when number > 0 do
-    case :erlang_python.source_line(file, number) do
+    case kept(file, number) do
       nil -> if readable?(file), do: read(file, number, deadline())
       line -> filled(line)
     end
   end
 
   def line(_file, _number), do: nil
+
+  # Text that the interpreter of the VM was given.
+  defp kept(file, number) do
+    if Python.Library.loaded?(:erlang_python), do: :erlang_python.source_line(file, number)
+  end
 
   # Python calls it `<string>`, `<stdin>` or `<frozen …>` if it is in no file.
   defp readable?(file), do: file != "" and not String.starts_with?(file, "<")

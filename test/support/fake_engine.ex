@@ -29,6 +29,15 @@ defmodule Python.FakeEngine do
   def status, do: :ok
 
   @impl Python.Engine
+  def prepare, do: :ok
+
+  @impl Python.Engine
+  def prepared?, do: true
+
+  @impl Python.Engine
+  def guard(_pid), do: make_ref()
+
+  @impl Python.Engine
   def options(:pool) do
     [patience: %{type: {:integer, 1, 10}, default: 1, doc: "Nothing waits for it."}]
   end

@@ -5,7 +5,7 @@ defmodule Python.Engine.Main do
   # documented. What belongs to the interpreter and to no pool (its start and end, the weight of its handles, text
   # of code) is not asked for here.
 
-  use Python.Engine.Native
+  use Python.Engine.Native, native: :erlang_python
 
   alias Python.Engine.Main.Worker
   alias Python.Engine.Native
@@ -13,7 +13,18 @@ defmodule Python.Engine.Main do
   alias Python.Runtime
 
   @impl true
-  def status, do: with({:ok, _interpreter} <- Runtime.status(), do: :ok)
+  def status, do: known(Runtime.status())
+
+  # It is started when it is needed.
+  defp known(:idle), do: :ok
+  defp known({:ok, _interpreter}), do: :ok
+  defp known(error), do: error
+
+  @impl true
+  def prepare, do: known(Runtime.ensure())
+
+  @impl true
+  def prepared?, do: match?({:ok, _interpreter}, Runtime.status())
 
   # The common ones.
   @impl true
@@ -31,7 +42,7 @@ defmodule Python.Engine.Main do
     name = if kind == :pool, do: options.name
     queue = Start.native_queue(options.max_queue)
     pool = :erlang_python.pool_new(name, queue, options.timeout, options.init != nil)
-    Native.configure(pool, kind, options)
+    Native.configure(:erlang_python, pool, kind, options)
     {:ok, pool}
   end
 

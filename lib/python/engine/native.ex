@@ -2,51 +2,50 @@ defmodule Python.Engine.Native do
   @moduledoc false
 
   # What engines have in common whose pools, requests and streams are those of native/erlang_python_nif: each function
-  # is one of the native library, where it is documented. An engine says `use Python.Engine.Native`, and defines what
-  # is its own.
+  # is one of the engine's native library, where it is documented. An engine says `use Python.Engine.Native` with the
+  # module of that, and defines what is its own. Each engine has a library, with pools, requests and streams of its own:
+  # that of `:process` needs no libpython.
 
   alias Python.Options.Start
 
   @doc "Tells a new pool or context the options that are the same for all engines."
-  @spec configure(Python.Engine.pool(), Python.Engine.kind(), map) :: :ok
-  def configure(pool, kind, options) do
-    :erlang_python.pool_decode(pool, options.decode)
-    if options.keep_locals, do: :erlang_python.pool_keep_locals(pool)
-
-    if kind == :pool,
-      do: :erlang_python.pool_limit_stuck(pool, Start.native_stuck(options.max_stuck))
+  @spec configure(module, Python.Engine.pool(), Python.Engine.kind(), map) :: :ok
+  def configure(native, pool, kind, options) do
+    native.pool_decode(pool, options.decode)
+    if options.keep_locals, do: native.pool_keep_locals(pool)
+    if kind == :pool, do: native.pool_limit_stuck(pool, Start.native_stuck(options.max_stuck))
 
     :ok
   end
 
   # In the engine itself, so that a call of it is one of the native function.
-  defmacro __using__(_options) do
+  defmacro __using__(native: native) do
     quote do
       @behaviour Python.Engine
 
       @impl true
-      defdelegate stats(pool), to: :erlang_python, as: :pool_stats
+      defdelegate stats(pool), to: unquote(native), as: :pool_stats
 
       @impl true
-      defdelegate stuck(pool), to: :erlang_python, as: :pool_stuck
+      defdelegate stuck(pool), to: unquote(native), as: :pool_stuck
 
       @impl true
-      defdelegate jammed?(pool), to: :erlang_python, as: :pool_is_jammed
+      defdelegate jammed?(pool), to: unquote(native), as: :pool_is_jammed
 
       @impl true
-      defdelegate send_to_pool(pool, message), to: :erlang_python, as: :pool_send
+      defdelegate send_to_pool(pool, message), to: unquote(native), as: :pool_send
 
       ## Requests
 
       @impl true
       defdelegate submit(pool, reference, flags, operation, leader, timeout),
-        to: :erlang_python,
+        to: unquote(native),
         as: :request_submit
 
       @impl true
       def submit_nested(callbacks, pool, reference, flags, operation, leader),
         do:
-          :erlang_python.callback_submit(
+          unquote(native).callback_submit(
             own(callbacks),
             pool,
             reference,
@@ -56,58 +55,61 @@ defmodule Python.Engine.Native do
           )
 
       @impl true
-      defdelegate cancel(ticket, listens), to: :erlang_python, as: :request_cancel
+      defdelegate cancel(ticket, listens), to: unquote(native), as: :request_cancel
 
       @impl true
-      defdelegate stop_listening(ticket), to: :erlang_python, as: :request_close
+      defdelegate stop_listening(ticket), to: unquote(native), as: :request_close
 
       @impl true
-      defdelegate limit(ticket, timeout), to: :erlang_python, as: :request_limit
+      defdelegate limit(ticket, timeout), to: unquote(native), as: :request_limit
 
       @impl true
-      defdelegate expire(ticket, timeout), to: :erlang_python, as: :request_expire
+      defdelegate expire(ticket, timeout), to: unquote(native), as: :request_expire
 
       @impl true
-      defdelegate claim(ticket), to: :erlang_python, as: :request_claim
+      defdelegate claim(ticket), to: unquote(native), as: :request_claim
 
       @impl true
-      defdelegate watch(ticket, owner), to: :erlang_python, as: :request_watch
+      defdelegate watch(ticket, owner), to: unquote(native), as: :request_watch
 
       @impl true
-      defdelegate abandon(ticket), to: :erlang_python, as: :request_abandon
+      defdelegate abandon(ticket), to: unquote(native), as: :request_abandon
 
       @impl true
-      defdelegate send_to_request(ticket, message), to: :erlang_python, as: :request_send
+      defdelegate send_to_request(ticket, message), to: unquote(native), as: :request_send
 
       ## Streams
 
       @impl true
       def stream_demand(stream, reference, callbacks),
-        do: :erlang_python.stream_demand(stream, reference, own(callbacks))
+        do: unquote(native).stream_demand(stream, reference, own(callbacks))
 
       @impl true
-      defdelegate stream_flush(stream), to: :erlang_python
+      defdelegate stream_flush(stream), to: unquote(native)
 
       @impl true
-      defdelegate stream_cancel(stream), to: :erlang_python
+      defdelegate stream_cancel(stream), to: unquote(native)
 
       @impl true
-      defdelegate stream_stop_listening(stream), to: :erlang_python
+      defdelegate stream_stop_listening(stream), to: unquote(native)
 
       @impl true
       def stream_close(stream, reference, callbacks),
-        do: :erlang_python.stream_close(stream, reference, own(callbacks))
+        do: unquote(native).stream_close(stream, reference, own(callbacks))
 
       ## Callbacks
 
       @impl true
-      defdelegate callback_accept(callback), to: :erlang_python
+      defdelegate callback_accept(callback), to: unquote(native)
 
       @impl true
-      defdelegate callback_answered?(callback), to: :erlang_python, as: :callback_answered
+      defdelegate callback_answered?(callback), to: unquote(native), as: :callback_answered
 
       @impl true
-      defdelegate callback_answer(callback, answer), to: :erlang_python
+      defdelegate callback_answer(callback, answer), to: unquote(native)
+
+      @impl true
+      defdelegate guard(pid), to: unquote(native), as: :guard_new
 
       # Another engine's are nothing that this one knows.
       defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)

@@ -5,7 +5,7 @@ defmodule Python.Engine.Process do
   # (native/erlang_python_nif/src/engine/process). Requests, streams and their limits are those of the engine `:main`;
   # what a worker is, how it starts and how it ends, is here and in Python.Engine.Process.Worker.
 
-  use Python.Engine.Native
+  use Python.Engine.Native, native: :erlang_python_process
 
   alias Python.Engine.Native
   alias Python.Engine.Process.{Options, Spares, Worker}
@@ -21,20 +21,32 @@ defmodule Python.Engine.Process do
   # How long a worker may take to end by itself, beside the time that Python's own exit handlers have, in ms.
   @stop_after 500
 
-  # It needs the native library, and no interpreter in the VM.
+  # It needs its native library, and no interpreter in the VM.
   @impl true
   def status do
     case Runtime.status() do
-      {:ok, _interpreter} ->
-        :ok
-
-      {:error, %NotStartedError{reason: :not_started} = error} ->
-        {:error, error}
-
-      {:error, error} ->
-        if :persistent_term.get({:erlang_python, :library}, nil), do: :ok, else: {:error, error}
+      {:error, %NotStartedError{reason: :not_started} = error} -> {:error, error}
+      _any -> :ok
     end
   end
+
+  @impl true
+  def prepare do
+    with :ok <- status(), :ok <- load() do
+      case :erlang_python_process.process_begin(Python.Settings.read!().native_layouts) do
+        :ok -> :ok
+        {:error, text} -> {:error, NotStartedError.new(:not_loaded, %{cause: text})}
+      end
+    end
+  end
+
+  defp load do
+    with {:error, {_tag, text}} <- :erlang_python_process.load(),
+         do: {:error, NotStartedError.new(:not_loaded, %{cause: text})}
+  end
+
+  @impl true
+  def prepared?, do: status() == :ok and Python.Library.loaded?(:erlang_python_process)
 
   @impl true
   defdelegate options(kind), to: Options, as: :schema
@@ -64,8 +76,8 @@ defmodule Python.Engine.Process do
       }
 
       queue = Start.native_queue(options.max_queue)
-      pool = :erlang_python.process_new(name, queue, options.timeout, config)
-      Native.configure(pool, kind, options)
+      pool = :erlang_python_process.process_new(name, queue, options.timeout, config)
+      Native.configure(:erlang_python_process, pool, kind, options)
 
       # The process of a pool starts its workers itself.
       command = Worker.command(options, settings)
@@ -102,7 +114,7 @@ defmodule Python.Engine.Process do
 
   @impl true
   def open(pool) do
-    :erlang_python.pool_open(pool)
+    :erlang_python_process.pool_open(pool)
     with %{spares: spares} when is_pid(spares) <- command(pool), do: Spares.open(spares)
     :ok
   end
@@ -111,12 +123,17 @@ defmodule Python.Engine.Process do
 
   @impl true
   def stop(pool) do
-    :erlang_python.pool_close(pool)
-    :erlang_python.process_stop(pool)
+    :erlang_python_process.pool_close(pool)
+    :erlang_python_process.process_stop(pool)
     settings = Python.Settings.read!()
     deadline = now() + settings.shutdown_timeout + 2 * @stop_after
-    await_end(for(pid <- :erlang_python.process_owners(pool), do: Process.monitor(pid)), deadline)
-    :erlang_python.process_kill(pool)
+
+    await_end(
+      for(pid <- :erlang_python_process.process_owners(pool), do: Process.monitor(pid)),
+      deadline
+    )
+
+    :erlang_python_process.process_kill(pool)
   end
 
   # A worker ends with the process that looks after it.
@@ -144,11 +161,11 @@ defmodule Python.Engine.Process do
   end
 
   @impl true
-  defdelegate context(pid), to: :erlang_python, as: :process_of_context
+  defdelegate context(pid), to: :erlang_python_process, as: :process_of_context
 
   @impl true
   def workers(pool) do
-    for {os_pid, busy, calls} <- :erlang_python.process_workers(pool) do
+    for {os_pid, busy, calls} <- :erlang_python_process.process_workers(pool) do
       os_pid = if os_pid > 0, do: os_pid
       %{os_pid: os_pid, busy: busy, calls: calls, memory: os_pid && Worker.memory(os_pid)}
     end
@@ -171,11 +188,11 @@ defmodule Python.Engine.Process do
   ## Callbacks
 
   @impl true
-  defdelegate callback_serve(registered), to: :erlang_python, as: :process_serve
+  defdelegate callback_serve(registered), to: :erlang_python_process, as: :process_serve
 
   @impl true
-  defdelegate callback_register(name, function), to: :erlang_python, as: :process_register
+  defdelegate callback_register(name, function), to: :erlang_python_process, as: :process_register
 
   @impl true
-  defdelegate callback_unregister(name), to: :erlang_python, as: :process_unregister
+  defdelegate callback_unregister(name), to: :erlang_python_process, as: :process_unregister
 end

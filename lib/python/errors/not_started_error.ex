@@ -239,7 +239,9 @@ defmodule Python.NotStartedError do
     "Install a newer release of Python #{minor(d.version)}. #{another(d)}"
   end
 
-  defp remedy(:no_shared_library, d), do: "#{install(d)} #{or_another(d)}"
+  defp remedy(:no_shared_library, d) do
+    "#{install(d)} #{or_another(d)} Processes of its own need none: set engine: :process."
+  end
 
   defp remedy(:not_loaded, %{escript: file}) do
     "A native library cannot be loaded out of an escript. Build a release with `mix release`, or ship the " <>

@@ -4,10 +4,11 @@ defmodule Python.Native.Library do
   # The native libraries as files: what they are called, where cargo leaves them, where they are
   # loaded from. May use the file system; runs nothing.
 
-  # The VM loads the first and the second, a Python process the third. The last one is a program.
+  # The VM loads the first three, a Python process the fourth. The last one is a program.
   @crates [
     "erlang_python_loader",
     "erlang_python_nif",
+    "erlang_python_process",
     "erlang_python_worker",
     "erlang_python_guard"
   ]

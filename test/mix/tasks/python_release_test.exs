@@ -33,6 +33,7 @@ defmodule Mix.Tasks.Python.ReleaseTest do
                {~c"erlang_python_guard", "erlang_python_guard #{target}"},
                {~c"liberlang_python_loader.so", "erlang_python_loader #{target}"},
                {~c"liberlang_python_nif.so", "erlang_python_nif #{target}"},
+               {~c"liberlang_python_process.so", "erlang_python_process #{target}"},
                {~c"liberlang_python_worker.so", "erlang_python_worker #{target}"}
              ]
     end

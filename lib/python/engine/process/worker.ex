@@ -53,13 +53,13 @@ defmodule Python.Engine.Process.Worker do
 
   @doc false
   def init(starter, pool, kind, id, command) do
-    link = :erlang_python.process_join(pool, id, kind == :spare)
+    link = :erlang_python_process.process_join(pool, id, kind == :spare)
     waits = if kind == :context, do: starter
     state = %{link: link, command: command, starter: waits, os_pid: nil, worn: false}
     # From here on requests can be for this worker.
     if kind != :context, do: :proc_lib.init_ack(starter, {:ok, self()})
     # The one before may have failed.
-    Process.sleep(:erlang_python.process_pause(pool))
+    Process.sleep(:erlang_python_process.process_pause(pool))
     start(state)
     __MODULE__.loop(state)
   end
@@ -68,10 +68,10 @@ defmodule Python.Engine.Process.Worker do
     with {:ok, python} <- locate(command),
          environment = for({name, value} <- command.environment, do: "#{name}=#{value}"),
          arguments = [guard(), System.pid()] ++ command.prefix ++ [python, script(), library()],
-         :ok <- :erlang_python.process_spawn(link, arguments, environment, command.cd) do
+         :ok <- :erlang_python_process.process_spawn(link, arguments, environment, command.cd) do
       :ok
     else
-      {:error, reason} -> :erlang_python.process_fail(link, {:not_started, reason})
+      {:error, reason} -> :erlang_python_process.process_fail(link, {:not_started, reason})
     end
   end
 
@@ -115,11 +115,11 @@ defmodule Python.Engine.Process.Worker do
 
       {:spare, :enter} ->
         # It may be gone, which is told too.
-        :erlang_python.process_enter(state.link)
+        :erlang_python_process.process_enter(state.link)
         __MODULE__.loop(state)
 
       {:spare, :retire} ->
-        :erlang_python.process_retire(state.link)
+        :erlang_python_process.process_retire(state.link)
         # What reads a stream of it comes to the end first.
         Process.send_after(self(), {:spare, :retire}, @look)
         __MODULE__.loop(state)

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod deadline;
 pub mod flags;
 pub mod fork;
+pub mod guard;
 pub mod inbox;
 pub mod later;
 pub mod ledger;

@@ -27,7 +27,9 @@
 //! | output, errors | terms of the answer; `Request::leader` is where output goes |
 //! | state | what it keeps for a pool is in its `Engine`, for a request in `Request::keep_for_engine`, for a place in `Place::at` |
 
+#[cfg(feature = "main")]
 pub mod main;
+#[cfg(feature = "process")]
 pub mod process;
 
 pub use crate::pool::engine::{Drained, Engine};

@@ -4,13 +4,21 @@
 //! thread run on dirty I/O schedulers, all others return within microseconds.
 
 mod callback;
+#[cfg(feature = "main")]
 mod ledger;
 mod pool;
+#[cfg(feature = "process")]
 mod process;
 mod raw;
+#[cfg(feature = "main")]
+mod registered;
 mod request;
 pub mod resources;
+#[cfg(feature = "main")]
 mod runtime;
+#[cfg(feature = "main")]
 mod source;
 mod stream;
+mod waiting;
+#[cfg(feature = "main")]
 mod worker;

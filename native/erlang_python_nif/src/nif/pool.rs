@@ -3,6 +3,7 @@
 use crate::base::atoms;
 use crate::base::resource::Owned;
 use crate::base::term_env::{SavedTerm, Sender};
+#[cfg(feature = "main")]
 use crate::engine::main::own::Main;
 use crate::pool::engine::Engine;
 use crate::pool::handles::{self, PoolHandle};
@@ -13,6 +14,7 @@ use std::sync::atomic::Ordering;
 /// A new queue, owned by the calling process. It closes when that dies. `name`: nil for a context's, with a
 /// `__main__` of its own and one thread for life. `timeout`: of calls that have none, in ms or
 /// `:infinity`. `held`: nothing but the `:init` runs until `pool_open`.
+#[cfg(feature = "main")]
 #[rustler::nif]
 fn pool_new<'a>(
     env: Env<'a>,
@@ -70,6 +72,7 @@ fn pool_open(env: Env<'_>, pool: &PoolHandle) -> Atom {
 }
 
 /// The context of a process, `{pool, timeout}`, or nil if that is no context of this engine or has ended.
+#[cfg(feature = "main")]
 #[rustler::nif]
 fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
     context(env, owner, |pool| Main::of(pool).is_some())
@@ -136,6 +139,7 @@ fn pool_stuck<'a>(env: Env<'a>, pool: &PoolHandle) -> Vec<Term<'a>> {
 }
 
 /// The workers: a list of `{busy, calls}`.
+#[cfg(feature = "main")]
 #[rustler::nif]
 fn pool_workers(pool: &PoolHandle) -> Vec<(bool, u64)> {
     pool.0.work()

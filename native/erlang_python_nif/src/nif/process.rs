@@ -1,7 +1,9 @@
 //! `process_*`: pools whose Python runs in processes of its own. What is not here is the same for all pools.
 
 use crate::base::atoms;
+use crate::base::clock;
 use crate::base::term_env::Sender;
+use crate::base::words;
 use crate::engine::process::link::{Killed, Patience};
 use crate::engine::process::own::Process;
 use crate::engine::process::serving;
@@ -25,6 +27,24 @@ struct Config<'a> {
     start_after: u64,
     max_calls: u64,
     bounded: bool,
+}
+
+/// Gets ready, once. `native_layouts`: whether terms may be read in place. `{:error, text}` if there is no thread.
+#[rustler::nif]
+fn process_begin(env: Env<'_>, native_layouts: bool) -> Term<'_> {
+    if !native_layouts {
+        words::forget();
+    }
+    match clock::start() {
+        Ok(()) => atoms::ok().to_term(env),
+        Err(error) => env.error_tuple(error.to_string()),
+    }
+}
+
+/// The version of this library.
+#[rustler::nif]
+fn process_version() -> (Atom, &'static str) {
+    (atoms::ok(), env!("CARGO_PKG_VERSION"))
 }
 
 /// As `pool_new`.

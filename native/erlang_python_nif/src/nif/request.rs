@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 raw::nif!(request_submit, 6, Normal, submit);
+#[cfg(feature = "main")]
 raw::nif!(request_run, 4, DirtyIo, run);
 
 /// Puts a request into the pool's queue. The answer comes to the calling process as
@@ -67,6 +68,7 @@ pub fn ticket(env: Env<'_>, request: Arc<Request>, submitted: Submitted) -> Term
 
 /// Runs an operation that has no deadline in the calling process: its answer, or `:busy` if that is
 /// better left to the pool's workers.
+#[cfg(feature = "main")]
 fn run<'a>(env: Env<'a>, arguments: [Term<'a>; 4]) -> NifResult<Term<'a>> {
     let [pool, flags, operation, leader] = arguments;
     let pool: &PoolHandle = pool.decode()?;

@@ -10,22 +10,26 @@
 use crate::base::atoms;
 use crate::base::boxed;
 use crate::base::flags::Flags;
+use crate::base::guard::Guard;
 use crate::base::resource::{self, Kept, Owned};
+#[cfg(feature = "main")]
 use crate::base::side;
 use crate::base::term_env::SavedTerm;
-use crate::engine::main::callback::{CallbackHandle, Guard};
-use crate::engine::main::own::Main;
-use crate::engine::process::callback::RemoteCallback;
-use crate::engine::process::object::RemoteObject;
-use crate::engine::process::start::LinkHandle;
+use crate::base::words;
+#[cfg(feature = "main")]
+use crate::engine::main::{callback::CallbackHandle, own::Main};
+#[cfg(not(feature = "main"))]
+use crate::engine::process::own::Process;
+#[cfg(feature = "process")]
+use crate::engine::process::{callback::RemoteCallback, object::RemoteObject, start::LinkHandle};
+use crate::pool::engine::Engine;
 use crate::pool::handles::{PoolHandle, Slot, WorkerHandle};
 use crate::pool::request::Request;
 use crate::pool::stream::Consumer;
 use crate::pool::ticket::Ticket;
 use crate::pool::{Pool, Settings};
-use crate::python::convert::{self, Shown};
-use crate::python::object;
-use pyo3::ffi;
+#[cfg(feature = "main")]
+use crate::python::{convert::Shown, object};
 use rustler::{Env, Resource, ResourceArc, Term};
 use std::sync::Arc;
 
@@ -33,18 +37,16 @@ use std::sync::Arc;
 /// `Env::register`, and not `#[resource_impl]`, that makes them known to the VM. When the module is loaded
 /// again, the types stay as they are, with their objects: it is the same library.
 pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
-    // SAFETY: it can be asked at any time.
-    if !side::is_worker() && unsafe { ffi::Py_IsInitialized() } != 0 {
-        // Another library has started Python, as a different build of this one does.
+    if is_elsewhere() {
         return false;
     }
-    convert::look_at_vm(env);
+    words::look(env);
     boxed::look(env);
     let nothing = atoms::nil().to_term(env);
     let settings = Settings {
         max_queue: 0,
         pinned: false,
-        engine: Box::new(Main::new(false)),
+        engine: spare_engine(nothing),
         home: SavedTerm::save(nothing),
         timeout: None,
         held: false,
@@ -64,13 +66,53 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
         && keep_own(env, || PoolHandle(Arc::clone(&pool)))
         && keep_own(env, || Ticket(Arc::clone(&request)))
         && keep(env, || Consumer::spare(&request))
-        && keep(env, CallbackHandle::spare)
         && keep(env, || Guard(env.pid()))
-        && keep(env, || LinkHandle(None))
+        && register_main(env)
+        && register_process(env)
+}
+
+/// Another library has started Python, as a different build of this one does.
+#[cfg(feature = "main")]
+fn is_elsewhere() -> bool {
+    // SAFETY: it can be asked at any time.
+    !side::is_worker() && unsafe { pyo3::ffi::Py_IsInitialized() } != 0
+}
+
+#[cfg(feature = "main")]
+fn spare_engine(_nothing: Term<'_>) -> Box<dyn Engine> {
+    Box::new(Main::new(false))
+}
+
+#[cfg(feature = "main")]
+fn register_main(env: Env<'_>) -> bool {
+    keep(env, CallbackHandle::spare) && object::register(env) && keep(env, Shown::spare)
+}
+
+#[cfg(not(feature = "main"))]
+fn is_elsewhere() -> bool {
+    false
+}
+
+#[cfg(not(feature = "main"))]
+fn spare_engine(nothing: Term<'_>) -> Box<dyn Engine> {
+    Box::new(Process::new(nothing, None, Default::default()))
+}
+
+#[cfg(not(feature = "main"))]
+fn register_main(_env: Env<'_>) -> bool {
+    true
+}
+
+#[cfg(feature = "process")]
+fn register_process(env: Env<'_>) -> bool {
+    keep(env, || LinkHandle(None))
         && keep(env, || RemoteCallback(None))
         && keep(env, RemoteObject::spare)
-        && object::register(env)
-        && keep(env, Shown::spare)
+}
+
+#[cfg(not(feature = "process"))]
+fn register_process(_env: Env<'_>) -> bool {
+    true
 }
 
 /// The same of a type that is not rustler's.

@@ -2,7 +2,7 @@
 
 use crate::base::atoms;
 use crate::base::term_env::Sender;
-use crate::nif::callback::Waiting;
+use crate::nif::waiting::Waiting;
 use crate::pool::Submitted;
 use crate::pool::request::Request;
 use crate::pool::stream::{Consumer, Demanded, Flushed, Waiter};

@@ -36,6 +36,20 @@ pub trait Engine: Any + Send + Sync {
         None
     }
 
+    /// The same for a request of a process that is in callbacks or bodies of `with`. `nest`: has it run where one of
+    /// those is waited for, if it is for the same pool.
+    fn hand_in_nested(
+        &self,
+        request: &Arc<Request>,
+        nest: &dyn Fn(&Arc<Request>) -> bool,
+        sender: Sender,
+    ) -> Submitted {
+        if nest(request) {
+            return Submitted::Queued;
+        }
+        self.hand_in(request, sender)
+    }
+
     /// Whether a worker that stays with a request which was given up is replaced at once.
     fn leaves_workers(&self) -> bool {
         true

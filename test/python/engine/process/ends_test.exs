@@ -141,8 +141,11 @@ defmodule Python.Engine.Process.EndsTest do
           for _ <- 1..20, do: assert({:error, %NotStartedError{}} = Python.eval("1", pool: pool))
           assert Process.whereis(pool) == pid
           {_engine, native, _timeout} = Pool.lookup(pool)
-          owners = :erlang_python.process_owners(native)
-          eventually("one is replaced", fn -> :erlang_python.process_owners(native) != owners end)
+          owners = :erlang_python_process.process_owners(native)
+
+          eventually("one is replaced", fn ->
+            :erlang_python_process.process_owners(native) != owners
+          end)
         end)
 
       assert log =~ "did not start"

@@ -87,7 +87,11 @@ defmodule Python.Engine.Process.LivesTest do
     test "take the place of a worker that has crashed at once", %{pool: pool} do
       {_engine, native, _timeout} = Pool.lookup(pool)
       assert Python.eval("1 + 1", pool: pool) == {:ok, 2}
-      eventually("there are two", fn -> length(:erlang_python.process_owners(native)) == 2 end)
+
+      eventually("there are two", fn ->
+        length(:erlang_python_process.process_owners(native)) == 2
+      end)
+
       assert [%{busy: false}] = Pool.workers(pool)
 
       for _ <- 1..3 do
@@ -102,7 +106,11 @@ defmodule Python.Engine.Process.LivesTest do
     @tag pool: [spares: 2, init: "import os; mine = os.getpid()"]
     test "have run the :init, and end with the pool", %{pool: pool} do
       {_engine, native, _timeout} = Pool.lookup(pool)
-      eventually("there are three", fn -> length(:erlang_python.process_owners(native)) == 3 end)
+
+      eventually("there are three", fn ->
+        length(:erlang_python_process.process_owners(native)) == 3
+      end)
+
       first = os_pid(pool)
       System.cmd("kill", ["-KILL", "#{first}"])
 
@@ -119,7 +127,7 @@ defmodule Python.Engine.Process.LivesTest do
     @tag pool: [spares: 2]
     test "that are killed are started again", %{pool: pool} do
       {_engine, native, _timeout} = Pool.lookup(pool)
-      owners = fn -> :erlang_python.process_owners(native) end
+      owners = fn -> :erlang_python_process.process_owners(native) end
       eventually("there are three", fn -> length(owners.()) == 3 end)
       before = owners.()
       for owner <- before, do: Process.exit(owner, :kill)

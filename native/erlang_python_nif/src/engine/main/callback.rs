@@ -13,7 +13,6 @@
 //! waiting Python code below holds.
 
 use crate::base::atoms;
-use crate::base::clock;
 use crate::base::lock::{self, Condvar, Mutex, MutexGuard};
 use crate::base::lookout::{LOOK, Luck};
 use crate::base::server;
@@ -307,20 +306,6 @@ enum Event {
     Claimed(Arc<Request>),
     Down,
     GivenUp,
-}
-
-/// Tells a process when nobody has this any more, on either side.
-pub struct Guard(pub LocalPid);
-
-impl Resource for Guard {}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let pid = self.0;
-        clock::soon(move |sender, _| {
-            sender.send_immediate(&pid, atoms::dropped());
-        });
-    }
 }
 
 /// What Python objects ask for.

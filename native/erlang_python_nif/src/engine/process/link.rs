@@ -53,7 +53,7 @@ pub struct Link {
 }
 
 /// How long a worker may take.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Patience {
     /// To end an interrupted request.
     pub kill_after: Duration,

@@ -75,6 +75,15 @@ impl Engine for Process {
         at_once::answer(env, request, sender)
     }
 
+    fn hand_in_nested(
+        &self,
+        request: &Arc<Request>,
+        nest: &dyn Fn(&Arc<Request>) -> bool,
+        sender: Sender,
+    ) -> Submitted {
+        start::hand_in(request, nest, sender)
+    }
+
     /// One that stays with a request is killed, which ends it.
     fn leaves_workers(&self) -> bool {
         false

@@ -30,7 +30,7 @@ pub use terms::{name_text, text};
 pub use to_python::Encoder;
 pub use to_term::{Decoder, Immediate};
 pub use unconvertible::{Failure, Step, Unconvertible};
-pub use words::{as_expected as reads_vm, forget as forget_vm, look as look_at_vm};
+pub use words::{as_expected as reads_vm, forget as forget_vm};
 
 /// How deep values may be nested. Python's own recursion limit is of the same size, so little
 /// could be done with deeper ones there.
