@@ -427,10 +427,11 @@ defmodule Python.Engine do
     end
   end
 
-  @doc "Whether any engine can run anything: `:ok`, or the reason of the first."
+  @doc "Whether any engine can run anything: `:ok`, or the reason of the one that the default pool has."
   @spec any_status() :: :ok | {:error, Exception.t()}
   def any_status do
-    statuses = Enum.map(all(), & &1.status())
-    Enum.find(statuses, hd(statuses), &(&1 == :ok))
+    if Enum.any?(all(), & &1.prepared?()),
+      do: :ok,
+      else: module(Python.Settings.read!().engine).status()
   end
 end
