@@ -178,7 +178,7 @@ defmodule Python.Engine.Process do
   def submit(pool, reference, flags, operation, leader, timeout) do
     waiting = :erlang.statistics(:total_run_queue_lengths)
     flags = if waiting == 0, do: flags, else: flags + @in_the_way
-    :erlang_python.request_submit(pool, reference, flags, operation, leader, timeout)
+    :erlang_python_process.request_submit(pool, reference, flags, operation, leader, timeout)
   end
 
   # There is no place for the caller.
