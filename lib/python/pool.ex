@@ -45,7 +45,8 @@ defmodule Python.Pool do
     Stuck
   }
 
-  @typedoc "What a request needs of a pool: its engine, what that knows the pool by, and its default timeout in ms."
+  # What a request needs of a pool: its engine, what that knows the pool by, and its default timeout in ms.
+  @typedoc false
   @type lookup :: {engine :: module, Python.Engine.pool(), timeout}
 
   @type stats :: %{

@@ -72,7 +72,7 @@ defmodule Python.FreshVM do
   Runs Elixir code in an operating system process, to its end.
 
   Returns `{output, status}`; the status is `:hangs` if it had to be killed. Takes the options of
-  `start/1`, and `:timeout` in ms.
+  `start/1`, `:timeout` in ms, and `:by`, a command that runs the one given by its last arguments.
   """
   def run(code, options \\ []) do
     settings =
@@ -87,9 +87,13 @@ defmodule Python.FreshVM do
 
     code = IO.iodata_to_binary([settings, start || "", code])
 
+    [program | arguments] =
+      Keyword.get(options, :by, []) ++
+        [System.find_executable("elixir")] ++ arguments() ++ ["-e", code]
+
     execute(
-      System.find_executable("elixir"),
-      arguments() ++ ["-e", code],
+      program,
+      arguments,
       env(options),
       Keyword.get(options, :timeout, @start_timeout)
     )

@@ -7,7 +7,7 @@ defmodule Python.Native.Artifact do
 
   alias Python.Native.Library
 
-  # The oldest that rustler knows how to be loaded by: OTP 22.
+  # The oldest that rustler supports: that of OTP 22.
   @nif_version "2.15"
 
   @targets [
@@ -21,17 +21,17 @@ defmodule Python.Native.Artifact do
 
   def nif_version, do: @nif_version
 
-  @doc "What artifacts are released for. Why Windows is not among them is said in RELEASE.md."
+  @doc "The targets of a release. RELEASE.md says why Windows is not among them."
   def targets, do: @targets
 
   def checksum_file, do: Path.expand("checksum-erlang_python.exs")
 
-  @doc "Such as `liberlang_python-v1.2.3-nif-2.15-x86_64-unknown-linux-gnu.so.tar.gz`."
+  @doc "The name of an artifact, such as `liberlang_python-v1.2.3-nif-2.15-x86_64-unknown-linux-gnu.so.tar.gz`."
   def name(version, target) do
     "liberlang_python-v#{version}-nif-#{@nif_version}-#{target}.so.tar.gz"
   end
 
-  @doc "Packs the libraries that cargo has left in `folder`. Returns the artifact's path."
+  @doc "Packs the libraries that cargo has built in `folder`. Returns the path of the artifact."
   @spec pack(Path.t(), String.t(), String.t(), Path.t()) :: Path.t()
   def pack(folder, version, target, output) do
     path = Path.join(output, name(version, target))
@@ -48,10 +48,10 @@ defmodule Python.Native.Artifact do
   end
 
   @doc """
-  Writes the checksum file, from a folder of artifacts. Returns the names of these.
+  Writes the checksum file, from a folder of artifacts. Returns their names.
 
-  All targets must be there, and nothing of another version: what is missing here cannot be installed
-  from the package, ever.
+  The folder must contain the artifact of every target, and no other version: the package can be installed only on
+  targets whose artifact is in the checksum file.
   """
   @spec write_checksums(Path.t(), String.t(), [String.t()]) ::
           {:ok, [String.t()]} | {:error, String.t()}
@@ -74,7 +74,7 @@ defmodule Python.Native.Artifact do
     end
   end
 
-  @doc "The checksums that the package comes with: a map from names to `\"sha256:…\"`."
+  @doc "The checksums in the package: a map from names to `\"sha256:…\"`."
   @spec checksums() :: {:ok, %{String.t() => String.t()}} | :error
   def checksums do
     with {:ok, source} <- File.read(checksum_file()),
@@ -86,8 +86,8 @@ defmodule Python.Native.Artifact do
   end
 
   def checksum(path) do
-    # What makes and checks releases runs under Mix only, and the application has no need of :crypto:
-    # a plain call would be warned of. How to switch that off in mix.exs changed with Elixir 1.20.
+    # This code runs under Mix only, and the application does not depend on :crypto: the compiler would warn of a plain
+    # call. The option against that changed with Elixir 1.20.
     hash = apply(:crypto, :hash, [:sha256, File.read!(path)])
     "sha256:" <> Base.encode16(hash, case: :lower)
   end

@@ -1,11 +1,11 @@
 defmodule Python.Native.Cargo do
   @moduledoc false
 
-  # Builds the Rust workspace in native/. Knows cargo, and nothing of where its libraries go.
+  # Builds the Rust workspace in native/. Does not know where the libraries are installed.
 
   alias Python.Native.Library
 
-  # Where cargo builds is in the command line, and where it is installed makes no difference.
+  # Environment variables that change what cargo builds.
   @variables ~w(RUSTFLAGS RUSTC RUSTUP_TOOLCHAIN CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_ CARGO_PROFILE_)
 
   @doc """
@@ -13,10 +13,9 @@ defmodule Python.Native.Cargo do
 
   ## Options
 
-    * `:target` - a target of Rust's, if not the machine's own. Defaults to `CARGO_BUILD_TARGET`, which cargo
-      knows, and which changes where it leaves the libraries.
-    * `:glibc` - the oldest glibc that the libraries are to run on, for Linux with glibc; this needs
-      cargo-zigbuild. Without it they need what the machine has.
+    * `:target` - the Rust target. Defaults to the variable `CARGO_BUILD_TARGET`, then to this machine.
+    * `:glibc` - the oldest glibc that the libraries support. Needs cargo-zigbuild. Defaults to the glibc of this
+      machine.
   """
   @spec build(keyword) :: {:ok, Path.t()} | {:error, String.t()}
   def build(options \\ []) do
@@ -24,7 +23,7 @@ defmodule Python.Native.Cargo do
     run(command(options), &"Compiling #{count} native libraries (cargo #{&1} --release)")
   end
 
-  @doc "Builds a library that is not shipped. Returns what `:erlang.load_nif/2` asks for."
+  @doc "Builds a library that is not part of the package. Returns its path, as `:erlang.load_nif/2` takes it."
   @spec build_one(String.t()) :: {:ok, charlist} | {:error, String.t()}
   def build_one(crate) do
     {command, arguments, folder} = command([])
@@ -60,7 +59,7 @@ defmodule Python.Native.Cargo do
     end
   end
 
-  @doc "The target that cargo builds for by itself."
+  @doc "The default target of cargo: this machine."
   @spec host_target() :: {:ok, String.t()} | {:error, String.t()}
   def host_target do
     with {:ok, cargo} <- find_cargo() do
@@ -70,7 +69,7 @@ defmodule Python.Native.Cargo do
     end
   end
 
-  @doc "Changes when a source changes, or a variable that tells cargo or rustc how to build."
+  @doc "A digest of the sources, and of the environment variables that change the build."
   def sources_digest do
     sources =
       native_dir()
@@ -89,8 +88,8 @@ defmodule Python.Native.Cargo do
   end
 
   @doc """
-  Where cargo builds. It belongs to the checkout: all Mix environments share it, and so do all projects that depend on
-  it by its path.
+  The folder in which cargo builds, in the checkout: all Mix environments and all projects that depend on the checkout
+  share it.
   """
   # Mix runs a compiler in the folder of the project that it compiles, also for a dependency.
   def target_dir, do: Path.expand("_build/native")
@@ -112,7 +111,7 @@ defmodule Python.Native.Cargo do
   end
 
   defp find_cargo do
-    # A rustup installation of a minute ago is not on the PATH of a shell that is older.
+    # A shell that was opened before rustup was installed does not have it on its PATH.
     home = System.get_env("CARGO_HOME") || Path.expand("~/.cargo")
 
     case System.find_executable("cargo") || System.find_executable(Path.join(home, "bin/cargo")) do

@@ -1,8 +1,7 @@
 defmodule Python.Native.Library do
   @moduledoc false
 
-  # The native libraries as files: what they are called, where cargo leaves them, where they are
-  # loaded from. May use the file system; runs nothing.
+  # The files of the native libraries: their names, and where they are built and installed. Uses the file system only.
 
   # The VM loads the first three, a Python process the fourth. The last one is a program.
   @crates [
@@ -22,7 +21,7 @@ defmodule Python.Native.Library do
 
   def installed_path(crate), do: Path.join(folder(), installed_name(crate, host()))
 
-  @doc "What cargo calls the library that it builds for a target."
+  @doc "The file name that cargo gives the library of a crate."
   def built_name(crate, target) when crate in @programs, do: program(crate, target)
 
   def built_name(crate, target) do
@@ -33,8 +32,8 @@ defmodule Python.Native.Library do
     end
   end
 
-  @doc "What `:erlang.load_nif/2` asks for there, and the engine `:process` too."
-  # It adds the extension itself, and on macOS it adds `.so` too.
+  @doc "The file name of an installed library."
+  # `:erlang.load_nif/2` adds the extension itself, on macOS `.so` too.
   def installed_name(crate, target) when crate in @programs, do: program(crate, target)
 
   def installed_name(crate, target) do
@@ -45,13 +44,13 @@ defmodule Python.Native.Library do
   defp program(crate, target),
     do: if(platform(target) == :windows, do: crate <> ".exe", else: crate)
 
-  @doc "Lets programs be run: an archive may have lost that."
+  @doc "Makes programs executable, in case the archive has lost that."
   def make_executable do
     for crate <- @programs, do: File.chmod!(installed_path(crate), 0o755)
     :ok
   end
 
-  @doc "Puts a built library into its place. Returns whether it is another than before."
+  @doc "Installs a built library. Returns whether it has changed."
   def install(crate, built) do
     installed = installed_path(crate)
 
@@ -68,7 +67,7 @@ defmodule Python.Native.Library do
     end
   end
 
-  @doc "Tells whether somebody else has put other libraries there."
+  @doc "Sizes and times of the installed libraries, to notice that another process has installed others."
   def installed_stats do
     for crate <- @crates do
       case File.stat(installed_path(crate), time: :posix) do

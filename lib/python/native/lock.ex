@@ -1,17 +1,17 @@
 defmodule Python.Native.Lock do
   @moduledoc false
 
-  # One build at a time in a folder, whatever projects and VMs start one. Elixir has no locks of files, and a file
-  # that says who is at work outlives a VM that was killed. So each puts up a notice of its own, with a name that
-  # nobody else uses, and works if it then sees nobody else's whose process lives. Two that put theirs up at the
-  # same time both see the other's, and both step back for a moment.
+  # Allows one build at a time in a folder, for all projects and VMs. Elixir has no file locks, and a lock file would
+  # stay behind when its VM is killed. So each process writes a file with a unique name. It works if it then finds no
+  # file of another living process. Two that write theirs at the same time see each other, remove their files, and try
+  # again after a random time.
 
-  # A number of a process may be used again, and a folder be shared by machines.
+  # Older files are ignored: the number of a process may be in use again, and machines may share the folder.
   @oldest_s 3_600
 
   @doc """
-  Runs `work` while no other process of this machine runs one with the lock of this folder. Calls `waiting` once if it
-  has to wait for that. Waits an hour at most.
+  Runs `work` when no other process holds the lock of this folder. Calls `waiting` once if it has to wait, for an hour
+  at most.
   """
   @spec hold(Path.t(), (() -> any), (() -> result)) :: result when result: term
   def hold(folder, waiting, work) do
@@ -32,7 +32,7 @@ defmodule Python.Native.Lock do
     if Enum.any?(others(folder, notice), &live?/1) do
       File.rm!(notice)
       waiting.()
-      # A build takes half a minute, and two that meet must not meet again.
+      # A random time, so that two that have met do not meet again.
       Process.sleep(50 + :rand.uniform(150))
       take(folder, notice, fn -> :ok end)
     end
@@ -67,7 +67,7 @@ defmodule Python.Native.Lock do
     end
   end
 
-  # One of another user is alive too.
+  # A process of another user may not be signalled, but is alive.
   defp alive?(kill, pid) do
     {output, status} = System.cmd(kill, ["-0", pid], stderr_to_stdout: true)
     status == 0 or output =~ ~r/permitted/i

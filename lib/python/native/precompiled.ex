@@ -1,18 +1,17 @@
 defmodule Python.Native.Precompiled do
   @moduledoc false
 
-  # Installs the artifact of a release with the help of rustler_precompiled, which knows the target,
-  # downloads, caches, and compares checksums.
+  # Installs the artifact of a release with rustler_precompiled, which finds the target, downloads, caches, and
+  # compares checksums.
   #
-  # Not by `use RustlerPrecompiled`: that loads the library by @on_load, before libpython is open, and
-  # tells users to build with a package that this project does not use. Called by name, as a checkout
-  # has no Hex packages.
+  # `use RustlerPrecompiled` would load the library by @on_load, before libpython is open, and would name another package
+  # to build with. Its functions are called by name, because a checkout has no Hex packages.
 
   alias Python.Native.{Artifact, Library}
 
   @base_url_variable "ERLANG_PYTHON_ARTIFACTS"
 
-  @doc "Changes when another artifact is to be installed."
+  @doc "Identifies the artifact to install."
   def digest do
     environment = for name <- ~w(TARGET_ARCH TARGET_OS TARGET_ABI), do: System.get_env(name)
     :erlang.md5(:erlang.term_to_binary({version(), Artifact.checksums(), environment}))
@@ -26,10 +25,10 @@ defmodule Python.Native.Precompiled do
          config = config(rustler_precompiled),
          {:ok, metadata} <- metadata(rustler_precompiled, config),
          :ok <- known(metadata.file_name) do
-      # What downloads needs these; Mix may have taken them off the code path.
+      # The download needs these, and Mix may have removed them from the code path.
       Enum.each([:crypto, :inets, :ssl], &ensure_application/1)
-      # The archive is extracted in place, and a running VM may have the old files mapped: without
-      # their names it keeps them.
+
+      # The archive is extracted in place. A running VM that has mapped the old files keeps them if they are removed.
       Enum.each(Library.crates(), &File.rm(Library.installed_path(&1)))
       download(rustler_precompiled, config, metadata)
     end
@@ -44,7 +43,7 @@ defmodule Python.Native.Precompiled do
         if genuine?(metadata.cached_tar_gz) do
           {:error, download_failed(metadata.file_name, reason)}
         else
-          # It would be found in the cache the next time.
+          # Else it would stay in the cache.
           File.rm(metadata.cached_tar_gz)
           {:error, checksum_differs(metadata.file_name)}
         end
@@ -63,7 +62,7 @@ defmodule Python.Native.Precompiled do
     end
   end
 
-  # The functions are not part of its documented interface, so a newer one may lack them.
+  # The functions are undocumented, so a newer version may lack them.
   defp find_rustler_precompiled do
     module = Module.concat(["RustlerPrecompiled"])
 
@@ -80,7 +79,7 @@ defmodule Python.Native.Precompiled do
       otp_app: :erlang_python,
       # The checksum file is named after it.
       module: :erlang_python,
-      # With a slash at the end, or it would make no URL of one that is a host only.
+      # Without a slash at its end, a host alone would not become a URL.
       base_url: String.trim_trailing(base_url(), "/") <> "/",
       version: version(),
       targets: Artifact.targets(),
@@ -114,15 +113,15 @@ defmodule Python.Native.Precompiled do
       "#{Mix.Project.config()[:source_url]}/releases/download/v#{version()}"
   end
 
-  # Mix has the function since Elixir 1.15, which is when it began to take them off the path.
+  # Since Elixir 1.15, Mix removes applications from the path and has this function to add them.
   defp ensure_application(name) do
     if function_exported?(Mix, :ensure_application!, 1) do
       apply(Mix, :ensure_application!, [name])
     end
   end
 
-  # Mix has compiled them, and since Elixir 1.15 takes off the path what is only needed to compile a
-  # dependency, when that is compiled alone, and what dependencies depend on: castore has the certificates.
+  # Since Elixir 1.15, Mix removes dependencies of dependencies from the path, and those that are only needed to compile
+  # a package, if that is compiled alone. castore has the certificates.
   defp ensure_dependency(name) do
     path = Path.join([Mix.Project.build_path(), "lib", to_string(name), "ebin"])
     if File.dir?(path), do: Code.prepend_path(path)

@@ -29,6 +29,10 @@ def install():
     _forbid(
         os, "login_tty", "the terminal would replace the standard input and output of the VM"
     )
+    for name in ("setsid", "setpgrp"):
+        _forbid(os, name, _LEAVES + "start_new_session=True or preexec_fn")
+    _guard(os, "setpgid", _check_group)
+    _guard(os, "tcsetpgrp", _check_foreground)
     _forbid(
         _thread,
         "interrupt_main",
@@ -130,6 +134,26 @@ def _keep_to_the_main_thread(module, name):
     take_the_place_of(module, name, guarded)
 
 
+#: A process in the background of its terminal is stopped when it reads there.
+_LEAVES = "the VM would leave the foreground of its terminal. Do it in the process that you start, with "
+
+
+def _check_group(pid, group):
+    if _is_the_vm(int(pid)) and (group or os.getpid()) != os.getpgrp():
+        raise refusal("os.setpgid(%d, %d)" % (pid, group), _LEAVES + "preexec_fn")
+
+
+def _check_foreground(descriptor, group):
+    if group == os.getpgrp():
+        return
+    try:
+        os.tcgetpgrp(descriptor)
+    except OSError:
+        # Not the VM's terminal.
+        return
+    raise refusal("os.tcsetpgrp(%d, %d)" % (descriptor, group), _LEAVES + "preexec_fn")
+
+
 def _check_descriptors(low, high):
     for descriptor in _forks.descriptors_of_the_vm():
         if max(low, 3) <= descriptor < high:
@@ -178,10 +202,16 @@ def _check_signal(number):
 
 
 def _hits_the_vm(pid):
-    if pid in (0, -1):
+    if pid == -1:
         return True
     if pid < 0:
         return -pid == os.getpgrp()
+    return _is_the_vm(pid)
+
+
+def _is_the_vm(pid):
+    if pid == 0:
+        return True
     # Linux takes the number of a thread for that of its process.
     return pid == os.getpid() or os.path.exists("/proc/self/task/%d" % pid)
 

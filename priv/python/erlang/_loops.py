@@ -5,6 +5,7 @@ A loop waits in its selector for as long as nothing happens. The interrupt strik
 """
 
 import functools
+import sys
 import threading
 
 import erlang
@@ -26,6 +27,7 @@ _here = _Here()
 
 def install():
     _imports.when_imported("asyncio.events", _follow_loops)
+    _imports.when_imported("trio._core._run", _follow_trio)
 
 
 def _follow_loops(events):
@@ -44,6 +46,37 @@ def _follow_loops(events):
 
     DELICATE[_set_running_loop.__code__] = [ANYWHERE]
     events._set_running_loop = _set_running_loop
+
+
+def _follow_trio(run):
+    """Ends what trio runs as Ctrl-C does on the main thread: its internals do not survive an interrupt that strikes
+    them, and nobody else wakes them where they wait."""
+    original = getattr(run, "unrolled_run", None)
+    if original is None:
+        return
+
+    @functools.wraps(original)
+    def unrolled_run(runner, *args, **kwargs):
+        registered = erlang.on_interrupt(functools.partial(_end_trio, runner))
+        try:
+            return (yield from original(runner, *args, **kwargs))
+        finally:
+            registered()
+
+    run.unrolled_run = unrolled_run
+
+
+def _end_trio(runner):
+    # Not in its documentation, so a newer one may lack it.
+    deliver = getattr(runner, "deliver_ki", None)
+    if deliver is not None:
+        deliver()
+
+
+def leave():
+    """Ends the mark of a loop that a call has left on its thread, where no other call could run a loop."""
+    if _here.registered is not None:
+        sys.modules["asyncio.events"]._set_running_loop(None)
 
 
 def _nothing():

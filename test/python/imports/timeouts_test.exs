@@ -38,6 +38,13 @@ defmodule Python.Imports.TimeoutsTest do
     assert {:error, %TimeoutError{}} = Python.exec(code, [timeout: 50] ++ options)
   end
 
+  # Starts code, and returns when the module that it imports has begun.
+  defp begin(%{pool: pool} = test, code) do
+    async = Python.exec_async(code, pool: pool, timeout: :infinity)
+    eventually("it has begun", fn -> told(test) == ["begun"] end)
+    async
+  end
+
   describe "an import that is under way at the deadline" do
     test "comes to its end, and the module is whole", %{pool: pool} = test do
       module = module(test)
@@ -148,6 +155,73 @@ defmodule Python.Imports.TimeoutsTest do
       open(test)
       assert Python.eval!("__import__('#{package}').value", pool: pool) == 1
       assert Python.eval!("__import__('#{package}').#{module}.whole", pool: pool)
+    end
+  end
+
+  describe "a module whose code catches the interrupt" do
+    @tag timeout: 120_000
+    test "is whole if it goes on, as one that catches a KeyboardInterrupt",
+         %{pool: pool} = test do
+      module =
+        write_module(test.folder, """
+        import __main__
+        __main__.#{test.told}.append("begun")
+        try:
+            while True:
+                for _ in range(9): pass
+        except BaseException as error:
+            caught = type(error).__name__
+        whole = True
+        __main__.#{test.told}.append("ended")
+        """)
+
+      begin(test, "import #{module}") |> Python.cancel()
+      eventually("it has ended", fn -> told(test) == ["begun", "ended"] end, 60_000)
+      assert Python.eval!("__import__('#{module}').caught", pool: pool) == "Interrupt"
+      assert Python.eval!("__import__('#{module}').whole", pool: pool)
+    end
+
+    @tag timeout: 120_000
+    test "again and again keeps nobody but those who import it", %{pool: pool} = test do
+      module =
+        write_module(test.folder, """
+        import __main__
+        __main__.#{test.told}.append("begun")
+        times = 0
+        while not __main__.#{test.gate}.is_set():
+            try:
+                while not __main__.#{test.gate}.is_set(): pass
+            except BaseException:
+                times += 1
+        """)
+
+      begin(test, "import #{module}") |> Python.cancel()
+      assert Python.eval!("1", pool: pool) == 1
+      times = "getattr(__import__('sys').modules.get('#{module}'), 'times', 0)"
+      eventually("it is interrupted", fn -> Python.eval!(times, pool: pool) > 1 end, 60_000)
+      assert %{stuck: 1, workers: 1} = Python.Pool.stats(pool)
+      open(test)
+      eventually("it has ended", fn -> Python.Pool.stats(pool).stuck == 0 end, 60_000)
+      assert Python.eval!("__import__('#{module}').times > 1", pool: pool)
+    end
+
+    @tag timeout: 120_000
+    test "of another import leaves that to the next one", %{pool: pool} = test do
+      slow = module(test)
+
+      module =
+        write_module(test.folder, """
+        import __main__
+        try:
+            import #{slow}
+        except BaseException:
+            __main__.#{test.told}.append("caught")
+        """)
+
+      begin(test, "import #{module}") |> Python.cancel()
+      eventually("it has ended", fn -> told(test) == ["begun", "caught"] end, 60_000)
+      open(test)
+      assert Python.eval!("__import__('#{slow}').whole", pool: pool)
     end
   end
 

@@ -22,6 +22,7 @@ defmodule Python.Interpreter.NativeTest do
                 "term",
                 "thread state",
                 "trace function",
+                "coroutines",
                 "handled exceptions"
               ], true}
 

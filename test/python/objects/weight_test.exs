@@ -11,7 +11,7 @@ defmodule Python.Objects.WeightTest do
 
   @prelude ~S'''
   Python.exec!("""
-  import array, collections, io
+  import array, collections, ctypes, io, mmap
 
   def big():
       return bytearray(b"x") * 6_000_000
@@ -34,6 +34,11 @@ defmodule Python.Objects.WeightTest do
       local = big()
       yield 1
       failing()
+
+  def mapped():
+      memory = mmap.mmap(-1, 6_000_000)
+      memory.write(big())
+      return memory
 
   class Holder:
       def __init__(self):
@@ -104,6 +109,12 @@ defmodule Python.Objects.WeightTest do
     {"arrays", ~S|times.(100, fn -> eval.("array.array('b', big())") end)|},
     {"views", ~S|times.(100, fn -> eval.("memoryview(big())[1:2]") end)|},
     {"files in memory", ~S|times.(100, fn -> eval.("io.BytesIO(big())") end)|},
+    {"texts in memory", ~S|times.(100, fn -> eval.("io.StringIO('x' * 6_000_000)") end)|},
+    {"arrays of C",
+     ~S|times.(100, fn -> eval.("ctypes.create_string_buffer(bytes(big()))") end)|},
+    {"mapped memory", "times.(100, fn -> Python.call!(:__main__, :mapped) end)"},
+    {"objects that hold what C has taken",
+     ~S|times.(100, fn -> eval.("[{'of': io.StringIO('x' * 6_000_000)}]") end)|},
     {"objects that hold big ones", "times.(100, fn -> Python.call!(:__main__, :Holder) end)"},
     {"objects with slots", "times.(100, fn -> Python.call!(:__main__, :Slots) end)"},
     {"generators", ~S|times.(100, fn -> eval.("(lambda g: (next(g), g)[1])(suspended())") end)|},

@@ -171,6 +171,50 @@ defmodule Python.VM.RefusedTest do
            ) == :ok
   end
 
+  test "the VM stays in its group and session, and its terminal with it", %{vm: vm} do
+    assert {:ok, before} = eval(vm, "(os.getpgrp(), os.getsid(0))")
+
+    for code <- [
+          "os.setsid()",
+          "posix.setsid()",
+          "os.setpgrp()",
+          "os.setpgid(0, os.getppid())",
+          "os.setpgid(me, 1)",
+          "os.setpgid(threading.get_native_id(), 1)"
+        ] do
+      assert_refused(vm, code, "leave the foreground of its terminal")
+    end
+
+    assert eval(vm, "os.setpgid(0, os.getpgrp())") == {:ok, nil}
+    assert {:error, %Error{type: "OSError"}} = eval(vm, "os.tcsetpgrp(0, 1)")
+    assert {:error, %Error{type: "TypeError"}} = eval(vm, "os.setpgid('x', 1)")
+    assert {:error, %Error{type: "ProcessLookupError"}} = eval(vm, "os.setpgid(2 ** 22 + 1, 1)")
+    assert eval(vm, "(os.getpgrp(), os.getsid(0))") == {:ok, before}
+
+    # In a process that is started they are as ever.
+    code = """
+    [process.wait(20) for process in (
+        subprocess.Popen(["true"], preexec_fn=os.setsid),
+        subprocess.Popen(["true"], preexec_fn=os.setpgrp),
+        subprocess.Popen(["true"], start_new_session=True),
+    )]
+    """
+
+    assert eval(vm, code) == {:ok, [0, 0, 0]}
+  end
+
+  test "the VM stays in the foreground of its terminal" do
+    code = """
+    {:error, error} = Python.eval("__import__('os').tcsetpgrp(0, 1)")
+    true = Exception.message(error) =~ "leave the foreground of its terminal"
+    {:ok, nil} = Python.eval("(lambda os: os.tcsetpgrp(0, os.getpgrp()))(__import__('os'))")
+    System.halt(7)
+    """
+
+    spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    assert {_, 7} = FreshVM.run(code, by: [Python.info().executable, "-c", spawn])
+  end
+
   test "limits of the process are not lowered", %{vm: vm} do
     for name <- ~w(CPU AS NOFILE DATA FSIZE) do
       assert_refused(vm, "resource.setrlimit(resource.RLIMIT_#{name}, (10, 10))", "preexec_fn")

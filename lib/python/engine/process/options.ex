@@ -1,7 +1,7 @@
 defmodule Python.Engine.Process.Options do
   @moduledoc false
 
-  # The options that pools and contexts of the engine `:process` have beside the common ones.
+  # The options of pools and contexts with the engine `:process`, in addition to the common ones.
 
   alias Python.Schema
 
@@ -10,7 +10,7 @@ defmodule Python.Engine.Process.Options do
 
   @limits [:memory, :files, :processes, :cpu]
 
-  @doc "Those of a context say nothing of its worker's successors: it has none."
+  @doc "A context has one worker and no successors, so it has none of the options for these."
   @spec schema(Python.Engine.kind()) :: Schema.t()
   def schema(:context), do: common()
   def schema(:pool), do: common() ++ lives()
@@ -31,7 +31,7 @@ defmodule Python.Engine.Process.Options do
         default: %{},
         doc: """
         environment variables, in addition to those of the VM and of the setting `env`. `nil` removes one; with
-        `clear: true` in the map there are no others.
+        `clear: true` in the map, only those of the map are set.
         """
       },
       cd: %{
@@ -45,13 +45,13 @@ defmodule Python.Engine.Process.Options do
         type: {:check, &__MODULE__.command/1},
         allowed: ~s(a list of strings, such as ["nice", "-n", "10"]),
         default: [],
-        doc: ~s(what is put in front of the interpreter, such as `["nice", "-n", "10"]`.)
+        doc: ~s(a command that runs the interpreter, such as `["nice", "-n", "10"]`.)
       },
       kill_after: %{
         type: {:integer, 0, Schema.max_timeout()},
         unit: "ms",
         default: 1_000,
-        doc: "the time from the interrupt at a timeout to the end of the worker, in ms."
+        doc: "how long code may go on after its timeout, in ms, until its worker is killed."
       },
       limits: %{
         type: {:check, &__MODULE__.limits/1},
@@ -59,10 +59,10 @@ defmodule Python.Engine.Process.Options do
           "a keyword list of positive integers for #{Enum.map_join(@limits, ", ", &inspect/1)}",
         default: [],
         doc: """
-        a keyword list of what each worker may use, which the operating system sees to: `:memory` in bytes (of address
-        space: take some hundred MB more than the data has), `:files` that are open, `:processes` of this user, and
-        `:cpu` in seconds, at which the worker is ended by `:sigxcpu` or `:sigkill`. What a worker starts has the same
-        limits. A worker of a pool that raises a `MemoryError` at its limit is replaced.
+        limits of each worker, a keyword list. The operating system enforces them: `:memory` in bytes of address space
+        (some hundred MB more than the data), open `:files`, `:processes` of this user, and `:cpu` in seconds, after which
+        the worker is ended by `:sigxcpu` or `:sigkill`. Processes that a worker starts have the same limits. A worker
+        of a pool that raises a `MemoryError` at its limit is replaced.
         """
       }
     ]
@@ -74,16 +74,16 @@ defmodule Python.Engine.Process.Options do
         type: {:integer, 0, 1_000},
         default: 0,
         doc: """
-        workers that are started besides and run nothing until another one has ended, 0 to 1000: the next call does
-        not wait for a start then.
+        further workers that are kept ready, 0 to 1000. One of them replaces a worker that has ended, so that the next
+        call does not wait for a start.
         """
       },
       max_calls: %{
         type: {:integer_or_infinity, 1, @most},
         default: :infinity,
         doc: """
-        calls and chunks of streams after which a worker is replaced, or `:infinity`. Its successor is started shortly
-        before. A worker whose stream is being read stays until the end of it.
+        the number of calls and chunks of streams after which a worker is replaced, or `:infinity`. Its successor is
+        started shortly before. A worker whose stream is being read stays until the end of the stream.
         """
       },
       max_memory: %{
@@ -91,8 +91,8 @@ defmodule Python.Engine.Process.Options do
         unit: "bytes",
         default: :infinity,
         doc: """
-        bytes of resident memory beyond which a worker is replaced between two calls, when its successor is ready, or
-        `:infinity`. It is looked at every 250 ms.
+        resident memory in bytes, or `:infinity`. A worker with more is replaced between two calls, when its successor is
+        ready. The memory is checked every 250 ms.
         """
       }
     ]
@@ -135,6 +135,6 @@ defmodule Python.Engine.Process.Options do
       (value == nil or (is_binary(value) and clean?(value)))
   end
 
-  # Nothing that the operating system has passes a zero byte on.
+  # The operating system takes no zero byte.
   defp clean?(text), do: String.valid?(text) and not String.contains?(text, <<0>>)
 end

@@ -21,6 +21,7 @@ pub mod name;
 pub mod once;
 pub mod pairs;
 pub mod processes;
+pub mod resident;
 pub mod resource;
 pub mod segment;
 pub mod server;

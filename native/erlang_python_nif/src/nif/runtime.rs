@@ -5,7 +5,7 @@ use crate::engine::main::start;
 use crate::pool::ending;
 use crate::python::convert::{self, Elixir, set_elixir};
 use crate::python::current;
-use crate::python::interpreter::{self, Setup, Start, state, traced};
+use crate::python::interpreter::{self, Setup, Start, coroutines, state, traced};
 use crate::python::reaper;
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
 
@@ -77,6 +77,7 @@ fn runtime_native() -> (Vec<&'static str>, bool) {
         ("term", convert::reads_vm()),
         ("thread state", !state::are_entries_unknown()),
         ("trace function", traced::are_known()),
+        ("coroutines", coroutines::are_known()),
         ("handled exceptions", exceptions),
     ];
     let others = others

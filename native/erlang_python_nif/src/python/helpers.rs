@@ -69,6 +69,8 @@ pub struct Helpers {
     pub top: Option<Top>,
     pub set_aside: Py<PyAny>,
     pub take_back: Py<PyAny>,
+    /// Takes away the event loop that is said to run on the current thread
+    pub leave_loop: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
 }
@@ -156,6 +158,7 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
         top: Top::find(&isolation)?,
         set_aside: isolation.getattr("set_aside")?.unbind(),
         take_back: isolation.getattr("take_back")?.unbind(),
+        leave_loop: py.import("erlang._loops")?.getattr("leave")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
     })
 }

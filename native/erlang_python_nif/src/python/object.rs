@@ -129,7 +129,7 @@ impl Held {
 /// Enters what an object was found to weigh now. How much has come to it.
 pub fn enter(account: &Account, found: &Weight) -> usize {
     let before = account.weight();
-    let now = counted(found.bytes);
+    let now = counted(found.total(before));
     // What is missing may be in another handle's hand, and is gone with this one all the same.
     let shrunk = now < before && !found.shares;
     if shrunk || now > before + SMALLEST {

@@ -193,9 +193,9 @@ impl Reaper {
                     drop(before);
                 }
                 self.steps.fetch_add(1, Ordering::AcqRel);
-                let traced = thread.traced(py);
+                let settings = thread.settings(py);
                 drop(object);
-                traced.end();
+                settings.end();
                 self.steps.fetch_add(1, Ordering::AcqRel);
             }
             let class = lock(&self.class).take();

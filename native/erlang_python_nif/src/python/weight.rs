@@ -3,12 +3,15 @@
 //! The VM is told (`object`), as it collects by the memory that it knows of. What others hold as well is not
 //! counted: it would not be freed. Nothing here runs Python code: the sizes are those that classes
 //! written in C have for their objects, and what objects hold is looked up as the garbage collector does it.
+//! Some of these classes do not say what they have taken (files in memory, databases, images): then it is what
+//! the process has grown by.
 
+use crate::base::resident;
 use crate::python::class_names::Lookup;
 use crate::python::interpreter::layouts;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -35,6 +38,8 @@ struct Known {
     sizeof: Py<PyAny>,
     /// That of `object`, which says little.
     plain_sizeof: Py<PyAny>,
+    /// Whether classes have their names where they are expected.
+    names: bool,
 }
 
 unsafe extern "C" {
@@ -53,6 +58,23 @@ pub struct Weight {
     pub bytes: usize,
     /// A few others hold parts of it as well, which were not counted: handles, perhaps.
     pub shares: bool,
+    /// What the process has grown by since that was asked last, if parts of it do not say what they weigh.
+    hidden: Option<usize>,
+}
+
+/// More would not make the VM collect sooner, and may be somebody else's.
+const MOST_HIDDEN: usize = 64 << 20;
+
+impl Weight {
+    /// What is known and what may be hidden. `before`: what it was found to be.
+    pub fn total(&self, before: usize) -> usize {
+        let Some(growth) = self.hidden else {
+            return self.bytes;
+        };
+        let most = self.bytes.saturating_add(MOST_HIDDEN);
+        let hidden = before.saturating_add(growth).min(most);
+        hidden.max(self.bytes).max(before)
+    }
 }
 
 /// The bytes that `object` keeps alive if it is held by so many references and no others. None if it is
@@ -78,6 +100,7 @@ pub fn of(object: &Bound<'_, PyAny>, references: usize) -> Option<Weight> {
         scale: 1,
         weight: 0,
         shares: false,
+        hides: false,
     };
     // SAFETY: as above, and what the walk has found it holds references to.
     unsafe {
@@ -95,6 +118,7 @@ pub fn of(object: &Bound<'_, PyAny>, references: usize) -> Option<Weight> {
     Some(Weight {
         bytes: walk.weight,
         shares: walk.shares,
+        hidden: walk.hides.then(resident::growth),
     })
 }
 
@@ -115,6 +139,7 @@ struct Walk {
     scale: usize,
     weight: usize,
     shares: bool,
+    hides: bool,
 }
 
 /// What more references hold is not held by a handle or two, but known to all.
@@ -257,6 +282,12 @@ impl Known {
             traverse: Traverse::look(py),
             nbytes: name("nbytes"),
             base: name("base"),
+            // SAFETY: classes of Python's own, with the GIL held.
+            names: layouts::are_read()
+                && unsafe {
+                    name_of(&raw mut ffi::PyFloat_Type) == Some(c"float")
+                        && name_of(&raw mut ffi::PyList_Type) == Some(c"list")
+                },
             sizeof: name("__sizeof__"),
             plain_sizeof: object
                 .getattr("__dict__")
@@ -306,6 +337,7 @@ impl Known {
                 || sizeof == self.plain_sizeof.as_ptr()
                 || ffi::Py_TYPE(sizeof) != &raw mut ffi::PyMethodDescr_Type
             {
+                walk.hides |= self.names && hides(class);
                 return 0;
             }
             size_of_int(ffi::PyObject_CallFunctionObjArgs(
@@ -327,6 +359,52 @@ impl Known {
             }
         }
     }
+}
+
+/// Where a class has its name, in pointers: after what each object has, and its size.
+const NAME: usize = 3;
+
+/// # Safety
+///
+/// A class that is alive, and the GIL is held. Its name is there.
+unsafe fn name_of<'a>(class: *mut ffi::PyTypeObject) -> Option<&'a CStr> {
+    // SAFETY: as demanded; it ends with a NUL.
+    unsafe {
+        let name = *class.cast::<*const c_char>().add(NAME);
+        (!name.is_null()).then(|| CStr::from_ptr(name))
+    }
+}
+
+/// So far apart lie Python's own classes, at most, that are not on the heap: its data has one MB and less.
+const OWN: usize = 4 << 20;
+
+/// Whether a class or one of its bases is of an extension module, and may take memory that nobody sees. Such have the
+/// name of their module in their own, as neither Python's classes nor those of Python code have. Should they not,
+/// and not be on the heap, they lie elsewhere than Python's.
+///
+/// # Safety
+///
+/// A class that is alive, and the GIL is held.
+unsafe fn hides(class: *mut ffi::PyTypeObject) -> bool {
+    let mut class = class;
+    // SAFETY: as demanded. A class has references to its bases; classes that are not on the heap have no others as
+    // bases that matter, and their slots cannot be asked for up to 3.9.
+    unsafe {
+        while let Some(name) = name_of(class) {
+            if name.to_bytes().contains(&b'.') {
+                return true;
+            }
+            if ffi::PyType_GetFlags(class) & ffi::Py_TPFLAGS_HEAPTYPE == 0 {
+                let own = (&raw mut ffi::PyFloat_Type).addr();
+                return class.addr().abs_diff(own) > OWN;
+            }
+            class = ffi::PyType_GetSlot(class, ffi::Py_tp_base).cast();
+            if class.is_null() {
+                return false;
+            }
+        }
+    }
+    false
 }
 
 /// The value of an int, which is given up. 0 if there is none.

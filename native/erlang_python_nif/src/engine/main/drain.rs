@@ -242,20 +242,26 @@ impl Seat<'_> {
         self.runner.begin(py, request);
         // A `Python.Context` keeps what its calls set, and a body's manager what that sets.
         let keeps = request.pool.pinned || nesting == Nesting::Within;
-        let traced = (!keeps).then(|| self.runner.traced(py));
+        let settings = (!keeps).then(|| self.runner.settings(py));
         let isolated = Isolated::enter(py, request, nesting);
         let done = work(&isolated);
         child::end_if_child(py);
-        if let Some(traced) = traced {
-            traced.end();
+        let ends = settings.is_some();
+        if let Some(settings) = settings {
+            settings.end();
         }
         // Still a part of the request: writing can wait, and be given up.
         output::finish(py);
-        if let Some(functions) = kept::functions(request) {
+        let functions = kept::functions(request);
+        if let Some(functions) = functions {
             functions.end(py, request);
         }
         // Whatever interrupt was aimed at it has struck by now: none is to hit what follows.
         self.runner.end(py, request);
+        // Event loops register how they are woken.
+        if ends && functions.is_some() {
+            isolation::leave_loop(py);
+        }
         isolated.leave(request);
         request.leave();
         self.worker.end();

@@ -125,6 +125,15 @@ pub fn settle(py: Python<'_>) {
     }
 }
 
+/// Takes an event loop away from the thread that the request has left there.
+pub fn leave_loop(py: Python<'_>) {
+    if let Some(helpers) = current::helpers()
+        && let Err(error) = helpers.leave_loop.bind(py).call0()
+    {
+        error.write_unraisable(py, None);
+    }
+}
+
 /// The exceptions that the outer request handles.
 enum Handled {
     Nothing,

@@ -6,7 +6,7 @@ use crate::pool::request::{Place, Request};
 use crate::python::current;
 use crate::python::helpers::Helpers;
 use crate::python::interpreter::nudge;
-use crate::python::interpreter::{self, Code, Frame, GilCell, PythonThread, Traced, absorb};
+use crate::python::interpreter::{self, Code, Frame, GilCell, PythonThread, Settings, absorb};
 use pyo3::prelude::*;
 use std::cell::{Cell, OnceCell};
 use std::ffi::c_int;
@@ -123,9 +123,9 @@ impl Runner {
             .take_while(|code| !code.is(&helpers.stand_code))
     }
 
-    /// What traces the thread this moment. On the thread itself.
-    pub fn traced<'py>(&self, py: Python<'py>) -> Traced<'py> {
-        self.thread.traced(py)
+    /// What is set in the thread this moment. On the thread itself.
+    pub fn settings<'py>(&self, py: Python<'py>) -> Settings<'py> {
+        self.thread.settings(py)
     }
 
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {

@@ -255,7 +255,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
                 term
             }
             (weight, _) => {
-                object::to_term(self.env, handle, weight.map_or(0, |weight| weight.bytes))
+                object::to_term(self.env, handle, weight.map_or(0, |weight| weight.total(0)))
             }
         }
     }
@@ -264,7 +264,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
     pub fn exception(&self, exception: &Bound<'py, PyAny>) -> Term<'a> {
         // What was raised, the description, and what has led to others is held by these.
         const REFERENCES: usize = 5;
-        let weight = weight::of(exception, REFERENCES).map_or(0, |weight| weight.bytes);
+        let weight = weight::of(exception, REFERENCES).map_or(0, |weight| weight.total(0));
         object::to_term(self.env, Handle::new(exception.clone().unbind()), weight)
     }
 

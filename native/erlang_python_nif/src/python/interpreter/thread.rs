@@ -1,10 +1,10 @@
 //! Entering Python from a thread.
 
 use super::frame::Frame;
+use super::settings::{self, Settings};
 use super::stack::{self, Bounds, Jobs};
 use super::stand;
 use super::state::{self, State};
-use super::traced::{self, Traced};
 use super::tracing::Untraced;
 use crate::base::lock;
 use crate::python::child;
@@ -132,7 +132,7 @@ impl PythonThread {
             }
             let py = Python::assume_attached();
             let state = State::current(py);
-            traced::look(py);
+            settings::look(py);
             ffi::PyEval_SaveThread();
             state
         };
@@ -170,9 +170,9 @@ impl PythonThread {
         known.unwrap_or_else(|| self.told.load(Ordering::Relaxed))
     }
 
-    /// What traces it this moment. On the thread itself.
-    pub fn traced<'py>(&self, py: Python<'py>) -> Traced<'py> {
-        Traced::now(py, self.state.as_ptr())
+    /// What is set in it this moment. On the thread itself.
+    pub fn settings<'py>(&self, py: Python<'py>) -> Settings<'py> {
+        Settings::now(py, self.state.as_ptr())
     }
 }
 

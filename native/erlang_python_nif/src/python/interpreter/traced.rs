@@ -165,7 +165,7 @@ pub fn are_known() -> bool {
 }
 
 /// What was set when a call began.
-pub struct Traced<'py> {
+pub(super) struct Traced<'py> {
     py: Python<'py>,
     state: *mut ffi::PyThreadState,
     /// References, so that none of these can be another one later.
@@ -174,7 +174,7 @@ pub struct Traced<'py> {
 
 impl<'py> Traced<'py> {
     /// `state`: the current thread's.
-    pub(super) fn now(py: Python<'py>, state: *mut ffi::PyThreadState) -> Self {
+    pub fn now(py: Python<'py>, state: *mut ffi::PyThreadState) -> Self {
         let before = KINDS.each_ref().map(|kind| {
             // SAFETY: the GIL is held; null, or an object that the thread's state has a reference to.
             unsafe { Bound::from_borrowed_ptr_or_opt(py, kind.current(py, state)) }

@@ -1,0 +1,137 @@
+defmodule Python.Timeouts.OtherLoopsTest do
+  # A deadline in the middle of an event loop that is not asyncio's, with the real ones.
+  use Python.TestCase, async: true
+
+  alias Python.{FreshVM, Packages, TimeoutError}
+
+  @packages ~w(trio gevent)
+
+  @moduletag skip: Packages.skip(__ENV__, @packages)
+  # The first time the packages are installed.
+  @moduletag timeout: 300_000
+
+  @code """
+  import trio, gevent, gevent.event
+
+  left = []
+
+  async def waits():
+      try:
+          await trio.sleep_forever()
+      finally:
+          left.append("waits")
+
+  async def ticks():
+      try:
+          while True:
+              await trio.sleep(0.005)
+      finally:
+          left.append("ticks")
+
+  async def several():
+      async with trio.open_nursery() as nursery:
+          for task in (waits, ticks, waits):
+              nursery.start_soon(task)
+
+  async def cleans_up():
+      try:
+          await trio.sleep_forever()
+      finally:
+          with trio.CancelScope(shield=True):
+              await trio.sleep(0.01)
+              left.append("cleans_up")
+
+  async def spins():
+      try:
+          while True:
+              pass
+      finally:
+          left.append("spins")
+
+  async def in_a_thread():
+      await trio.to_thread.run_sync(__import__("time").sleep, 0.3)
+
+  async def soon():
+      await trio.sleep(0.001)
+      return 1
+
+  def run(function):
+      left.clear()
+      return trio.run(globals()[function])
+
+  def greenlets(function):
+      left.clear()
+      return globals()[function]()
+
+  def sleeps():
+      try:
+          gevent.sleep(1_000)
+      finally:
+          left.append("sleeps")
+
+  def spins_in_a_greenlet():
+      gevent.spawn(lambda: [None for _ in iter(int, 1)]).join()
+
+  def tick():
+      while True:
+          gevent.sleep(0.005)
+
+  def joins():
+      gevent.joinall([gevent.spawn(tick) for _ in range(3)])
+
+  def is_done():
+      greenlet = gevent.spawn(lambda: 1)
+      gevent.sleep(0.001)
+      return greenlet.get()
+  """
+
+  setup_all do
+    {:ok, venv} = Packages.venv(@packages)
+
+    vm =
+      FreshVM.start(settings: [python_path: venv, num_workers: 1, stdio: false, logging: false])
+
+    :ok = FreshVM.call(vm, Python, :exec, [@code, [timeout: 60_000]])
+    %{vm: vm}
+  end
+
+  defp call(vm, function, arguments, timeout),
+    do: FreshVM.call(vm, Python, :call, [:__main__, function, arguments, [timeout: timeout]])
+
+  describe "trio" do
+    for {function, left} <- [
+          {"waits", ["waits"]},
+          {"several", ["ticks", "waits", "waits"]},
+          {"cleans_up", ["cleans_up"]},
+          {"spins", ["spins"]},
+          {"in_a_thread", []}
+        ] do
+      test "is ended at the deadline, with its finally blocks: #{function}", %{vm: vm} do
+        for _ <- 1..3 do
+          assert {:error, %TimeoutError{}} = call(vm, :run, [unquote(function)], 100)
+          left = fn -> FreshVM.call(vm, Python, :eval!, ["sorted(left)"]) end
+          eventually("it has ended", fn -> left.() == unquote(left) end)
+          assert call(vm, :run, ["soon"], 20_000) == {:ok, 1}
+        end
+      end
+    end
+
+    test "runs in the next call, whenever one is interrupted", %{vm: vm} do
+      for _ <- 1..times(50, 1_000) do
+        function = Enum.random(~w(waits ticks several spins))
+        assert {:error, %TimeoutError{}} = call(vm, :run, [function], :rand.uniform(15))
+        assert call(vm, :run, ["soon"], 20_000) == {:ok, 1}
+      end
+    end
+  end
+
+  describe "gevent" do
+    test "runs in the next call, whenever one is interrupted", %{vm: vm} do
+      for _ <- 1..times(20, 200) do
+        function = Enum.random(~w(sleeps spins_in_a_greenlet joins))
+        assert {:error, %TimeoutError{}} = call(vm, :greenlets, [function], :rand.uniform(30))
+        assert call(vm, :greenlets, ["is_done"], 20_000) == {:ok, 1}
+      end
+    end
+  end
+end
