@@ -9,6 +9,7 @@ defmodule Python.Engine.Main do
 
   alias Python.Engine.Main.Worker
   alias Python.Engine.Native
+  alias Python.Library
   alias Python.Options.Start
   alias Python.Runtime
 
@@ -70,7 +71,10 @@ defmodule Python.Engine.Main do
   defp slots, do: max(:erlang.system_info(:dirty_io_schedulers) - 2, 1)
 
   @impl true
-  defdelegate context(pid), to: :erlang_python, as: :pool_of_context
+  def context(pid) do
+    # A VM whose Python is in processes may never load it.
+    if Library.loaded?(:erlang_python), do: :erlang_python.pool_of_context(pid)
+  end
 
   # They share the VM's process.
   @impl true

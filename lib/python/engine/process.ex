@@ -161,7 +161,10 @@ defmodule Python.Engine.Process do
   end
 
   @impl true
-  defdelegate context(pid), to: :erlang_python_process, as: :process_of_context
+  def context(pid) do
+    if Python.Library.loaded?(:erlang_python_process),
+      do: :erlang_python_process.process_of_context(pid)
+  end
 
   @impl true
   def workers(pool) do
