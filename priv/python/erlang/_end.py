@@ -80,6 +80,11 @@ def _make_young_again(functions):
     erlang._make_young([one for function in living[:1] for one in _found(function.__globals__)])
 
 
+def finalize(names):
+    """Runs the finalizers of all that only a namespace holds, whose names stay."""
+    erlang._finalize(_found(names))
+
+
 def clear(names):
     """Empties a namespace: instances first, and then what they may use at their end."""
     for belongs in (_is_instance, _is_container, _is_no_module, _is_anything):

@@ -40,6 +40,9 @@ def run(code, has_given_up_all, leave):
 
 
 def _let_go_of_main():
+    """Finalizers find what they use, as at the end of a program: there the garbage collector runs them, for nobody has
+    ``__main__`` any more. Here this very code is run by a frame that has."""
+    _end.finalize(_main.NAMES)
     _end.clear(_main.NAMES)
     gc.collect()
 

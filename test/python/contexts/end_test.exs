@@ -1,9 +1,13 @@
 defmodule Python.Contexts.EndTest do
   # What a context's objects find at its end is what they find at the end of a Python program: the same
   # code runs in both.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
+
+  import Python.Notes
 
   alias Python.Context
+
+  setup_all do: Python.SupportModules.find()
 
   # Each writes into `log`, which outlives the context, as plain Python's standard output does.
   @programs %{
@@ -168,58 +172,49 @@ defmodule Python.Contexts.EndTest do
   # What it writes there, without order: that of a program is not promised.
   defp plain(program) do
     code = "def log(*values): print(*values, flush=True)\n" <> program
-    %{executable: python} = Python.info()
-    {output, 0} = System.cmd(python, ["-c", code], stderr_to_stdout: false)
+    {output, 0} = System.cmd(Python.Engines.python(), ["-c", code], stderr_to_stdout: false)
     output |> String.split("\n", trim: true) |> Enum.sort()
   end
 
   for {name, program} <- @programs do
     test "#{name} works as it does at the end of a program" do
-      seen = define("NAME = []")
-      log = "def log(*values): import builtins; log_of.append(' '.join(map(str, values)))\n"
-      {:ok, context} = Context.start_link([])
-
-      Python.eval!("setattr(__import__('builtins'), 'log_#{seen}', value)", %{
-        value: Python.eval!(seen, %{}, return: :object)
-      })
-
-      log = String.replace(log, "log_of", "builtins.log_#{seen}")
-      Python.exec!(log <> unquote(program), context: context)
-      assert Python.eval!(seen) == []
+      told = new_name()
+      note = "import notes; notes.note(#{inspect(told)}, ' '.join(map(str, values)))"
+      context = start_context()
+      Python.exec!("def log(*values): #{note}\n" <> unquote(program), context: context)
+      assert events(told) == []
       Context.stop(context)
       expected = plain(unquote(program))
       assert expected != []
 
-      eventually("all has ended", fn -> length(Python.eval!(seen)) >= length(expected) end)
-      assert Enum.sort(Python.eval!(seen)) == expected
+      eventually("all has ended", fn -> length(events(told)) >= length(expected) end)
+      assert Enum.sort(events(told)) == expected
     end
   end
 
   # Plain Python cannot import at its end; a VM goes on.
   test "a finalizer may import" do
-    seen = define("NAME = []")
-    {:ok, context} = Context.start_link([])
+    told = new_name()
+    context = start_context()
 
     Python.exec!(
       """
       class Late:
-          def __init__(self, seen): self.seen = seen
           def __del__(self):
-              import colorsys
+              import colorsys, notes
               from math import sqrt
-              self.seen.append((colorsys.__name__, sqrt(16)))
+              notes.note(#{inspect(told)}, '%s %g' % (colorsys.__name__, sqrt(16)))
+      late = Late()
       """,
       context: context
     )
 
-    list = Python.eval!(seen, %{}, return: :object)
-    Python.eval!("[globals().__setitem__('late', Late(seen))]", %{seen: list}, context: context)
     Context.stop(context)
-    eventually("it has run", fn -> Python.eval!(seen) == [{"colorsys", 4.0}] end)
+    eventually("it has run", fn -> events(told) == ["colorsys 4"] end)
   end
 
   test "a TemporaryDirectory is removed" do
-    {:ok, context} = Context.start_link([])
+    context = start_context()
 
     Python.exec!("import tempfile\nfolder = tempfile.TemporaryDirectory()", context: context)
     folder = Python.eval!("folder.name", context: context)
@@ -231,35 +226,36 @@ defmodule Python.Contexts.EndTest do
   test "files with buffers are written" do
     path = Path.join(System.tmp_dir!(), unique("context_end"))
     on_exit(fn -> File.rm(path) end)
-    {:ok, context} = Context.start_link([])
+    context = start_context()
     Python.exec!("file = open(#{inspect(path)}, 'w')\nfile.write('all of it')", context: context)
     Context.stop(context)
     eventually("it is written", fn -> File.read(path) == {:ok, "all of it"} end)
   end
 
   test "objects die on the context's thread" do
-    seen = define("NAME = []")
-    {:ok, context} = Context.start_link([])
+    told = new_name()
+    context = start_context()
 
     Python.exec!(
       """
-      import threading
+      import notes, threading
       class Local:
-          def __init__(self, seen): self.seen, self.me = seen, self
-          def __del__(self): self.seen.append(threading.get_ident())
+          def __init__(self): self.me = self
+          def __del__(self): notes.note(#{inspect(told)}, str(threading.get_ident()))
+      local = Local()
       """,
       context: context
     )
 
-    list = Python.eval!(seen, %{}, return: :object)
-    Python.eval!("[globals().__setitem__('local', Local(seen))]", %{seen: list}, context: context)
-    thread = Python.eval!("threading.get_ident()", context: context)
+    thread = Python.eval!("str(threading.get_ident())", context: context)
     Context.stop(context)
-    eventually("it is dead", fn -> Python.eval!(seen) == [thread] end)
+    eventually("it is dead", fn -> events(told) == [thread] end)
   end
 
+  # Only there others can hold them: a process takes its objects along.
+  @tag engine: :main
   test "what others hold stays whole, and has lost its names" do
-    {:ok, context} = Context.start_link([])
+    context = start_context()
 
     Python.exec!(
       """
@@ -285,12 +281,14 @@ defmodule Python.Contexts.EndTest do
     assert ask.("number") == {:ok, 5}
   end
 
+  # That of a process goes with it.
+  @tag engine: :main
   test "its objects do not stay in memory" do
     seen = define("import weakref\nNAME = weakref.WeakSet()")
     list = Python.eval!(seen, %{}, return: :object)
 
     for _ <- 1..20 do
-      {:ok, context} = Context.start_link([])
+      context = start_context()
 
       Python.exec!(
         """
@@ -309,6 +307,8 @@ defmodule Python.Contexts.EndTest do
     eventually("all are gone", fn -> Python.eval!("len(#{seen})") == 0 end)
   end
 
+  # They share a collector there.
+  @tag engine: :main
   test "many that end at the same time find what they use, whichever thread collects garbage" do
     log = Python.to_object!([])
 
@@ -329,7 +329,7 @@ defmodule Python.Contexts.EndTest do
     1..100
     |> Task.async_stream(
       fn _ ->
-        {:ok, context} = Context.start_link()
+        context = start_context()
         Python.exec!("def keep(l):\n    global log\n    log = l", context: context)
         Python.call!(:__main__, :keep, [log], context: context)
         Python.exec!(code, context: context)

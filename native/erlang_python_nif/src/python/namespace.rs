@@ -3,7 +3,7 @@
 use crate::base::lock::Mutex;
 use crate::python::current;
 use crate::python::helpers::Helpers;
-use crate::python::interpreter::stand;
+use crate::python::interpreter::{stand, symbol};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -183,6 +183,25 @@ pub fn make_young(objects: &Bound<'_, PyList>) {
         unsafe {
             ffi::PyObject_GC_UnTrack(object.as_ptr().cast());
             ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
+}
+
+/// Runs the finalizers of objects, each once, as the garbage collector does with what nobody can reach: while all is
+/// still in place.
+#[pyfunction]
+#[pyo3(name = "_finalize")]
+pub fn finalize(py: Python<'_>, objects: &Bound<'_, PyList>) {
+    type Finalize = unsafe extern "C" fn(*mut ffi::PyObject);
+    // SAFETY: what it is in every version.
+    let Some(finalize) = (unsafe { symbol::<Finalize>(c"PyObject_CallFinalizer") }) else {
+        return;
+    };
+    for object in objects.iter() {
+        // SAFETY: the GIL is held, and the object is whole: the list holds it.
+        unsafe { finalize(object.as_ptr()) };
+        if let Some(error) = PyErr::take(py) {
+            error.write_unraisable(py, Some(&object));
         }
     }
 }

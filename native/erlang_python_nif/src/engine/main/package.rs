@@ -67,6 +67,10 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::python::namespace::make_young,
         package
     )?)?;
+    package.add_function(wrap_pyfunction!(
+        crate::python::namespace::finalize,
+        package
+    )?)?;
     package.add_function(wrap_pyfunction!(foreign::entries_are_seen, package)?)?;
     package.add_function(wrap_pyfunction!(is_forked, package)?)?;
     package.add_function(wrap_pyfunction!(ends_the_vm, package)?)?;
