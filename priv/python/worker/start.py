@@ -23,7 +23,8 @@ def start(names):
     for name in set(names) - {"__name__", "__builtins__", "__annotations__"}:
         del names[name]
     names.update(__doc__=None, __package__=None, __spec__=None, __loader__=_frozen_importlib.BuiltinImporter)
-    worker.serve()
+    return worker.serve
 
 
-start(globals())
+# The only frame that is below those of calls: that of a program, in ``__main__``.
+start(globals())()

@@ -207,6 +207,9 @@ impl<F: Fn(Term<'_>, bool) -> Option<Object>> Encoder<F> {
             Boxed::Map(keys, values) => {
                 if keys.len() == 3 {
                     self.buffer = buffer(keys, values).or(self.buffer);
+                }
+                // One without its home is a handle, too.
+                if matches!(keys.len(), 2 | 3) {
                     self.handle = handle(keys, values).or(self.handle);
                 }
                 let bytes = &mut self.encoded.bytes;

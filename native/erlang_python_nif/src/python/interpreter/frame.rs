@@ -7,6 +7,7 @@
 
 use super::tracing::Shown;
 use super::{layouts, symbol};
+use crate::base::side;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -49,6 +50,9 @@ fn functions() -> &'static Functions {
 
 pub use crate::base::Location;
 
+/// The program of a Python process.
+const WORKER: &str = "/priv/python/worker/start.py";
+
 /// A frame of a thread that stands still, as it waits for the GIL.
 pub struct Frame<'py>(Bound<'py, PyAny>);
 
@@ -84,7 +88,15 @@ impl<'py> Frame<'py> {
         {
             frame = frame.back()?;
         }
-        Some(frame)
+        (!frame.is_of_worker()).then_some(frame)
+    }
+
+    /// That of the program that a Python process runs for its VM, below all that it is asked for.
+    fn is_of_worker(&self) -> bool {
+        side::is_worker() && {
+            let file = self.code().and_then(|code| code.file());
+            file.is_some_and(|file| file.ends_with(WORKER)) && self.back().is_none()
+        }
     }
 
     pub fn code(&self) -> Option<Code<'py>> {
