@@ -16,6 +16,8 @@ SECONDS := 600
 
 # PYTHON=/path/to/python picks the interpreter; without it the project looks for one itself.
 export PYTHON
+# The interpreter of Python processes, where that is another.
+export WORKER_PYTHON
 
 # On shared machines what failed is run once more, alone: a test that fails twice is broken.
 MIX_TEST := mix test$(if $(CI), || mix test --failed)
@@ -62,6 +64,17 @@ test-native-off: setup ## a part of the test suite with the settings native_layo
 	  test/python/values/{table,borders,round_trips,buffers,structs,unconvertible}_test.exs \
 	  test/python/streams/{example,delivery,ends,errors}_test.exs \
 	  test/python/timeouts/{interrupts,cancellation}_test.exs$(if $(CI), || mix test --failed)
+
+# What CI runs of it: what each kind of work does, and where processes differ most.
+PROCESS_TESTS := test/python/calls/{call,exec,map,async,nested}_test.exs test/python/with/manager_test.exs \
+	test/python/values/{round_trips,unconvertible,pickle,decode_option,properties}_test.exs test/python/objects/operations_test.exs \
+	test/python/streams/{example,delivery,ends,erlang}_test.exs test/python/callbacks/{callable,messages,reentrancy}_test.exs \
+	test/python/errors/{exceptions,tracebacks}_test.exs test/python/output/print_test.exs \
+	test/python/pools test/python/contexts test/python/timeouts/{cancellation,interrupts,queue,time_left}_test.exs
+
+.PHONY: test-processes
+test-processes: setup ## the tests of what holds on every engine, on Python processes (SHORT=1: a part; WORKER_PYTHON=path: of that Python)
+	@export ENGINE=process; mix test $(if $(SHORT),$(PROCESS_TESTS))$(if $(CI), || mix test --failed)
 
 .PHONY: matrix
 matrix: build ## run the test suite on all versions, in chroots of newer Debian releases too (CELLS="host forky-3.14")

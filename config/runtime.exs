@@ -19,7 +19,9 @@ case System.get_env("ENGINE", "") do
     config :erlang_python,
       engine: String.to_atom(name),
       num_workers: 1,
-      paths: ["test/support/python"]
+      paths: ["test/support/python"],
+      # With another Python than the VM's it is the suite that starts the default pool.
+      start_pool: System.get_env("WORKER_PYTHON", "") == ""
 end
 
 # NATIVE=off runs the suite without what the settings native_layouts and native_memory stand for.

@@ -8,6 +8,11 @@ case Python.Runtime.interpreter() do
     System.halt(1)
 end
 
+if System.get_env("WORKER_PYTHON") not in [nil, ""] do
+  IO.puts("Its processes have #{Python.Engines.python()}")
+  Python.Engines.start_default_pool()
+end
+
 # Not among the applications that :erlang_python asks for, so that Erlang can do without Elixir's.
 {:ok, _} = Application.ensure_all_started(:logger)
 

@@ -13,4 +13,8 @@ defmodule Python.EngineCase do
       import Python.TestCase
     end
   end
+
+  setup_all context, do: Python.Engines.set_up(context.module)
+
+  setup context, do: Python.Engines.begin_test(context.module)
 end

@@ -3,14 +3,23 @@ defmodule Python.Engines do
 
   # The engines that the suite can run on: `ENGINE=name mix test` runs the files that use
   # Python.EngineCase or Python.StreamCase on that one. Without ENGINE the whole suite runs, on :main.
+  #
+  # With ENGINE=process, WORKER_PYTHON is the interpreter of the processes; PYTHON is that of the VM.
 
   # Each with the options that its pools and contexts are started with.
   defp engines do
     [
       main: [],
       # Code that goes on after an interrupt is to be interrupted again, before it is killed.
-      process: [engine: :process, kill_after: 5_000]
+      process: [engine: :process, kill_after: 5_000] ++ worker_python()
     ]
+  end
+
+  defp worker_python do
+    case System.get_env("WORKER_PYTHON", "") do
+      "" -> []
+      python -> [python: python]
+    end
   end
 
   @doc "The engine that the suite runs on."
@@ -20,6 +29,7 @@ defmodule Python.Engines do
     engine = Enum.find(Keyword.keys(engines()), &(Atom.to_string(&1) == name))
 
     cond do
+      name in ["", "main"] and worker_python() != [] -> raise "WORKER_PYTHON needs ENGINE=process"
       name == "" -> :main
       engine -> engine
       true -> raise "ENGINE=#{name} is none of #{inspect(Keyword.keys(engines()))}"
@@ -33,10 +43,27 @@ defmodule Python.Engines do
   @doc "The settings of a VM whose default pool is of that engine, with one worker, as that of the suite is."
   @spec settings() :: keyword
   def settings do
-    case options() do
-      [] -> []
-      options -> [num_workers: 1, paths: [Python.Checkout.path("test/support/python")]] ++ options
+    if current() == :main do
+      []
+    else
+      paths = [Python.Checkout.path("test/support/python")]
+      [engine: current(), num_workers: 1, paths: paths]
     end
+  end
+
+  @doc "The interpreter that the code of the tests runs in."
+  @spec python() :: String.t()
+  def python, do: Keyword.get(options(), :python) || Python.info().executable
+
+  @doc "Starts the default pool, where the settings cannot: they know one interpreter."
+  @spec start_default_pool() :: :ok
+  def start_default_pool do
+    if worker_python() != [] do
+      pool = {Python.Pool, [name: Python.Pool, size: 1] ++ options()}
+      {:ok, _} = Supervisor.start_child(Python.Supervisor, pool)
+    end
+
+    :ok
   end
 
   @doc """
@@ -47,6 +74,22 @@ defmodule Python.Engines do
   @spec exclude() :: keyword
   def exclude, do: if(current() == :main, do: [], else: [engine: :main])
 
+  @doc "What is defined from now on in this process is for all tests of a module."
+  @spec set_up(module) :: :ok
+  def set_up(module) do
+    Process.put({__MODULE__, :module}, module)
+    :ok
+  end
+
+  @doc "Begins a test."
+  @spec begin_test(module) :: :ok
+  def begin_test(module) do
+    if current() != :main, do: Process.put(__MODULE__, {[], of_all_tests(module)})
+    :ok
+  end
+
+  defp of_all_tests(module), do: :persistent_term.get({__MODULE__, module}, [])
+
   @doc """
   Executes source in the default pool, and, where pools do not share `__main__` with it, in those of the calling
   test, the later ones too.
@@ -55,13 +98,18 @@ defmodule Python.Engines do
   def define(source) do
     Python.exec!(source)
 
-    if current() != :main do
-      {pools, sources} = of_the_test()
-      Process.put(__MODULE__, {pools, sources ++ [source]})
-      for pool <- pools, do: Python.exec!(source, pool: pool)
-    end
-
+    if current() != :main, do: define_in_pools(source, Process.get({__MODULE__, :module}))
     :ok
+  end
+
+  defp define_in_pools(source, nil) do
+    {pools, sources} = of_the_test()
+    Process.put(__MODULE__, {pools, sources ++ [source]})
+    for pool <- pools, do: Python.exec!(source, pool: pool)
+  end
+
+  defp define_in_pools(source, module) do
+    :persistent_term.put({__MODULE__, module}, of_all_tests(module) ++ [source])
   end
 
   @doc "Notes that the calling test has started a pool, and defines there what it has defined."

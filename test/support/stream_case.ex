@@ -19,9 +19,15 @@ defmodule Python.StreamCase do
     end
   end
 
-  setup_all do: Python.SupportModules.find()
+  setup_all context do
+    Python.Engines.set_up(context.module)
+    Python.SupportModules.find()
+  end
 
-  setup do: {:ok, name: new_name()}
+  setup context do
+    Python.Engines.begin_test(context.module)
+    {:ok, name: new_name()}
+  end
 
   @doc "A stream of one of the iterators there."
   def stream(function, args \\ [], options \\ []) do

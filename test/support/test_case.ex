@@ -30,10 +30,7 @@ defmodule Python.TestCase do
   def times(usual, long), do: if(long?(), do: long, else: usual)
 
   @doc "The version of the Python that runs, such as `{3, 11}`."
-  def python_version do
-    [major, minor | _] = Python.info().python_version |> String.split(".")
-    {String.to_integer(major), String.to_integer(minor)}
-  end
+  def python_version, do: Python.eval!("tuple(__import__('sys').version_info[:2])")
 
   @doc "A Python identifier that nobody else has."
   def unique(prefix \\ "name") do
