@@ -1,7 +1,7 @@
 defmodule Python.Callbacks.FrameworksTest do
   # Functions of Elixir, given to frameworks that ask a callable for its name, signature and types. In a VM
   # of its own, whose Python has the packages.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{FreshVM, Packages}
 

@@ -1,7 +1,7 @@
 defmodule Python.Callbacks.MemoryTest do
   # What very many callbacks leave behind. Alone: it measures the memory of the whole VM.
 
-  use Python.TestCase
+  use Python.EngineCase
 
   test "1,000 processes call Python, which calls each back ten times" do
     pool = start_pool(size: 4, max_queue: :infinity, timeout: 60_000)

@@ -1,8 +1,11 @@
 defmodule Python.Calls.TelemetryTest do
   # In a VM of its own: whether :telemetry is there is looked at when the application starts.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.FreshVM
+
+  # What contexts there are started with.
+  @engine inspect(Python.Engines.options())
 
   # What the package does, as far as it matters here.
   @telemetry """
@@ -78,7 +81,7 @@ defmodule Python.Calls.TelemetryTest do
 
   test "the other operations say what they are, and contexts which they are" do
     assert run("""
-           {:ok, context} = Python.Context.start_link()
+           {:ok, context} = Python.Context.start_link(#{@engine})
 
            for {operation, function} <- [
                  {:exec, fn -> Python.exec("pass") end},
@@ -116,7 +119,7 @@ defmodule Python.Calls.TelemetryTest do
   test "metadata is plain data: showing it calls no Python" do
     assert run("""
            Python.register(:give, fn object -> raise KeyError, key: object, term: [{object, %{object => 1}}] end)
-           {:ok, context} = Python.Context.start_link()
+           {:ok, context} = Python.Context.start_link(#{@engine})
 
            tries = [
              fn -> Python.eval("1 / 0") end,

@@ -1,7 +1,7 @@
 defmodule Python.Calls.TracingTest do
   # What calls leave to sys.settrace and sys.setprofile: it ends with them, in pools.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{Error, FreshVM, TimeoutError}
 
@@ -232,7 +232,7 @@ defmodule Python.Calls.TracingTest do
     end
 
     test "in a context, until it is removed" do
-      {:ok, context} = Python.Context.start_link()
+      context = start_context()
       place = [context: context]
 
       code = """

@@ -12,7 +12,7 @@ defmodule Python.Code.SourceLinesTest do
 
     # `runpy` is how plain Python runs a file, but for a class it needs the file's name in `__main__`.
     script = "import __main__; __main__.__file__ = #{inspect(@file_name)}; " <> code
-    {output, 0} = System.cmd(Python.info().executable, ["-c", script], stderr_to_stdout: true)
+    {output, 0} = System.cmd(Python.Engines.python(), ["-c", script], stderr_to_stdout: true)
     output |> String.trim() |> String.split("\n") |> List.last()
   end
 

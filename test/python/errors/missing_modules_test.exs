@@ -1,6 +1,6 @@
 defmodule Python.Errors.MissingModulesTest do
   # What is said of a module that is not there: where it was looked for, and how to install it.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   import Python.FakePython, only: [make_venv: 2, suite_python: 0]
 

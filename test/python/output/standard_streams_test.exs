@@ -21,7 +21,7 @@ defmodule Python.Output.StandardStreamsTest do
       "import sys; sys.path.insert(0, #{inspect(@folder)}); from standard_streams import *\n" <>
         code
 
-    command = "cat #{file} | #{Python.info().executable} -E -X utf8 -c \"$0\""
+    command = "cat #{file} | #{Python.Engines.python()} -E -X utf8 -c \"$0\""
     {output, 0} = System.cmd("/bin/sh", ["-c", command, code], stderr_to_stdout: true)
     File.rm!(file)
     output

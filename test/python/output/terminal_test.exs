@@ -1,8 +1,10 @@
 defmodule Python.Output.TerminalTest do
   # What programs see of a terminal, and what is seen of them there.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.FakeTerminal
+
+  setup_all do: Python.SupportModules.find()
 
   # Calls in a process whose group leader is a terminal of that size, or none.
   defp in_front_of(size, call) do
@@ -146,16 +148,16 @@ defmodule Python.Output.TerminalTest do
   end
 
   test "also what comes right after other text, while Python goes on by itself" do
-    gate = define("NAME = __import__('threading').Event()")
+    gate = Python.Notes.new_name()
 
     name =
       define(
-        "def NAME():\n    for n in range(20): print('\\r%d' % n, end='')\n    print('\\nlast')\n    #{gate}.wait(60)"
+        "import notes\ndef NAME(gate):\n    for n in range(20): print('\\r%d' % n, end='')\n    print('\\nlast')\n    notes.wait(gate)"
       )
 
-    running = in_front_of({80, 24}, fn -> Python.call!(:__main__, name) end)
+    running = in_front_of({80, 24}, fn -> Python.call!(:__main__, name, [gate]) end)
     assert collect("") == Enum.map_join(0..19, &"\r#{&1}") <> "\nlast\n"
-    Python.exec!("#{gate}.set()")
+    Python.Notes.open_gate(gate)
     Task.await(running)
   end
 

@@ -1,7 +1,7 @@
 defmodule Python.Streams.FinalizersTest do
   # Items whose `__del__` methods run while a stream is filled. In VMs of their own: should they hold up
   # a scheduler, nothing goes on there.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.FreshVM
 

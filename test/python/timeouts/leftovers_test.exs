@@ -1,6 +1,6 @@
 defmodule Python.Timeouts.LeftoversTest do
   # Alone: an interrupt that is pending changes how all code runs, up to Python 3.12.
-  use Python.TestCase
+  use Python.EngineCase
 
   alias Python.TimeoutError
 
@@ -11,7 +11,7 @@ defmodule Python.Timeouts.LeftoversTest do
   end
 
   defp a_context do
-    {:ok, context} = Python.Context.start_link()
+    context = start_context()
     # All on one thread.
     [context: context, timeout: 20_000]
   end
@@ -96,7 +96,9 @@ defmodule Python.Timeouts.LeftoversTest do
     end
   end
 
+  # One thread more of the same interpreter: a process has one main thread, and is ended if it does not come back.
   describe "while a call that has timed out blocks in a C function" do
+    @describetag engine: :main
     test "code can be profiled on other threads" do
       {read, write} = Python.call!(:os, :pipe)
       pool = start_pool()

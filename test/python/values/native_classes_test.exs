@@ -2,7 +2,7 @@ defmodule Python.Values.NativeClassesTest do
   # The classes of the package `erlang` that are native hold what Python must not get at. Their
   # instances come from us alone; those that Python makes all the same, as by changing the class, hold
   # nothing, and say so.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.FreshVM
 

@@ -2,7 +2,7 @@ defmodule Python.Values.NumpyTest do
   # Scalars and arrays of numpy, and what else is made with it. A Python that has no numpy is given that
   # of the packages for the tests; where there are none, these tests are skipped, and say so.
 
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{FreshVM, Object, Packages}
 

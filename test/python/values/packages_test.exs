@@ -1,6 +1,6 @@
 defmodule Python.Values.PackagesTest do
   # `decode:` with the real pydantic and SQLAlchemy, in a VM of its own.
-  use Python.TestCase, async: true
+  use Python.EngineCase, async: true
 
   alias Python.{FreshVM, Object, Packages}
 
