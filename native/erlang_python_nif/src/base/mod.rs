@@ -1,11 +1,16 @@
 //! What everything else stands on: terms and locks, a clock, and what is known of the VM and its process. Nothing
 //! here knows Python.
 
+#[cfg(unix)]
+mod allocator;
 pub mod apart;
 pub mod atoms;
 pub mod bell;
+#[cfg(unix)]
+pub mod blocks;
 pub mod boxed;
 pub mod clock;
+pub mod copies;
 pub mod deadline;
 pub mod flags;
 pub mod fork;

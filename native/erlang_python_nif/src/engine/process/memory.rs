@@ -3,6 +3,7 @@
 //! A file that is mapped here has been sealed before anybody else has seen it: nobody can make it smaller, at which
 //! the VM would fall. Nothing is ever read through a mapping.
 
+use crate::base::copies;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -69,7 +70,7 @@ impl Memory {
                 // there, and may even write: no reference is made to it.
                 unsafe {
                     let to = mapping.data.add(at as usize);
-                    to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                    copies::copy(bytes.as_ptr(), to, bytes.len());
                 }
                 Ok(())
             }

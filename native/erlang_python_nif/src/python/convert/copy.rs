@@ -3,6 +3,7 @@
 
 use super::buffer::PyBuffer;
 use super::{Failure, Unconvertible, layout};
+use crate::base::copies;
 use crate::python::interpreter::symbol;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
@@ -246,7 +247,7 @@ impl Room {
     /// There is room for the bytes.
     unsafe fn fill(self, bytes: &[u8]) {
         // SAFETY: as this function demands.
-        unsafe { self.0.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+        unsafe { copies::copy(bytes.as_ptr(), self.0, bytes.len()) }
     }
 
     /// The same for memory that was just allocated: where it is large, it has no pages yet. To make small ones takes

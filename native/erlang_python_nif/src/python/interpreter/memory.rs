@@ -3,8 +3,8 @@
 //! There are two doors: what is too big for Python's own small-object allocator (the data of long
 //! strings and lists), and the arenas of that allocator.
 
-use super::blocks::{BLOCKS, SMALLEST};
 use super::symbol;
+use crate::base::blocks::{BLOCKS, SMALLEST};
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::ptr;

@@ -4,8 +4,6 @@
 //! Python keeps its thread state for good, so that `threading.local` and context variables last;
 //! nothing here is called with a lock held (`lock`).
 
-#[cfg(unix)]
-mod blocks;
 #[cfg(all(unix, debug_assertions))]
 pub mod checked;
 pub mod config;

@@ -45,7 +45,7 @@ pub struct Blocks {
     turn: AtomicUsize,
 }
 
-/// All that Python has.
+/// All that this library and Python have.
 pub static BLOCKS: Blocks = Blocks::new();
 
 impl Slot {
