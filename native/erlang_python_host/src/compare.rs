@@ -20,6 +20,13 @@ pub unsafe fn identical(left: Word, right: Word) -> bool {
     if word::is_immediate(left) || word::is_immediate(right) {
         return false;
     }
+    // What most keys are.
+    if let (Some(left), Some(right)) = (
+        word::of_kind(left, Kind::Binary),
+        word::of_kind(right, Kind::Binary),
+    ) {
+        return *left == *right && word::bytes(left) == word::bytes(right);
+    }
     identical_boxed(left, right)
 }
 

@@ -17,8 +17,6 @@ enum Rest {
     },
     /// The cells of a list, the first of which is at `to`. The tail is put into `last`.
     Cells { from: Word, to: *mut Word },
-    /// The pairs have been copied.
-    Map { map: Unfinished, to: *mut Word },
 }
 
 /// `term`: of another environment, or the same.
@@ -50,11 +48,6 @@ pub unsafe fn copy(env: &mut HostEnv, term: Word) -> Word {
                 stack.pop();
                 place(env, tail, slot, &mut stack);
             }
-            Rest::Map { map, to } => {
-                let (map, slot) = (*map, *to);
-                stack.pop();
-                *slot = map.finish_different(env);
-            }
         }
     }
     copied
@@ -64,7 +57,7 @@ pub unsafe fn copy(env: &mut HostEnv, term: Word) -> Word {
 #[inline]
 unsafe fn place(env: &mut HostEnv, term: Word, slot: *mut Word, stack: &mut Vec<Rest>) {
     *slot = if word::is_boxed(term) {
-        boxed(env, word::pointer(term), slot, stack)
+        boxed(env, word::pointer(term), stack)
     } else if word::is_cell(term) {
         let (count, _) = sequence::measure(term);
         let to = sequence::cells(env, count);
@@ -75,12 +68,7 @@ unsafe fn place(env: &mut HostEnv, term: Word, slot: *mut Word, stack: &mut Vec<
     };
 }
 
-unsafe fn boxed(
-    env: &mut HostEnv,
-    boxed: *const Word,
-    slot: *mut Word,
-    stack: &mut Vec<Rest>,
-) -> Word {
+unsafe fn boxed(env: &mut HostEnv, boxed: *const Word, stack: &mut Vec<Rest>) -> Word {
     let size = word::size(boxed);
     match word::kind(boxed) {
         Kind::Tuple => {
@@ -98,13 +86,12 @@ unsafe fn boxed(
             let Some(map) = Unfinished::new(env, size) else {
                 return word::NIL;
             };
-            stack.push(Rest::Map { map, to: slot });
             stack.push(Rest::Words {
                 from,
                 to: map.slots(),
                 left: 2 * size,
             });
-            word::NIL
+            map.finish_different(env)
         }
         Kind::Float | Kind::Request => words(env, boxed, 1),
         Kind::Big => words(env, boxed, size),

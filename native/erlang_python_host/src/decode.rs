@@ -32,9 +32,11 @@ struct Open {
 }
 
 enum Then {
-    Tuple,
+    /// They are one behind the other.
+    Words,
     /// The last element is the tail.
     List,
+    /// Keys may be there twice.
     Map(Unfinished, *mut Word),
 }
 
@@ -42,7 +44,7 @@ struct Decoder<'r, 'b> {
     env: &'r mut HostEnv,
     reader: &'r mut Reader<'b>,
     format: Format,
-    /// How many elements the open terms still have: each has a byte at least.
+    /// How many terms are still to be read: each has a byte at least.
     owed: usize,
     stack: Vec<Open>,
 }
@@ -53,7 +55,7 @@ pub fn term(reader: &mut Reader<'_>, env: &mut HostEnv, format: Format) -> Resul
         env,
         reader,
         format,
-        owed: 0,
+        owed: 1,
         stack: Vec::new(),
     };
     let mut found = NIL;
@@ -73,33 +75,46 @@ pub fn decode<'a>(reader: &mut Reader<'_>, env: Env<'a>) -> Result<Term<'a>> {
 
 impl Decoder<'_, '_> {
     unsafe fn all(&mut self, found: *mut Word) -> Result<()> {
-        self.one(found)?;
-        while let Some(open) = self.stack.last_mut() {
-            if open.left == 0 {
-                let then = self.stack.pop().map(|open| open.then);
-                if let Some(Then::Map(map, slot)) = then {
-                    *slot = map
-                        .finish(self.env)
-                        .ok_or(Broken("a key is twice in a map"))?;
+        // What is around the term.
+        let mut open = Open {
+            to: found,
+            left: 1,
+            then: Then::Words,
+        };
+        loop {
+            while open.left > 0 {
+                let slot = open.to;
+                open.left -= 1;
+                self.owed -= 1;
+                open.to = slot.wrapping_add(1);
+                if matches!(open.then, Then::List) && open.left > 1 {
+                    let next = slot.wrapping_add(2);
+                    *slot.add(1) = word::cell(next);
+                    open.to = next;
                 }
-                continue;
+                if let Some(inner) = self.one(slot)? {
+                    if self.stack.len() >= MAX_DEPTH {
+                        return Err(Broken("a term is nested too deeply"));
+                    }
+                    self.owed += inner.left;
+                    self.stack.push(std::mem::replace(&mut open, inner));
+                }
             }
-            let slot = open.to;
-            open.left -= 1;
-            let tail_is_next = open.left == 1;
-            open.to = match open.then {
-                Then::List if !tail_is_next => slot.wrapping_add(2),
-                _ => slot.wrapping_add(1),
+            if let Then::Map(map, slot) = open.then {
+                *slot = map
+                    .finish(self.env)
+                    .ok_or(Broken("a key is twice in a map"))?;
+            }
+            let Some(outer) = self.stack.pop() else {
+                return Ok(());
             };
-            self.owed -= 1;
-            self.one(slot)?;
+            open = outer;
         }
-        Ok(())
     }
 
-    /// Reads a term without its elements.
+    /// Reads a term. What it gives are elements that are still to be read.
     #[inline]
-    unsafe fn one(&mut self, slot: *mut Word) -> Result<()> {
+    unsafe fn one(&mut self, slot: *mut Word) -> Result<Option<Open>> {
         *slot = match self.reader.u8()? {
             tag::SMALL_INTEGER => word::small_of(self.reader.u8()?.into()),
             tag::INTEGER => word::small_of(self.reader.i32_be()?),
@@ -121,13 +136,17 @@ impl Decoder<'_, '_> {
             tag::NIL => NIL,
             tag::SMALL_TUPLE => {
                 let count = self.reader.u8()?.into();
-                self.tuple(count)?
+                return self.tuple(slot, count);
             }
-            tag::LIST => self.list()?,
-            tag::MAP => self.map(slot)?,
+            tag::LARGE_TUPLE => {
+                let count = self.reader.u32_be()? as usize;
+                return self.tuple(slot, count);
+            }
+            tag::LIST => return self.list(slot),
+            tag::MAP => return self.map(slot),
             tag => self.rare(tag)?,
         };
-        Ok(())
+        Ok(None)
     }
 
     unsafe fn rare(&mut self, tag: u8) -> Result<Word> {
@@ -135,10 +154,6 @@ impl Decoder<'_, '_> {
             tag::ATOM_UTF8 => {
                 let length = self.reader.u16_be()?;
                 self.atom(length.into())
-            }
-            tag::LARGE_TUPLE => {
-                let count = self.reader.u32_be()? as usize;
-                self.tuple(count)
             }
             tag::SMALL_BIG => {
                 let length = self.reader.u8()?;
@@ -209,21 +224,7 @@ impl Decoder<'_, '_> {
         }
     }
 
-    /// A term that has so many elements, each of a byte at least, begins.
-    fn open(&mut self, to: *mut Word, count: usize, then: Then) -> Result<()> {
-        if self.stack.len() >= MAX_DEPTH {
-            return Err(Broken("a term is nested too deeply"));
-        }
-        self.owed += count;
-        self.stack.push(Open {
-            to,
-            left: count,
-            then,
-        });
-        Ok(())
-    }
-
-    /// Checked before memory is taken for them.
+    /// Checked before memory is taken for so many elements, each of a byte at least.
     fn check(&self, count: usize) -> Result<()> {
         if count > self.reader.len().saturating_sub(self.owed) {
             return Err(Broken("it has fewer elements than it says"));
@@ -231,32 +232,77 @@ impl Decoder<'_, '_> {
         Ok(())
     }
 
-    fn tuple(&mut self, count: usize) -> Result<Word> {
+    unsafe fn tuple(&mut self, slot: *mut Word, count: usize) -> Result<Option<Open>> {
         self.check(count)?;
-        let (slots, tuple) = sequence::tuple(self.env, count);
-        self.open(slots, count, Then::Tuple)?;
-        Ok(tuple)
+        let (to, tuple) = sequence::tuple(self.env, count);
+        *slot = tuple;
+        Ok(Some(Open {
+            to,
+            left: count,
+            then: Then::Words,
+        }))
     }
 
-    fn list(&mut self) -> Result<Word> {
+    unsafe fn list(&mut self, slot: *mut Word) -> Result<Option<Open>> {
         let count = self.reader.u32_be()? as usize;
         self.check(count.saturating_add(1))?;
         if count == 0 {
             // The VM takes it for its tail. Nobody writes that.
             return Err(Broken("a list has no elements"));
         }
-        let cells = sequence::cells(self.env, count);
-        let list = word::cell(cells);
-        self.open(cells, count + 1, Then::List)?;
-        Ok(list)
+        let cells = self.env.arena.words(2 * count);
+        *slot = word::cell(cells);
+        let read = self.integers(cells, count);
+        Ok(Some(Open {
+            to: cells.wrapping_add(2 * read - usize::from(read == count)),
+            left: count + 1 - read,
+            then: Then::List,
+        }))
     }
 
-    fn map(&mut self, slot: *mut Word) -> Result<Word> {
+    /// The integers that a list of so many elements begins with: how many.
+    unsafe fn integers(&mut self, cells: *mut Word, count: usize) -> usize {
+        let bytes = self.reader.rest();
+        let mut rest = bytes;
+        let mut read = 0;
+        while read < count {
+            let value = match rest {
+                [tag::SMALL_INTEGER, value, after @ ..] => {
+                    rest = after;
+                    i32::from(*value)
+                }
+                [tag::INTEGER, a, b, c, d, after @ ..] => {
+                    rest = after;
+                    i32::from_be_bytes([*a, *b, *c, *d])
+                }
+                _ => break,
+            };
+            let cell = cells.add(2 * read);
+            *cell = word::small_of(value);
+            // Of the last one the tail is read.
+            *cell.add(1) = word::cell(cell.wrapping_add(2));
+            read += 1;
+        }
+        let _ = self.reader.bytes(bytes.len() - rest.len());
+        read
+    }
+
+    unsafe fn map(&mut self, slot: *mut Word) -> Result<Option<Open>> {
         let count = self.reader.u32_be()? as usize;
         self.check(count.saturating_mul(2))?;
         let map = Unfinished::new(self.env, count).ok_or(Broken("a map is too large"))?;
-        self.open(map.slots(), 2 * count, Then::Map(map, slot))?;
-        Ok(NIL)
+        let then = if self.format == Format::Wire {
+            // One of the VM's.
+            *slot = map.finish_different(self.env);
+            Then::Words
+        } else {
+            Then::Map(map, slot)
+        };
+        Ok(Some(Open {
+            to: map.slots(),
+            left: 2 * count,
+            then,
+        }))
     }
 
     fn big(&mut self, length: usize) -> Result<Word> {

@@ -5,7 +5,6 @@ use crate::env::{self, HostEnv};
 use crate::kept;
 use crate::map;
 use crate::number;
-use crate::sequence;
 use crate::word::{self, Kind, View, Word};
 use crate::{atom, objects, pid, reference, vm};
 use erlang_python_wire::{BESIDE, MAX_DEPTH, Writer, tag};
@@ -41,8 +40,12 @@ type Result<T> = std::result::Result<T, Unwritable>;
 /// What is still to be written.
 enum Rest {
     Words(*const Word, usize),
-    /// Cells, and then the tail.
-    List(Word),
+    /// Cells, and then the tail. How many of them have been written, and where their number belongs.
+    List {
+        list: Word,
+        count: usize,
+        at: usize,
+    },
 }
 
 struct Encoder<'w> {
@@ -79,6 +82,37 @@ fn count(count: usize) -> Result<u32> {
     u32::try_from(count).map_err(|_| Unwritable::TooLarge)
 }
 
+#[inline]
+fn small(writer: &mut Writer, value: i64) {
+    if let Ok(value) = u8::try_from(value) {
+        writer.bytes(&[tag::SMALL_INTEGER, value]);
+    } else if let Ok(value) = i32::try_from(value) {
+        let [a, b, c, d] = value.to_be_bytes();
+        writer.bytes(&[tag::INTEGER, a, b, c, d]);
+    } else {
+        // Not as an `INT64`: the VM itself reads terms fastest that have nothing of ours in them.
+        digits(writer, value < 0, &value.unsigned_abs().to_le_bytes());
+    }
+}
+
+/// A big integer: the bytes of its magnitude, the lowest first.
+fn digits(writer: &mut Writer, negative: bool, bytes: &[u8]) {
+    let length = bytes
+        .iter()
+        .rposition(|&byte| byte != 0)
+        .map_or(0, |last| last + 1);
+    match u8::try_from(length) {
+        Ok(length) => writer.bytes(&[tag::SMALL_BIG, length]),
+        Err(_) => {
+            writer.u8(tag::LARGE_BIG);
+            // There are none of 2^32 bytes.
+            writer.u32_be(length as u32);
+        }
+    }
+    writer.u8(negative.into());
+    writer.bytes(&bytes[..length]);
+}
+
 impl Encoder<'_> {
     unsafe fn all(&mut self, term: Word) -> Result<()> {
         self.one(term)?;
@@ -94,16 +128,27 @@ impl Encoder<'_> {
                     *left -= 1;
                     next
                 }
-                Rest::List(list) if word::is_cell(*list) => {
+                Rest::List {
+                    list,
+                    count: written,
+                    at,
+                } => loop {
+                    if !word::is_cell(*list) {
+                        let (tail, at) = (*list, *at);
+                        let count = count(*written)?.to_be_bytes();
+                        self.writer.bytes[at..at + 4].copy_from_slice(&count);
+                        self.stack.pop();
+                        break tail;
+                    }
                     let cell = word::pointer(*list);
+                    let head = *cell;
                     *list = *cell.add(1);
-                    *cell
-                }
-                Rest::List(tail) => {
-                    let tail = *tail;
-                    self.stack.pop();
-                    tail
-                }
+                    *written += 1;
+                    if !word::is_small(head) {
+                        break head;
+                    }
+                    small(self.writer, word::value(head));
+                },
             };
             self.one(next)?;
         }
@@ -122,51 +167,22 @@ impl Encoder<'_> {
     #[inline]
     unsafe fn one(&mut self, term: Word) -> Result<()> {
         match word::view(term) {
-            View::Small(value) => self.small(value),
+            View::Small(value) => small(self.writer, value),
             View::Atom(index) => return self.atom(atom::name(index)),
             View::Nil => self.writer.u8(tag::NIL),
             View::Pid(word) => pid::encode(self.writer, word),
             View::Cell => {
-                let (length, _) = sequence::measure(term);
-                self.writer.u8(tag::LIST);
-                self.writer.u32_be(count(length)?);
-                return self.open(Rest::List(term));
+                self.writer.bytes(&[tag::LIST, 0, 0, 0, 0]);
+                return self.open(Rest::List {
+                    list: term,
+                    count: 0,
+                    at: self.writer.bytes.len() - 4,
+                });
             }
             View::Boxed(kind, boxed) => return self.boxed(kind, boxed),
             View::None => return Err(Unwritable::NoTerm),
         }
         Ok(())
-    }
-
-    #[inline]
-    fn small(&mut self, value: i64) {
-        if let Ok(value) = u8::try_from(value) {
-            self.writer.bytes(&[tag::SMALL_INTEGER, value]);
-        } else if let Ok(value) = i32::try_from(value) {
-            let [a, b, c, d] = value.to_be_bytes();
-            self.writer.bytes(&[tag::INTEGER, a, b, c, d]);
-        } else {
-            // Not as an `INT64`: the VM itself reads terms fastest that have nothing of ours in them.
-            self.digits(value < 0, &value.unsigned_abs().to_le_bytes());
-        }
-    }
-
-    /// A big integer: the bytes of its magnitude, the lowest first.
-    fn digits(&mut self, negative: bool, bytes: &[u8]) {
-        let length = bytes
-            .iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |last| last + 1);
-        match u8::try_from(length) {
-            Ok(length) => self.writer.bytes(&[tag::SMALL_BIG, length]),
-            Err(_) => {
-                self.writer.u8(tag::LARGE_BIG);
-                // There are none of 2^32 bytes.
-                self.writer.u32_be(length as u32);
-            }
-        }
-        self.writer.u8(negative.into());
-        self.writer.bytes(&bytes[..length]);
     }
 
     fn atom(&mut self, name: &str) -> Result<()> {
@@ -202,8 +218,8 @@ impl Encoder<'_> {
                 return self.open(Rest::Words(pairs, 2 * size));
             }
             Kind::Float => {
-                self.writer.u8(tag::NEW_FLOAT);
-                self.writer.f64_be(number::float(boxed));
+                let [a, b, c, d, e, f, g, h] = number::float(boxed).to_be_bytes();
+                self.writer.bytes(&[tag::NEW_FLOAT, a, b, c, d, e, f, g, h]);
             }
             Kind::Big => {
                 let big = number::big(boxed);
@@ -212,7 +228,7 @@ impl Encoder<'_> {
                     .iter()
                     .flat_map(|limb| limb.to_le_bytes())
                     .collect();
-                self.digits(big.negative, &bytes);
+                digits(self.writer, big.negative, &bytes);
             }
             Kind::Shared
                 if self.for_wire
@@ -225,8 +241,9 @@ impl Encoder<'_> {
                 self.writer.u64(size as u64);
             }
             Kind::Binary | Kind::Shared => {
-                self.writer.u8(tag::BINARY);
-                self.writer.u32_be(count(size)?);
+                let [a, b, c, d] = count(size)?.to_be_bytes();
+                self.writer.bytes.reserve(5 + size);
+                self.writer.bytes(&[tag::BINARY, a, b, c, d]);
                 self.writer.bytes(binary::bits_of(boxed).0);
             }
             Kind::Bits => {

@@ -1,4 +1,5 @@
-//! Maps: pairs in the order in which they were put in, and an index of large ones.
+//! Maps: pairs in the order in which they were put in, and an index of large ones that are built here. One that was
+//! read or copied has none: most are only gone through.
 //!
 //! A map is a view of the first pairs of a table. What puts a new key into the newest view appends to the table, so
 //! that a map can be built key by key.
@@ -22,7 +23,7 @@ struct Table {
     capacity: usize,
     used: usize,
     /// Slots: the upper half of the hash, which also says where to begin, and the number of the pair plus one; 0 if
-    /// free. Null in a small table.
+    /// free. Null if there is no index.
     slots: *mut u64,
     mask: usize,
 }
@@ -31,23 +32,34 @@ const TABLE_WORDS: usize = size_of::<Table>() / size_of::<Word>();
 
 impl Table {
     fn new(env: &mut HostEnv, capacity: usize) -> *mut Table {
-        let table: *mut Table = env.arena.words(TABLE_WORDS).cast();
-        let pairs = env.arena.words(2 * capacity).cast();
-        let mut slots = std::ptr::null_mut();
-        let mut mask = 0;
-        if capacity > INDEXED {
-            let count = (2 * capacity).next_power_of_two();
-            slots = env.arena.words(count).cast::<u64>();
-            mask = count - 1;
-            // SAFETY: so many were given.
-            unsafe { slots.write_bytes(0, count) };
+        let table = Self::without_index(env, capacity);
+        // SAFETY: just made.
+        unsafe { (*table).make_index(env) };
+        table
+    }
+
+    /// One that has no pair yet gets an index, if it is to be large.
+    fn make_index(&mut self, env: &mut HostEnv) {
+        if self.capacity <= INDEXED {
+            return;
         }
+        let count = (2 * self.capacity).next_power_of_two();
+        self.slots = env.arena.words(count).cast::<u64>();
+        self.mask = count - 1;
+        // SAFETY: so many were given.
+        unsafe { self.slots.write_bytes(0, count) };
+    }
+
+    /// In which a key is searched pair by pair.
+    fn without_index(env: &mut HostEnv, capacity: usize) -> *mut Table {
+        let table: *mut Table = env.arena.words(TABLE_WORDS + 2 * capacity).cast();
         let new = Table {
-            pairs,
+            // SAFETY: within what was given.
+            pairs: unsafe { table.add(1).cast() },
             capacity,
             used: 0,
-            slots,
-            mask,
+            slots: std::ptr::null_mut(),
+            mask: 0,
         };
         // SAFETY: so much room was given.
         unsafe { table.write(new) };
@@ -124,7 +136,7 @@ pub struct Unfinished(*mut Table);
 impl Unfinished {
     /// None if there are too many.
     pub fn new(env: &mut HostEnv, capacity: usize) -> Option<Self> {
-        (capacity <= MOST).then(|| Unfinished(Table::new(env, capacity)))
+        (capacity <= MOST).then(|| Unfinished(Table::without_index(env, capacity)))
     }
 
     /// Keys and values, by turns.
@@ -136,6 +148,7 @@ impl Unfinished {
     /// The map of all pairs. None if a key is there twice.
     pub unsafe fn finish(self, env: &mut HostEnv) -> Option<Word> {
         let table = &mut *self.0;
+        table.make_index(env);
         for number in 0..table.capacity {
             let key = (*table.pairs.add(number))[0];
             let hash = table.hash_of(key);
@@ -147,14 +160,10 @@ impl Unfinished {
         Some(view(env, self.0, table.capacity))
     }
 
-    /// The same of keys that are known to be different, as those of a map are.
+    /// The same of keys that are known to be different, as those of a map are. They may be written later.
     pub unsafe fn finish_different(self, env: &mut HostEnv) -> Word {
         let table = &mut *self.0;
-        for number in 0..table.capacity {
-            let key = (*table.pairs.add(number))[0];
-            let hash = table.hash_of(key);
-            table.add(hash);
-        }
+        table.used = table.capacity;
         view(env, self.0, table.capacity)
     }
 }

@@ -30,11 +30,13 @@ pub fn list(env: &mut HostEnv, elements: impl ExactSizeIterator<Item = Word>) ->
     if count == 0 {
         return NIL;
     }
-    let cells = cells(env, count);
+    let cells = env.arena.words(2 * count);
     // SAFETY: as many cells were given.
     unsafe {
         for (index, element) in elements.enumerate().take(count) {
-            *cells.add(2 * index) = element;
+            let cell = cells.add(2 * index);
+            *cell = element;
+            *cell.add(1) = word::cell(cell.wrapping_add(2));
         }
         *cells.add(2 * count - 1) = NIL;
     }
