@@ -1,6 +1,9 @@
-//! Python strings for the keys of maps, made once per conversion: documents repeat them.
+//! Python strings for the keys of maps, and terms for the keys of dicts, made once per conversion: documents repeat
+//! them.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
+use rustler::sys::ErlNifTerm;
 
 /// Keys of more bytes than this are not kept.
 const LONGEST: usize = 64;
@@ -39,6 +42,50 @@ impl<'py, 'a> Keys<'py, 'a> {
         }
         self.places[place(key)] = Some((key, object.clone()));
     }
+}
+
+/// The terms for keys of the dicts of one value, from its second dict on.
+#[derive(Default)]
+pub struct Terms<'py> {
+    dicts: usize,
+    /// By the object, which is held, so that no other one comes to be where it is.
+    places: Vec<Option<(Bound<'py, PyAny>, ErlNifTerm)>>,
+}
+
+impl<'py> Terms<'py> {
+    /// Another dict begins.
+    pub fn next_dict(&mut self) {
+        self.dicts += 1;
+    }
+
+    #[inline]
+    pub fn get(&self, key: &Bound<'py, PyAny>) -> Option<ErlNifTerm> {
+        let (kept, term) = self.places.get(place_of(key))?.as_ref()?;
+        (kept.as_ptr() == key.as_ptr()).then_some(*term)
+    }
+
+    /// Keeps the term for a key that is a `str`, and no other.
+    pub fn keep(&mut self, key: &Bound<'py, PyAny>, term: ErlNifTerm) {
+        // SAFETY: an object, and the GIL is held; the length is asked of a str.
+        let is_short = unsafe {
+            ffi::PyUnicode_CheckExact(key.as_ptr()) != 0
+                && ffi::PyUnicode_GetLength(key.as_ptr()) <= LONGEST as ffi::Py_ssize_t
+        };
+        if self.dicts < 2 || !is_short {
+            return;
+        }
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, || None);
+        }
+        self.places[place_of(key)] = Some((key.clone(), term));
+    }
+}
+
+/// Where the term for an object is kept. Objects lie 16 bytes apart, at least.
+#[inline]
+fn place_of(object: &Bound<'_, PyAny>) -> usize {
+    let mixed = (object.as_ptr() as u64 >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 56) as usize % PLACES
 }
 
 /// Where a key is kept, by its length, its first and its last bytes.

@@ -10,6 +10,7 @@ use crate::base::atoms;
 use crate::python::arguments::{Arguments, FEW};
 use crate::python::current;
 use crate::python::growth::Handles;
+use crate::python::interpreter::Uncollected;
 use crate::python::object;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -31,6 +32,9 @@ pub struct Encoder<'py, 'a> {
     items: usize,
     /// All of them are plain data.
     plain: bool,
+    /// While many are made of plain data alone, no cycles are looked for, which would go through all of them every 700
+    /// lists and dicts. No code of Python's runs meanwhile, and the GIL is kept: nobody can see it.
+    paused: Option<Uncollected>,
     /// The handles among them.
     pub handles: Handles<'a>,
 }
@@ -47,6 +51,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             keys: Keys::default(),
             items: 0,
             plain: true,
+            paused: None,
             handles: Handles::default(),
         }
     }
@@ -72,7 +77,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             TermType::Tuple => self.nested(|encoder| encoder.tuple(term)),
             TermType::Map => self.nested(|encoder| encoder.map(term)),
             other => {
-                self.plain = false;
+                self.is_not_plain();
                 opaque::to_python(self.py, term)?.ok_or_else(|| no_counterpart(other))
             }
         }
@@ -189,7 +194,25 @@ impl<'py, 'a> Encoder<'py, 'a> {
         self.depth += 1;
         let converted = convert(self);
         self.depth -= 1;
+        if self.depth == 0 {
+            self.paused = None;
+        }
         converted
+    }
+
+    /// Counts elements.
+    fn count(&mut self, items: usize) {
+        self.items += items;
+        if self.items >= MUCH && self.plain && self.paused.is_none() && self.depth > 0 {
+            // To be ended with the outermost of the containers that this is in.
+            self.paused = Some(Uncollected::new(self.py));
+        }
+    }
+
+    /// Code of Python's may run from here on.
+    fn is_not_plain(&mut self) {
+        self.plain = false;
+        self.paused = None;
     }
 
     fn integer(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
@@ -243,8 +266,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
         Ok(current::get().names.atom(py, term)?)
     }
 
-    fn binary(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+    fn binary(&mut self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
         if bytes.len() >= copy::LARGE {
+            self.paused = None;
             return Ok(copy::into_python(self.py, bytes)?);
         }
         if bytes.is_ascii() {
@@ -269,8 +293,9 @@ impl<'py, 'a> Encoder<'py, 'a> {
         unsafe { self.owned(layout::new_ascii(bytes)) }
     }
 
-    fn bytes(&self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
         if bytes.len() >= copy::LARGE {
+            self.paused = None;
             return Ok(copy::into_bytes(self.py, bytes)?);
         }
         let data = bytes.as_ptr().cast::<c_char>();
@@ -285,7 +310,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     fn list(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
         let cells = Cells::of(term)?;
-        self.items += cells.length as usize;
+        self.count(cells.length as usize);
         // SAFETY: the GIL is held; a new reference or null with an exception set.
         let list = unsafe { self.owned(ffi::PyList_New(cells.length as ffi::Py_ssize_t)) }?;
         for (at, item) in cells.enumerate() {
@@ -338,7 +363,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 .map_err(|e| e.inside(|| key_step(key)))?;
             count += 1;
         }
-        self.items += count as usize;
+        self.count(count as usize);
         // SAFETY: a dict of our own; the GIL is held.
         if unsafe { ffi::PyDict_Size(dict.as_ptr()) } != count {
             return Err(self.same_keys(term));
@@ -370,7 +395,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
     }
 
     fn structure(&mut self, term: Term<'a>, name: Atom) -> Result<Bound<'py, PyAny>> {
-        self.plain = false;
+        self.is_not_plain();
         structs::whole(name, term)?;
         if name == atoms::object() {
             return term

@@ -5,6 +5,7 @@ mod immediate;
 
 pub use immediate::Immediate;
 
+use super::keys::Terms;
 use super::level::Level;
 use super::to_python::MUCH;
 use super::{
@@ -52,6 +53,8 @@ pub struct Decoder<'py, 'a, 's> {
     /// lies above those of the one around it.
     terms: Vec<sys::ErlNifTerm>,
     keys: Vec<sys::ErlNifTerm>,
+    /// Those of keys, for the next dicts.
+    made: Terms<'py>,
     items: usize,
     /// Bytes of text and data that were copied.
     copied: usize,
@@ -102,6 +105,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             path: Vec::new(),
             terms: Vec::new(),
             keys: Vec::new(),
+            made: Terms::default(),
             items: 0,
             copied: 0,
             wanted: None,

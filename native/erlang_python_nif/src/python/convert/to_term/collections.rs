@@ -142,6 +142,7 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
         let length = unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize;
         self.count(length)?;
         self.reserve(length);
+        self.made.next_dict();
         let (first, first_key) = (self.terms.len(), self.keys.len());
         let mut count = 0;
         let mut position = 0;
@@ -169,10 +170,17 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
                 )
             };
             let step = || key_step(&key);
-            let key_term = self.value(&key).map_err(|e| e.inside(step))?;
+            let key_term = match self.made.get(&key) {
+                Some(term) => term,
+                None => {
+                    let term = self.value(&key).map_err(|e| e.inside(step))?.as_c_arg();
+                    self.made.keep(&key, term);
+                    term
+                }
+            };
             let value_term =
                 value.or_else(|value| self.value(&value).map_err(|e| e.inside(step)))?;
-            self.keys.push(key_term.as_c_arg());
+            self.keys.push(key_term);
             self.terms.push(value_term.as_c_arg());
         }
         // SAFETY: a dict, and the GIL is held.
