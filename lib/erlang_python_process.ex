@@ -16,6 +16,7 @@ defmodule :erlang_python_process do
   def process_join(_pool, _id, _spare), do: not_loaded()
   def process_enter(_link), do: not_loaded()
   def process_retire(_link), do: not_loaded()
+  def process_make(_link), do: not_loaded()
   def process_spawn(_link, _arguments, _environment, _folder), do: not_loaded()
   def process_fail(_link, _reason), do: not_loaded()
   def process_pause(_pool), do: not_loaded()

@@ -8,6 +8,7 @@ mod base;
 #[path = "../../erlang_python_nif/src/engine"]
 mod engine {
     pub mod process {
+        #[allow(dead_code)]
         pub mod decode;
         #[allow(dead_code)]
         pub mod encode;

@@ -28,7 +28,13 @@ pub struct Container {
     pub plain: bool,
     /// All of its parts are.
     pub plain_parts: bool,
+    /// A proper list of many integers of up to 32 bits, and nothing else: whoever knows that makes it sooner than the
+    /// VM, so what it is in is not plain.
+    pub integers: bool,
 }
+
+/// How many are many.
+const MANY: usize = 1_024;
 
 /// The containers of a term, in the order of their beginnings.
 #[derive(Default)]
@@ -36,6 +42,8 @@ pub struct Shape {
     pub containers: Vec<Container>,
     /// Of the whole term.
     pub plain: bool,
+    /// How many keys the largest of its maps has.
+    pub largest_map: usize,
     open: Vec<Open>,
 }
 
@@ -79,6 +87,7 @@ impl Shape {
         }
         self.containers.clear();
         self.open.clear();
+        self.largest_map = 0;
         // What is around the term.
         let mut open = Open {
             left: 1,
@@ -89,6 +98,22 @@ impl Shape {
         let mut at = 0;
         loop {
             if let Some((parts, plain)) = leaves(bytes, &mut at, &mut open, limits)? {
+                if parts > FLAT && begins(bytes, at, tag::MAP) {
+                    self.largest_map = self.largest_map.max(parts / 2);
+                }
+                if parts > MANY
+                    && let Some(end) = integers(bytes, at, parts - 1)
+                {
+                    at = end;
+                    self.containers.push(Container {
+                        end: at as u32,
+                        next: self.containers.len() as u32 + 1,
+                        integers: true,
+                        ..Container::default()
+                    });
+                    open.plain_parts = false;
+                    continue;
+                }
                 if self.open.len() == MAX_DEPTH {
                     return Err(Broken("a term is nested too deep"));
                 }
@@ -112,11 +137,39 @@ impl Shape {
                 next: self.containers.len() as u32,
                 plain,
                 plain_parts: open.plain_parts,
+                integers: false,
             };
             open = outer;
             open.plain_parts &= plain;
         }
     }
+}
+
+/// Whether what has its parts from `at` on may be of this kind: it is, if it is no small tuple.
+fn begins(bytes: &[u8], at: usize, tag: u8) -> bool {
+    at >= HEAD && bytes[at - HEAD] == tag
+}
+
+/// A tag, and a number of 32 bits.
+const HEAD: usize = 5;
+
+/// Where a list ends whose elements begin here, if they are integers, and as many.
+fn integers(bytes: &[u8], at: usize, count: usize) -> Option<usize> {
+    if !begins(bytes, at, tag::LIST) {
+        return None;
+    }
+    let mut rest = &bytes[at..];
+    for _ in 0..count {
+        rest = match rest {
+            [tag::SMALL_INTEGER, _, rest @ ..] => rest,
+            [tag::INTEGER, _, _, _, _, rest @ ..] => rest,
+            _ => return None,
+        };
+    }
+    let [tag::NIL, rest @ ..] = rest else {
+        return None;
+    };
+    Some(bytes.len() - rest.len())
 }
 
 /// Reads over parts of a container until one has parts itself: how many, and whether it is plain apart from these.
@@ -297,14 +350,37 @@ mod tests {
             next: 2,
             plain: true,
             plain_parts: true,
+            integers: false,
         };
-        let list = Container {
-            end: 10,
-            next: 2,
-            plain: true,
-            plain_parts: true,
-        };
+        let list = Container { end: 10, ..whole };
         assert_eq!(shape.containers, [whole, list]);
+    }
+
+    #[test]
+    fn lists_of_many_integers_are_told_from_others() {
+        // {[1, -1, 1, -1, …], 7}
+        let list = |last: &[u8]| {
+            let mut bytes = vec![104, 2, 108, 0, 0, 16, 0];
+            for _ in 0..2_048 {
+                bytes.extend([97, 1, 98, 255, 255, 255, 255]);
+            }
+            bytes.extend(last);
+            bytes.extend([97, 7]);
+            bytes
+        };
+        let (own, left) = shape(&list(&[106])).expect("it is whole");
+        assert_eq!(left, 0);
+        assert!(!own.plain && own.containers[1].integers && !own.containers[0].integers);
+        assert_eq!(own.containers[1].end as usize, 7 + 2_048 * 7 + 1);
+        assert_eq!((own.containers[0].next, own.containers[1].next), (2, 2));
+        // An improper one, and one with something else in it.
+        let (others, _) = shape(&list(&[97, 1])).expect("it is whole");
+        assert!(others.plain && !others.containers[1].integers);
+        let mut other = list(&[106]);
+        other[5..7].copy_from_slice(&[16, 1]);
+        other.extend([106]);
+        assert!(!shape(&other).expect("it is whole").0.containers[1].integers);
+        assert!(shape(&list(&[106])[..5_000]).is_err());
     }
 
     #[test]
@@ -328,6 +404,8 @@ mod tests {
         let mut binary = vec![109, 0, 0, 0, 101];
         binary.extend([0; 101]);
         assert!(!shape(&binary).expect("it is whole").0.plain);
+        let none = shape(&[104, 1, 116, 0, 0, 0, 0]).expect("it is whole").0;
+        assert_eq!(none.largest_map, 0);
         let mut map = vec![116, 0, 0, 0, 33];
         map.extend((0..33).flat_map(|key| [97, key, 106]));
         let (shape, _) = shape(&map).expect("it is whole");

@@ -426,6 +426,11 @@ class Worker:
         os.pwrite(self.tray, b"abc", 0)
         return Raw(struct.pack("<BQQQ", 204, memory, at, size))
 
+    def fake_map(self, count, name, twice):
+        """A large map, with an atom of this name, and a key of which there are two."""
+        pairs = [(str(n), n) for n in range(count)] + [("atom", Atom(name))]
+        return Map(pairs + pairs[:twice])
+
     def fake_shrink(self):
         """Makes all that the VM may see smaller, or writes to it, and says what it could."""
         could = []

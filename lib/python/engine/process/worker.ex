@@ -102,6 +102,10 @@ defmodule Python.Engine.Process.Worker do
         if state.command.max_memory, do: Process.send_after(self(), :look, @look)
         __MODULE__.loop(started(%{state | os_pid: os_pid}, {:ok, self()}))
 
+      {:python_process, :make} ->
+        :erlang_python_process.process_make(state.link)
+        __MODULE__.loop(state)
+
       {:python_process, :wearing} ->
         __MODULE__.loop(wear(state, :goes))
 

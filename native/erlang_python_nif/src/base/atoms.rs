@@ -63,6 +63,7 @@ rustler::atoms! {
     // Streams
     coming,
     ended,
+    make,
     sent,
     early,
     empty,

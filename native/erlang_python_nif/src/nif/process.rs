@@ -5,6 +5,7 @@ use crate::base::clock;
 use crate::base::term_env::Sender;
 use crate::base::words;
 use crate::engine::process::link::{Killed, Patience};
+use crate::engine::process::made;
 use crate::engine::process::own::Process;
 use crate::engine::process::serving;
 use crate::engine::process::spawn::Command;
@@ -94,8 +95,17 @@ fn process_retire(env: Env<'_>, link: &LinkHandle) -> Atom {
     atoms::ok()
 }
 
-/// Starts the process of a worker. Its owner gets `{:python_process, :ready, os_pid}`, `{:python_process, :wearing}`
-/// when it will retire soon, `{:python_process, :leaving}` when it does,
+/// Makes answers that the link's thread has left to the calling process.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn process_make(env: Env<'_>, link: &LinkHandle) -> Atom {
+    if let Some(link) = &link.0 {
+        made::make(link, Sender::dirty(env));
+    }
+    atoms::ok()
+}
+
+/// Starts the process of a worker. Its owner gets `{:python_process, :ready, os_pid}`, `{:python_process, :make}`
+/// when it is to call `process_make`, `{:python_process, :wearing}` when it will retire soon, `{:python_process, :leaving}` when it does,
 /// `{:python_process, :output, descriptor, text}` and `{:python_process, :ended, reason}`, or if it never was ready
 /// `{:python_process, :failed, reason, pause}`: how many ms to wait until the next one is started.
 #[rustler::nif(schedule = "DirtyIo")]

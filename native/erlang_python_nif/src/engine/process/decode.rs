@@ -33,6 +33,9 @@ pub trait Objects {
 /// The VM's function is not worth its while for less.
 const SMALL: usize = 64;
 
+/// Maps of so many keys are worth another thread.
+const MANY_KEYS: usize = 1_000;
+
 /// Binaries of so many bytes are not copied on their way to the VM's function.
 const LARGE: usize = 16 << 10;
 
@@ -45,20 +48,38 @@ pub fn decode<'a>(
     reader: &mut Reader<'_>,
     objects: &impl Objects,
 ) -> Result<Term<'a>> {
+    with_memory(env, objects, |mut decoder| decoder.whole(reader, false))?
+        .ok_or(Broken("a term was left to others"))
+}
+
+/// The same. None, and nothing is read, if another thread would make it much sooner: it is in the external term format,
+/// and has large maps.
+pub fn decode_or_leave<'a>(
+    env: Env<'a>,
+    reader: &mut Reader<'_>,
+    objects: &impl Objects,
+) -> Result<Option<Term<'a>>> {
+    with_memory(env, objects, |mut decoder| decoder.whole(reader, true))
+}
+
+fn with_memory<'a, O: Objects>(
+    env: Env<'a>,
+    objects: &O,
+    read: impl FnOnce(Decoder<'a, '_, O>) -> Result<Option<ErlNifTerm>>,
+) -> Result<Option<Term<'a>>> {
     thread_local! {
         static SPARE: Cell<Option<Box<Memory>>> = const { Cell::new(None) };
     }
     let mut memory = SPARE.take().unwrap_or_default();
-    let term = Decoder {
+    let term = read(Decoder {
         env,
         objects,
         memory: &mut memory,
-    }
-    .whole(reader);
+    });
     memory.shrink();
     SPARE.set(Some(memory));
     // SAFETY: made in this environment.
-    term.map(|term| unsafe { Term::new(env, term) })
+    term.map(|term| term.map(|term| unsafe { Term::new(env, term) }))
 }
 
 #[derive(Default)]
@@ -118,29 +139,47 @@ enum Begun {
 }
 
 impl<O: Objects> Decoder<'_, '_, O> {
-    fn whole(&mut self, reader: &mut Reader<'_>) -> Result<ErlNifTerm> {
+    /// `leaves`: it may be left to another thread.
+    fn whole(&mut self, reader: &mut Reader<'_>, leaves: bool) -> Result<Option<ErlNifTerm>> {
         let all = *reader;
         if all.len() <= SMALL {
-            return self.term(all, reader, &[]);
+            return self.term(all, reader, &[]).map(Some);
         }
         // SAFETY: no preconditions.
         let own_thread = unsafe { sys::enif_thread_type() } == 0;
-        let limits = Limits {
-            most_keys: if own_thread { FLAT } else { usize::MAX },
+        let mut shape = std::mem::take(&mut self.memory.shape);
+        let term = self.by_shape(&mut shape, reader, own_thread, own_thread && leaves);
+        self.memory.shape = shape;
+        term
+    }
+
+    fn by_shape(
+        &mut self,
+        shape: &mut Shape,
+        reader: &mut Reader<'_>,
+        own_thread: bool,
+        leaves: bool,
+    ) -> Result<Option<ErlNifTerm>> {
+        let all = *reader;
+        let mut limits = Limits {
+            most_keys: usize::MAX,
             most_bytes: LARGE,
         };
         let mut over = all;
-        let mut shape = std::mem::take(&mut self.memory.shape);
-        let term = shape.read(&mut over, limits).and_then(|()| {
-            if shape.plain {
-                let length = all.len() - over.len();
-                self.external(&[], reader.bytes(length)?, &[])
-            } else {
-                self.term(all, reader, &shape.containers)
+        shape.read(&mut over, limits)?;
+        if own_thread && shape.largest_map > FLAT {
+            if leaves && shape.plain && over.is_empty() && shape.largest_map >= MANY_KEYS {
+                return Ok(None);
             }
-        });
-        self.memory.shape = shape;
-        term
+            limits.most_keys = FLAT;
+            shape.read(&mut { all }, limits)?;
+        }
+        if shape.plain {
+            let length = all.len() - over.len();
+            self.external(&[], reader.bytes(length)?, &[]).map(Some)
+        } else {
+            self.term(all, reader, &shape.containers).map(Some)
+        }
     }
 
     /// `all`: where `containers` begin to count. They are those of the term, or none.
@@ -161,6 +200,10 @@ impl<O: Objects> Decoder<'_, '_, O> {
                         at = container.next as usize;
                         *reader = here;
                         self.external(&[], reader.bytes(length)?, &[])?
+                    }
+                    Some(container) if container.integers => {
+                        at = container.next as usize;
+                        self.integers(parts - 1, reader)?
                     }
                     Some(container) if matches!(kind, Kind::Map) && container.plain_parts => {
                         at = container.next as usize;
@@ -284,6 +327,26 @@ impl<O: Objects> Decoder<'_, '_, O> {
                 _ => sys::enif_make_tuple_from_array(env, [].as_ptr(), 0),
             }
         }))
+    }
+
+    /// A list of so many small integers, which were counted.
+    fn integers(&mut self, count: usize, reader: &mut Reader<'_>) -> Result<ErlNifTerm> {
+        let terms = &mut self.memory.terms;
+        let start = terms.len();
+        terms.reserve(count);
+        for _ in 0..count {
+            terms.push(match reader.u8()? {
+                tag::SMALL_INTEGER => integer(self.env, reader.u8()?.into()),
+                tag::INTEGER => integer(self.env, reader.i32_be()?.into()),
+                _ => return Err(Broken("a list has other elements than it had")),
+            });
+        }
+        if reader.u8()? != tag::NIL {
+            return Err(Broken("a list has another end than it had"));
+        }
+        let list = list(self.env, &terms[start..]);
+        terms.truncate(start);
+        Ok(list)
     }
 
     /// What only the VM can make, or makes sooner, in up to three pieces.

@@ -3,10 +3,12 @@
 use super::at_once;
 use super::beside;
 use super::callback;
-use super::decode::decode;
+use super::decode::{decode, decode_or_leave};
 use super::decoding::Decoding;
 use super::helping;
-use super::link::{Errand, Link, Stage};
+use super::leaf;
+use super::link::{Errand, Link, Stage, Unmade};
+use super::made;
 use super::opening;
 use super::question;
 use super::run::{self, Ending};
@@ -142,7 +144,23 @@ fn answer(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<(
     let flags = reader.u8()?;
     let request = link.request(number);
     let mut env = TermEnv::new();
-    let answer = term(link, reader, &mut env, request.as_ref())?;
+    let objects = Decoding {
+        link,
+        request: request.as_ref(),
+        is_hold: false,
+    };
+    let is_result = flags == 0
+        && request
+            .as_ref()
+            .is_some_and(|own| Stream::of(own).is_none());
+    let answer = if is_result {
+        match decode_or_leave(env.env(), reader, &objects)?.map(SavedTerm::save) {
+            Some(answer) => answer,
+            None => return left(link, number, reader, sender),
+        }
+    } else {
+        decode(env.env(), reader, &objects).map(SavedTerm::save)?
+    };
     let Some(request) = request else {
         return Ok(());
     };
@@ -164,6 +182,16 @@ fn answer(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<(
     Ok(())
 }
 
+/// The answer is made by a scheduler. The worker has ended the request all the same.
+fn left(link: &Arc<Link>, number: u64, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    let term = reader.bytes(reader.len())?;
+    if let Some(request) = link.end(number) {
+        let bytes = [&[leaf::VERSION], term].concat();
+        made::leave(link, Unmade { request, bytes }, sender);
+    }
+    Ok(())
+}
+
 /// What a chunk says of its iterator.
 fn found(answer: Term<'_>) -> Found {
     let Ok((_ok, chunk)) = answer.decode::<(Atom, Term)>() else {
@@ -179,13 +207,17 @@ fn found(answer: Term<'_>) -> Found {
 /// The end of a request, and the beginning of the next.
 fn finish(link: &Arc<Link>, number: u64, ending: Ending, sender: Sender) {
     // One that nobody knows was answered before.
-    let Some(request) = link.end(number) else {
-        return;
-    };
-    let nested = run::is_nested(&request);
+    if let Some(request) = link.end(number) {
+        settle(link, &request, ending, sender);
+    }
+}
+
+/// The same of a request that is taken from the link.
+pub fn settle(link: &Arc<Link>, request: &Arc<Request>, ending: Ending, sender: Sender) {
+    let nested = run::is_nested(request);
     // The end of its `:init` has it take requests by itself.
     let was_ready = link.stage() == Stage::Ready;
-    run::end(link, &request, ending, sender);
+    run::end(link, request, ending, sender);
     if nested {
         link.pool.ask_for_help();
     } else if was_ready && link.stage() == Stage::Ready {

@@ -15,7 +15,7 @@ use crate::pool::{Pool, Worker};
 use erlang_python_wire::Writer;
 use erlang_python_wire::frame::to_worker;
 use rustler::{Env, LocalPid, Term};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -40,6 +40,8 @@ pub struct Link {
     pub has_beside: AtomicBool,
     /// Held for a look-up or a move.
     state: Mutex<State>,
+    /// Answers that a scheduler is to make. Held for a move.
+    unmade: Mutex<VecDeque<Unmade>>,
     /// The guard of the worker, as long as nobody has waited for its end. Held for a signal.
     process: Mutex<Option<libc::pid_t>>,
     /// The id that the worker has said is its own; 0 if it has not yet.
@@ -98,6 +100,13 @@ struct State {
     ended: bool,
 }
 
+/// The answer to a request that has ended, which a scheduler is to make.
+pub struct Unmade {
+    pub request: Arc<Request>,
+    /// In the external term format, and nothing else.
+    pub bytes: Vec<u8>,
+}
+
 /// What the link's thread does for others.
 pub enum Errand {
     /// A request that is too large for a scheduler, with the callback that it is nested in.
@@ -152,6 +161,7 @@ impl Link {
             tray: Tray::default(),
             has_beside: AtomicBool::new(false),
             state: Mutex::default(),
+            unmade: Mutex::default(),
             process: Mutex::new(None),
             os_pid: AtomicU64::new(0),
             told: AtomicBool::new(false),
@@ -308,6 +318,14 @@ impl Link {
 
     pub fn errands(&self) -> Vec<Errand> {
         std::mem::take(&mut self.lock().errands)
+    }
+
+    pub fn leave(&self, unmade: Unmade) {
+        self.unmade.lock().push_back(unmade);
+    }
+
+    pub fn take_left(&self) -> Option<Unmade> {
+        self.unmade.lock().pop_front()
     }
 
     /// It is at a request. False if it has ended.

@@ -20,6 +20,7 @@ pub mod kick;
 mod leaf;
 pub mod lines;
 pub mod link;
+pub mod made;
 pub mod memory;
 mod names;
 pub mod object;

@@ -41,6 +41,11 @@ pub fn broken(link: &Arc<Link>, Broken(text): Broken, sender: Sender) {
     settle(link, Ended::new(link, None), sender);
 }
 
+/// What those get that it was at.
+pub fn reason<'a>(link: &Link, env: Env<'a>) -> Term<'a> {
+    Ended::new(link, None).term(env)
+}
+
 /// Its process has ended.
 pub fn over(link: &Arc<Link>, sender: Sender) {
     let status = link.forget_process().and_then(wait);

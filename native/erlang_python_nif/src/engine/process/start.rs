@@ -3,6 +3,7 @@
 use super::everywhere;
 use super::helping;
 use super::link::{Link, Stage};
+use super::made;
 use super::over;
 use super::own::{self, Process};
 use super::run;
@@ -29,6 +30,7 @@ impl Resource for LinkHandle {
 
     fn down<'a>(&'a self, env: rustler::Env<'a>, _pid: LocalPid, _monitor: Monitor) {
         if let Some(link) = &self.0 {
+            made::make(link, Sender::scheduler(env));
             run::leave(link, Sender::scheduler(env));
             run::stop(link);
         }
