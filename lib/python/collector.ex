@@ -6,7 +6,7 @@ defmodule Python.Collector do
 
   use GenServer
 
-  alias Python.Runtime
+  alias Python.Library
 
   # How many processes at a time, and how long they have, in ms, and how long until the next is done: one that
   # is in Python, or in another native function, does it when it comes back. Meanwhile nobody else is asked to
@@ -20,7 +20,7 @@ defmodule Python.Collector do
   @impl true
   def init(nil) do
     # What the one before was asked for, should it have died over it.
-    if match?({:ok, _}, Runtime.status()), do: :erlang_python.ledger_collected()
+    collected()
     {:ok, nil}
   end
 
@@ -31,12 +31,17 @@ defmodule Python.Collector do
     |> Enum.chunk_every(@at_a_time)
     |> Enum.each(&collect/1)
 
-    :erlang_python.ledger_collected()
+    collected()
     {:noreply, state}
   end
 
   # An answer that came late.
   def handle_info(_message, state), do: {:noreply, state}
+
+  # A Python process that has asked waits for no answer, and the VM of one need not have that library.
+  defp collected do
+    if Library.loaded?(:erlang_python), do: :erlang_python.ledger_collected()
+  end
 
   defp collect(processes) do
     reference = make_ref()

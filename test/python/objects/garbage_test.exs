@@ -41,6 +41,37 @@ defmodule Python.Objects.GarbageTest do
       assert inspect(object) =~ "counted"
     end
 
+    test "is asked to do so where handles keep much alive, again and again" do
+      class = counting()
+
+      large =
+        define("""
+        class NAME(#{class}):
+            def __init__(self):
+                super().__init__()
+                self.data = bytearray(8_000_000)
+        """)
+
+      make = fn -> Python.call!(:__main__, large) end
+
+      for _ <- 1..3 do
+        # Processes that do nothing more are not collected by themselves.
+        idle =
+          spawn_link(fn ->
+            for _ <- 1..10, do: make.()
+            receive do: (:end -> :ok)
+          end)
+
+        eventually("those that nobody has are given up", fn ->
+          Process.sleep(100)
+          make.()
+          living(class) < 8
+        end)
+
+        send(idle, :end)
+      end
+    end
+
     test "gives up what the answer to a caller who died had in it" do
       class = counting()
       pool = start_pool()

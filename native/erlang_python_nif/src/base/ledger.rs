@@ -7,14 +7,19 @@
 
 use crate::base::atoms;
 use crate::base::clock;
+use crate::base::side;
 use crate::base::term_env::Sender;
 use rustler::sys::{ErlNifPid, enif_whereis_pid};
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Below this many bytes nobody is asked.
 const LEAST: usize = 64 << 20;
+
+/// How long the VM of a Python process may take to collect.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
@@ -124,6 +129,12 @@ fn mark_above(held: usize) -> usize {
 fn collect(sender: Sender) {
     if !collector().is_some_and(|pid| sender.send_immediate(&pid, atoms::collect())) {
         collected();
+    } else if side::is_worker() {
+        // Nobody tells this process when the VM has done so.
+        clock::after(PATIENCE, |_, _| {
+            collected();
+            None
+        });
     }
 }
 
