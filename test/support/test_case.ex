@@ -78,13 +78,16 @@ defmodule Python.TestCase do
   @doc "Starts a pool for this test. Returns its name."
   def start_pool(options \\ []) do
     options = Keyword.merge([size: 1, name: String.to_atom(unique("Elixir.TestPool"))], options)
-    start_supervised!({Python.Pool, Keyword.merge(Engines.options(), options)})
+    # Another engine has other options.
+    suite = if options[:engine], do: [], else: Engines.options()
+    start_supervised!({Python.Pool, Keyword.merge(suite, options)})
     Engines.started(options[:name])
   end
 
   @doc "Starts a context, which ends with the calling process. Returns it."
   def start_context(options \\ []) do
-    {:ok, context} = Python.Context.start_link(Keyword.merge(Engines.options(), options))
+    suite = if options[:engine], do: [], else: Engines.options()
+    {:ok, context} = Python.Context.start_link(Keyword.merge(suite, options))
     context
   end
 

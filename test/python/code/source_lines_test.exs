@@ -118,7 +118,7 @@ defmodule Python.Code.SourceLinesTest do
     test "go when the code has gone" do
       Python.exec!("import gc, linecache")
       mark = unique("gone")
-      for n <- 1..3_000, do: Python.exec!("#{mark} = #{n}")
+      for n <- 1..6_000, do: Python.exec!("#{mark} = #{n}")
 
       kept =
         Python.eval!(
@@ -126,7 +126,8 @@ defmodule Python.Code.SourceLinesTest do
           %{m: mark}
         )
 
-      assert kept < 2_000
+      # The kept code, and as much again until the next sweep.
+      assert kept < 3_000
     end
 
     test "of lambdas, of eval and with variables" do

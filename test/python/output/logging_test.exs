@@ -226,7 +226,6 @@ defmodule Python.Output.LoggingTest do
     end
   end
 
-  @tag engine: :main
   test "in a VM where it is switched off Python logs to its standard error" do
     {output, status} =
       FreshVM.run(

@@ -321,7 +321,6 @@ defmodule Python.Output.PrintTest do
   end
 
   describe "in a VM where it is switched off" do
-    @tag engine: :main
     test "Python writes to its own standard output and error" do
       {output, status} =
         FreshVM.run(
@@ -343,7 +342,6 @@ defmodule Python.Output.PrintTest do
     end
   end
 
-  @tag engine: :main
   test "a VM that ends shows all that was printed" do
     {output, status} =
       FreshVM.run("""

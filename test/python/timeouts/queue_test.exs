@@ -3,36 +3,37 @@ defmodule Python.Timeouts.QueueTest do
   use Python.EngineCase
 
   import Python.Lateness
+  import Python.Notes
 
   alias Python.{Pool, TimeoutError}
 
-  # A pool whose worker waits for a lock.
+  setup_all do: Python.SupportModules.find()
+
+  # A pool whose worker waits at a gate.
   defp held_up do
     pool = start_pool()
-    lock = Python.call!(:threading, :Lock)
-    Python.call!(lock, :acquire)
-    holder = Python.call_async(lock, :acquire, [], pool: pool)
+    gate = new_name()
+    holder = Python.call_async(:notes, :wait, [gate], pool: pool)
     eventually_busy(pool)
-    {pool, lock, holder}
+    {pool, gate, holder}
   end
 
   describe "a call whose timeout ends while it waits for a worker" do
-    @tag engine: :main
     test "never runs" do
-      seen = define("NAME = []")
-      {pool, lock, holder} = held_up()
+      told = new_name()
+      {pool, gate, holder} = held_up()
 
       error =
         assert_times_out(30, fn ->
-          Python.call(:__main__, seen <> ".append", [1], pool: pool, timeout: 30)
+          Python.call(:notes, :note, [told, "ran"], pool: pool, timeout: 30)
         end)
 
       assert error.reason == :queued
       assert Exception.message(error) =~ "workers"
-      Python.call!(lock, :release)
-      assert Python.await(holder) == {:ok, true}
+      open_gate(gate)
+      assert Python.await(holder) == {:ok, nil}
       assert_works_at_once(pool)
-      assert Python.eval(seen) == {:ok, []}
+      assert events(told) == []
     end
 
     test "of 0 ms is a TimeoutError or a result" do
@@ -50,14 +51,13 @@ defmodule Python.Timeouts.QueueTest do
   end
 
   describe "when the caller dies" do
-    @tag engine: :main
     test "its calls that wait never run" do
-      seen = define("NAME = []")
-      {pool, lock, holder} = held_up()
+      told = new_name()
+      {pool, gate, holder} = held_up()
 
       for _ <- 1..20 do
         {pid, monitor} =
-          spawn_monitor(fn -> Python.call(:__main__, seen <> ".append", [1], pool: pool) end)
+          spawn_monitor(fn -> Python.call(:notes, :note, [told, "ran"], pool: pool) end)
 
         eventually("it waits", fn -> Pool.stats(pool).queued == 1 end)
         Process.exit(pid, :kill)
@@ -65,10 +65,10 @@ defmodule Python.Timeouts.QueueTest do
         eventually("it does not wait any more", fn -> Pool.stats(pool).queued == 0 end)
       end
 
-      Python.call!(lock, :release)
-      assert Python.await(holder) == {:ok, true}
+      open_gate(gate)
+      assert Python.await(holder) == {:ok, nil}
       assert_works_at_once(pool)
-      assert Python.eval(seen) == {:ok, []}
+      assert events(told) == []
     end
   end
 end

@@ -70,7 +70,6 @@ defmodule Python.Values.DatesTest do
   end
 
   describe "of packages" do
-    @describetag engine: :main
     @describetag skip: Packages.skip(__ENV__)
     @describetag timeout: 300_000
 

@@ -430,7 +430,6 @@ defmodule Python.Values.TableTest do
     end
 
     @tag :tmp_dir
-    @tag engine: :main
     test "decimal.Decimal: %Python.Object{}, if not loaded", %{tmp_dir: folder} do
       # A VM that has all modules of the project but this one.
       code = """

@@ -436,7 +436,6 @@ defmodule Python.Values.UnconvertibleTest do
 
   describe "what would fill the memory" do
     @tag :long
-    @tag engine: :main
     test "is refused before it does, in either direction of growth" do
       code = """
       {:error, %Python.DecodeError{}} = Python.exec("v = []\\nfor _ in range(60): v = [v, v]") |> then(fn :ok -> Python.eval("v", timeout: :infinity) end)
