@@ -31,7 +31,7 @@ defmodule Bench.Processes do
         bytes() ++ parallel() ++ streams() ++ callbacks() ++ deaths() ++ interrupts()
 
     for pool <- pools, do: Supervisor.stop(pool)
-    lines ++ starts()
+    lines ++ starts() ++ preloaded()
   end
 
   defp start(name, size, options \\ []) do
@@ -444,6 +444,69 @@ defmodule Bench.Processes do
       else
         []
       end
+  end
+
+  # The same for workers that are forked, and that import by themselves what those find. With pandas where it is.
+  defp preloaded do
+    pandas = Python.eval("__import__('importlib.util').util.find_spec('pandas') is not None")
+
+    for module <- ["bench_imports"] ++ if(pandas == {:ok, true}, do: ["pandas"], else: []),
+        line <- preloaded(module),
+        do: line
+  end
+
+  defp preloaded(module) do
+    forked = start(Bench.Forked, 1, preload: [module])
+    own = start(Bench.Own, 1, init: "import #{module}")
+
+    times =
+      Measure.rounds(size(11, 1),
+        own: fn -> restart(Bench.Own) end,
+        forked: fn -> restart(Bench.Forked) end
+      )
+
+    memory =
+      for pool <- [Bench.Forked, Bench.Own],
+          [worker] = Python.Pool.workers(pool),
+          do: proportional(worker.os_pid)
+
+    for pool <- [forked, own], do: Supervisor.stop(pool)
+
+    [
+      line(
+        work: "process: start of a worker with preload: [\"#{module}\"], until its first result",
+        unit: "ms",
+        figures: times.forked,
+        floors: times.own,
+        floor_name: "a worker that imports it",
+        target: {:at_most, 10}
+      )
+    ] ++
+      case memory do
+        [forked, own] when is_number(forked) ->
+          [
+            line(
+              work: "process: memory of such a worker (PSS)",
+              unit: "MB",
+              figures: [forked],
+              floors: [own],
+              floor_name: "a worker that imports it",
+              target: {:at_most, 8}
+            )
+          ]
+
+        _ ->
+          []
+      end
+  end
+
+  # From the end of the only worker to the first result of the next one.
+  defp restart(pool) do
+    {:error, %Python.CrashedError{}} = Python.call(:os, :_exit, [0], pool: pool)
+    time = Measure.time(fn -> served(pool) end)
+    # One that ends at once would have the next one wait.
+    Process.sleep(1_100)
+    time
   end
 
   defp proportional(os_pid) do

@@ -14,6 +14,8 @@ defmodule :erlang_python_process do
   def process_new(_name, _max_queue, _timeout, _config), do: not_loaded()
   def process_of_context(_pid), do: not_loaded()
   def process_join(_pool, _id, _spare), do: not_loaded()
+  def process_template(_pool), do: not_loaded()
+  def process_fork(_link, _template), do: not_loaded()
   def process_enter(_link), do: not_loaded()
   def process_retire(_link), do: not_loaded()
   def process_make(_link), do: not_loaded()

@@ -8,7 +8,7 @@ defmodule Python.Engine.Process do
   use Python.Engine.Native, native: :erlang_python_process
 
   alias Python.Engine.Native
-  alias Python.Engine.Process.{Options, Spares, Worker}
+  alias Python.Engine.Process.{Options, Spares, Template, Worker}
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
 
@@ -80,7 +80,7 @@ defmodule Python.Engine.Process do
       Native.configure(:erlang_python_process, pool, kind, options)
 
       # The process of a pool starts its workers itself.
-      command = Worker.command(options, settings)
+      command = Worker.command(options, settings) |> with_template(pool, options, paths)
       Process.put({__MODULE__, pool}, with_spares(kind, pool, command, options))
       {:ok, pool}
     end
@@ -88,6 +88,18 @@ defmodule Python.Engine.Process do
 
   defp number(:infinity), do: 0
   defp number(number), do: number
+
+  # Elsewhere a process that is forked from one with libraries of the system in it is not sure to work.
+  defp with_template(command, pool, %{preload: [_ | _] = modules}, paths) do
+    if :os.type() == {:unix, :linux} do
+      {:ok, template} = Template.start_link(pool, command, modules, paths)
+      %{command | template: template}
+    else
+      command
+    end
+  end
+
+  defp with_template(command, _pool, _options, _paths), do: command
 
   defp with_spares(:context, _pool, command, _options), do: command
 
@@ -108,6 +120,7 @@ defmodule Python.Engine.Process do
       decode: options.decode,
       keep_locals: options.keep_locals,
       limits: Map.new(options.limits),
+      preload: Map.get(options, :preload, []),
       shutdown_timeout: settings.shutdown_timeout
     })
   end

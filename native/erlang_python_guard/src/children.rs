@@ -40,8 +40,9 @@ pub fn reap_others(child: libc::pid_t) {
     }
 }
 
-/// Kills all, until there are none: what is killed leaves its own children to this process.
-pub fn end_all(child: libc::pid_t) {
+/// Kills all, until there are none: what is killed leaves its own children to this process. `but_guards`: those of
+/// forked workers live on.
+pub fn end_all(child: libc::pid_t, but_guards: bool) {
     let begun = Instant::now();
     // The program is still there if all is to end. Its number is its group's as long as nobody has waited for it.
     let mut is_there = true;
@@ -54,7 +55,14 @@ pub fn end_all(child: libc::pid_t) {
             // SAFETY: no preconditions.
             unsafe { libc::kill(-child, libc::SIGKILL) };
         }
-        for pid in running() {
+        let mut others = running();
+        if but_guards {
+            others.retain(|pid| !is_guard(*pid));
+            if others.is_empty() && !is_there {
+                return;
+            }
+        }
+        for pid in others {
             // SAFETY: no preconditions. A child that nobody has waited for.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
@@ -83,6 +91,12 @@ fn is_own(child: libc::pid_t) -> bool {
             options,
         ) == 0
     }
+}
+
+/// Whether a process runs this program.
+fn is_guard(pid: libc::pid_t) -> bool {
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    program("self").is_some_and(|own| program(&pid.to_string()) == Some(own))
 }
 
 /// The children of this process.

@@ -53,20 +53,37 @@ pub fn unblock() {
     set_mask(&set(false));
 }
 
-/// Until a signal comes, where it can be waited for all others; elsewhere for a while.
-pub fn wait() {
+fn polled(descriptor: libc::c_int) -> libc::pollfd {
+    libc::pollfd {
+        fd: descriptor,
+        events: libc::POLLIN,
+        revents: 0,
+    }
+}
+
+/// Whether something was written to a socket, or its other end is closed.
+pub fn has_come(socket: libc::c_int) -> bool {
+    // SAFETY: one of them.
+    unsafe { libc::poll(&mut polled(socket), 1, 0) > 0 }
+}
+
+/// Until a signal comes, or something by the socket, where it can be waited for all others; elsewhere for a while.
+pub fn wait(socket: Option<libc::c_int>) {
     #[cfg(target_os = "linux")]
     {
+        // A negative one is passed over.
+        let mut polled = polled(socket.unwrap_or(-1));
         let mut mask = set(true);
-        // SAFETY: a set, and no descriptors.
+        // SAFETY: a set, and one descriptor.
         unsafe {
             libc::sigdelset(&mut mask, libc::SIGCHLD);
             libc::sigdelset(&mut mask, libc::SIGTERM);
-            libc::ppoll(ptr::null_mut(), 0, ptr::null(), &mask);
+            libc::ppoll(&mut polled, 1, ptr::null(), &mask);
         }
     }
     #[cfg(not(target_os = "linux"))]
     {
+        let _ = socket;
         unblock();
         std::thread::sleep(std::time::Duration::from_millis(3));
         set_mask(&set(true));

@@ -46,6 +46,9 @@ pub mod to_worker {
     pub const TRIM: u8 = 20;
     /// Memory for small calls. Its descriptor comes with the first byte of the frame.
     pub const SEGMENT: u8 = 21;
+    /// To a template only: a descriptor of a worker that is to be forked comes with it. Its socket, its output, its
+    /// errors and the socket of its guard, one frame after the other.
+    pub const HAND: u8 = 30;
 
     /// No timeout.
     pub const FOREVER: u64 = u64::MAX;

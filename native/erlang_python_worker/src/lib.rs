@@ -21,11 +21,17 @@ mod questions;
 mod receiving;
 mod serve;
 mod slot;
+mod template;
 mod tray;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _erlang_python_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(serve::serve, module)?)
+    module.add_function(wrap_pyfunction!(serve::serve, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_begin, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_can_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_fail, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_serve, module)?)
 }

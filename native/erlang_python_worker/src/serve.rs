@@ -22,6 +22,7 @@ rustler::atoms! {
     home,
     registered,
     largest_integer,
+    preload,
 }
 
 static VM: Vm = Vm;
@@ -46,8 +47,14 @@ pub fn serve(py: Python<'_>) -> PyResult<()> {
     if collects {
         gc.call_method0("enable")?;
     }
-    if let Err(text) = started {
-        return fail(&text);
+    let modules = match started {
+        Ok(modules) => modules,
+        Err(text) => return fail(&text),
+    };
+    for module in modules {
+        if let Err(error) = py.import(module.as_str()) {
+            return fail(&format!("{module} cannot be preloaded: {error}"));
+        }
     }
     control::start(incoming)?;
     link::send(Writer::frame(to_vm::READY));
@@ -117,7 +124,7 @@ fn of_callback(content: *const c_void, number: u64) -> u64 {
     unsafe { remote::callback_left(content, number) }
 }
 
-fn hello(py: Python<'_>) -> PyResult<Writer> {
+pub fn hello(py: Python<'_>) -> PyResult<Writer> {
     let sys = py.import("sys")?;
     let text = |name: &str| -> PyResult<String> {
         let value = sys.getattr(name)?;
@@ -150,8 +157,9 @@ fn hello(py: Python<'_>) -> PyResult<Writer> {
     Ok(frame)
 }
 
-/// Waits for the settings, and prepares the interpreter by them.
-fn start(incoming: &mut Incoming) -> Result<(), String> {
+/// Waits for the settings, and prepares the interpreter by them. Returns which modules are to be imported. Where it was
+/// forked from a template, they are there.
+fn start(incoming: &mut Incoming) -> Result<Vec<String>, String> {
     let (kind, mut fields, ..) = incoming.next().unwrap_or_else(|| processes::end());
     if kind == to_worker::STOP {
         // It is not needed any more, before it has begun.
@@ -180,7 +188,11 @@ fn start(incoming: &mut Incoming) -> Result<(), String> {
         if let Ok(limits) = map.map_get(limits_()) {
             limits::apply(limits)?;
         }
-        prepare(map)
+        prepare(map)?;
+        let modules = map.map_get(preload()).ok();
+        Ok(modules
+            .and_then(|modules| modules.decode().ok())
+            .unwrap_or_default())
     })
 }
 

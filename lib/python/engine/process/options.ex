@@ -78,6 +78,15 @@ defmodule Python.Engine.Process.Options do
         call does not wait for a start.
         """
       },
+      preload: %{
+        type: {:check, &__MODULE__.preload/1},
+        allowed: ~s(a list of names of modules, such as ["pandas", "my_app.models"]),
+        default: [],
+        doc: """
+        modules that are imported once, in a process from which the workers are forked (on Linux): a worker starts in
+        a few ms then, and shares the memory. See the guide [Engines](engines.md#preloading-modules).
+        """
+      },
       max_calls: %{
         type: {:integer_or_infinity, 1, @most},
         default: :infinity,
@@ -112,6 +121,26 @@ defmodule Python.Engine.Process.Options do
     valid = fn {key, limit} -> key in @limits and is_integer(limit) and limit in 1..@most end
     if Keyword.keyword?(limits) and Enum.all?(limits, valid), do: {:ok, limits}, else: :error
   end
+
+  @doc false
+  def preload(names) when is_list(names) do
+    with false <- List.improper?(names),
+         names = Enum.map(names, &name/1),
+         true <-
+           Enum.all?(
+             names,
+             &(is_binary(&1) and &1 =~ ~r/\A[\p{L}_][\p{L}\p{N}_]*(\.[\p{L}_][\p{L}\p{N}_]*)*\z/u)
+           ) do
+      {:ok, names}
+    else
+      _ -> :error
+    end
+  end
+
+  def preload(_other), do: :error
+
+  defp name(name) when is_atom(name) and name not in [nil, true, false], do: Atom.to_string(name)
+  defp name(name), do: if(is_binary(name) and String.valid?(name), do: name)
 
   @doc false
   def command(list) when is_list(list) do

@@ -5,7 +5,7 @@ defmodule Python.Engine.Process.Worker do
   # request. The pool's process, which is linked to it, starts another one in its place.
 
   alias Python.{Environment, Interpreter, NotStartedError}
-  alias Python.Engine.Process.Spares
+  alias Python.Engine.Process.{Spares, Template}
   alias Python.Native.Library
 
   require Logger
@@ -18,7 +18,8 @@ defmodule Python.Engine.Process.Worker do
           cd: String.t() | nil,
           max_memory: pos_integer | nil,
           pool: pid,
-          spares: pid | nil
+          spares: pid | nil,
+          template: pid | nil
         }
 
   @doc "What the workers of a pool are started with."
@@ -35,7 +36,8 @@ defmodule Python.Engine.Process.Worker do
       cd: options.cd && Path.expand(options.cd),
       max_memory: with(:infinity <- Map.get(options, :max_memory), do: nil),
       pool: self(),
-      spares: nil
+      spares: nil,
+      template: nil
     }
   end
 
@@ -65,13 +67,25 @@ defmodule Python.Engine.Process.Worker do
   end
 
   defp start(%{link: link, command: command}) do
-    with {:ok, python} <- locate(command),
-         environment = for({name, value} <- command.environment, do: "#{name}=#{value}"),
-         arguments = [guard(), System.pid()] ++ command.prefix ++ [python, script(), library()],
-         :ok <- :erlang_python_process.process_spawn(link, arguments, environment, command.cd) do
-      :ok
-    else
-      {:error, reason} -> :erlang_python_process.process_fail(link, {:not_started, reason})
+    template = command.template && Template.link(command.template)
+
+    started =
+      if template,
+        do: :erlang_python_process.process_fork(link, template),
+        else: spawn(link, command, [], [])
+
+    with {:error, reason} <- started,
+         do: :erlang_python_process.process_fail(link, {:not_started, reason})
+  end
+
+  @doc "Starts a process. `mode`: what its guard is told, `arguments`: what it is told itself."
+  @spec spawn(reference, command, [String.t()], [String.t()]) :: :ok | {:error, term}
+  def spawn(link, command, mode, arguments) do
+    with {:ok, python} <- locate(command) do
+      environment = for {name, value} <- command.environment, do: "#{name}=#{value}"
+      guarded = [guard() | mode] ++ [System.pid() | command.prefix]
+      arguments = guarded ++ [python, script(), library() | arguments]
+      :erlang_python_process.process_spawn(link, arguments, environment, command.cd)
     end
   end
 
@@ -86,8 +100,9 @@ defmodule Python.Engine.Process.Worker do
 
   defp library, do: native("erlang_python_worker")
 
-  # It ends with the VM, and all that the worker has started ends with it.
-  defp guard, do: native("erlang_python_guard")
+  @doc "The program that ends with the VM, and with which all ends that a worker has started."
+  @spec guard() :: Path.t()
+  def guard, do: native("erlang_python_guard")
 
   defp native(crate) do
     name = Library.installed_name(crate, Library.host())
@@ -183,8 +198,9 @@ defmodule Python.Engine.Process.Worker do
     )
   end
 
-  # What C code prints, and Python's own reports, as bytes.
-  defp write(descriptor, text) do
+  @doc "Hands on what C code prints, and Python's own reports, as bytes."
+  @spec write(1 | 2, binary) :: :ok
+  def write(descriptor, text) do
     device = if descriptor == 1, do: :stdio, else: :standard_error
     if String.valid?(text), do: IO.write(device, text), else: IO.binwrite(device, text)
   catch

@@ -8,12 +8,13 @@ use crate::engine::process::link::{Killed, Patience};
 use crate::engine::process::made;
 use crate::engine::process::own::Process;
 use crate::engine::process::serving;
-use crate::engine::process::spawn::Command;
+use crate::engine::process::spawn::{Command, Start};
 use crate::engine::process::start::{self, LinkHandle};
 use crate::engine::process::turns;
 use crate::pool::handles::PoolHandle;
 use rustler::{Atom, Encoder, Env, LocalPid, NifMap, ResourceArc, Term};
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a pool of processes is made with. Times are in ms.
@@ -79,6 +80,29 @@ fn process_join<'a>(env: Env<'a>, pool: &PoolHandle, id: u64, spare: bool) -> Te
     handle.encode(env)
 }
 
+/// What the workers of a pool are forked from, which the calling process looks after. It has no process of the operating
+/// system yet.
+#[rustler::nif]
+fn process_template<'a>(env: Env<'a>, pool: &PoolHandle) -> Term<'a> {
+    let owner = env.pid();
+    let handle = ResourceArc::new(LinkHandle(start::template(&pool.0, owner)));
+    // The calling process is alive, so it can be watched.
+    let _ = env.monitor(&handle, &owner);
+    handle.encode(env)
+}
+
+/// As `process_spawn`, but that the process is forked from a template, which is ready.
+#[rustler::nif(schedule = "DirtyIo")]
+fn process_fork<'a>(env: Env<'a>, link: &LinkHandle, template: &LinkHandle) -> Term<'a> {
+    let (Some(link), Some(template)) = (&link.0, &template.0) else {
+        return env.error_tuple("a pool of another engine");
+    };
+    match start::spawn(link, Start::Fork(Arc::clone(template))) {
+        Ok(()) => atoms::ok().to_term(env),
+        Err(error) => env.error_tuple(error.to_string()),
+    }
+}
+
 /// A spare worker takes requests from here on. False if it is gone.
 #[rustler::nif]
 fn process_enter(env: Env<'_>, link: &LinkHandle) -> bool {
@@ -120,7 +144,7 @@ fn process_spawn<'a>(
     let (Some(link), Some(command)) = (&link.0, command) else {
         return env.error_tuple("a zero byte");
     };
-    match start::spawn(link, command) {
+    match start::spawn(link, Start::Program(command)) {
         Ok(()) => atoms::ok().to_term(env),
         Err(error) => env.error_tuple(error.to_string()),
     }

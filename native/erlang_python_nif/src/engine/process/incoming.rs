@@ -130,6 +130,10 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     }
     // Which Python it is.
     term(link, reader, &mut TermEnv::new(), None)?;
+    // A template knows from its arguments what to do.
+    if link.wear.is_template {
+        return Ok(());
+    }
     serving::start(link);
     if let Some((frame, file)) = link.tray.open() {
         link.send_with(frame, file);

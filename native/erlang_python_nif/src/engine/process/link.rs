@@ -3,6 +3,7 @@
 use super::at_once::{self, Shared};
 use super::beside::{self, Beside};
 use super::encoded::Encoded;
+use super::guard::Guard;
 use super::kick::Kick;
 use super::outbox::Outbox;
 use super::shown::Shown;
@@ -43,7 +44,7 @@ pub struct Link {
     /// Answers that a scheduler is to make. Held for a move.
     unmade: Mutex<VecDeque<Unmade>>,
     /// The guard of the worker, as long as nobody has waited for its end. Held for a signal.
-    process: Mutex<Option<libc::pid_t>>,
+    guard: Mutex<Option<Guard>>,
     /// The id that the worker has said is its own; 0 if it has not yet.
     pub os_pid: AtomicU64,
     /// It knows what is registered.
@@ -162,7 +163,7 @@ impl Link {
             has_beside: AtomicBool::new(false),
             state: Mutex::default(),
             unmade: Mutex::default(),
-            process: Mutex::new(None),
+            guard: Mutex::new(None),
             os_pid: AtomicU64::new(0),
             told: AtomicBool::new(false),
             killed: AtomicU8::new(0),
@@ -447,8 +448,8 @@ impl Link {
     }
 
     /// The guard that was started for it. Told to end at once if that is what becomes of it.
-    pub fn set_process(&self, pid: libc::pid_t) {
-        *self.process.lock() = Some(pid);
+    pub fn set_guard(&self, guard: Guard) {
+        *self.guard.lock() = Some(guard);
         if self.killed.load(Ordering::Acquire) != 0 {
             self.end_process();
         }
@@ -479,21 +480,17 @@ impl Link {
         self.end_process();
     }
 
-    /// Has the guard kill all that it guards. It may have been stopped by somebody.
+    /// Has the guard kill all that it guards.
     fn end_process(&self) {
-        let process = self.process.lock();
-        if let Some(pid) = *process {
-            // SAFETY: no preconditions. Nobody has waited for it yet, so the number is its own.
-            unsafe {
-                libc::kill(pid, libc::SIGTERM);
-                libc::kill(pid, libc::SIGCONT);
-            }
+        let guard = self.guard.lock();
+        if let Some(guard) = &*guard {
+            guard.end();
         }
     }
 
-    /// Forgets the process: its end is about to be waited for.
-    pub fn forget_process(&self) -> Option<libc::pid_t> {
-        self.process.lock().take()
+    /// Forgets the guard: its end is about to be waited for.
+    pub fn forget_guard(&self) -> Option<Guard> {
+        self.guard.lock().take()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod encode;
 pub mod encoded;
 pub mod everywhere;
 pub mod frames;
+pub mod guard;
 pub mod helping;
 pub mod incoming;
 pub mod kick;

@@ -16,6 +16,10 @@ use std::sync::{Arc, Weak};
 
 /// The package is imported: the `:init` is next, if there is one.
 pub fn ready(link: &Arc<Link>, sender: Sender) {
+    if link.wear.is_template {
+        link.advance(Stage::Ready);
+        return turns::ready(link, sender);
+    }
     let init = Process::of(&link.pool).and_then(|process| process.init.as_ref());
     let Some((operation, leader)) = init else {
         return turns::ready(link, sender);

@@ -1,5 +1,6 @@
 //! The end of a worker process: what it was at is answered, and nobody waits for it.
 
+use super::guard::Guard;
 use super::lines::Lines;
 use super::link::{Killed, Left, Link, Stage};
 use super::own::Process;
@@ -48,7 +49,7 @@ pub fn reason<'a>(link: &Link, env: Env<'a>) -> Term<'a> {
 
 /// Its process has ended.
 pub fn over(link: &Arc<Link>, sender: Sender) {
-    let status = link.forget_process().and_then(wait);
+    let status = link.forget_guard().and_then(wait);
     let ended = Ended::new(link, status);
     settle(link, ended.clone(), sender);
     let Some(process) = Process::of(&link.pool) else {
@@ -56,6 +57,7 @@ pub fn over(link: &Arc<Link>, sender: Sender) {
     };
     match link.stage() {
         Stage::Starting | Stage::Opening => fail(link, process, &ended, sender),
+        _ if link.wear.is_template => gone(link, &ended, sender),
         stage => {
             let was_idle = stage == Stage::Ready && !link.was_busy();
             if was_idle && link.born.elapsed() < SOON && !link.was_killed() {
@@ -103,7 +105,9 @@ fn failed(link: &Arc<Link>, process: &Process, sender: Sender) {
         return gone(link, &Ended::new(link, None), sender);
     }
     link.advance(Stage::Failed);
-    process.failed();
+    if !link.wear.is_template {
+        process.failed();
+    }
     let pause = process.pause().as_millis() as u64;
     if link.wear.has_entered() && process.hopes().is_empty() {
         // It answers what waits with the reason.
@@ -181,17 +185,9 @@ impl Ended {
     }
 }
 
-/// Waits for a child that has ended, or was killed this moment. None if somebody else has waited for it.
-fn wait(pid: libc::pid_t) -> Option<Status> {
-    let mut status = 0;
-    loop {
-        // SAFETY: a place for the status.
-        match unsafe { libc::waitpid(pid, &mut status, 0) } {
-            -1 if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
-            -1 => return None,
-            _ => break,
-        }
-    }
+/// Waits for a process that has ended, or was killed this moment.
+fn wait(guard: Guard) -> Option<Status> {
+    let status = guard.wait()?;
     Some(Status {
         signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
         code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),

@@ -3,14 +3,20 @@
 //! All are started by one thread that never ends: Linux can tell a process of its parent's end, and means by that
 //! the thread which has started it.
 
+use super::guard::Guard;
+use super::link::Link;
 use crate::base::inbox::Inbox;
 use crate::base::once::start_once;
+use erlang_python_wire::Writer;
+use erlang_python_wire::frame::to_worker;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What is to be started.
@@ -24,21 +30,28 @@ pub struct Command {
 
 /// A process, the leader of a group of its own.
 pub struct Child {
-    pub pid: libc::pid_t,
+    pub guard: Guard,
     /// Its descriptor 0 is the other end.
     pub socket: UnixStream,
     /// What it writes to its descriptors 1 and 2.
     pub output: [io::PipeReader; 2],
-    /// Can be read when it has ended. None where the system has none.
+    /// Can be read when its guard has ended, or is about to. None where the system has none.
     pub end: Option<OwnedFd>,
 }
 
 type Done = Box<dyn FnOnce(io::Result<Child>) + Send>;
 
-static COMMANDS: Inbox<(Command, Done)> = Inbox::new();
+/// How a process is to be started.
+pub enum Start {
+    Program(Command),
+    /// It is forked from another one.
+    Fork(Arc<Link>),
+}
+
+static STARTS: Inbox<(Start, Done)> = Inbox::new();
 
 /// Starts a process. `done` is called with what has come of it, by the thread that starts them all.
-pub fn spawn(command: Command, done: Done) -> io::Result<()> {
+pub fn spawn(what: Start, done: Done) -> io::Result<()> {
     static STARTED: AtomicBool = AtomicBool::new(false);
     start_once(&STARTED, || {
         // The VM ignores it, and nobody could wait for the end of a child then. Its own children are those of
@@ -50,19 +63,23 @@ pub fn spawn(command: Command, done: Done) -> io::Result<()> {
             .spawn(run)
             .map(drop)
     })?;
-    COMMANDS.post((command, done));
+    STARTS.post((what, done));
     Ok(())
 }
 
 fn run() {
     loop {
-        for (command, done) in COMMANDS.wait(None) {
-            done(start(&command));
+        for (what, done) in STARTS.wait(None) {
+            done(match what {
+                Start::Program(command) => start(&command),
+                Start::Fork(template) => fork(&template),
+            });
         }
     }
 }
 
-fn start(command: &Command) -> io::Result<Child> {
+/// The ways between the VM and a process: our ends, and the process's.
+fn ways() -> io::Result<(UnixStream, [io::PipeReader; 2], [OwnedFd; 3])> {
     let (socket, its_socket) = UnixStream::pair()?;
     let (output, its_output) = io::pipe()?;
     let (errors, its_errors) = io::pipe()?;
@@ -76,12 +93,36 @@ fn start(command: &Command) -> io::Result<Child> {
         above_standard(its_output.as_raw_fd())?,
         above_standard(its_errors.as_raw_fd())?,
     ];
+    Ok((socket, [output, errors], descriptors))
+}
+
+fn start(command: &Command) -> io::Result<Child> {
+    let (socket, output, descriptors) = ways()?;
     let pid = posix_spawn(command, &descriptors)?;
     Ok(Child {
-        pid,
+        guard: Guard::Child(pid),
         socket,
-        output: [output, errors],
+        output,
         end: end_of(pid),
+    })
+}
+
+/// Asks a template for a process. Should it end before it has forked one, the ends of that are closed.
+fn fork(template: &Link) -> io::Result<Child> {
+    let (socket, output, descriptors) = ways()?;
+    let (guard, its_guard) = UnixStream::pair()?;
+    let end = OwnedFd::from(guard.try_clone()?);
+    // By one thread, so that those of two processes do not mix.
+    for descriptor in descriptors.into_iter().chain([its_guard.into()]) {
+        let file = Arc::new(File::from(descriptor));
+        template.send_with(Writer::frame(to_worker::HAND), file);
+    }
+    template.kick.kick();
+    Ok(Child {
+        guard: Guard::Apart(guard),
+        socket,
+        output,
+        end: Some(end),
     })
 }
 
@@ -305,15 +346,15 @@ mod tests {
             environment: vec![text("PATH=/usr/bin:/bin"), text("KEY=value")],
             folder: folder.map(text),
         };
-        spawn(command, Box::new(move |child| done.send(child).unwrap()))?;
+        spawn(
+            Start::Program(command),
+            Box::new(move |child| done.send(child).unwrap()),
+        )?;
         started.recv().unwrap()
     }
 
     fn output(child: Child) -> String {
-        let mut status = 0;
-        // SAFETY: a child of this process, and a place for its status.
-        unsafe { libc::waitpid(child.pid, &mut status, 0) };
-        assert_eq!(status, 0);
+        assert_eq!(child.guard.wait(), Some(0));
         let [mut output, _] = child.output;
         let mut text = String::new();
         let _ = output.read_to_string(&mut text);

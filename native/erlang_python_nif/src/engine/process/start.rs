@@ -2,13 +2,13 @@
 
 use super::everywhere;
 use super::helping;
-use super::link::{Link, Stage};
+use super::link::{Killed, Link, Stage};
 use super::made;
 use super::over;
 use super::own::{self, Process};
 use super::run;
 use super::sent::Sent;
-use super::spawn::{self, Command};
+use super::spawn;
 use super::thread;
 use super::wear::Wear;
 use crate::base::atoms;
@@ -21,6 +21,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// The id that no worker of a pool has.
+const NO_WORKER: u64 = 0;
+
 /// What the process that looks after a worker holds, which is watched: when it ends, so does the worker. None in that
 /// which keeps the type.
 pub struct LinkHandle(pub Option<Arc<Link>>);
@@ -32,7 +35,13 @@ impl Resource for LinkHandle {
         if let Some(link) = &self.0 {
             made::make(link, Sender::scheduler(env));
             run::leave(link, Sender::scheduler(env));
-            run::stop(link);
+            // By its guard, which leaves nothing of it behind then.
+            if link.wear.is_template {
+                link.advance(Stage::Stopping);
+                link.kill(Killed::Stuck);
+            } else {
+                run::stop(link);
+            }
         }
     }
 }
@@ -59,21 +68,34 @@ pub fn join(pool: &Arc<Pool>, id: u64, owner: LocalPid, spare: bool) -> Option<A
     Some(link)
 }
 
-/// Starts the process of a worker. What comes of it is sent to its owner.
-pub fn spawn(link: &Arc<Link>, command: Command) -> io::Result<()> {
+/// What the workers of a pool are forked from. None if the pool is of another engine.
+pub fn template(pool: &Arc<Pool>, owner: LocalPid) -> Option<Arc<Link>> {
+    let process = Process::of(pool)?;
+    let worker = Worker::new(NO_WORKER, Wake::taker());
+    let link = Link::new(
+        Arc::clone(pool),
+        worker,
+        owner,
+        process.patience,
+        Wear::template(),
+    );
+    let link = Arc::new(link);
+    process.add(&link);
+    Some(link)
+}
+
+/// Starts the process of a worker, or of a template. What comes of it is sent to its owner.
+pub fn spawn(link: &Arc<Link>, what: spawn::Start) -> io::Result<()> {
     let link = Arc::clone(link);
     spawn::spawn(
-        command,
+        what,
         Box::new(move |child| {
             let started = child.and_then(|child| {
-                let pid = child.pid;
                 thread::start(&link, child).inspect_err(|_| {
-                    // SAFETY: no preconditions; it is a child that nobody has waited for.
-                    unsafe {
-                        libc::kill(pid, libc::SIGTERM);
-                        libc::waitpid(pid, std::ptr::null_mut(), 0);
+                    if let Some(guard) = link.forget_guard() {
+                        guard.end();
+                        guard.wait();
                     }
-                    link.forget_process();
                 })
             });
             if let (Err(error), Some(sender)) = (started, Sender::own_thread()) {
@@ -184,7 +206,7 @@ pub fn workers(pool: &Pool) -> Vec<(u64, bool, u64)> {
 /// Has those workers end that are at nothing.
 pub fn stop(pool: &Pool) {
     for link in Process::of(pool).map(Process::links).unwrap_or_default() {
-        if !link.worker.work().0 {
+        if !link.worker.work().0 && !link.wear.is_template {
             run::stop(&link);
         }
     }
@@ -193,5 +215,6 @@ pub fn stop(pool: &Pool) {
 /// Who looks after the workers that have not ended.
 pub fn owners(pool: &Pool) -> Vec<LocalPid> {
     let links = Process::of(pool).map(Process::links).unwrap_or_default();
-    links.iter().map(|link| link.owner).collect()
+    let links = links.iter().filter(|link| !link.wear.is_template);
+    links.map(|link| link.owner).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::at_once;
 use super::frames::Frames;
+use super::guard::Guard;
 use super::incoming;
 use super::lines::Lines;
 use super::link::{Killed, Link, Stage};
@@ -27,8 +28,18 @@ const DEAF: Duration = Duration::from_millis(500);
 /// Begins to listen to a worker that was started.
 pub fn start(link: &Arc<Link>, child: Child) -> io::Result<()> {
     link.kick.open()?;
-    link.outbox.open(child.socket.try_clone()?);
-    link.set_process(child.pid);
+    let Child {
+        guard,
+        socket,
+        output,
+        end,
+    } = child;
+    link.outbox.open(socket.try_clone()?);
+    let pid = match guard {
+        Guard::Child(pid) => pid,
+        Guard::Apart(_) => 0,
+    };
+    link.set_guard(guard);
     let late = Arc::downgrade(link);
     let time = link.patience.start;
     let listener = Arc::clone(link);
@@ -36,12 +47,13 @@ pub fn start(link: &Arc<Link>, child: Child) -> io::Result<()> {
         .name(format!("py_link_{}", link.number))
         .spawn(move || {
             if let Some(sender) = Sender::own_thread() {
-                Listener::new(listener, child).run(sender);
+                Listener::new(listener, socket, output, end, pid).run(sender);
             }
         })?;
     clock::after(time, move |_, _| {
         let link = late.upgrade()?;
-        if link.stage() == Stage::Starting {
+        // A spare one stays at that until its turn comes.
+        if link.stage() == Stage::Starting && !link.wear.is_ready() {
             link.set_report(format!("it was not ready within {} ms", time.as_millis()));
             link.kill(Killed::Late);
         }
@@ -72,11 +84,16 @@ struct Readable {
 }
 
 impl Listener {
-    fn new(link: Arc<Link>, child: Child) -> Self {
-        let [output, errors] = child.output;
+    fn new(
+        link: Arc<Link>,
+        socket: UnixStream,
+        [output, errors]: [PipeReader; 2],
+        end: Option<OwnedFd>,
+        pid: libc::pid_t,
+    ) -> Self {
         Listener {
             link,
-            socket: Some(child.socket),
+            socket: Some(socket),
             frames: Frames::default(),
             count: 0,
             output: [
@@ -84,8 +101,8 @@ impl Listener {
                 Some((errors, Lines::default())),
             ],
             report: None,
-            end: child.end,
-            pid: child.pid,
+            end,
+            pid,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Wear {
     pub retires: AtomicBool,
     /// There is a limit to its memory.
     pub is_bounded: bool,
+    /// Workers are forked from it, and it never is one.
+    pub is_template: bool,
     /// Iterators in it that are being read.
     pub streams: AtomicUsize,
 }
@@ -32,6 +34,18 @@ impl Wear {
             is_bounded,
             ..Wear::default()
         }
+    }
+
+    pub fn template() -> Self {
+        Wear {
+            is_template: true,
+            ..Wear::default()
+        }
+    }
+
+    /// Whether it could take requests, or a spare one could when its turn comes.
+    pub fn is_ready(&self) -> bool {
+        self.place.load(Ordering::Acquire) & READY != 0
     }
 
     /// Whether it counts as a worker of its pool. A spare one does not.

@@ -1,0 +1,30 @@
+"""As many modules as a program of some size imports, without packages."""
+
+import argparse  # noqa: F401
+import asyncio  # noqa: F401
+import concurrent.futures  # noqa: F401
+import csv  # noqa: F401
+import ctypes  # noqa: F401
+import dataclasses  # noqa: F401
+import decimal  # noqa: F401
+import difflib  # noqa: F401
+import email.message  # noqa: F401
+import email.mime.multipart  # noqa: F401
+import fractions  # noqa: F401
+import html.parser  # noqa: F401
+import http.client  # noqa: F401
+import http.server  # noqa: F401
+import inspect  # noqa: F401
+import json  # noqa: F401
+import logging.config  # noqa: F401
+import multiprocessing.pool  # noqa: F401
+import pickle  # noqa: F401
+import sqlite3  # noqa: F401
+import ssl  # noqa: F401
+import statistics  # noqa: F401
+import tarfile  # noqa: F401
+import unittest.mock  # noqa: F401
+import urllib.request  # noqa: F401
+import xml.dom.minidom  # noqa: F401
+import xml.etree.ElementTree  # noqa: F401
+import zipfile  # noqa: F401
