@@ -136,7 +136,7 @@ defmodule Python.Livebook.FormsTest do
       {:ok, 4.0} = Python.call(:math, :sqrt, [16])
       """
 
-      assert {output, 0} = Python.FreshVM.run(code, settings: [worker_timeout: 200])
+      assert {output, 0} = Python.FreshVM.run(code, settings: [worker_timeout: 2_000])
       assert output =~ "<slow>"
       assert inspect(slow) =~ "<slow>"
     end

@@ -337,7 +337,7 @@ impl Known {
                 || sizeof == self.plain_sizeof.as_ptr()
                 || ffi::Py_TYPE(sizeof) != &raw mut ffi::PyMethodDescr_Type
             {
-                walk.hides |= self.names && hides(class);
+                walk.hides |= !self.names || hides(class);
                 return 0;
             }
             size_of_int(ffi::PyObject_CallFunctionObjArgs(
