@@ -86,7 +86,7 @@ defmodule Python.Erlang.ShellTest do
     refute output =~ "** exception"
   end
 
-  test "a setting that makes no sense stops the start, with a sentence", %{tmp_dir: folder} do
+  test "an invalid setting stops the start, with a message", %{tmp_dir: folder} do
     output =
       erl(folder, "[{erlang_python, [{num_workers, none}]}].", """
       {error, _} = application:ensure_all_started(erlang_python).

@@ -54,7 +54,7 @@ defmodule Mix.Tasks.Python.DoctorTest do
     assert_raise OptionParser.ParseError, fn -> Task.run(["--pyton", "x"]) end
   end
 
-  test "a setting that makes no sense stops everything that needs it" do
+  test "an invalid setting stops everything that needs it" do
     Application.put_env(:erlang_python, :max_queue, -1)
     checks = Doctor.run()
 

@@ -338,7 +338,7 @@ defmodule Python.Callbacks.CallableTest do
                "#Python.Function<&Python.Callbacks.CallableTest.Shop.add/2>"
     end
 
-    test "refuses what makes no sense" do
+    test "refuses invalid arguments" do
       for {function, options, text} <- [
             {5, [], ~r/expected a function, got: 5/},
             {{Shop, :add}, [], ~r/expected a function, got: /},

@@ -45,7 +45,7 @@ defmodule Python.Callbacks.MessagesTest do
       end
     end
 
-    test "refuses what is no address", %{erlang: erlang} do
+    test "refuses invalid addresses", %{erlang: erlang} do
       for to <- [1, nil, [self()], make_ref(), ""] do
         assert {:error, %Python.Error{type: type}} = Python.call(erlang, :send, [to, 1])
         assert type in ["TypeError", "ValueError"]
@@ -330,7 +330,7 @@ defmodule Python.Callbacks.MessagesTest do
                Python.call(:erlang, :receive, [], kwargs: [timeout: 0.01], context: context)
     end
 
-    test "refuses a timeout that makes no sense" do
+    test "refuses an invalid timeout" do
       for timeout <- ["1", [1]] do
         assert {:error, %Python.Error{type: "TypeError"}} =
                  Python.call(:erlang, :receive, [timeout])

@@ -366,7 +366,7 @@ defmodule Python.Callbacks.RegisterTest do
       assert List.to_string(text) =~ "reg_gone"
     end
 
-    test "what makes no sense is a badarg with a reason" do
+    test "an invalid argument is a badarg with a reason" do
       assert {{:badarg, text}, _} =
                catch_error_of(fn -> :py.register_function("", fn -> 1 end) end)
 

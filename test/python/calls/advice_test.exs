@@ -129,7 +129,7 @@ defmodule Python.Calls.AdviceTest do
     end
   end
 
-  describe "what is no call that was started" do
+  describe "a value that is not a started call" do
     test "cannot be waited for or cancelled" do
       task = Task.async(fn -> :done end)
       assert message(fn -> Python.await(task) end) =~ "the functions of Task"

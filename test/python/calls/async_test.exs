@@ -221,7 +221,7 @@ defmodule Python.Calls.AsyncTest do
       assert Python.await(async) == {:ok, 2.0}
     end
 
-    test "refuses a timeout that makes no sense, and the call can still be waited for" do
+    test "refuses an invalid timeout, and the call can still be awaited" do
       async = Python.call_async(:math, :sqrt, [4])
       assert_raise ArgumentError, fn -> Python.await(async, -1) end
       assert_raise ArgumentError, fn -> Python.await(async, :soon) end

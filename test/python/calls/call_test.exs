@@ -254,7 +254,7 @@ defmodule Python.Calls.CallTest do
     end
   end
 
-  describe "what makes no sense is refused in the caller, with what is allowed:" do
+  describe "invalid options are refused in the caller, with what is allowed:" do
     test "an option that does not exist" do
       error = assert_raise ArgumentError, fn -> Python.call(:math, :sqrt, [1], tiemout: 1) end
       assert error.message =~ ":tiemout"

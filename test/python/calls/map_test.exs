@@ -94,7 +94,7 @@ defmodule Python.Calls.MapTest do
     assert ms < map_ms
   end
 
-  test "refuses what is no list of lists of arguments" do
+  test "refuses all but a list of lists of arguments" do
     for calls <- [1, [1], [[1] | 2], [[1 | 2]], %{}, [{1}], nil] do
       assert_raise ArgumentError, ~r/list of lists/, fn -> Python.map(:math, :sqrt, calls) end
     end

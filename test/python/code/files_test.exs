@@ -29,7 +29,7 @@ defmodule Python.Code.FilesTest do
              ~w(one two three) ++ ["four é"]
   end
 
-  test "what is no line is nil", %{folder: folder} do
+  test "a line that does not exist is nil", %{folder: folder} do
     path = file(folder, "one\n\n  \n")
 
     for number <- [-1, 0, 2, 3, 4, 5, 1_000_000] do

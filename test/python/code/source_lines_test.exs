@@ -167,7 +167,7 @@ defmodule Python.Code.SourceLinesTest do
       end)
     end
 
-    test "say where a syntax error is, whoever finds it" do
+    test "say where a syntax error is, whether the compiler or the parser finds it" do
       for code <- ["x = (\n", "return 1", "def f():\n  x = 1\n  global x", "f(**{}, *a)"] do
         assert {:error, at_one} = Python.exec(code)
         assert {:error, further} = Python.exec(code, file: "lib/some.ex", line: 100)

@@ -25,7 +25,7 @@ defmodule Python.Contexts.ContextTest do
   end
 
   describe "a context" do
-    test "is the same thread in every call, whoever calls" do
+    test "is the same thread in every call, from any process" do
       context = context()
       ident = Python.call!(:threading, :get_ident, [], context: context)
 
@@ -199,14 +199,14 @@ defmodule Python.Contexts.ContextTest do
       end)
     end
 
-    test "or is not, if its code fails, and whoever asked for it lives" do
+    test "or is not, if its code fails, and the process that asked for it lives" do
       assert {:error, %Python.Error{type: "ZeroDivisionError"}} =
                Context.start_link(init: "1 / 0")
 
       assert messages() == []
     end
 
-    test "or is not, if its options make no sense" do
+    test "or is not, if its options are invalid" do
       for {options, named} <- [
             {[max_queue: 0], "max_queue"},
             {[timeout: -1], "timeout"},

@@ -182,7 +182,7 @@ defmodule Python.Imports.TimeoutsTest do
     end
 
     @tag timeout: 120_000
-    test "again and again keeps nobody but those who import it", %{pool: pool} = test do
+    test "again and again holds up only the code that imports it", %{pool: pool} = test do
       module =
         write_module(test.folder, """
         import __main__

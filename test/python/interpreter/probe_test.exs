@@ -49,7 +49,7 @@ defmodule Python.Interpreter.ProbeTest do
       assert_refused(:broken, Interpreter.find(path))
     end
 
-    test "and prints a report that makes no sense", %{tmp_dir: dir} do
+    test "and prints an invalid report", %{tmp_dir: dir} do
       for report <- ["[3", ~S("version": "three"}), ~S("version": [3, 11, 7]})] do
         path = script(dir, "python", ~s(printf '\\n{"erlang_python_probe": 1, %s\\n' '#{report}'))
         assert_refused(:broken, Interpreter.find(path), "is invalid")

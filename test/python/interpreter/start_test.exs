@@ -125,7 +125,7 @@ defmodule Python.Interpreter.StartTest do
     end
   end
 
-  describe "a setting that makes no sense" do
+  describe "an invalid setting" do
     test "stops the start with a sentence" do
       vm = FreshVM.start(start: false)
 

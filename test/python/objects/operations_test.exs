@@ -399,7 +399,7 @@ defmodule Python.Objects.OperationsTest do
       eventually("it is closed", fn -> Python.getattr!(numbers, :closed) == 1 end)
     end
 
-    test "leaves open what is no generator" do
+    test "leaves iterators open that are not generators" do
       file = object("__import__('io').StringIO('a\\nb\\nc\\n')")
       assert Enum.take(file, 1) == ["a\n"]
       assert Python.getattr!(file, :closed) == false

@@ -107,7 +107,7 @@ defmodule Python.Output.PrintTest do
       assert output == "made 0\nmade 1\nmade 2\n"
     end
 
-    test "in a context goes to whoever calls" do
+    test "in a context goes to the caller" do
       context = start_context(init: "def shout(x): print(x.upper())")
       call = fn x -> Python.call!(:__main__, :shout, [x], context: context) end
       assert capture_io(fn -> call.("a") end) == "A\n"

@@ -45,7 +45,7 @@ defmodule Python.Output.TerminalTest do
     assert seen({123, 7}, "tuple(shutil.get_terminal_size())") == {123, 7}
   end
 
-  test "for those who ask the system for the size too" do
+  test "for code that asks the system for the size too" do
     code =
       "__import__('struct').unpack('HHHH', __import__('fcntl').ioctl(sys.stdout, __import__('termios').TIOCGWINSZ, '\\0' * 8))[:2]"
 

@@ -62,7 +62,7 @@ defmodule Python.Pools.DefaultPoolTest do
     assert FreshVM.alive?(vm)
   end
 
-  test "settings that make no sense are refused" do
+  test "invalid settings are refused" do
     for {key, value} <- [
           init: 1,
           init: :code,

@@ -135,7 +135,7 @@ defmodule Python.Pools.PoolTest do
   end
 
   describe "the options of a pool" do
-    test "are refused when they make no sense, with what is allowed" do
+    test "are refused when they are invalid, with what is allowed" do
       for {options, text} <- [
             {[], ":name"},
             {[name: "pool"], ":name"},
@@ -365,7 +365,7 @@ defmodule Python.Pools.PoolTest do
   end
 
   describe "when a pool" do
-    test "is killed, whoever waits has an error, and it is there again" do
+    test "is killed, waiting callers get an error, and it is started again" do
       pool = start_pool()
       {tasks, _release} = hold(pool, 3)
       eventually("two wait", fn -> Pool.stats(pool).queued == 2 end)
@@ -380,7 +380,7 @@ defmodule Python.Pools.PoolTest do
       end)
     end
 
-    test "is stopped, whoever waits has an error, and calls say that it is not there" do
+    test "is stopped, waiting callers get an error, and calls say that it does not exist" do
       pool = start_pool()
       {tasks, _release} = hold(pool, 3)
       stop_supervised!(pool)

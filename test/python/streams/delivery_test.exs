@@ -20,7 +20,7 @@ defmodule Python.Streams.DeliveryTest do
       assert events(name) == ["end", "finally", "end", "finally"]
     end
 
-    test "are those of the stream, whoever reads it" do
+    test "are those of the stream, in whatever process it is read" do
       items = Python.stream(:builtins, :range, [3])
       assert Task.await(Task.async(fn -> Enum.to_list(items) end)) == [0, 1, 2]
     end
@@ -289,7 +289,7 @@ defmodule Python.Streams.DeliveryTest do
     end
   end
 
-  describe "an option that makes no sense is refused at once" do
+  describe "an invalid option is refused at once" do
     for {option, text} <- [
           {[max_chunk: 0], ":max_chunk"},
           {[max_chunk: -1], ":max_chunk"},

@@ -84,7 +84,7 @@ defmodule Python.Streams.ErlangTest do
       assert List.last(events(name)) == "finally"
     end
 
-    test "with arguments that make no sense are an error exception" do
+    test "with invalid arguments are an error exception" do
       assert catch_error(erl("py:stream(builtins, range, 3).")) |> elem(0) == :badarg
       assert catch_error(erl("py:stream_eval(5).")) |> elem(0) == :badarg
       assert catch_error(erl("py:stream_eval(\"x\", 5).")) |> elem(0) == :badarg
@@ -159,7 +159,7 @@ defmodule Python.Streams.ErlangTest do
       assert {[], {:encode_error, _}} = read_to_end(reference)
     end
 
-    test "with arguments that make no sense is an error exception, and starts nothing" do
+    test "with invalid arguments is an error exception, and starts nothing" do
       for code <- [
             "py:stream_start(builtins, range, 3).",
             "py:stream_start(5, range, [3]).",

@@ -23,6 +23,7 @@ defmodule Python.Timeouts.OtherLoopsTest do
           left.append("waits")
 
   async def ticks():
+      begun.append("ticks")
       try:
           while True:
               await trio.sleep(0.005)
@@ -101,19 +102,19 @@ defmodule Python.Timeouts.OtherLoopsTest do
     do: FreshVM.call(vm, Python, :call, [:__main__, function, arguments, [timeout: timeout]])
 
   describe "trio" do
-    for {function, left} <- [
-          {"waits", ["waits"]},
-          {"several", ["ticks", "waits", "waits"]},
-          {"cleans_up", ["cleans_up"]},
-          {"spins", ["spins"]},
-          {"in_a_thread", []}
+    for {function, begun, left} <- [
+          {"waits", 1, ["waits"]},
+          {"several", 4, ["ticks", "waits", "waits"]},
+          {"cleans_up", 1, ["cleans_up"]},
+          {"spins", 1, ["spins"]},
+          {"in_a_thread", 1, []}
         ] do
       test "is ended at the deadline, with its finally blocks: #{function}", %{vm: vm} do
         for _ <- 1..3 do
           # Again, if the machine was too busy to begin.
           eventually("it was ended in its midst", fn ->
             assert {:error, %TimeoutError{}} = call(vm, :run, [unquote(function)], 200)
-            FreshVM.call(vm, Python, :eval!, ["begun"]) != []
+            FreshVM.call(vm, Python, :eval!, ["len(begun)"]) == unquote(begun)
           end)
 
           left = fn -> FreshVM.call(vm, Python, :eval!, ["sorted(left)"]) end

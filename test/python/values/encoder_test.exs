@@ -70,7 +70,7 @@ defmodule Python.Values.EncoderTest do
       assert there_and_back(struct(Except, user)) == {:ok, %{"name" => "a", "email" => "b"}}
     end
 
-    test "derived with what makes no sense does not compile" do
+    test "derived with invalid options does not compile" do
       for options <- [[only: [:b]], [except: [:b]], [only: [:a], except: [:a]], [all: [:a]]] do
         # What @derive calls: a module that is made now would have no effect on the protocol.
         arguments = [__ENV__, Made, %{__struct__: Made, a: nil}, options]

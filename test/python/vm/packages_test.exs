@@ -66,7 +66,7 @@ defmodule Python.VM.PackagesTest do
     assert FreshVM.call(vm, __MODULE__.InContext, :run, [@path]) == [{:ok, "hi"}, {:ok, "hi"}]
   end
 
-  test "whoever kills all children leaves the VM its helper", %{venv: venv} do
+  test "code that kills all children leaves the VM its helper", %{venv: venv} do
     vm = FreshVM.start(settings: [python_path: venv])
     :ok = FreshVM.call(vm, Python, :exec, [@path])
     assert call(vm, :kill_children) == {:ok, 1}

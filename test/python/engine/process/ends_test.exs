@@ -227,7 +227,7 @@ defmodule Python.Engine.Process.EndsTest do
     assert length(names) <= 6
   end
 
-  test "options that make no sense are refused" do
+  test "invalid options are refused" do
     for {key, value} <- [
           env: %{a: 1},
           env: %{"A=B" => "1"},

@@ -183,7 +183,7 @@ defmodule Python.Engine.Process.LivesTest do
     end
   end
 
-  test "options that make no sense are refused" do
+  test "invalid options are refused" do
     for {key, value} <- [
           limits: [memory: 0],
           limits: [memory: "1 GB"],
