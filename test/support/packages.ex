@@ -9,7 +9,8 @@ defmodule Python.Packages do
   @doc "The folder of the one for the Python of the suite, or why there is none."
   @spec venv([String.t()]) :: {:ok, Path.t()} | {:error, String.t()}
   def venv(packages \\ @packages) do
-    %{executable: python, python_version: version} = Python.info()
+    python = Python.Engines.python()
+    version = Python.call!(:platform, :python_version)
     key = :erlang.phash2({python, version, packages})
     folder = Path.join(folder(), "#{version}-#{key}")
 
@@ -22,7 +23,7 @@ defmodule Python.Packages do
   end
 
   defp make(folder, packages) do
-    %{executable: python} = Python.info()
+    python = Python.Engines.python()
     IO.puts("Installing #{Enum.join(packages, ", ")} in #{Path.relative_to_cwd(folder)}")
     File.rm_rf!(folder)
     File.mkdir_p!(folder)

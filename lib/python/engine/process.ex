@@ -8,7 +8,7 @@ defmodule Python.Engine.Process do
   use Python.Engine.Native, native: :erlang_python_process
 
   alias Python.Engine.Native
-  alias Python.Engine.Process.{Options, Spares, Template, Worker}
+  alias Python.Engine.Process.{Names, Options, Spares, Template, Worker}
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
 
@@ -207,7 +207,9 @@ defmodule Python.Engine.Process do
   defdelegate callback_serve(registered), to: :erlang_python_process, as: :process_serve
 
   @impl true
-  defdelegate callback_register(name, function), to: :erlang_python_process, as: :process_register
+  def callback_register(name, function) do
+    not Names.taken?(name) and :erlang_python_process.process_register(name, function)
+  end
 
   @impl true
   defdelegate callback_unregister(name), to: :erlang_python_process, as: :process_unregister
