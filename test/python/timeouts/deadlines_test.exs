@@ -107,6 +107,8 @@ defmodule Python.Timeouts.DeadlinesTest do
     # It is told within 25 ms or not at all, and the processors may have others to serve.
     defp eventually_located(module, name, args) do
       options = [pool: start_pool(), timeout: 50]
+      # A process of its own has not imported it yet.
+      Python.call!(:production, :echo, [1], pool: options[:pool])
 
       eventually("it is told where Python was", fn ->
         assert {:error, %TimeoutError{} = error} = Python.call(module, name, args, options)
