@@ -47,7 +47,8 @@ defmodule Python.Settings do
       default: :main,
       doc:
         "The engine of the default pool: `:main` is the interpreter of the VM, `:process` are processes of the " <>
-          "operating system. See the guide Engines."
+          "operating system. With `:process` the VM loads no libpython until a pool or context of `:main` starts. " <>
+          "See the guide Engines."
     },
     start_pool: %{
       type: :boolean,

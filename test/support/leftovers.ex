@@ -10,17 +10,17 @@ defmodule Python.Leftovers do
 
   @doc """
   Starts a VM whose workers are at all kinds of things, and ends them. Returns the processes that are left after
-  `patience` ms, a list of their status lines.
+  `patience` ms, a list of their status lines. `options`: of the pool.
 
     * `:kill` - `kill -9` of the VM;
     * `:halt`, `:stop` - `System.halt/1`, `System.stop/1`;
     * `:pool` - the pool is stopped;
     * `:workers` - the Python processes are killed.
   """
-  @spec left(atom, pos_integer) :: [String.t()]
-  def left(how, patience \\ 10_000) do
+  @spec left(atom, pos_integer, keyword) :: [String.t()]
+  def left(how, patience \\ 10_000, options \\ []) do
     mark = "#{how}-#{System.pid()}-#{System.unique_integer([:positive])}"
-    {port, pid} = start(how, mark)
+    {port, pid} = start(how, mark, options)
     await_line(port, "ready")
     if how == :kill, do: kill(pid, length(marked(mark)))
     if how in [:pool, :workers], do: await_line(port, "ended")
@@ -32,13 +32,13 @@ defmodule Python.Leftovers do
     left
   end
 
-  defp start(how, mark) do
+  defp start(how, mark, options) do
     paths =
       for path <- :code.get_path(), path != ~c".", argument <- ["-pa", Path.expand(path)] do
         argument
       end
 
-    code = "Python.Leftovers.run(#{inspect(how)}, #{inspect(mark)})"
+    code = "Python.Leftovers.run(#{inspect(how)}, #{inspect(mark)}, #{inspect(options)})"
 
     env = [
       {~c"ERL_CRASH_DUMP_BYTES", ~c"0"},
@@ -101,7 +101,7 @@ defmodule Python.Leftovers do
   ## In the VM of its own
 
   @doc false
-  def run(how, mark) do
+  def run(how, mark, options \\ []) do
     with python when python != "" <- System.get_env("PYTHON", ""),
          do: Application.put_env(:erlang_python, :python_path, python)
 
@@ -111,7 +111,8 @@ defmodule Python.Leftovers do
     pool = __MODULE__
     env = %{@variable => mark, "PYTHONPATH" => folder}
     size = 6
-    {:ok, pid} = Python.Pool.start_link(name: pool, engine: :process, size: size, env: env)
+    options = [name: pool, engine: :process, size: size, env: env] ++ options
+    {:ok, pid} = Python.Pool.start_link(options)
     :ok = Python.exec("import leftovers", pool: pool, timeout: 60_000)
 
     for {function, arguments} <- [

@@ -295,7 +295,7 @@ class Worker:
         try:
             answer = getattr(self, kind)(*request[1:])
         except Cancelled:
-            where = (Atom("location"), ("fake.py", 1, "fake"))
+            where = (Atom("location"), ("fake.py", 1, "fake", Atom("nil")))
             self.send(LOCATION, head, term(where))
             self.send(DONE, head)
         except Exception as error:

@@ -8,6 +8,9 @@ defmodule Python.Engine.Process.Spares do
 
   alias Python.Engine.Process.Worker
 
+  # Not in the log: the environment may have secrets.
+  @derive {Inspect, except: [:command]}
+
   # `spares`: pids of processes that look after one each, and whether it is ready. `wearing`: monitors of those whose
   # worker will retire; `:asks` for one that stays until there is another one, `:goes` for one that was told to go or
   # goes by itself.

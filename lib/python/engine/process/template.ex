@@ -9,6 +9,9 @@ defmodule Python.Engine.Process.Template do
 
   alias Python.Engine.Process.Worker
 
+  # Not in the log: the environment may have secrets.
+  @derive {Inspect, except: [:command]}
+
   # `waiting`: workers that are started when it is known whether there is a template.
   defstruct [
     :pool,

@@ -18,6 +18,13 @@ defmodule Python.Engine.Process.LeftoversTest do
     end
   end
 
+  for how <- [:kill, :halt, :pool] do
+    @tag how: how
+    test "no process is left behind of workers that were forked (#{how})", %{how: how} do
+      assert Leftovers.left(how, 10_000, preload: ["leftovers"]) == []
+    end
+  end
+
   describe "a worker" do
     setup do
       {:ok, pool: start_pool(engine: :process, size: 1)}
