@@ -468,7 +468,7 @@ defmodule Bench.Processes do
     memory =
       for pool <- [Bench.Forked, Bench.Own],
           [worker] = Python.Pool.workers(pool),
-          do: proportional(worker.os_pid)
+          do: own(worker.os_pid)
 
     for pool <- [forked, own], do: Supervisor.stop(pool)
 
@@ -483,13 +483,13 @@ defmodule Bench.Processes do
       )
     ] ++
       case memory do
-        [forked, own] when is_number(forked) ->
+        [forked, alone] when is_number(forked) ->
           [
             line(
-              work: "process: memory of such a worker (PSS)",
+              work: "process: memory that such a worker shares with no other process",
               unit: "MB",
               figures: [forked],
-              floors: [own],
+              floors: [alone],
               floor_name: "a worker that imports it",
               target: {:at_most, 8}
             )
@@ -509,9 +509,14 @@ defmodule Bench.Processes do
     time
   end
 
-  defp proportional(os_pid) do
+  defp proportional(os_pid), do: memory(os_pid, "Pss")
+
+  # What it has written to: what was forked with it and stays as it was is shared.
+  defp own(os_pid), do: memory(os_pid, "Private_Dirty")
+
+  defp memory(os_pid, kind) do
     with {:ok, text} <- File.read("/proc/#{os_pid}/smaps_rollup"),
-         [_, kilobytes] <- Regex.run(~r/^Pss:\s+(\d+) kB/m, text) do
+         [_, kilobytes] <- Regex.run(~r/^#{kind}:\s+(\d+) kB/m, text) do
       String.to_integer(kilobytes) * 1024 / 1_000_000
     else
       _ -> nil
