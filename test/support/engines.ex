@@ -81,10 +81,10 @@ defmodule Python.Engines do
     :ok
   end
 
-  @doc "Begins a test."
-  @spec begin_test(module) :: :ok
-  def begin_test(module) do
-    if current() != :main, do: Process.put(__MODULE__, {[], of_all_tests(module)})
+  @doc "Begins a test. `sources`: what is executed in its pools first, where they are processes of their own."
+  @spec begin_test(module, [String.t()]) :: :ok
+  def begin_test(module, sources \\ []) do
+    if current() != :main, do: Process.put(__MODULE__, {[], sources ++ of_all_tests(module)})
     :ok
   end
 

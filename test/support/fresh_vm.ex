@@ -151,10 +151,9 @@ defmodule Python.FreshVM do
   end
 
   defp suite_python do
-    case System.get_env("PYTHON", "") do
-      "" -> nil
-      python -> python
-    end
+    # Its processes have the interpreter that is its own.
+    named = for name <- ["WORKER_PYTHON", "PYTHON"], do: System.get_env(name, "")
+    Enum.find(named, &(&1 != ""))
   end
 
   defp charlists(env) do

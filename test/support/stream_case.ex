@@ -25,7 +25,8 @@ defmodule Python.StreamCase do
   end
 
   setup context do
-    Python.Engines.begin_test(context.module)
+    # Timeouts are for the iterators, not for these imports.
+    Python.Engines.begin_test(context.module, ["import asyncio, streams"])
     {:ok, name: new_name()}
   end
 

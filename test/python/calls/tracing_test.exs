@@ -263,7 +263,8 @@ defmodule Python.Calls.TracingTest do
     assert Enum.uniq(ended.()) == [[false, false]]
   end
 
-  @tag python: "3.12"
+  # Its threads are the workers of the VM.
+  @tag python: "3.12", engine: :main
   test "a function that was set for all threads stays there until it is removed" do
     code = """
     import threading

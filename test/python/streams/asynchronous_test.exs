@@ -174,11 +174,8 @@ defmodule Python.Streams.AsynchronousTest do
   end
 
   describe "its timeout" do
-    # Where a pool has a process of its own, that is not to be at its imports when the time is over.
-    defp start_ready, do: start_pool(init: "import asyncio, streams")
-
     test "is raised on time, and the generator ends", %{name: name} do
-      pool = start_ready()
+      pool = start_pool()
       tag = make_ref()
       items = stream(:asleep, [name], pool: pool, timeout: 300)
       error = catch_error(Enum.each(items, &send(self(), {tag, &1})))
@@ -193,7 +190,7 @@ defmodule Python.Streams.AsynchronousTest do
     end
 
     test "holds for one that holds up its event loop", %{name: name} do
-      pool = start_ready()
+      pool = start_pool()
 
       assert %TimeoutError{} =
                catch_error(Enum.to_list(stream(:blocking, [name], pool: pool, timeout: 200)))
