@@ -114,7 +114,7 @@ defmodule Python.Engine.Native do
       # Another engine's are nothing that this one knows.
       defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)
 
-      defoverridable submit: 6
+      defoverridable submit: 6, callback_answer: 2
     end
   end
 end

@@ -15,6 +15,9 @@ defmodule Python.Engine.Process do
   # Other processes wait for the scheduler.
   @in_the_way 256
 
+  # How often it is looked for an answer, for up to 9 µs each.
+  @looks 16
+
   # How long a worker may take until it can run something, in ms.
   @start_after 60_000
 
@@ -194,8 +197,25 @@ defmodule Python.Engine.Process do
   def submit(pool, reference, flags, operation, leader, timeout) do
     waiting = :erlang.statistics(:total_run_queue_lengths)
     flags = if waiting == 0, do: flags, else: flags + @in_the_way
-    :erlang_python_process.request_submit(pool, reference, flags, operation, leader, timeout)
+
+    case :erlang_python_process.request_submit(pool, reference, flags, operation, leader, timeout) do
+      {:soon, ticket} -> look(ticket, @looks)
+      handed_in -> handed_in
+    end
   end
+
+  # A worker that has to be woken, or calls Elixir, takes longer than one native function may wait.
+  defp look(ticket, left) do
+    with 0 <- :erlang.statistics(:total_run_queue_lengths),
+         answer when answer != :later <- :erlang_python_process.request_look(ticket, left == 1) do
+      if answer == :soon and left > 1, do: look(ticket, left - 1), else: handed_in(answer, ticket)
+    else
+      _ -> ticket
+    end
+  end
+
+  defp handed_in(:soon, ticket), do: ticket
+  defp handed_in(answer, _ticket), do: answer
 
   # There is no place for the caller.
   @impl true
@@ -213,4 +233,21 @@ defmodule Python.Engine.Process do
 
   @impl true
   defdelegate callback_unregister(name), to: :erlang_python_process, as: :process_unregister
+
+  # The next callback often follows at once.
+  @impl true
+  def callback_answer(callback, answer) do
+    answered = :erlang_python_process.callback_answer(callback, answer)
+    if answered, do: look_on(callback, 3)
+    answered
+  end
+
+  defp look_on(_callback, 0), do: :ok
+
+  defp look_on(callback, left) do
+    if :erlang.statistics(:total_run_queue_lengths) == 0 and
+         :erlang_python_process.process_look(callback),
+       do: look_on(callback, left - 1),
+       else: :ok
+  end
 end

@@ -46,6 +46,8 @@ pub mod to_worker {
     pub const TRIM: u8 = 20;
     /// Memory for small calls. Its descriptor comes with the first byte of the frame.
     pub const SEGMENT: u8 = 21;
+    /// There is something in that memory that may not have been seen.
+    pub const NUDGE: u8 = 22;
     /// To a template only: a descriptor of a worker that is to be forked comes with it. Its socket, its output, its
     /// errors and the socket of its guard, one frame after the other.
     pub const HAND: u8 = 30;
@@ -80,6 +82,8 @@ pub mod to_vm {
     pub const FAILED: u8 = 12;
     /// `u64` number: nobody sees that memory (`MEMORY`) any more, so it can be written to again.
     pub const FREE: u8 = 13;
+    /// There is something in the memory for small calls. It does not count among the frames.
+    pub const BELL: u8 = 14;
 }
 
 /// Flags of an answer.

@@ -26,7 +26,7 @@ pub fn start(mut incoming: Incoming) -> std::io::Result<()> {
                     let handle = || {
                         remote::settle();
                         // What comes after a request may come as soon as that runs.
-                        if kind == to_worker::RUN {
+                        if kind == to_worker::RUN && is_outermost(fields) {
                             slot::handled(count);
                         }
                         match descriptor {
@@ -161,8 +161,15 @@ fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
             tray::trim();
             Ok(())
         }
+        // It has been looked for by now.
+        to_worker::NUDGE => Ok(()),
         _ => Err(Broken("there is no such kind")),
     }
+}
+
+/// Whether a request is no part of a callback.
+fn is_outermost(mut fields: Reader<'_>) -> bool {
+    call(&mut fields).is_ok_and(|(_, callback)| callback == 0)
 }
 
 fn run(fields: &mut Reader<'_>) -> Result<()> {
@@ -174,13 +181,18 @@ fn run(fields: &mut Reader<'_>) -> Result<()> {
     })
 }
 
-/// The fields of a RUN that has not come by the socket: its number, and the request.
-pub fn arrive(fields: &mut Reader<'_>) -> Result<(u64, remote::Arrived)> {
-    let (call, _) = call(fields)?;
+/// What has not come by the socket: a request, or something else, which is done then.
+pub fn arrive(frame: &[u8]) -> Result<Option<remote::Arrived>> {
+    let mut fields = Reader::new(frame);
+    let kind = fields.u8()?;
+    if kind != to_worker::RUN {
+        return handle(kind, fields).map(|()| None);
+    }
+    let (call, _) = call(&mut fields)?;
     with_env(|env| {
-        let (terms, caller, leader) = terms(fields, &call, env)?;
+        let (terms, caller, leader) = terms(&mut fields, &call, env)?;
         let arrived = remote::arrive(&call, terms, caller, leader);
-        Ok((call.number, arrived.ok_or(WRONG)?))
+        Ok(Some(arrived.ok_or(WRONG)?))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::receiving::receive;
 use crate::slot;
 use crate::tray;
 use erlang_python_host::Shared;
-use erlang_python_wire::frame::to_worker;
+use erlang_python_wire::frame::{to_vm, to_worker};
 use erlang_python_wire::{MAX_FRAME, Reader, Writer, writer::LENGTH};
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
@@ -75,6 +75,14 @@ pub fn send(frame: Writer) -> bool {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     SENT.fetch_add(1, Ordering::SeqCst);
     write(&bytes)
+}
+
+/// Rings for what is in the memory that both share.
+pub fn ring() {
+    if let Some(bytes) = Writer::frame(to_vm::BELL).finish() {
+        let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&bytes);
+    }
 }
 
 /// How many frames were sent, or are being sent.

@@ -30,7 +30,7 @@ impl host::Vm for Vm {
             let mut frame = Writer::frame(to_vm::SEND);
             host::encode(&mut frame, to).is_ok()
                 && host::encode(&mut frame, message).is_ok()
-                && link::send(frame)
+                && (slot::put(&frame) || link::send(frame))
         })
     }
 
@@ -130,7 +130,7 @@ fn answer(number: u64, term: Term<'_>) -> bool {
     let begin = frame.bytes.len();
     if host::encode(&mut frame, term).is_ok() && frame.bytes.len() <= erlang_python_wire::MAX_FRAME
     {
-        return slot::answer(number, &frame) || link::send(frame);
+        return slot::put(&frame) || link::send(frame);
     }
     // It cannot cross.
     tray::give_back();

@@ -1,40 +1,32 @@
-//! Small calls, by memory that the VM shares: it puts a request there, which the main thread takes, and may wait a
-//! moment for the answer, which is put there then. All else goes by the socket, and nothing overtakes that.
+//! Small frames, by memory that the VM shares: it puts requests there, which the main thread takes, and answers to
+//! callbacks for a thread that looks there while it waits. What it is told is put there too. All else goes by the
+//! socket, and nothing overtakes that.
 
 use crate::{control, link, processes};
 use erlang_python::remote::{self, Segment};
-use erlang_python_wire::frame::to_worker;
-use erlang_python_wire::{Reader, Writer, tag};
+use erlang_python_wire::{Writer, tag};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 static SEGMENT: OnceLock<Segment> = OnceLock::new();
 
-/// The request that came there last. 0: none.
-static LAST: AtomicU64 = AtomicU64::new(0);
+/// This is a forked child, which has none.
+static OFF: AtomicBool = AtomicBool::new(false);
 
-/// What the VM has sent: from here on requests come there. Without it all goes by the socket.
+/// What the VM has sent: from here on frames come there. Without it all goes by the socket.
 pub fn open(descriptor: &OwnedFd) {
     if let Ok(segment) = Segment::open(descriptor) {
         let segment = SEGMENT.get_or_init(|| segment);
         remote::share(segment, |frame| {
-            let accepted = catch_unwind(AssertUnwindSafe(|| accept(frame)));
-            // What is not understood would be waited for.
-            Some(accepted.ok().flatten().unwrap_or_else(|| processes::end()))
+            match catch_unwind(AssertUnwindSafe(|| control::arrive(frame))) {
+                Ok(Ok(arrived)) => arrived,
+                // What is not understood would be waited for.
+                _ => processes::end(),
+            }
         });
     }
-}
-
-fn accept(frame: &[u8]) -> Option<remote::Arrived> {
-    let mut fields = Reader::new(frame);
-    if fields.u8().ok()? != to_worker::RUN {
-        return None;
-    }
-    let (number, request) = control::arrive(&mut fields).ok()?;
-    LAST.store(number, Ordering::SeqCst);
-    Some(request)
 }
 
 /// So many frames that came by the socket have been handled.
@@ -44,34 +36,26 @@ pub fn handled(count: u64) {
     }
 }
 
-/// Puts the answer there, if the VM waits for it and has handled all that was sent before.
-pub fn answer(number: u64, frame: &Writer) -> bool {
-    let Some(segment) = SEGMENT.get() else {
+/// Puts a frame there, if the VM has handled all that was sent before.
+pub fn put(frame: &Writer) -> bool {
+    let Some(segment) = SEGMENT.get().filter(|_| !OFF.load(Ordering::Relaxed)) else {
         return false;
     };
-    LAST.load(Ordering::SeqCst) == number
-        && !may_have_kept(frame)
-        && segment.heard() == link::sent()
-        && segment.answer(frame.fields())
+    let put =
+        segment.heard() == link::sent() && !may_be_beside(frame) && segment.put(frame.fields());
+    if put && segment.rings() {
+        link::ring();
+    }
+    put
 }
 
-/// Whether there may be something in an answer that is let go by the socket: a term that only the VM has, or a binary
-/// beside it.
-fn may_have_kept(frame: &Writer) -> bool {
-    // The kind, the number and the flags come first.
-    let terms = frame.fields().get(10..);
-    terms.is_none_or(|terms| {
-        terms.len() > ROOM
-            || terms
-                .iter()
-                .any(|byte| matches!(*byte, tag::KEPT | tag::BLOB))
-    })
+/// Whether there may be a binary beside it: that takes long to read.
+fn may_be_beside(frame: &Writer) -> bool {
+    let fields = frame.fields();
+    fields.len() > remote::ROOM || fields.contains(&tag::BLOB)
 }
 
-/// More than fits in any case.
-const ROOM: usize = 4 << 10;
-
-/// A forked child has none.
+/// This is a forked child.
 pub fn leave() {
-    LAST.store(0, Ordering::SeqCst);
+    OFF.store(true, Ordering::Relaxed);
 }

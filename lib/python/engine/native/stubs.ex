@@ -21,6 +21,7 @@ defmodule Python.Engine.Native.Stubs do
       def request_submit(_pool, _reference, _flags, _operation, _leader, _timeout),
         do: not_loaded()
 
+      def request_look(_ticket, _last), do: not_loaded()
       def request_send(_ticket, _message), do: not_loaded()
       def request_watch(_ticket, _owner), do: not_loaded()
       def request_limit(_ticket, _timeout), do: not_loaded()

@@ -3,6 +3,8 @@
 rustler::atoms! {
     // Answers
     ok,
+    soon,
+    later,
     error,
     done,
     more,

@@ -155,7 +155,7 @@ mod tests {
                 if by_ring {
                     bell.ring();
                 } else {
-                    vm.offer(b"request", false);
+                    vm.offer(b"request");
                 }
                 assert_eq!(waits.join().ok(), Some(Woken::Rung));
             }

@@ -122,10 +122,7 @@ impl Luck {
         while passed < longest {
             for _ in 0..16 {
                 if has_come() {
-                    // What is as it was is not written: others look at what is beside it.
-                    if self.0.load(Ordering::Relaxed) != 0 {
-                        self.0.store(0, Ordering::Relaxed);
-                    }
+                    self.hit();
                     return true;
                 }
                 std::hint::spin_loop();
@@ -135,8 +132,21 @@ impl Luck {
             }
             passed = begun.elapsed();
         }
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.miss();
         false
+    }
+
+    /// It was worth it.
+    pub fn hit(&self) {
+        // What is as it was is not written: others look at what is beside it.
+        if self.0.load(Ordering::Relaxed) != 0 {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It was in vain.
+    pub fn miss(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether it is worth it to look this time.

@@ -1,18 +1,12 @@
-//! Memory that the VM and a Python process share: a place for one request on its way, and one for an answer on its
-//! way back, each a frame. What does not fit goes by the socket.
+//! Memory that the VM and a Python process share: a place for one frame on its way to the process, and one for a frame on
+//! its way back. What does not fit goes by the socket.
 //!
 //! Neither side can shrink it under the other one (Linux seals it), and nothing in it is trusted: a length is read
 //! once, and what it counts is copied before it is looked at. Who answers whom is not decided here but by the state
 //! of a request: whatever a process writes, it can only make a mess of its own calls.
 //!
-//! | place | goes from | to | by |
-//! |---|---|---|---|
-//! | request | free | written, there | the VM |
-//! | | there | taken, free | the process: the one of its threads that has taken it |
-//! | answer | nothing | watched | the VM, with a request |
-//! | | watched | nothing | the VM, which waits no longer: the answer comes by the socket |
-//! | | watched | there | the process |
-//! | | there | nothing | the VM, which has read it |
+//! A place is free, written, there, and free again when its frame was copied. That to the process counts as taken until
+//! what has come of it can be found.
 
 use erlang_python_wire::Broken;
 use std::io;
@@ -29,9 +23,6 @@ const WRITTEN: u32 = 1;
 const THERE: u32 = 2;
 const TAKEN: u32 = 3;
 
-const NOTHING: u32 = 0;
-const WATCHED: u32 = 1;
-
 #[repr(C, align(64))]
 struct Place {
     state: AtomicU32,
@@ -44,14 +35,18 @@ struct Line<T>(T);
 
 #[repr(C)]
 struct Layout {
-    request: Place,
-    answer: Place,
+    to_process: Place,
+    to_vm: Place,
     /// The main thread of the process sleeps until this is 0.
     sleeps: Line<AtomicU32>,
     /// How many frames the process has handled that came by the socket.
     handled: Line<AtomicU64>,
     /// The same of the VM.
     heard: Line<AtomicU64>,
+    /// How many threads of the process look for frames while they wait.
+    listens: Line<AtomicU32>,
+    /// The VM is to be rung for: nobody looks.
+    armed: Line<AtomicU32>,
 }
 
 pub struct Segment(NonNull<Layout>);
@@ -85,6 +80,16 @@ impl Place {
     fn change(&self, from: u32, to: u32) -> Result<u32, u32> {
         self.state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+    }
+
+    /// Puts a frame there, if that is free and large enough.
+    fn put(&self, frame: &[u8]) -> bool {
+        if frame.len() > ROOM || self.change(FREE, WRITTEN).is_err() {
+            return false;
+        }
+        self.write(frame);
+        self.state.store(THERE, Ordering::SeqCst);
+        true
     }
 }
 
@@ -163,51 +168,52 @@ impl Segment {
 
     // The VM.
 
-    /// Puts a request there, if there is room. `watched`: its answer can come the same way.
-    pub fn offer(&self, frame: &[u8], watched: bool) -> bool {
-        let Layout {
-            request, answer, ..
-        } = self.layout();
-        if frame.len() > ROOM || request.change(FREE, WRITTEN).is_err() {
-            return false;
+    /// Puts a frame there for the process, if there is room.
+    pub fn offer(&self, frame: &[u8]) -> bool {
+        let put = self.layout().to_process.put(frame);
+        if put {
+            self.wake();
         }
-        let watched = if watched { WATCHED } else { NOTHING };
-        answer.state.store(watched, Ordering::SeqCst);
-        request.write(frame);
-        request.state.store(THERE, Ordering::SeqCst);
-        self.wake();
-        true
+        put
     }
 
-    /// Whether the one that requests are for has to be woken.
+    /// Whether its main thread has to be woken.
     pub fn is_asleep(&self) -> bool {
         self.layout().sleeps.0.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether there may be an answer.
-    pub fn is_answered(&self) -> bool {
-        self.layout().answer.state.load(Ordering::Acquire) != WATCHED
+    /// Whether threads of the process look there while they wait.
+    pub fn is_listening(&self) -> bool {
+        self.layout().listens.0.load(Ordering::SeqCst) != 0
     }
 
-    /// Waits for no answer any more. False if there is one.
-    pub fn leave(&self) -> bool {
-        matches!(
-            self.layout().answer.change(WATCHED, NOTHING),
-            Ok(_) | Err(NOTHING)
-        )
+    /// Whether there is a frame for the VM.
+    pub fn has_frame(&self) -> bool {
+        self.layout().to_vm.state.load(Ordering::SeqCst) >= THERE
     }
 
-    /// Takes the answer. False if there is none.
-    pub fn take_answer(&self, bytes: &mut Vec<u8>) -> Result<bool, Broken> {
-        let answer = &self.layout().answer;
-        match answer.change(THERE, NOTHING) {
-            Ok(_) => match answer.read(bytes) {
-                Some(()) => Ok(true),
-                None => Err(Broken("an answer has an impossible length")),
-            },
-            Err(NOTHING | WATCHED) => Ok(false),
-            Err(_) => Err(Broken("an answer is in an impossible state")),
+    /// Takes it. False if there is none. One thread at a time.
+    pub fn take_frame(&self, bytes: &mut Vec<u8>) -> Result<bool, Broken> {
+        let place = &self.layout().to_vm;
+        match place.state.load(Ordering::SeqCst) {
+            FREE | WRITTEN => return Ok(false),
+            THERE => {}
+            _ => return Err(Broken("a frame is in an impossible state")),
         }
+        let read = place.read(bytes);
+        place.state.store(FREE, Ordering::SeqCst);
+        read.map(|()| true)
+            .ok_or(Broken("a frame has an impossible length"))
+    }
+
+    /// From here on the process rings for what it puts there, once. What it has put there before is to be looked for.
+    pub fn arm(&self) {
+        self.layout().armed.0.store(1, Ordering::SeqCst);
+    }
+
+    /// Somebody looks.
+    pub fn disarm(&self) {
+        self.layout().armed.0.store(0, Ordering::SeqCst);
     }
 
     /// How many frames the process has handled.
@@ -222,34 +228,42 @@ impl Segment {
     // The process.
 
     pub fn has_request(&self) -> bool {
-        self.layout().request.state.load(Ordering::SeqCst) == THERE
+        self.layout().to_process.state.load(Ordering::SeqCst) == THERE
     }
 
-    /// Takes the request, if there is one. It counts as taken until `accepted`.
+    /// Takes the frame for the process, if there is one. It counts as taken until `accepted`.
     pub fn take_request(&self, bytes: &mut Vec<u8>) -> bool {
-        let request = &self.layout().request;
-        request.change(THERE, TAKEN).is_ok() && request.read(bytes).is_some()
+        let place = &self.layout().to_process;
+        place.change(THERE, TAKEN).is_ok() && place.read(bytes).is_some()
     }
 
     /// What was taken can be found from here on.
     pub fn accepted(&self) {
-        let state = &self.layout().request.state;
+        let state = &self.layout().to_process.state;
         state.store(FREE, Ordering::SeqCst);
     }
 
     /// Whether another thread has taken it and not found out yet what it is.
     pub fn is_taken(&self) -> bool {
-        self.layout().request.state.load(Ordering::SeqCst) == TAKEN
+        self.layout().to_process.state.load(Ordering::SeqCst) == TAKEN
     }
 
-    /// Answers. False if the VM does not wait for it here.
-    pub fn answer(&self, frame: &[u8]) -> bool {
-        let answer = &self.layout().answer;
-        if frame.len() > ROOM || answer.state.load(Ordering::Acquire) != WATCHED {
-            return false;
-        }
-        answer.write(frame);
-        answer.change(WATCHED, THERE).is_ok()
+    /// Puts a frame there for the VM, if there is room.
+    pub fn put(&self, frame: &[u8]) -> bool {
+        self.layout().to_vm.put(frame)
+    }
+
+    /// Whether the VM is to be rung for that. True once.
+    pub fn rings(&self) -> bool {
+        let armed = &self.layout().armed.0;
+        armed.load(Ordering::SeqCst) != 0 && armed.swap(0, Ordering::SeqCst) != 0
+    }
+
+    /// The current thread looks there, as long as the result lives. Then it is to look once more.
+    pub fn listen(&self) -> Listening<'_> {
+        let listens = &self.layout().listens.0;
+        listens.fetch_add(1, Ordering::SeqCst);
+        Listening(listens)
     }
 
     pub fn set_handled(&self, count: u64) {
@@ -278,6 +292,14 @@ impl Segment {
         if sleeps.load(Ordering::SeqCst) != 0 && sleeps.swap(0, Ordering::SeqCst) != 0 {
             futex::wake(sleeps);
         }
+    }
+}
+
+pub struct Listening<'s>(&'s AtomicU32);
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -345,54 +367,121 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_there_and_its_answer_comes_back() {
+    fn a_frame_goes_there_and_one_comes_back() {
         let (vm, process, _) = pair();
         let mut bytes = Vec::new();
         for length in [0, 1, 7, 8, 9, 100, ROOM] {
             let frame: Vec<u8> = (0..length).map(|at| at as u8).collect();
-            assert!(vm.offer(&frame, true) && !vm.offer(&frame, true));
+            assert!(vm.offer(&frame) && !vm.offer(&frame));
             assert!(process.has_request() && process.take_request(&mut bytes));
             assert_eq!(bytes, frame);
             assert!(process.is_taken() && !process.take_request(&mut bytes));
             process.accepted();
-            assert!(!vm.is_answered() && !vm.take_answer(&mut bytes).unwrap());
-            assert!(process.answer(&frame) && !process.answer(&frame));
-            assert!(vm.is_answered() && !vm.leave());
-            assert!(vm.take_answer(&mut bytes).unwrap());
+            assert!(!vm.has_frame() && !vm.take_frame(&mut bytes).unwrap());
+            assert!(process.put(&frame) && !process.put(&frame));
+            assert!(vm.has_frame() && vm.take_frame(&mut bytes).unwrap());
             assert_eq!(bytes, frame);
-            assert!(!vm.take_answer(&mut bytes).unwrap());
+            assert!(!vm.take_frame(&mut bytes).unwrap());
         }
-        assert!(!vm.offer(&[0; ROOM + 1], true) && !process.answer(&[0; ROOM + 1]));
+        assert!(!vm.offer(&[0; ROOM + 1]) && !process.put(&[0; ROOM + 1]));
     }
 
     #[test]
-    fn an_answer_that_nobody_waits_for_goes_another_way() {
+    fn no_frame_lies_there_of_which_nobody_knows() {
         let (vm, process, _) = pair();
-        let mut bytes = Vec::new();
-        for watched in [true, false] {
-            assert!(vm.offer(b"request", watched) && process.take_request(&mut bytes));
-            process.accepted();
-            assert!(vm.leave());
-            assert!(!process.answer(b"answer"));
-            assert!(!vm.take_answer(&mut bytes).unwrap());
-        }
-    }
-
-    #[test]
-    fn either_the_answer_is_there_or_it_goes_another_way() {
-        let (vm, process, _) = pair();
-        let mut bytes = Vec::new();
         for _ in 0..2_000 {
-            assert!(vm.offer(b"request", true) && process.take_request(&mut bytes));
-            process.accepted();
+            vm.disarm();
             std::thread::scope(|scope| {
-                let answers = scope.spawn(|| process.answer(b"answer"));
-                let left = vm.leave();
-                assert_eq!(answers.join().unwrap(), !left);
-                let mut answer = Vec::new();
-                assert_eq!(vm.take_answer(&mut answer).unwrap(), !left);
+                let rings = scope.spawn(|| process.put(b"frame") && process.rings());
+                vm.arm();
+                let seen = vm.has_frame();
+                assert!(rings.join().unwrap() || seen);
             });
+            assert!(vm.take_frame(&mut Vec::new()).unwrap());
+            assert!(process.put(b"frame"));
+            assert!(vm.take_frame(&mut Vec::new()).unwrap());
         }
+    }
+
+    #[test]
+    fn no_frame_lies_there_for_a_thread_that_listens_no_more() {
+        let (vm, process, _) = pair();
+        for _ in 0..2_000 {
+            let listening = process.listen();
+            std::thread::scope(|scope| {
+                let nudges = scope.spawn(|| vm.offer(b"frame") && !vm.is_listening());
+                drop(listening);
+                let seen = process.has_request();
+                assert!(nudges.join().unwrap() || seen);
+            });
+            assert!(process.take_request(&mut Vec::new()));
+            process.accepted();
+        }
+    }
+
+    /// As `engine/process/at_once.rs` says: who reads the socket, and another one that looks.
+    #[test]
+    fn no_frame_overtakes_another_one_by_the_socket_or_by_this() {
+        const COUNT: u64 = 50_000;
+        let (vm, process, _) = pair();
+        let (socket, end) = std::sync::mpsc::channel();
+        let reading = std::sync::Mutex::new(0);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let handle = |last: &mut u64, number| {
+            assert_eq!(number, *last + 1);
+            *last = number;
+        };
+        let take = |last: &mut u64| {
+            let mut bytes = Vec::new();
+            if vm.take_frame(&mut bytes).unwrap() {
+                handle(last, u64::from_ne_bytes(bytes.try_into().unwrap()));
+            }
+        };
+        /// Whatever happens.
+        struct Ends<'a>(&'a std::sync::atomic::AtomicBool);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        std::thread::scope(|scope| {
+            let ends = Ends(&is_over);
+            scope.spawn(move || {
+                let mut sent = 0;
+                for number in 1..=COUNT {
+                    let put = number % 7 != 0
+                        && process.heard() == sent
+                        && process.put(&number.to_ne_bytes());
+                    if !put {
+                        sent += 1;
+                        if socket.send(number).is_err() {
+                            return;
+                        }
+                    }
+                    if number % 11 == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    if vm.has_frame()
+                        && let Ok(mut last) = reading.try_lock()
+                    {
+                        take(&mut last);
+                    }
+                }
+            });
+            for (at, number) in end.iter().enumerate() {
+                let mut last = reading.lock().unwrap();
+                take(&mut last);
+                handle(&mut last, number);
+                vm.set_heard(at as u64 + 1);
+            }
+            take(&mut reading.lock().unwrap());
+            drop(ends);
+            assert_eq!(*reading.lock().unwrap(), COUNT);
+        });
     }
 
     #[test]
@@ -401,25 +490,20 @@ mod tests {
         let mut bytes = Vec::new();
         // It cannot be made shorter or longer, nor be given other seals.
         assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
-        let answer = size_of::<Place>() as u64;
+        let place = size_of::<Place>() as u64;
         for length in [ROOM as u32 + 1, 1 << 31, u32::MAX] {
-            assert!(vm.offer(b"request", true));
-            assert!(process.answer(b"answer"));
-            file.write_all_at(&length.to_ne_bytes(), answer + 4)
-                .unwrap();
-            assert!(vm.take_answer(&mut bytes).is_err());
-            process.accepted();
+            assert!(process.put(b"frame"));
+            file.write_all_at(&length.to_ne_bytes(), place + 4).unwrap();
+            assert!(vm.take_frame(&mut bytes).is_err());
         }
         for state in [THERE + 1, 77, u32::MAX] {
-            assert!(vm.offer(b"request", true));
-            file.write_all_at(&state.to_ne_bytes(), answer).unwrap();
-            assert!(vm.is_answered() && !vm.leave());
-            assert!(vm.take_answer(&mut bytes).is_err());
-            process.accepted();
+            file.write_all_at(&state.to_ne_bytes(), place).unwrap();
+            assert!(vm.has_frame() && vm.take_frame(&mut bytes).is_err());
         }
+        file.write_all_at(&FREE.to_ne_bytes(), place).unwrap();
         for state in [WRITTEN, THERE, TAKEN, 77] {
             file.write_all_at(&state.to_ne_bytes(), 0).unwrap();
-            assert!(!vm.offer(b"request", true));
+            assert!(!vm.offer(b"request"));
         }
         // A length that changes while it is read: what is read is of one of them.
         let (vm, process, file) = pair();
@@ -429,15 +513,14 @@ mod tests {
                 let mut length = 0u32;
                 while !stop.load(Ordering::Relaxed) {
                     length = length.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    let _ = file.write_all_at(&(length >> 16).to_ne_bytes(), answer + 4);
+                    let _ = file.write_all_at(&(length >> 16).to_ne_bytes(), place + 4);
                 }
             });
             for _ in 0..20_000 {
-                assert!(vm.offer(b"request", true) && process.answer(&[7; 100]));
-                if let Ok(read) = vm.take_answer(&mut bytes) {
+                assert!(process.put(&[7; 100]));
+                if let Ok(read) = vm.take_frame(&mut bytes) {
                     assert!(read && bytes.len() <= ROOM);
                 }
-                process.accepted();
             }
             stop.store(true, Ordering::Relaxed);
         });
@@ -457,7 +540,7 @@ mod tests {
                 }
             });
             while !sleeper.is_finished() {
-                vm.offer(b"request", false);
+                vm.offer(b"request");
             }
         });
     }

@@ -4,6 +4,8 @@ use crate::base::atoms;
 use crate::base::clock;
 use crate::base::term_env::Sender;
 use crate::base::words;
+use crate::engine::process::at_once;
+use crate::engine::process::callback::RemoteCallback;
 use crate::engine::process::link::{Killed, Patience};
 use crate::engine::process::made;
 use crate::engine::process::own::Process;
@@ -68,6 +70,16 @@ fn process_new<'a>(
     process.is_bounded = config.bounded;
     let held = config.init.is_some();
     super::pool::new(env, name, max_queue, timeout, held, Box::new(process))
+}
+
+/// For a process that has just answered a callback: what the worker does next may come at once. True if it may be worth
+/// it to look again.
+#[rustler::nif]
+fn process_look<'a>(env: Env<'a>, callback: Term<'a>) -> bool {
+    let callback = callback.decode::<ResourceArc<RemoteCallback>>();
+    let callback = callback.as_ref().ok().and_then(|held| held.0.as_ref());
+    callback
+        .is_some_and(|callback| at_once::look_after_answer(&callback.link, Sender::scheduler(env)))
 }
 
 /// A new worker, which the calling process looks after. `spare`: it runs nothing until it enters. It has no process of the operating system yet.

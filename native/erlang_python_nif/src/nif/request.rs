@@ -5,6 +5,7 @@ use crate::base::flags::Flags;
 use crate::base::resource::Owned;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::Submitted;
+use crate::pool::engine::AtOnce;
 use crate::pool::handles::PoolHandle;
 use crate::pool::marks::CLAIMED;
 use crate::pool::request::{Progress, Request};
@@ -22,7 +23,7 @@ raw::nif!(request_run, 4, DirtyIo, run);
 
 /// Puts a request into the pool's queue. The answer comes to the calling process as
 /// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`; with the flag 4 also `{answer}`, and
-/// no message then. `timeout`: how long the caller waits, in ms or `:infinity`.
+/// no message then, or `{:soon, ticket}`, after which `request_look` may be asked. `timeout`: how long the caller waits, in ms or `:infinity`.
 fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let [pool, reference, flags, operation, leader, timeout] = arguments;
     let pool: &PoolHandle = pool.decode()?;
@@ -45,8 +46,15 @@ fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
         request.keep_prepared(prepared);
         let engine = &pool.0.engine;
         let submitted = engine.hand_in(&request, sender);
-        if let Some(answer) = engine.answer_at_once(env, &request, sender) {
-            return Ok((answer,).encode(env));
+        if let Submitted::Queued = submitted {
+            match engine.answer_at_once(env, &request, sender) {
+                AtOnce::Answer(answer) => return Ok((answer,).encode(env)),
+                AtOnce::Soon => {
+                    let ticket = ticket(env, request, submitted);
+                    return Ok((atoms::soon(), ticket).encode(env));
+                }
+                AtOnce::Later => {}
+            }
         }
         submitted
     } else if request.flags.init() {
@@ -55,6 +63,20 @@ fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
         pool.0.submit(Arc::clone(&request), sender)
     };
     Ok(ticket(env, request, submitted))
+}
+
+/// Looks a moment for the answer to a request that the calling process has just handed in: `{answer}`, with no message
+/// then; `:soon`, after which it may be asked again; or `:later`, after which the answer comes as a message. `last`: it
+/// is not asked again after `:soon`.
+#[rustler::nif]
+fn request_look<'a>(env: Env<'a>, ticket: &Ticket, last: bool) -> Term<'a> {
+    let request = &ticket.0;
+    let engine = &request.pool.engine;
+    match engine.answer_again(env, request, last, Sender::scheduler(env)) {
+        AtOnce::Answer(answer) => (answer,).encode(env),
+        AtOnce::Soon => atoms::soon().to_term(env),
+        AtOnce::Later => atoms::later().to_term(env),
+    }
 }
 
 /// What a caller has of a request that was handed in: its ticket, or why it was refused.

@@ -32,8 +32,19 @@ pub trait Engine: Any + Send + Sync {
         _env: Env<'a>,
         _request: &Arc<Request>,
         _sender: Sender,
-    ) -> Option<Term<'a>> {
-        None
+    ) -> AtOnce<'a> {
+        AtOnce::Later
+    }
+
+    /// The same again after `Soon`, unless the scheduler has other work. `last`: it is not asked again.
+    fn answer_again<'a>(
+        &self,
+        _env: Env<'a>,
+        _request: &Arc<Request>,
+        _last: bool,
+        _sender: Sender,
+    ) -> AtOnce<'a> {
+        AtOnce::Later
     }
 
     /// The same for a request of a process that is in callbacks or bodies of `with`. `nest`: has it run where one of
@@ -92,6 +103,15 @@ pub trait Engine: Any + Send + Sync {
 
     /// A request that was interrupted has not ended yet. Never waits.
     fn outlived(&self, request: &Arc<Request>);
+}
+
+/// Whether an answer is there before the process that has asked goes on.
+pub enum AtOnce<'a> {
+    Answer(Term<'a>),
+    /// It may well be worth it to ask again.
+    Soon,
+    /// It comes as a message.
+    Later,
 }
 
 /// Why a worker came back.

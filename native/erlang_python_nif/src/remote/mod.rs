@@ -10,7 +10,7 @@ mod start;
 mod streams;
 
 pub use crate::base::processes::kill_all;
-pub use crate::base::segment::Segment;
+pub use crate::base::segment::{ROOM, Segment};
 pub use crate::base::side::{Link, set_worker};
 pub use crate::python::object::TYPE_NAME as HANDLES;
 pub use crate::python::reaper::is_idle as has_given_up_all;

@@ -34,6 +34,76 @@ defmodule Python.Engine.Process.SmallCallsTest do
     end
   end
 
+  test "messages of all sizes come in their order, and before the answer", %{pool: pool} do
+    code = """
+    import erlang
+    def tell(pid, count):
+        for n in range(count):
+            erlang.send(pid, (n, "x" * (5_000 if n % 7 == 3 else n % 100)))
+    """
+
+    Python.exec(code, pool: pool)
+
+    for _ <- 1..5 do
+      assert Python.eval("tell(pid, 500)", %{pid: self()}, pool: pool) == {:ok, nil}
+      for n <- 0..499, do: assert_received({^n, _})
+      assert empty?()
+    end
+  end
+
+  test "callbacks get their own answers, of all sizes", %{pool: pool} do
+    code = "[f(n, 'x' * (5_000 if n % 7 == 3 else n % 100)) for n in range(1_000)] and None"
+    own = self()
+
+    answer = fn n, text ->
+      if rem(n, 100) == 0, do: send(own, n)
+      if rem(n, 5) == 2, do: String.duplicate("y", 5_000), else: {n, text}
+    end
+
+    assert Python.eval(code, %{f: answer}, pool: pool) == {:ok, nil}
+    for n <- 0..9, n = n * 100, do: assert_received(^n)
+
+    check = "all(f(n) == n + 1 for n in range(2_000))"
+    assert Python.eval(check, %{f: &(&1 + 1)}, pool: pool) == {:ok, true}
+  end
+
+  test "callbacks of several threads and calls within them come out right", %{pool: pool} do
+    code = """
+    import threading
+    def work(f, count):
+        found = []
+        def own(m):
+            found.append(all(f(m, n) == m * n for n in range(count)))
+        threads = [threading.Thread(target=own, args=(m,)) for m in range(4)]
+        for thread in threads: thread.start()
+        own(10)
+        for thread in threads: thread.join()
+        return found
+    """
+
+    Python.exec(code, pool: pool)
+    multiply = fn m, n -> Python.call!(:operator, :mul, [m, n], pool: pool) end
+    work = fn f -> Python.eval("work(f, 50)", %{f: f}, pool: pool, timeout: 60_000) end
+    assert work.(&(&1 * &2)) == {:ok, List.duplicate(true, 5)}
+    assert work.(multiply) == {:ok, List.duplicate(true, 5)}
+  end
+
+  test "a callback that takes its time is waited for, and one that is killed is told", %{
+    pool: pool
+  } do
+    slow = fn ms ->
+      Process.sleep(ms)
+      ms
+    end
+
+    assert Python.eval("[f(n % 4) for n in range(100)][-1]", %{f: slow}, pool: pool) == {:ok, 3}
+
+    for _ <- 1..20 do
+      killed = fn -> Process.exit(self(), :kill) end
+      assert {:error, %Python.Error{}} = Python.eval("f()", %{f: killed}, pool: pool)
+    end
+  end
+
   test "what was registered before a call is there in it", %{pool: pool} do
     name = unique("registered")
     code = "__import__('erlang').#{name}()"

@@ -1,12 +1,15 @@
 //! Requests that come to Python's main thread beside the queue: by what it shares with the VM, if this is a process of
 //! Python's own.
 
+use crate::base::lookout::{ALONE, Luck, OFTEN};
 use crate::base::segment::Segment;
+use crate::base::term_env::Sender;
 use crate::pool::request::Request;
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-/// Makes a request of a frame, which can be found from then on. None if it is not understood.
+/// Makes a request of a frame, which can be found from then on. None if it was something else, which is done then.
 pub type Accept = Box<dyn Fn(&[u8]) -> Option<Arc<Request>> + Send + Sync>;
 
 static BESIDE: OnceLock<(&'static Segment, Accept)> = OnceLock::new();
@@ -46,4 +49,38 @@ pub fn settle() -> Option<Arc<Request>> {
         std::thread::yield_now();
     }
     request
+}
+
+/// For a thread that waits for what the VM sends: looks a moment whether that has happened, or comes this way. False if it
+/// is not worth it.
+pub fn watch(luck: &Luck, longest: Duration, has_happened: impl Fn() -> bool) -> bool {
+    let Some((segment, _)) = BESIDE.get() else {
+        return luck.watch(longest, has_happened);
+    };
+    if !luck.is_good_for(OFTEN) {
+        return false;
+    }
+    let come = || has_happened() || segment.has_request();
+    let listening = segment.listen();
+    let mut left = LOOKS;
+    while left > 0 && luck.look_politely(longest, ALONE, come) && !has_happened() {
+        serve();
+        left -= 1;
+    }
+    drop(listening);
+    // The VM may have seen that it was looked for.
+    serve();
+    has_happened()
+}
+
+/// How often it looks again when it was something else.
+const LOOKS: u32 = 4;
+
+/// Takes what has come for whom it is for.
+fn serve() {
+    if let (Some(request), Some(sender)) = (take(), Sender::own_thread()) {
+        let pool = Arc::clone(&request.pool);
+        // A process's own pool has no limit, and what is refused when it ends is not waited for.
+        pool.submit_anyway(request, sender);
+    }
 }

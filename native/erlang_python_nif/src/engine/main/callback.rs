@@ -19,6 +19,7 @@ use crate::base::server;
 use crate::base::side;
 use crate::base::sleepers::{Limit, Wake};
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
+use crate::engine::main::beside;
 use crate::engine::main::drain;
 use crate::engine::main::kept;
 use crate::engine::main::origin;
@@ -223,7 +224,7 @@ impl Callback {
     fn wait(self: &Arc<Self>, patience: Option<&Patience>) -> Event {
         lock::forbid("an answer is waited for");
         // Most answers take no longer than the waking of a thread that sleeps.
-        LUCK.watch(LOOK, || self.changes.load(Ordering::Acquire) != 0);
+        beside::watch(&LUCK, LOOK, || self.changes.load(Ordering::Acquire) != 0);
         if let Ok(event) = self.event(&mut self.lock(), patience) {
             return event;
         }

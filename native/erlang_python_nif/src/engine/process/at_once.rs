@@ -1,217 +1,196 @@
-//! Small calls, by memory that the worker shares (`base/segment.rs`): a request is put there for the worker, and whoever
-//! has put it there may wait a moment for its answer. If that does not come at once, it comes by the socket.
+//! Small frames, by memory that the worker shares (`base/segment.rs`): requests and answers to callbacks are put there for
+//! the worker; answers and messages come back there. Whoever has asked for something, or has answered, may wait a moment
+//! for what comes next.
 //!
 //! | who | waits | for |
 //! |---|---|---|
-//! | the caller, in its NIF on a scheduler | 10 µs at most, if no process waits for the scheduler | its own answer |
-//! | the link's thread | 20 µs | the answer to what it has sent last |
-//! | | 100 µs | that to what a caller has sent to a worker that sleeps: the two wake together |
+//! | a caller, in its NIF on a scheduler | 9 µs at most at once, a few times in a row, and not while a process waits for a scheduler | its answer, or what comes before |
+//! | a process that has answered a callback | 9 µs at most | the next callback, or the end of the call |
+//! | the link's thread | until it is rung for, which is done if nobody looks | anything |
 //!
-//! Neither does so when it has been in vain of late.
+//! None of the first two does so when it has been in vain of late. With many callers each takes what has come before it
+//! hands in its own, and the link's thread looks on its own clock for a while, so that nobody has to be woken for each.
 //!
-//! Frames count in the order in which they were sent, on either way:
+//! # In which order frames count
 //!
-//! | from | to | what was sent first by | comes first, because |
-//! |---|---|---|---|
-//! | the VM | the worker | the socket | a request is put into the segment only if all that was sent has been handled (`handled`) |
-//! | the VM | the worker | the segment | the thread that reads the socket handles nothing before what is in the segment can be found (`remote::settle`) |
-//! | the worker | the VM | the socket | an answer is put into the segment only if all that was sent has been handled (`heard`) |
-//! | the worker | the VM | the segment | nothing that is sent later is about such an answer: what the worker lets go of, kept terms and binaries beside the frame, is in none (`may_have_kept`) |
+//! In the order in which they were sent, on either way and in both directions, by the same two rules:
+//!
+//! 1. A frame is put into the segment only if all that were sent by the socket have been handled: the other side counts
+//!    them there (`handled`, `heard`). So what is in the segment comes after all that were sent by the socket before.
+//! 2. Who reads the socket handles nothing of it before what is in the segment: that is of before, as by the first rule it
+//!    was put there when nothing was on its way. One frame is handled at a time: here by who has `reading`, in the worker
+//!    by who has taken it (`remote::settle` waits for that).
 
 use super::decode::decode;
 use super::decoding::Decoding;
 use super::incoming;
 use super::link::{Link, Stage};
 use super::over;
+use super::own::Process;
 use super::run;
 use super::sent::Sent;
 use super::turns;
-use crate::base::lookout::{ALONE, Luck, OFTEN};
+use crate::base::lookout::{Luck, OFTEN};
 use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
+use crate::pool::engine::AtOnce;
 use crate::pool::request::Request;
-use crate::pool::worker::Taker;
 use erlang_python_wire::frame::answer::FAILED;
 use erlang_python_wire::frame::{to_vm, to_worker};
 use erlang_python_wire::{Broken, Reader, Writer};
 use rustler::{Env, Term};
 use std::cell::Cell;
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
-/// How long a caller waits on its scheduler, at most.
+/// How long a scheduler waits, at most.
 const GLANCE: Duration = Duration::from_micros(9);
 
-/// How long the link's thread waits.
-const LOOK: Duration = Duration::from_micros(20);
-
-/// The same when the worker may have to be woken.
-const LONG_LOOK: Duration = Duration::from_micros(100);
-
-/// How many answers it takes before it looks at everything else.
-const ROUND: usize = 64;
+/// How many frames are handled before something else is looked at.
+const ROUND: usize = 16;
 
 #[derive(Default)]
 pub struct Shared {
     segment: OnceLock<Segment>,
+    /// Held while a frame is handled, which frees terms and runs their destructors: so it is none of `base/lock.rs`, and
+    /// schedulers only try it.
+    reading: Mutex<()>,
+    /// How many look this moment.
+    looking: AtomicUsize,
+    /// How often callers have come by that cannot be served at once.
+    visits: AtomicUsize,
     callers: Luck,
-    thread: Luck,
-    /// The link's thread is to wait for an answer.
-    left: AtomicBool,
-}
-
-/// What the current thread waits for, or is about to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Watch {
-    Nothing,
-    /// It will wait for this request.
-    Request(u64),
-    /// It will wait for whatever the worker of this link is given.
-    Link(u64),
-    /// It was put there, and its answer may be.
-    Offered,
+    patient: Luck,
+    callbacks: Luck,
 }
 
 thread_local! {
-    static WATCH: Cell<Watch> = const { Cell::new(Watch::Nothing) };
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Hands the worker its end. Until that is there, and if there is none, all goes by the socket.
 pub fn share(link: &Link) {
     if let Ok((segment, descriptor)) = Segment::create() {
+        segment.arm();
         let _ = link.shared.segment.set(segment);
         let file = Arc::new(File::from(descriptor));
         link.send_with(Writer::frame(to_worker::SEGMENT), file);
     }
 }
 
-/// So many frames of the worker's have been handled.
+/// So many frames of the worker's have been handled that came by the socket.
 pub fn heard(link: &Link, count: u64) {
     if let Some(segment) = link.shared.segment.get() {
         segment.set_heard(count);
     }
 }
 
-/// The current thread, a scheduler, is about to hand this request in and can wait for it.
-pub fn expect(request: &Request) {
-    let waits = request.flags.cancel_on_drop() && !request.flags.is_in_the_way();
-    let number = Sent::of(request).filter(|_| waits).map(|sent| sent.number);
-    WATCH.set(number.map_or(Watch::Nothing, Watch::Request));
+/// Puts a frame where the worker finds it, which idles. False if it has to go by the socket.
+pub fn offer(link: &Link, frame: &Writer) -> bool {
+    let segment = link.shared.segment.get();
+    segment.is_some_and(|segment| {
+        segment.handled() == link.outbox.sent() && segment.offer(frame.fields())
+    })
 }
 
-/// Puts a frame for a request where the worker finds it. False if it has to go by the socket.
-pub fn offer(link: &Link, number: u64, frame: &Writer) -> bool {
+/// The same for what a thread waits for that may look there.
+pub fn offer_to_waiting(link: &Link, frame: &Writer) -> bool {
     let Some(segment) = link.shared.segment.get() else {
         return false;
     };
-    if segment.handled() != link.outbox.sent() {
+    if !segment.is_listening() || !offer(link, frame) {
         return false;
     }
-    let shared = &link.shared;
-    let own_thread = WATCH.get() == Watch::Link(link.number);
-    let here = own_thread && shared.thread.is_good_for(OFTEN)
-        || WATCH.get() == Watch::Request(number)
-            && !segment.is_asleep()
-            && shared.callers.is_good_for(OFTEN);
-    let left = !here && !own_thread && segment.is_asleep() && shared.thread.is_good_for(OFTEN);
-    let offered = segment.offer(frame.fields(), here || left);
-    if offered && here {
-        WATCH.set(Watch::Offered);
-    } else if offered && left {
-        shared.left.store(true, Ordering::SeqCst);
-        link.kick.kick();
+    // Should it have stopped this moment and not seen it. What is sent is handled after it.
+    if !segment.is_listening() {
+        link.send(Writer::frame(to_worker::NUDGE));
     }
-    offered
+    true
 }
 
-/// Waits a moment for the answer to a request that this thread has handed in. None if that is sent to its caller, now
-/// or later.
-pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> Option<Term<'a>> {
-    if WATCH.replace(Watch::Nothing) != Watch::Offered {
-        return None;
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let link = Sent::of(request)?.link()?;
-    let taken = take(&link, &link.shared.callers, GLANCE, |frame| {
-        answer_here(&link, frame, env, request, sender)
-    });
-    match taken {
-        Ok(answer) => answer.flatten(),
-        Err(broken) => {
-            over::broken(&link, broken, sender);
-            None
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.reading.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 }
 
-/// On the link's thread: takes the answers to what it sends, as long as they come at once.
-pub fn serve(link: &Arc<Link>, sender: Sender) -> Result<(), Broken> {
-    for _ in 0..ROUND {
-        let offered = WATCH.replace(Watch::Link(link.number)) == Watch::Offered;
-        let left = link.shared.left.swap(false, Ordering::AcqRel);
-        if !offered && !left {
-            return Ok(());
-        }
-        let longest = if left { LONG_LOOK } else { LOOK };
-        take(link, &link.shared.thread, longest, |frame| {
-            incoming::frame(link, frame, sender)
-        })?;
-    }
-    if WATCH.replace(Watch::Nothing) == Watch::Offered {
-        take(link, &link.shared.thread, Duration::ZERO, |frame| {
-            incoming::frame(link, frame, sender)
-        })?;
-    }
-    WATCH.set(Watch::Link(link.number));
-    Ok(())
+/// What may wait for an answer that it takes itself.
+#[derive(Clone, Copy)]
+struct Asked<'a, 'r> {
+    env: Env<'a>,
+    request: &'r Arc<Request>,
 }
 
-/// Waits for an answer, and takes it. None if it comes another way.
-fn take<T>(
-    link: &Link,
-    luck: &Luck,
-    longest: Duration,
-    handle: impl FnOnce(&[u8]) -> Result<T, Broken>,
-) -> Result<Option<T>, Broken> {
-    let Some(segment) = link.shared.segment.get() else {
-        return Ok(None);
-    };
-    let answered = match longest {
-        Duration::ZERO => false,
-        GLANCE => luck.look(longest, || segment.is_answered()),
-        _ => luck.look_politely(longest, ALONE, || segment.is_answered()),
-    };
-    if !answered && segment.leave() {
-        return Ok(None);
-    }
+/// What one look has come to.
+enum Seen<'a> {
+    Nothing,
+    /// Something was handled.
+    Other,
+    Answer(Term<'a>),
+}
+
+/// Handles the frame that there is.
+fn take<'a>(
+    link: &Arc<Link>,
+    segment: &Segment,
+    asked: Option<Asked<'a, '_>>,
+    sender: Sender,
+) -> Result<Seen<'a>, Broken> {
     let mut bytes = BYTES.take();
-    let taken = match segment.take_answer(&mut bytes) {
-        Ok(true) if bytes.first() == Some(&to_vm::ANSWER) => handle(&bytes).map(Some),
-        Ok(true) => Err(Broken("it puts what is no answer where answers are")),
-        Ok(false) => Ok(None),
+    let seen = match segment.take_frame(&mut bytes) {
+        Ok(false) => Ok(Seen::Nothing),
+        Ok(true) => match (bytes.first(), asked) {
+            (Some(&to_vm::ANSWER), Some(asked)) => answer_to(link, &bytes, asked, sender),
+            (Some(&(to_vm::ANSWER | to_vm::SEND)), _) => {
+                incoming::frame(link, &bytes, sender).map(|()| Seen::Other)
+            }
+            _ => Err(Broken("a frame is not where it belongs")),
+        },
         Err(broken) => Err(broken),
     };
     BYTES.set(bytes);
-    taken
+    seen
+}
+
+/// On a scheduler: takes what there is, unless somebody else is at it.
+fn try_take<'a>(link: &Arc<Link>, asked: Option<Asked<'a, '_>>, sender: Sender) -> Seen<'a> {
+    let shared = &link.shared;
+    let Some(segment) = shared.segment.get().filter(|segment| segment.has_frame()) else {
+        return Seen::Nothing;
+    };
+    let Some(_reading) = shared.try_lock() else {
+        return Seen::Nothing;
+    };
+    take(link, segment, asked, sender).unwrap_or_else(|broken| {
+        over::broken(link, broken, sender);
+        Seen::Other
+    })
 }
 
 /// The answer, if it is the one to this request; whatever else it is is handled.
-fn answer_here<'a>(
+fn answer_to<'a>(
     link: &Arc<Link>,
     frame: &[u8],
-    env: Env<'a>,
-    request: &Arc<Request>,
+    Asked { env, request }: Asked<'a, '_>,
     sender: Sender,
-) -> Result<Option<Term<'a>>, Broken> {
+) -> Result<Seen<'a>, Broken> {
     let mut reader = Reader::new(frame);
-    let kind = reader.u8()?;
+    let _kind = reader.u8()?;
     let number = reader.u64()?;
     let flags = reader.u8()?;
     let own = Sent::of(request).is_some_and(|sent| sent.number == number);
-    if kind != to_vm::ANSWER || !own || flags > FAILED {
-        return incoming::frame(link, frame, sender).map(|()| None);
+    if !own || flags > FAILED {
+        return incoming::frame(link, frame, sender).map(|()| Seen::Other);
     }
     let objects = Decoding {
         link,
@@ -221,14 +200,210 @@ fn answer_here<'a>(
     let answer = decode(env, &mut reader, &objects)?;
     reader.end()?;
     if link.end(number).is_none() {
-        return Ok(None);
+        return Ok(Seen::Other);
     }
     if flags != 0 {
         turns::note_failure(link, answer, sender);
     }
     let settled = run::end_here(link, request, flags != 0);
-    if link.stage() == Stage::Ready {
-        Arc::clone(link).take(sender);
-    }
-    Ok(settled.then_some(answer))
+    incoming::go_on(link, request, sender);
+    Ok(match settled {
+        true => Seen::Answer(answer),
+        false => Seen::Other,
+    })
 }
+
+/// The worker need not ring while this lives.
+struct Looking<'l>(&'l Shared, &'l Segment);
+
+impl<'l> Looking<'l> {
+    fn begin(shared: &'l Shared, segment: &'l Segment) -> Self {
+        shared.looking.fetch_add(1, Ordering::SeqCst);
+        segment.disarm();
+        Looking(shared, segment)
+    }
+}
+
+impl Drop for Looking<'_> {
+    /// What has come meanwhile is to be looked for once more: it was not rung for.
+    fn drop(&mut self) {
+        if self.0.looking.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.1.arm();
+        }
+    }
+}
+
+/// On a scheduler: looks a moment for what comes.
+fn look<'a>(
+    link: &Arc<Link>,
+    luck: &Luck,
+    asked: Option<Asked<'a, '_>>,
+    sender: Sender,
+) -> Seen<'a> {
+    let Some(segment) = link.shared.segment.get() else {
+        return Seen::Nothing;
+    };
+    let looking = Looking::begin(&link.shared, segment);
+    let over = || asked.is_some_and(|asked| asked.request.is_over());
+    let seen = match luck.look(GLANCE, || segment.has_frame() || over()) {
+        true => try_take(link, asked, sender),
+        false => Seen::Nothing,
+    };
+    drop(looking);
+    let seen = match seen {
+        Seen::Nothing => try_take(link, asked, sender),
+        seen => seen,
+    };
+    // What has come while we looked was not rung for. Somebody else may be at what came before.
+    if segment.has_frame() {
+        link.kick.kick();
+    }
+    seen
+}
+
+/// For a process that has just handed a request in, on its scheduler: its answer, if that comes at once.
+pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnce<'a> {
+    // Answers to others come as messages.
+    if !request.flags.cancel_on_drop() {
+        visit(request, None, sender);
+        return AtOnce::Later;
+    }
+    let asked = Asked { env, request };
+    let waits = !request.flags.is_in_the_way();
+    match visit(request, Some(asked), sender) {
+        Seen::Answer(answer) => return AtOnce::Answer(answer),
+        Seen::Other if waits && request.is_pending() => return AtOnce::Soon,
+        Seen::Other => return AtOnce::Later,
+        Seen::Nothing => {}
+    }
+    let Some(link) = Some(()).filter(|()| waits).and_then(|()| whom(request)) else {
+        return AtOnce::Later;
+    };
+    let shared = &link.shared;
+    let patient = shared.patient.is_good_for(OFTEN);
+    if !patient && !shared.callers.is_good_for(OFTEN) {
+        return AtOnce::Later;
+    }
+    match look(&link, &shared.callers, Some(asked), sender) {
+        Seen::Answer(answer) => AtOnce::Answer(answer),
+        Seen::Other if request.is_pending() => AtOnce::Soon,
+        Seen::Nothing if patient && request.is_pending() => AtOnce::Soon,
+        Seen::Nothing | Seen::Other => AtOnce::Later,
+    }
+}
+
+/// The same again. `last`: it is not tried any more after this.
+pub fn answer_again<'a>(
+    env: Env<'a>,
+    request: &Arc<Request>,
+    last: bool,
+    sender: Sender,
+) -> AtOnce<'a> {
+    let Some(link) = whom(request) else {
+        return AtOnce::Later;
+    };
+    let patient = &link.shared.patient;
+    let seen = look(&link, &Luck::new(), Some(Asked { env, request }), sender);
+    match seen {
+        Seen::Answer(_) | Seen::Other => patient.hit(),
+        Seen::Nothing if last => patient.miss(),
+        Seen::Nothing => {}
+    }
+    match seen {
+        Seen::Answer(answer) => AtOnce::Answer(answer),
+        _ if last || request.is_over() => AtOnce::Later,
+        _ => AtOnce::Soon,
+    }
+}
+
+/// The worker that is at a request, or at what has to end before that.
+fn whom(request: &Arc<Request>) -> Option<Arc<Link>> {
+    let own = Sent::of(request)?.link();
+    own.or_else(|| {
+        let links = Process::of(&request.pool)?.links();
+        let at_work = |link: &Arc<Link>| link.stage() == Stage::Ready;
+        links.into_iter().find(at_work)
+    })
+}
+
+/// Takes what lies there: of its own worker, or of all if the request has none yet.
+fn visit<'a>(request: &Arc<Request>, asked: Option<Asked<'a, '_>>, sender: Sender) -> Seen<'a> {
+    if let Some(link) = Sent::of(request).and_then(Sent::link) {
+        return try_take(&link, asked, sender);
+    }
+    let links = Process::of(&request.pool).map(Process::links);
+    for link in links.iter().flatten() {
+        link.shared.visits.fetch_add(1, Ordering::Relaxed);
+        match try_take(link, asked, sender) {
+            Seen::Nothing => {}
+            seen => return seen,
+        }
+    }
+    Seen::Nothing
+}
+
+/// For a process that has just answered a callback, on its scheduler: what the worker does next may come at once. True
+/// if it has not, and it is worth it to look again.
+pub fn look_after_answer(link: &Arc<Link>, sender: Sender) -> bool {
+    let luck = &link.shared.callbacks;
+    luck.is_good_for(OFTEN) && matches!(look(link, luck, None, sender), Seen::Nothing)
+}
+
+/// On the link's thread: handles what is in the segment, and then what was sent after it, as nobody else does
+/// meanwhile.
+pub fn in_turn(
+    link: &Arc<Link>,
+    sender: Sender,
+    handle: impl FnOnce() -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    let _reading = link.shared.lock();
+    if let Some(segment) = link.shared.segment.get() {
+        take(link, segment, None, sender)?;
+    }
+    handle()
+}
+
+/// What the link's thread knows of its last look.
+#[derive(Default)]
+pub struct Seat<'l> {
+    visits: usize,
+    looking: Option<Looking<'l>>,
+}
+
+impl Seat<'_> {
+    /// Whether it looks by itself before long, as it need not be rung for.
+    pub fn is_looking(&self) -> bool {
+        self.looking.is_some()
+    }
+}
+
+/// On the link's thread: handles what has come. True if there may be more.
+pub fn serve<'l>(link: &'l Arc<Link>, seat: &mut Seat<'l>, sender: Sender) -> Result<bool, Broken> {
+    let shared = &link.shared;
+    let Some(segment) = shared.segment.get() else {
+        return Ok(false);
+    };
+    let mut count = 0;
+    while count < ROUND && segment.has_frame() {
+        let _reading = shared.lock();
+        take(link, segment, None, sender)?;
+        count += 1;
+    }
+    let visits = shared.visits.load(Ordering::Relaxed);
+    // One that waits may be the next of a caller who is alone, and takes its answers itself.
+    let crowded = (seat.visits != visits || count > 0) && link.pool.queued() > 1;
+    seat.visits = visits;
+    match (crowded, seat.looking.is_some()) {
+        (true, false) => seat.looking = Some(Looking::begin(shared, segment)),
+        (false, true) => seat.looking = None,
+        _ => {}
+    }
+    // Those who look do it when they stop. It may have rung, which it does once.
+    if shared.looking.load(Ordering::SeqCst) == 0 {
+        segment.arm();
+    }
+    Ok(segment.has_frame())
+}
+
+/// How long the link's thread sleeps when it looks by itself.
+pub const NAP: Duration = Duration::from_micros(50);

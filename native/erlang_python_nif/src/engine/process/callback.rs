@@ -1,5 +1,6 @@
 //! A call of Elixir's that Python in a worker process waits for, or the body of a `with`.
 
+use super::at_once;
 use super::encoded::Encoded;
 use super::link::{Errand, Link, Waits};
 use super::outbox;
@@ -175,7 +176,7 @@ impl Callback {
 pub fn send_answer(link: &Link, number: u64, answer: &Encoded) {
     let mut frame = Writer::frame(to_worker::CALLBACK_ANSWER);
     frame.u64(number);
-    link.send_terms(frame, &[answer]);
+    link.offer(frame, answer, at_once::offer_to_waiting);
 }
 
 impl Waits for Callback {

@@ -218,13 +218,20 @@ fn finish(link: &Arc<Link>, number: u64, ending: Ending, sender: Sender) {
 
 /// The same of a request that is taken from the link.
 pub fn settle(link: &Arc<Link>, request: &Arc<Request>, ending: Ending, sender: Sender) {
-    let nested = run::is_nested(request);
     // The end of its `:init` has it take requests by itself.
     let was_ready = link.stage() == Stage::Ready;
     run::end(link, request, ending, sender);
-    if nested {
+    if was_ready || run::is_nested(request) {
+        go_on(link, request, sender);
+    }
+}
+
+/// What comes after a request that has ended.
+pub fn go_on(link: &Arc<Link>, request: &Arc<Request>, sender: Sender) {
+    if run::is_nested(request) {
+        // It was free for others before, or it still waits for what that was a part of.
         link.pool.ask_for_help();
-    } else if was_ready && link.stage() == Stage::Ready {
+    } else if link.stage() == Stage::Ready {
         Arc::clone(link).take(sender);
     }
 }

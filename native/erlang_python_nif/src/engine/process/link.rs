@@ -1,6 +1,6 @@
 //! The VM's side of one worker process: what is sent to it, and what it is at.
 
-use super::at_once::{self, Shared};
+use super::at_once::Shared;
 use super::beside::{self, Beside};
 use super::encoded::Encoded;
 use super::guard::Guard;
@@ -10,6 +10,7 @@ use super::shown::Shown;
 use super::tray::Tray;
 use super::wear::Wear;
 use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::segment;
 use crate::base::term_env::{OwnedTerm, Sender};
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
@@ -237,14 +238,14 @@ impl Link {
         self.send(frame);
     }
 
-    /// The same for a request that is the only one of its worker.
-    pub fn offer(&self, number: u64, mut frame: Writer, operation: &Encoded) {
-        // What the VM keeps, or is beside the frame, is let go by the socket.
-        if operation.kept().next().is_some() || operation.large().next().is_some() {
-            return self.send_terms(frame, &[operation]);
+    /// The same by the shortest way, as `at_once` has them.
+    pub fn offer(&self, mut frame: Writer, term: &Encoded, by: fn(&Link, &Writer) -> bool) {
+        if term.len() > segment::ROOM {
+            return self.send_terms(frame, &[term]);
         }
-        operation.write(&mut frame);
-        if !at_once::offer(self, number, &frame) {
+        self.keep(term);
+        term.write(&mut frame);
+        if !by(self, &frame) {
             self.send(frame);
         }
     }

@@ -51,6 +51,7 @@ use crate::engine::process::link::Errand;
 use crate::engine::process::own::Process;
 use crate::engine::process::sent::Sent;
 use crate::engine::{Drained, Engine};
+use crate::pool::engine::AtOnce;
 use crate::pool::request::Request;
 use crate::pool::{Pool, Submitted, Worker};
 use rustler::{Env, Term};
@@ -64,7 +65,6 @@ impl Engine for Process {
     }
 
     fn hand_in(&self, request: &Arc<Request>, sender: Sender) -> Submitted {
-        at_once::expect(request);
         start::hand_in(request, &|_| false, sender)
     }
 
@@ -73,7 +73,7 @@ impl Engine for Process {
         env: Env<'a>,
         request: &Arc<Request>,
         sender: Sender,
-    ) -> Option<Term<'a>> {
+    ) -> AtOnce<'a> {
         at_once::answer(env, request, sender)
     }
 
@@ -84,6 +84,16 @@ impl Engine for Process {
         sender: Sender,
     ) -> Submitted {
         start::hand_in(request, nest, sender)
+    }
+
+    fn answer_again<'a>(
+        &self,
+        env: Env<'a>,
+        request: &Arc<Request>,
+        last: bool,
+        sender: Sender,
+    ) -> AtOnce<'a> {
+        at_once::answer_again(env, request, last, sender)
     }
 
     /// One that stays with a request is killed, which ends it.

@@ -1,5 +1,6 @@
 //! Requests on their way to a worker process, and their ends.
 
+use super::at_once;
 use super::callback::Callback;
 use super::encoded::Unsendable;
 use super::link::{Errand, Killed, Link, Stage};
@@ -225,7 +226,7 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     if is_nested(request) {
         link.send_terms(frame, &[&operation]);
     } else {
-        link.offer(sent.number, frame, &operation);
+        link.offer(frame, &operation, at_once::offer);
     }
 }
 

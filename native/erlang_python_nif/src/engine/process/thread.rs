@@ -1,6 +1,6 @@
 //! The thread of a link: it reads what the worker says and writes, and notices its end.
 
-use super::at_once;
+use super::at_once::{self, Seat};
 use super::frames::Frames;
 use super::guard::Guard;
 use super::incoming;
@@ -12,6 +12,7 @@ use super::spawn::Child;
 use crate::base::atoms;
 use crate::base::clock;
 use crate::base::term_env::{SavedTerm, Sender};
+use erlang_python_wire::frame::to_vm;
 use rustler::{Encoder, NewBinary, Term};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -47,6 +48,7 @@ pub fn start(link: &Arc<Link>, child: Child) -> io::Result<()> {
         .name(format!("py_link_{}", link.number))
         .spawn(move || {
             if let Some(sender) = Sender::own_thread() {
+                sleep_no_longer();
                 Listener::new(listener, socket, output, end, pid).run(sender);
             }
         })?;
@@ -107,13 +109,20 @@ impl Listener {
     }
 
     fn run(mut self, sender: Sender) {
+        let link = Arc::clone(&self.link);
+        let mut seat = Seat::default();
         loop {
             self.do_errands();
-            if let Err(broken) = at_once::serve(&self.link, sender) {
-                over::broken(&self.link, broken, sender);
+            let more = at_once::serve(&link, &mut seat, sender).unwrap_or_else(|broken| {
+                over::broken(&link, broken, sender);
                 self.deaf();
-            }
-            let readable = self.wait();
+                false
+            });
+            let longest = match more {
+                true => Some(Duration::ZERO),
+                false => seat.is_looking().then_some(at_once::NAP),
+            };
+            let readable = self.wait(longest);
             self.link.kick.take(readable.kicked);
             for at in 0..2 {
                 if readable.output[at] {
@@ -140,8 +149,8 @@ impl Listener {
         self.link.outbox.write();
     }
 
-    /// Until something is to be done.
-    fn wait(&self) -> Readable {
+    /// Until something is to be done, or for so long.
+    fn wait(&self, longest: Option<Duration>) -> Readable {
         let blocked = if self.link.outbox.is_blocked() {
             libc::POLLOUT
         } else {
@@ -165,12 +174,8 @@ impl Listener {
             poll(self.link.kick.descriptor(), libc::POLLIN),
             poll(end, libc::POLLIN),
         ];
-        let timeout = match self.end {
-            Some(_) => -1,
-            None => LOOK.as_millis() as libc::c_int,
-        };
-        // SAFETY: an array of so many. A negative descriptor is passed over.
-        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as _, timeout) };
+        let look = self.end.is_none().then_some(LOOK);
+        poll_all(&mut polled, longest.or(look));
         let readable = |at: usize| polled[at].revents & !libc::POLLOUT != 0;
         Readable {
             socket: readable(0),
@@ -189,13 +194,16 @@ impl Listener {
             return;
         };
         let (link, count) = (&self.link, &mut self.count);
-        let read = self
-            .frames
-            .read(socket, |frame| {
-                *count += 1;
+        let read = self.frames.read(socket, |frame| {
+            // It has woken us, and does not count.
+            if frame == [to_vm::BELL] {
+                return Ok(());
+            }
+            *count += 1;
+            at_once::in_turn(link, sender, || {
                 incoming::numbered(link, frame, *count, sender)
             })
-            .and_then(|more| at_once::serve(link, sender).map(|()| more));
+        });
         match read {
             Ok(true) => {}
             Ok(false) => self.deaf(),
@@ -246,6 +254,9 @@ impl Listener {
         while self.socket.as_ref().is_some_and(has_input) {
             self.read(sender);
         }
+        if let Err(broken) = at_once::in_turn(&self.link, sender, || Ok(())) {
+            over::broken(&self.link, broken, sender);
+        }
         for at in 0..2 {
             while let Some((pipe, _)) = &self.output[at]
                 && has_input(pipe)
@@ -276,6 +287,43 @@ impl Listener {
             tell(&self.link, at, &text, sender);
         }
     }
+}
+
+/// Short sleeps of this thread are not made longer, as Linux does to save wake-ups.
+fn sleep_no_longer() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: a number of ns for the current thread.
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1_000 as libc::c_ulong);
+    }
+}
+
+/// Waits until one of them is ready, or for so long. A negative descriptor is passed over.
+#[cfg(target_os = "linux")]
+fn poll_all(polled: &mut [libc::pollfd], longest: Option<Duration>) {
+    let time = longest.map(|longest| libc::timespec {
+        tv_sec: longest.as_secs() as libc::time_t,
+        tv_nsec: longest.subsec_nanos() as _,
+    });
+    let time = time
+        .as_ref()
+        .map_or(std::ptr::null(), |time| &raw const *time);
+    // SAFETY: an array of so many, and a time that lives.
+    unsafe {
+        libc::ppoll(
+            polled.as_mut_ptr(),
+            polled.len() as _,
+            time,
+            std::ptr::null(),
+        )
+    };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn poll_all(polled: &mut [libc::pollfd], longest: Option<Duration>) {
+    let time = longest.map_or(-1, |longest| longest.as_millis().max(1) as libc::c_int);
+    // SAFETY: an array of so many.
+    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as _, time) };
 }
 
 fn has_input(input: &impl AsRawFd) -> bool {
