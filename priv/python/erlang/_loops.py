@@ -57,11 +57,14 @@ def _follow_trio(run):
 
     @functools.wraps(original)
     def unrolled_run(runner, *args, **kwargs):
-        registered = erlang.on_interrupt(functools.partial(_end_trio, runner))
+        end = functools.partial(_end_trio, runner)
+        # Before the first interrupt, so that none strikes. Should trio not end by itself, at each, where it waits.
+        registered = erlang.on_interrupt(end), erlang._on_interrupts(end)
         try:
             return (yield from original(runner, *args, **kwargs))
         finally:
-            registered()
+            for take_back in registered:
+                take_back()
 
     run.unrolled_run = unrolled_run
 
