@@ -89,7 +89,9 @@ defmodule Python.Engine.Process.Template do
     pause = if now() - state.born > @long, do: 0, else: state.pause * 2
     pause = pause |> max(@pause) |> min(@longest_pause)
     Process.send_after(self(), :start, pause)
-    {:noreply, answer(%{state | stage: :ended, pause: pause})}
+
+    # Its socket is closed when nobody has the link any more: one that has outlived its guard ends by that.
+    {:noreply, answer(%{state | stage: :ended, pause: pause, link: nil}), :hibernate}
   end
 
   def handle_info(:start, state), do: {:noreply, start(state)}

@@ -6,6 +6,7 @@ use crate::base::lock::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,6 +146,10 @@ impl Outbox {
             waiting.busy = false;
             std::mem::take(&mut waiting.frames)
         };
+        // A process that has outlived its guard ends by that, whoever has the link still.
+        if let Some(socket) = self.socket.get() {
+            let _ = socket.shutdown(Shutdown::Write);
+        }
     }
 
     /// Whether something waits for the process to read.
