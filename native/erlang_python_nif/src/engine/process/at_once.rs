@@ -29,6 +29,7 @@ use super::over;
 use super::own::Process;
 use super::run;
 use super::sent::Sent;
+use super::shared::Shared;
 use super::turns;
 use crate::base::lookout::{Luck, OFTEN};
 use crate::base::segment::Segment;
@@ -36,13 +37,12 @@ use crate::base::term_env::Sender;
 use crate::pool::engine::AtOnce;
 use crate::pool::request::Request;
 use erlang_python_wire::frame::answer::FAILED;
-use erlang_python_wire::frame::{to_vm, to_worker};
-use erlang_python_wire::{Broken, Reader, Writer};
+use erlang_python_wire::frame::to_vm;
+use erlang_python_wire::{Broken, Reader};
 use rustler::{Env, Term};
 use std::cell::Cell;
-use std::fs::File;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a scheduler waits, at most.
@@ -51,77 +51,8 @@ const GLANCE: Duration = Duration::from_micros(9);
 /// How many frames are handled before something else is looked at.
 const ROUND: usize = 16;
 
-#[derive(Default)]
-pub struct Shared {
-    segment: OnceLock<Segment>,
-    /// Held while a frame is handled, which frees terms and runs their destructors: so it is none of `base/lock.rs`, and
-    /// schedulers only try it.
-    reading: Mutex<()>,
-    /// How many look this moment.
-    looking: AtomicUsize,
-    /// How often callers have come by that cannot be served at once.
-    visits: AtomicUsize,
-    callers: Luck,
-    patient: Luck,
-    callbacks: Luck,
-}
-
 thread_local! {
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Hands the worker its end. Until that is there, and if there is none, all goes by the socket.
-pub fn share(link: &Link) {
-    if let Ok((segment, descriptor)) = Segment::create() {
-        segment.arm();
-        let _ = link.shared.segment.set(segment);
-        let file = Arc::new(File::from(descriptor));
-        link.send_with(Writer::frame(to_worker::SEGMENT), file);
-    }
-}
-
-/// So many frames of the worker's have been handled that came by the socket.
-pub fn heard(link: &Link, count: u64) {
-    if let Some(segment) = link.shared.segment.get() {
-        segment.set_heard(count);
-    }
-}
-
-/// Puts a frame where the worker finds it, which idles. False if it has to go by the socket.
-pub fn offer(link: &Link, frame: &Writer) -> bool {
-    let segment = link.shared.segment.get();
-    segment.is_some_and(|segment| {
-        segment.handled() == link.outbox.sent() && segment.offer(frame.fields())
-    })
-}
-
-/// The same for what a thread waits for that may look there.
-pub fn offer_to_waiting(link: &Link, frame: &Writer) -> bool {
-    let Some(segment) = link.shared.segment.get() else {
-        return false;
-    };
-    if !segment.is_listening() || !offer(link, frame) {
-        return false;
-    }
-    // Should it have stopped this moment and not seen it. What is sent is handled after it.
-    if !segment.is_listening() {
-        link.send(Writer::frame(to_worker::NUDGE));
-    }
-    true
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn try_lock(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.reading.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
 }
 
 /// What may wait for an answer that it takes itself.
@@ -165,10 +96,10 @@ fn take<'a>(
 /// On a scheduler: takes what there is, unless somebody else is at it.
 fn try_take<'a>(link: &Arc<Link>, asked: Option<Asked<'a, '_>>, sender: Sender) -> Seen<'a> {
     let shared = &link.shared;
-    let Some(segment) = shared.segment.get().filter(|segment| segment.has_frame()) else {
+    let Some(segment) = shared.segment().filter(|segment| segment.has_frame()) else {
         return Seen::Nothing;
     };
-    let Some(_reading) = shared.try_lock() else {
+    let Some(_reading) = shared.try_read() else {
         return Seen::Nothing;
     };
     take(link, segment, asked, sender).unwrap_or_else(|broken| {
@@ -240,7 +171,7 @@ fn look<'a>(
     asked: Option<Asked<'a, '_>>,
     sender: Sender,
 ) -> Seen<'a> {
-    let Some(segment) = link.shared.segment.get() else {
+    let Some(segment) = link.shared.segment() else {
         return Seen::Nothing;
     };
     let looking = Looking::begin(&link.shared, segment);
@@ -356,8 +287,8 @@ pub fn in_turn(
     sender: Sender,
     handle: impl FnOnce() -> Result<(), Broken>,
 ) -> Result<(), Broken> {
-    let _reading = link.shared.lock();
-    if let Some(segment) = link.shared.segment.get() {
+    let _reading = link.shared.read();
+    if let Some(segment) = link.shared.segment() {
         take(link, segment, None, sender)?;
     }
     handle()
@@ -380,12 +311,12 @@ impl Seat<'_> {
 /// On the link's thread: handles what has come. True if there may be more.
 pub fn serve<'l>(link: &'l Arc<Link>, seat: &mut Seat<'l>, sender: Sender) -> Result<bool, Broken> {
     let shared = &link.shared;
-    let Some(segment) = shared.segment.get() else {
+    let Some(segment) = shared.segment() else {
         return Ok(false);
     };
     let mut count = 0;
     while count < ROUND && segment.has_frame() {
-        let _reading = shared.lock();
+        let _reading = shared.read();
         take(link, segment, None, sender)?;
         count += 1;
     }

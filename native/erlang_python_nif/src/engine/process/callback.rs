@@ -1,8 +1,7 @@
 //! A call of Elixir's that Python in a worker process waits for, or the body of a `with`.
 
-use super::at_once;
 use super::encoded::Encoded;
-use super::link::{Errand, Link, Waits};
+use super::link::{Errand, Link, Listener, Waits};
 use super::outbox;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::Sender;
@@ -176,7 +175,7 @@ impl Callback {
 pub fn send_answer(link: &Link, number: u64, answer: &Encoded) {
     let mut frame = Writer::frame(to_worker::CALLBACK_ANSWER);
     frame.u64(number);
-    link.offer(frame, answer, at_once::offer_to_waiting);
+    link.offer(frame, answer, Listener::Waiting);
 }
 
 impl Waits for Callback {

@@ -1,6 +1,5 @@
 //! What a worker process says, on the link's thread. It is not trusted.
 
-use super::at_once;
 use super::beside;
 use super::callback;
 use super::decode::{decode, decode_or_leave};
@@ -36,11 +35,11 @@ pub fn numbered(link: &Arc<Link>, bytes: &[u8], number: u64, sender: Sender) -> 
     // The next request may be sent by that, to be answered after all that came before.
     let is_end = matches!(bytes.first(), Some(&(to_vm::ANSWER | to_vm::DONE)));
     if is_end {
-        at_once::heard(link, number);
+        link.shared.heard(number);
     }
     frame(link, bytes, sender)?;
     if !is_end {
-        at_once::heard(link, number);
+        link.shared.heard(number);
     }
     Ok(())
 }
@@ -138,7 +137,9 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     if let Some((frame, file)) = link.tray.open() {
         link.send_with(frame, file);
     }
-    at_once::share(link);
+    if let Some(file) = link.shared.open() {
+        link.send_with(Writer::frame(to_worker::SEGMENT), Arc::new(file));
+    }
     link.kick.kick();
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The VM's side of one worker process: what is sent to it, and what it is at.
 
-use super::at_once::Shared;
 use super::beside::{self, Beside};
 use super::encoded::Encoded;
 use super::guard::Guard;
 use super::kick::Kick;
 use super::outbox::Outbox;
+use super::shared::Shared;
 use super::shown::Shown;
 use super::tray::Tray;
 use super::wear::Wear;
@@ -54,6 +54,15 @@ pub struct Link {
     pub killed: AtomicU8,
     pub born: Instant,
     pub wear: Wear,
+}
+
+/// Who takes a small frame in the worker.
+#[derive(Clone, Copy)]
+pub enum Listener {
+    /// Its main thread, which idles.
+    Idle,
+    /// A thread that waits for the answer to a callback, and may look there.
+    Waiting,
 }
 
 /// How long a worker may take.
@@ -238,15 +247,33 @@ impl Link {
         self.send(frame);
     }
 
-    /// The same by the shortest way, as `at_once` has them.
-    pub fn offer(&self, mut frame: Writer, term: &Encoded, by: fn(&Link, &Writer) -> bool) {
+    /// The same by the shortest way to who has asked for it.
+    pub fn offer(&self, mut frame: Writer, term: &Encoded, listener: Listener) {
         if term.len() > segment::ROOM {
             return self.send_terms(frame, &[term]);
         }
         self.keep(term);
         term.write(&mut frame);
-        if !by(self, &frame) {
+        if !self.put(&frame, listener) {
             self.send(frame);
+        }
+    }
+
+    /// Puts a frame into the memory that both share. False if it has to go by the socket.
+    fn put(&self, frame: &Writer, listener: Listener) -> bool {
+        let offer = || self.shared.offer(self.outbox.sent(), frame);
+        match listener {
+            Listener::Idle => offer(),
+            Listener::Waiting => {
+                if !self.shared.is_listening() || !offer() {
+                    return false;
+                }
+                // Should it have stopped this moment and not seen it. What is sent is handled after it.
+                if !self.shared.is_listening() {
+                    self.send(Writer::frame(to_worker::NUDGE));
+                }
+                true
+            }
         }
     }
 

@@ -36,6 +36,7 @@ pub mod question;
 pub mod run;
 pub mod sent;
 pub mod serving;
+pub mod shared;
 pub mod shown;
 pub mod spawn;
 pub mod start;

@@ -1,9 +1,8 @@
 //! Requests on their way to a worker process, and their ends.
 
-use super::at_once;
 use super::callback::Callback;
 use super::encoded::Unsendable;
-use super::link::{Errand, Killed, Link, Stage};
+use super::link::{Errand, Killed, Link, Listener, Stage};
 use super::object;
 use super::outbox;
 use super::own::Process;
@@ -226,7 +225,7 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     if is_nested(request) {
         link.send_terms(frame, &[&operation]);
     } else {
-        link.offer(frame, &operation, at_once::offer);
+        link.offer(frame, &operation, Listener::Idle);
     }
 }
 
