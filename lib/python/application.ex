@@ -42,17 +42,18 @@ defmodule Python.Application do
   defp default_pool(%{start_pool: false}), do: []
 
   defp default_pool(settings) do
-    [
-      {Python.Pool,
-       name: Python.Pool.default(),
-       engine: settings.engine,
-       size: settings.num_workers,
-       max_queue: settings.max_queue,
-       max_stuck: settings.max_stuck,
-       timeout: settings.worker_timeout,
-       init: settings.init,
-       decode: settings.decode,
-       keep_locals: settings.keep_locals}
+    options = [
+      name: Python.Pool.default(),
+      engine: settings.engine,
+      size: settings.num_workers,
+      max_queue: settings.max_queue,
+      max_stuck: settings.max_stuck,
+      timeout: settings.worker_timeout,
+      init: settings.init,
+      decode: settings.decode,
+      keep_locals: settings.keep_locals
     ]
+
+    [{Python.Pool, options ++ Python.Settings.of_engine(settings)}]
   end
 end

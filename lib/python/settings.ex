@@ -3,6 +3,7 @@ defmodule Python.Settings do
   # No process, no native code; it reads the application environment and nothing else.
 
   alias Python.{Arguments, Schema}
+  alias Python.Engine.Process.Options
 
   # Python's default recursion limit of 1000 fits into this, whatever recurses.
   @stack_min 8 * 1_048_576
@@ -123,7 +124,20 @@ defmodule Python.Settings do
     }
   ]
 
+  # Options of the engine `:process` that have a setting for the default pool; what others of them say, `python_path` and
+  # `env` do.
+  described = fn option ->
+    doc = option.doc |> String.replace("\n", " ") |> String.trim()
+    option |> Map.delete(:default_text) |> Map.put(:doc, "With `engine: :process`: #{doc}")
+  end
+
+  @of_processes for {key, option} <- Options.schema(:pool),
+                    key not in [:python, :env],
+                    do: {key, described.(option)}
+
+  @schema @schema ++ @of_processes
   @keys Keyword.keys(@schema)
+  @keys_of_processes Keyword.keys(@of_processes)
 
   # What the types allow that only settings have.
   @allowed_of_types %{
@@ -193,7 +207,15 @@ defmodule Python.Settings do
           keep_locals: boolean,
           shutdown_timeout: non_neg_integer,
           native_layouts: boolean,
-          native_memory: boolean
+          native_memory: boolean,
+          cd: String.t() | nil,
+          command: [String.t()],
+          kill_after: non_neg_integer,
+          limits: keyword(pos_integer),
+          spares: non_neg_integer,
+          preload: [String.t()],
+          max_calls: pos_integer | :infinity,
+          max_memory: pos_integer | :infinity
         }
 
   @enforce_keys @keys
@@ -252,15 +274,27 @@ defmodule Python.Settings do
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
         ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
         ":engine, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
-        ":native_layouts and :native_memory"
+        ":native_layouts, :native_memory, :cd, :command, :kill_after, :limits, :spares, :preload, :max_calls and :max_memory"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}
   def validate(given) do
-    case Enum.find(given, fn {key, _value} -> key not in @keys end) do
-      nil -> cast_all(given)
-      {key, _value} -> {:error, ArgumentError.exception(unknown(key))}
+    with nil <- Enum.find_value(given, fn {key, _value} -> key not in @keys && unknown(key) end),
+         {:ok, settings} <- cast_all(given),
+         nil <- Enum.find_value(given, fn {key, _value} -> idle(key, settings.engine) end) do
+      {:ok, settings}
+    else
+      {:error, error} -> {:error, error}
+      text -> {:error, ArgumentError.exception(text)}
     end
   end
+
+  # What has no effect is a mistake.
+  defp idle(key, engine) when key in @keys_of_processes and engine != :process do
+    "the setting #{inspect(key)} of :erlang_python is for the engine :process, got the setting engine: " <>
+      "#{inspect(engine)}; set it to :process, or give the option to a pool of your own"
+  end
+
+  defp idle(_key, _engine), do: nil
 
   @doc """
   Returns the table of all settings, in Markdown.
@@ -293,6 +327,13 @@ defmodule Python.Settings do
   @doc false
   def default(key), do: @schema[key].default
 
+  # The options that the default pool has beside the common ones.
+  @doc false
+  def of_engine(%{engine: :process} = settings),
+    do: settings |> Map.take(@keys_of_processes) |> Map.to_list()
+
+  def of_engine(_settings), do: []
+
   @doc false
   def default_num_workers do
     # One dirty I/O scheduler stays free for files, one for whatever else the project does there.
@@ -302,7 +343,7 @@ defmodule Python.Settings do
 
   defp cast_all(given) do
     Enum.reduce_while(@schema, {:ok, %{}}, fn {key, setting}, {:ok, settings} ->
-      case cast_given(Keyword.fetch(given, key), setting) do
+      case cast_given(given_for(key, given), setting) do
         {:ok, value} -> {:cont, {:ok, Map.put(settings, key, value)}}
         :error -> {:halt, {:error, ArgumentError.exception(refusal(key, given[key]))}}
       end
@@ -312,6 +353,29 @@ defmodule Python.Settings do
       {:error, error} -> {:error, error}
     end
   end
+
+  # Text is a list of characters in sys.config.
+  defp given_for(key, given) do
+    case Keyword.fetch(given, key) do
+      {:ok, value} when key == :cd -> {:ok, text(value)}
+      {:ok, value} when key in [:command, :preload] -> {:ok, texts(value)}
+      given -> given
+    end
+  end
+
+  defp texts(values) when is_list(values),
+    do: if(List.improper?(values), do: values, else: Enum.map(values, &text/1))
+
+  defp texts(value), do: value
+
+  defp text([_ | _] = value) do
+    case cast_charlist(:path, value) do
+      {:ok, text} -> text
+      :error -> value
+    end
+  end
+
+  defp text(value), do: value
 
   defp cast_given(:error, %{default: default}) when is_function(default), do: {:ok, default.()}
   defp cast_given(:error, %{default: default}), do: {:ok, default}

@@ -26,7 +26,15 @@ defmodule Python.Interpreter.SettingsTest do
              keep_locals: false,
              shutdown_timeout: 1_000,
              native_layouts: true,
-             native_memory: true
+             native_memory: true,
+             cd: nil,
+             command: [],
+             kill_after: 1_000,
+             limits: [],
+             spares: 0,
+             preload: [],
+             max_calls: :infinity,
+             max_memory: :infinity
            }
   end
 
@@ -49,6 +57,51 @@ defmodule Python.Interpreter.SettingsTest do
 
     assert {:ok, settings} = Settings.validate(given)
     assert Map.take(settings, Keyword.keys(given)) == Map.new(given)
+  end
+
+  test "options of the engine :process are settings, with text as strings or charlists" do
+    given = [
+      engine: :process,
+      cd: ~c"/tmp",
+      command: [~c"nice", "-n", ~c"10"],
+      preload: [:json, "decimal", ~c"http.client"],
+      kill_after: 50,
+      limits: [files: 100],
+      spares: 1,
+      max_calls: 10,
+      max_memory: 100_000_000
+    ]
+
+    assert {:ok, settings} = Settings.validate(given)
+    assert settings.cd == "/tmp"
+    assert settings.command == ["nice", "-n", "10"]
+    assert settings.preload == ["json", "decimal", "http.client"]
+
+    assert Settings.of_engine(settings) |> Enum.sort() ==
+             Enum.sort(Map.to_list(Map.delete(Map.take(settings, Keyword.keys(given)), :engine)))
+
+    assert Settings.of_engine(%{settings | engine: :main}) == []
+  end
+
+  test "a setting for the engine :process is refused with another one, and so is what it cannot be" do
+    for {given, text} <- [
+          {[kill_after: 100],
+           "the setting :kill_after of :erlang_python is for the engine :process, got the setting engine: :main; " <>
+             "set it to :process, or give the option to a pool of your own"},
+          {[engine: :main, preload: []],
+           "the setting :preload of :erlang_python is for the engine"},
+          {[engine: :process, limits: [ram: 1]],
+           "expected the setting :limits of :erlang_python to be a keyword list of positive integers"},
+          {[engine: :process, kill_after: -1],
+           "expected the setting :kill_after of :erlang_python to be an integer from 0 to"},
+          {[engine: :process, command: "nice"],
+           "expected the setting :command of :erlang_python to be a list of strings"},
+          {[engine: :process, cd: [1 | 2]],
+           "expected the setting :cd of :erlang_python to be the path of a folder"}
+        ] do
+      assert {:error, %ArgumentError{message: message}} = Settings.validate(given)
+      assert String.starts_with?(message, text)
+    end
   end
 
   test "python_path may be a string, a charlist and nothing" do

@@ -50,6 +50,37 @@ defmodule Python.Pools.DefaultPoolTest do
     end)
   end
 
+  test "as processes, it has the options of these from settings" do
+    vm =
+      FreshVM.start(
+        settings: [
+          engine: :process,
+          num_workers: 1,
+          cd: "/",
+          command: ["nice", "-n", "3"],
+          preload: ["colorsys"],
+          limits: [files: 200],
+          kill_after: 100,
+          max_calls: 3
+        ]
+      )
+
+    eval = fn code -> FreshVM.call(vm, Python, :eval, [code]) end
+    assert eval.("__import__('os').getcwd()") == {:ok, "/"}
+    assert eval.("__import__('os').nice(0)") == {:ok, 3}
+    assert eval.("'colorsys' in __import__('sys').modules") == {:ok, true}
+
+    assert eval.("list(__import__('resource').getrlimit(__import__('resource').RLIMIT_NOFILE))") ==
+             {:ok, [200, 200]}
+
+    {:ok, first} = eval.("__import__('os').getpid()")
+
+    eventually("its worker is replaced", fn ->
+      {:ok, now} = eval.("__import__('os').getpid()")
+      now != first
+    end)
+  end
+
   test "as charlists, as sys.config has them" do
     vm = FreshVM.start(settings: [init: ~c"größe = 'ü'"])
     assert FreshVM.call(vm, Python, :eval, ["größe"]) == {:ok, "ü"}
