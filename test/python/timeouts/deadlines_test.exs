@@ -6,7 +6,7 @@ defmodule Python.Timeouts.DeadlinesTest do
   import Python.Lateness
   import Python.Notes, only: [new_name: 0]
 
-  alias Python.{Pool, TimeoutError}
+  alias Python.{Pool, StoppedError, TimeoutError}
 
   setup do
     Python.SupportModules.find()
@@ -83,6 +83,43 @@ defmodule Python.Timeouts.DeadlinesTest do
         late(60, fn -> Python.call(:production, :call, [never], pool: pool, timeout: 60) end)
 
       assert late < 5_000
+      eventually_idle(pool)
+      assert Python.call(:production, :echo, [1], pool: pool) == {:ok, 1}
+    end
+  end
+
+  describe "once its time is over, what a call has called Elixir for" do
+    test "gets no answer from Python any more, though it has all the time itself" do
+      test = self()
+      pool = start_pool()
+
+      function = fn ->
+        send(test, {:function, self()})
+        receive do: (:go_on -> :ok)
+        send(test, {:inner, Python.call(:production, :wait, [], pool: pool, timeout: :infinity)})
+      end
+
+      options = [pool: pool, timeout: 60]
+      Python.call!(:production, :echo, [1], pool: pool)
+      assert {:error, %TimeoutError{}} = Python.call(:production, :call, [function], options)
+      assert_receive {:function, pid}, 20_000
+      eventually_idle(pool)
+      send(pid, :go_on)
+      assert_receive {:inner, {:error, %StoppedError{reason: :outer_ended}}}, 20_000
+      eventually_idle(pool)
+    end
+
+    test "leaves nothing behind, at whatever moment that is" do
+      pool = start_pool()
+      Python.call!(:production, :echo, [1], pool: pool)
+      inner = fn -> Python.call(:production, :wait, [], pool: pool, timeout: :infinity) end
+      outer = fn -> Python.call(:production, :call, [inner], pool: pool, timeout: :infinity) end
+
+      for round <- 1..100 do
+        options = [pool: pool, timeout: rem(round, 8) + 1]
+        assert {:error, %TimeoutError{}} = Python.call(:production, :call, [outer], options)
+      end
+
       eventually_idle(pool)
       assert Python.call(:production, :echo, [1], pool: pool) == {:ok, 1}
     end

@@ -74,7 +74,7 @@ fn callback_submit<'a>(
             let submitted = pool.0.engine.hand_in_nested(&request, &nest, sender);
             if !request.marks.has(NESTED) {
                 for callback in &callbacks {
-                    callback.note_elsewhere(&request);
+                    callback.note_elsewhere(&request, sender);
                 }
             }
             submitted
@@ -82,7 +82,7 @@ fn callback_submit<'a>(
         None if nest(&request) => Submitted::Queued,
         None => {
             for callback in &callbacks {
-                callback.note_elsewhere(&request);
+                callback.note_elsewhere(&request, sender);
             }
             pool.0.submit(Arc::clone(&request), sender)
         }

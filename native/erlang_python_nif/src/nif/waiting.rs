@@ -60,14 +60,14 @@ impl Waiting {
         }
     }
 
-    pub fn note_elsewhere(&self, request: &Arc<Request>) {
+    pub fn note_elsewhere(&self, request: &Arc<Request>, sender: Sender) {
         match self {
             #[cfg(feature = "main")]
-            Waiting::Here(callback) => callback.0.note_elsewhere(request),
+            Waiting::Here(callback) => callback.0.note_elsewhere(request, sender),
             #[cfg(feature = "process")]
             Waiting::Remote(callback) => {
                 if let Some(callback) = &callback.0 {
-                    callback.note_elsewhere(request);
+                    callback.note_elsewhere(request, sender);
                 }
             }
         }

@@ -114,7 +114,7 @@ pub fn run(
         if callback.0.nest(Arc::clone(&request)).is_ok() {
             return true;
         }
-        callback.0.note_elsewhere(&request);
+        callback.0.note_elsewhere(&request, sender);
     }
     submit(request, sender);
     true

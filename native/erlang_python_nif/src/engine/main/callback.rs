@@ -28,7 +28,7 @@ use crate::engine::main::own::Main;
 use crate::engine::main::patience::Patience;
 use crate::engine::main::seat::{self, Running};
 use crate::pool::Pool;
-use crate::pool::elsewhere::Elsewhere;
+use crate::pool::elsewhere::{self, Elsewhere};
 use crate::pool::marks::{NESTED, TOLD};
 use crate::pool::request::Request;
 use crate::python::child;
@@ -209,16 +209,19 @@ impl Callback {
         Ok(())
     }
 
-    /// A request from the callback goes to the queue of a pool.
-    pub fn note_elsewhere(&self, request: &Arc<Request>) {
-        self.lock().elsewhere.note(request);
+    /// A request from the callback goes to the queue of a pool, or is over with that.
+    pub fn note_elsewhere(&self, request: &Arc<Request>, sender: Sender) {
+        let noted = self.lock().elsewhere.note(request);
+        if !noted {
+            elsewhere::end(Arc::clone(request), sender, &mut TermEnv::new());
+        }
     }
 
     /// Nobody waits for the callback any more, nor for what it has asked of others. What the waiting thread runs
     /// for it itself is ended by the interrupter.
     fn give_up(&self, sender: Sender) {
-        let elsewhere = std::mem::take(&mut self.lock().elsewhere);
-        elsewhere.end(sender);
+        let noted = self.lock().elsewhere.give_up();
+        elsewhere::end_all(&noted, sender);
     }
 
     fn wait(self: &Arc<Self>, patience: Option<&Patience>) -> Event {
@@ -274,11 +277,12 @@ impl Callback {
         (pool.pinned && !pool.is_reserved()).then_some(pool)
     }
 
-    /// The end of the wait. Requests that came too late go back to the queue.
+    /// The end of the wait. Requests that came too late go back to the queue, or are over with that.
     pub fn close(&self, sender: Sender) {
         let mut state = self.lock();
         state.over = true;
         let late = std::mem::take(&mut state.nested);
+        let given_up = state.elsewhere.is_given_up();
         drop(state);
         let number = self.number.load(Ordering::Acquire);
         if let (Some(link), 1..) = (side::link(), number) {
@@ -286,6 +290,10 @@ impl Callback {
         }
         for request in late {
             request.marks.take(NESTED);
+            if given_up {
+                elsewhere::end(request, sender, &mut TermEnv::new());
+                continue;
+            }
             let pool = Arc::clone(&request.pool);
             pool.submit_anyway(request, sender);
         }

@@ -4,8 +4,8 @@ use super::encoded::Encoded;
 use super::link::{Errand, Link, Listener, Waits};
 use super::outbox;
 use crate::base::lock::{Mutex, MutexGuard};
-use crate::base::term_env::Sender;
-use crate::pool::elsewhere::Elsewhere;
+use crate::base::term_env::{Sender, TermEnv};
+use crate::pool::elsewhere::{self, Elsewhere};
 use crate::pool::request::Request;
 use crate::pool::{Blocked, Pool};
 use erlang_python_wire::Writer;
@@ -165,9 +165,12 @@ impl Callback {
         self.link.send(frame);
     }
 
-    /// A request from the callback goes to the queue of a pool.
-    pub fn note_elsewhere(&self, request: &Arc<Request>) {
-        self.lock().elsewhere.note(request);
+    /// A request from the callback goes to the queue of a pool, or is over with that.
+    pub fn note_elsewhere(&self, request: &Arc<Request>, sender: Sender) {
+        let noted = self.lock().elsewhere.note(request);
+        if !noted {
+            elsewhere::end(Arc::clone(request), sender, &mut TermEnv::new());
+        }
     }
 }
 
@@ -185,14 +188,14 @@ impl Waits for Callback {
 
     fn over(&self, sender: Sender) {
         self.unblock();
-        let elsewhere = {
+        let noted = {
             let mut state = self.lock();
             state.over = true;
             if state.answered {
                 return;
             }
-            std::mem::take(&mut state.elsewhere)
+            state.elsewhere.give_up()
         };
-        elsewhere.end(sender);
+        elsewhere::end_all(&noted, sender);
     }
 }
