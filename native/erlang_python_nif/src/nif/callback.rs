@@ -7,9 +7,9 @@ use crate::base::term_env::Sender;
 use crate::nif::waiting::Waiting;
 use crate::pool::Submitted;
 use crate::pool::handles::PoolHandle;
-use crate::pool::marks::NESTED;
 use crate::pool::request::Request;
 use rustler::{Atom, Env, LocalPid, ResourceArc, Term};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Something to be held: when nobody holds it any more, `pid` gets the message `:dropped`.
@@ -67,25 +67,31 @@ fn callback_submit<'a>(
         request.set_outer(outer);
     }
     let sender = Sender::scheduler(env);
-    let nest = |request: &Arc<Request>| callbacks.iter().any(|c| c.nest(request, sender));
+    let note_elsewhere = || {
+        for callback in &callbacks {
+            callback.note_elsewhere(&request, sender);
+        }
+    };
+    // Once it is in a queue, others may have a worker that waits run it as well.
+    let is_settled = Cell::new(false);
+    let nest = |nested: &Arc<Request>| {
+        let is_nested = callbacks.iter().any(|c| c.nest(nested, sender));
+        if Arc::ptr_eq(nested, &request) && !is_settled.replace(true) && !is_nested {
+            note_elsewhere();
+        }
+        is_nested
+    };
     let submitted = match prepared {
         Some(prepared) => {
             request.keep_prepared(prepared);
             let submitted = pool.0.engine.hand_in_nested(&request, &nest, sender);
-            if !request.marks.has(NESTED) {
-                for callback in &callbacks {
-                    callback.note_elsewhere(&request, sender);
-                }
+            if !is_settled.get() {
+                note_elsewhere();
             }
             submitted
         }
         None if nest(&request) => Submitted::Queued,
-        None => {
-            for callback in &callbacks {
-                callback.note_elsewhere(&request, sender);
-            }
-            pool.0.submit(Arc::clone(&request), sender)
-        }
+        None => pool.0.submit(Arc::clone(&request), sender),
     };
     super::request::ticket(env, request, submitted)
 }

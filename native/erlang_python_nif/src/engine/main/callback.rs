@@ -249,14 +249,18 @@ impl Callback {
         state: &mut State,
         patience: Option<&Patience>,
     ) -> Result<Event, Option<Instant>> {
-        if let Some(nested) = state.nested.pop_front() {
+        let limit = patience.map(Patience::limit);
+        // What comes when the request was given up would not be ended with it, by an interrupt that was before.
+        if !matches!(limit, Some(Limit::Over))
+            && let Some(nested) = state.nested.pop_front()
+        {
             return Ok(Event::Nested(nested));
         }
         if let Some((env, answer)) = state.answer.take() {
             return Ok(Event::Answer(env, answer));
         }
         // First, as what has given the request up may have ended the process too.
-        let until = match patience.map(Patience::limit) {
+        let until = match limit {
             Some(Limit::Over) => return Ok(Event::GivenUp),
             Some(Limit::At(until)) => Some(until),
             Some(Limit::Open) | None => None,
