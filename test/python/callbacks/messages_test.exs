@@ -308,6 +308,36 @@ defmodule Python.Callbacks.MessagesTest do
       assert Python.call(:erlang, :receive, [0], context: context) == {:ok, 4}
     end
 
+    test "gets what was sent to its context before it was made, though it does not wait" do
+      context = start_context()
+
+      for number <- 1..200 do
+        Python.send(context, number)
+        assert Python.call(:erlang, :receive, [0], context: context) == {:ok, number}
+      end
+    end
+
+    test "gets what a function has sent before it returned, though it does not wait" do
+      context = start_context()
+      name = unique("sent")
+
+      Python.exec!(
+        """
+        def #{name}(send, number):
+            import erlang
+            send(number)
+            return erlang.receive(0)
+        """,
+        context: context
+      )
+
+      send = fn number -> Python.send(context, number) end
+
+      for number <- 1..200 do
+        assert Python.call(:__main__, name, [send, number], context: context) == {:ok, number}
+      end
+    end
+
     test "by the name of a context" do
       name = String.to_atom(unique("context"))
       start_context(name: name)

@@ -137,7 +137,7 @@ impl Callback {
         if !self.settle() {
             return false;
         }
-        if answer.len() > outbox::LARGE {
+        if answer.len() > outbox::LARGE || self.link.has_mail() {
             self.link.post(Errand::Answer(self.number, answer));
         } else {
             send_answer(&self.link, self.number, &answer);

@@ -322,11 +322,13 @@ pub fn errand(link: &Arc<Link>, errand: Errand) {
             if let Some(sent) = sent {
                 mail(link, sent.number, &request.mailbox);
             }
+            link.mailed();
         }
         Errand::Mail(None) => {
             if link.stage() == Stage::Ready {
                 mail(link, 0, &link.pool.mailbox);
             }
+            link.mailed();
         }
     }
 }

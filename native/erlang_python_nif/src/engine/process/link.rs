@@ -19,7 +19,7 @@ use erlang_python_wire::frame::to_worker;
 use rustler::{Env, LocalPid, Term};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub struct Link {
     state: Mutex<State>,
     /// Answers that a scheduler is to make. Held for a move.
     unmade: Mutex<VecDeque<Unmade>>,
+    /// How many errands are left that hand messages on.
+    mail: AtomicUsize,
     /// The guard of the worker, as long as nobody has waited for its end. Held for a signal.
     guard: Mutex<Option<Guard>>,
     /// The id that the worker has said is its own; 0 if it has not yet.
@@ -173,6 +175,7 @@ impl Link {
             has_beside: AtomicBool::new(false),
             state: Mutex::default(),
             unmade: Mutex::default(),
+            mail: AtomicUsize::new(0),
             guard: Mutex::new(None),
             os_pid: AtomicU64::new(0),
             told: AtomicBool::new(false),
@@ -332,6 +335,9 @@ impl Link {
 
     /// Leaves something to the link's thread.
     pub fn post(&self, errand: Errand) {
+        if matches!(errand, Errand::Mail(_)) {
+            self.mail.fetch_add(1, Ordering::AcqRel);
+        }
         // Dropped when the lock is free again.
         let _refused = {
             let mut state = self.lock();
@@ -347,6 +353,16 @@ impl Link {
 
     pub fn errands(&self) -> Vec<Errand> {
         std::mem::take(&mut self.lock().errands)
+    }
+
+    /// Whether messages are left to the link's thread. What is not to overtake them is left to it as well.
+    pub fn has_mail(&self) -> bool {
+        self.mail.load(Ordering::Acquire) != 0
+    }
+
+    /// An errand of those is done.
+    pub fn mailed(&self) {
+        self.mail.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub fn leave(&self, unmade: Unmade) {

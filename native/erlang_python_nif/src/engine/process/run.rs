@@ -181,7 +181,7 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
             return false;
         }
     };
-    if size > outbox::LARGE {
+    if size > outbox::LARGE || link.has_mail() {
         link.post(Errand::Send(Arc::clone(request), callback));
     } else {
         send(link, request, callback);
