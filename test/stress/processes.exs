@@ -397,7 +397,7 @@ defmodule Stress.Processes do
   # Memory that is shared with Python processes.
   defp mappings do
     with {:ok, maps} <- File.read("/proc/self/maps") do
-      maps |> String.split("\n") |> Enum.count(&(&1 =~ "memfd:erlang_python"))
+      maps |> String.split("\n") |> Enum.count(&(&1 =~ ~r"memfd:(erlang_python|python_calls)"))
     else
       _ -> nil
     end

@@ -107,7 +107,7 @@ impl Segment {
         // SAFETY: a null-terminated name; the descriptor is nobody else's.
         let descriptor = unsafe {
             let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-            match libc::memfd_create(c"erlang_python_calls".as_ptr(), flags) {
+            match libc::memfd_create(c"python_calls".as_ptr(), flags) {
                 -1 => return Err(io::Error::last_os_error()),
                 descriptor => OwnedFd::from_raw_fd(descriptor),
             }

@@ -53,6 +53,32 @@ defmodule Python.Engine.Process.LivesTest do
       assert Python.eval("1 + 1", pool: pool) == {:ok, 2}
     end
 
+    # A worker that waits for a callback runs what waits in the queue besides.
+    @tag pool: [max_calls: 2]
+    test "waits for a call that was begun beside another one", %{pool: pool} do
+      test = self()
+
+      slow =
+        Task.async(fn ->
+          receive do
+            :go -> Python.call(:time, :sleep, [0.5], pool: pool)
+          end
+        end)
+
+      back = fn ->
+        send(slow.pid, :go)
+        eventually("it runs", fn -> Pool.stats(pool).busy == 2 end)
+        send(test, :begun)
+        nil
+      end
+
+      assert Python.eval("f()", %{f: back}, pool: pool) == {:ok, nil}
+      assert_received :begun
+      assert Python.eval("1 + 1", pool: pool) == {:ok, 2}
+      assert Task.await(slow) == {:ok, nil}
+      assert Pool.stats(pool).failed == 0
+    end
+
     @tag pool: [max_calls: 1]
     test "leaves a call to what calls Python again", %{pool: pool} do
       back = fn n -> Python.eval!("1 + n", %{n: n}, pool: pool) end

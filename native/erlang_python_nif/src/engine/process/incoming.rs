@@ -232,6 +232,7 @@ pub fn go_on(link: &Arc<Link>, request: &Arc<Request>, sender: Sender) {
     if run::is_nested(request) {
         // It was free for others before, or it still waits for what that was a part of.
         link.pool.ask_for_help();
+        turns::end_if_left(link);
     } else if link.stage() == Stage::Ready {
         Arc::clone(link).take(sender);
     }

@@ -74,6 +74,9 @@ fn take(link: &Arc<Link>, sender: Sender) {
             }
             Next::LookOut(_) => {}
             Next::Idle => return turns::go_if_idle(link, sender),
+            Next::Stop if link.wear.leaves.load(Ordering::SeqCst) && !pool.is_closed() => {
+                return turns::end_if_left(link);
+            }
             Next::Stop => return stop(link),
         }
     }

@@ -89,14 +89,25 @@ pub fn go_if_idle(link: &Arc<Link>, sender: Sender) {
     }
 }
 
-/// Its owner sees to a successor now, not when its process has ended.
+/// Its owner sees to a successor now, not when its process has ended. It comes to the end of what it has begun while it
+/// waited for a callback.
 pub fn go(link: &Arc<Link>, sender: Sender) {
-    owner::tell(link, sender, |message| {
-        let env = message.env();
-        SavedTerm::save((atoms::python_process(), atoms::leaving()).encode(env))
-    });
-    run::leave(link, sender);
-    run::stop(link);
+    if !link.wear.leaves.swap(true, Ordering::SeqCst) {
+        owner::tell(link, sender, |message| {
+            let env = message.env();
+            SavedTerm::save((atoms::python_process(), atoms::leaving()).encode(env))
+        });
+        run::leave(link, sender);
+    }
+    end_if_left(link);
+}
+
+/// Ends it if it leaves, and is at nothing. To be called where a request has ended.
+pub fn end_if_left(link: &Arc<Link>) {
+    let is_busy = || link.worker.work().0;
+    if link.wear.leaves.load(Ordering::SeqCst) && !is_busy() {
+        run::stop(link);
+    }
 }
 
 /// Looks at a failure: a worker that has come to its limit of memory may not get far any more.

@@ -17,6 +17,8 @@ pub struct Wear {
     /// Its owner knows that it will retire.
     pub told: AtomicBool,
     pub retires: AtomicBool,
+    /// It takes nothing more, and ends when it is at nothing.
+    pub leaves: AtomicBool,
     /// There is a limit to its memory.
     pub is_bounded: bool,
     /// Workers are forked from it, and it never is one.
