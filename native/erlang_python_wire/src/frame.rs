@@ -54,6 +54,10 @@ pub mod to_worker {
 
     /// No timeout.
     pub const FOREVER: u64 = u64::MAX;
+
+    /// Added to the number of a callback: what is asked for is run by the thread that waits for that, and is no part
+    /// of it.
+    pub const BESIDE: u64 = 1 << 63;
 }
 
 /// From a worker to the VM.

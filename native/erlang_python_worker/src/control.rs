@@ -4,7 +4,7 @@ use crate::link::Incoming;
 use crate::{memory, processes, questions, slot, tray};
 use erlang_python::remote::{self, Call, Terms};
 use erlang_python_host as host;
-use erlang_python_wire::frame::to_worker::{self, FOREVER};
+use erlang_python_wire::frame::to_worker::{self, BESIDE, FOREVER};
 use erlang_python_wire::{Broken, Reader, Writer, tag};
 use rustler::{Env, LocalPid, OwnedEnv, Term};
 use std::os::fd::OwnedFd;
@@ -201,12 +201,14 @@ fn call(fields: &mut Reader<'_>) -> Result<(Call, u64)> {
     let number = fields.u64()?;
     let flags = fields.u32()?;
     let timeout = fields.u64()?;
+    let callback = fields.u64()?;
     let call = Call {
         number,
         flags,
         timeout: (timeout != FOREVER).then_some(timeout),
+        beside: callback & BESIDE != 0,
     };
-    Ok((call, fields.u64()?))
+    Ok((call, callback & !BESIDE))
 }
 
 fn terms<'a>(
@@ -228,7 +230,7 @@ fn stream(fields: &mut Reader<'_>, ask: Ask) -> Result<()> {
     let (number, stream, callback) = (fields.u64()?, fields.u64()?, fields.u64()?);
     with_env(|env| {
         let consumer = process(fields, env)?;
-        let callback = object(env, tag::object::CALLBACK, callback);
+        let callback = object(env, tag::object::CALLBACK, callback & !BESIDE);
         let stream =
             object(env, tag::object::STREAM, stream).ok_or(Broken("there is no such stream"))?;
         let reference = host::request_reference(env, number);

@@ -23,6 +23,8 @@ pub const PLACED: u16 = 1 << 6;
 pub const CLAIMED: u16 = 1 << 7;
 /// Its ticket is kept with it, or was.
 pub const KEPT: u16 = 1 << 8;
+/// It is no part of the callback that it waits with.
+pub const BESIDE: u16 = 1 << 9;
 
 impl Marks {
     pub fn has(&self, mark: u16) -> bool {

@@ -9,6 +9,7 @@ use crate::base::{atoms, side};
 use crate::engine::main::beside;
 use crate::engine::main::callback::CallbackHandle;
 use crate::pool::Submitted;
+use crate::pool::marks::BESIDE;
 use crate::pool::request::{Progress, Request};
 use crate::pool::stream::Stream;
 use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
@@ -35,6 +36,8 @@ pub struct Call {
     pub flags: u32,
     /// In ms. None: as long as it takes.
     pub timeout: Option<u64>,
+    /// The thread that waits for a callback runs it, and it is no part of that.
+    pub beside: bool,
 }
 
 /// What the VM knows a request by, or the demand that it is for.
@@ -108,13 +111,17 @@ pub fn run(
     let callback =
         callback.and_then(|callback| callback.decode::<ResourceArc<CallbackHandle>>().ok());
     if let Some(callback) = callback {
-        if let Some(outer) = callback.0.request() {
+        if call.beside {
+            request.marks.set(BESIDE);
+        } else if let Some(outer) = callback.0.request() {
             request.set_outer(outer);
         }
         if callback.0.nest(Arc::clone(&request)).is_ok() {
             return true;
         }
-        callback.0.note_elsewhere(&request, sender);
+        if !call.beside {
+            callback.0.note_elsewhere(&request, sender);
+        }
     }
     submit(request, sender);
     true

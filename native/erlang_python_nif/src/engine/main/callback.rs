@@ -29,7 +29,7 @@ use crate::engine::main::patience::Patience;
 use crate::engine::main::seat::{self, Running};
 use crate::pool::Pool;
 use crate::pool::elsewhere::{self, Elsewhere};
-use crate::pool::marks::{NESTED, TOLD};
+use crate::pool::marks::{BESIDE, NESTED, TOLD};
 use crate::pool::request::Request;
 use crate::python::child;
 use crate::python::convert::{Decoder, Encoder, Failure};
@@ -294,7 +294,7 @@ impl Callback {
         }
         for request in late {
             request.marks.take(NESTED);
-            if given_up {
+            if given_up && !request.marks.take(BESIDE) {
                 elsewhere::end(request, sender, &mut TermEnv::new());
                 continue;
             }

@@ -3,9 +3,11 @@
 use super::link::{Link, Stage};
 use super::own::Process;
 use super::run;
+use super::turns;
 use crate::base::term_env::Sender;
 use crate::pool::Pool;
 use crate::pool::marks::NESTED;
+use erlang_python_wire::frame::to_worker;
 use std::sync::Arc;
 
 /// Each worker that waits runs a request more, on a thread of its own: one that only it can run, or if all wait any.
@@ -14,6 +16,9 @@ pub fn help(process: &Process, pool: &Arc<Pool>, sender: Sender) {
         if link.stage() != Stage::Ready || link.innermost().is_none() {
             continue;
         }
+        let Some(_stays) = turns::stay(&link) else {
+            continue;
+        };
         let id = link.worker.id;
         let request = match pool.is_blocked() {
             true => pool.take_waiting_for(id),
@@ -38,7 +43,7 @@ pub fn serve(link: &Arc<Link>, sender: Sender) {
         && let Some(request) = link.pool.take_waiting_for(link.worker.id)
     {
         request.marks.set(NESTED);
-        run::run(link, &request, callback, sender);
+        run::run(link, &request, callback | to_worker::BESIDE, sender);
     }
 }
 

@@ -398,6 +398,9 @@ pub fn nest(callback: &Arc<Callback>, request: &Arc<Request>, sender: Sender) ->
     {
         return false;
     }
+    let Some(_stays) = turns::stay(link) else {
+        return false;
+    };
     if request.start() {
         request.marks.set(NESTED);
         run(link, request, callback.number, sender);

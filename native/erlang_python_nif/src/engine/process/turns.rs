@@ -104,9 +104,28 @@ pub fn go(link: &Arc<Link>, sender: Sender) {
 
 /// Ends it if it leaves, and is at nothing. To be called where a request has ended.
 pub fn end_if_left(link: &Arc<Link>) {
-    let is_busy = || link.worker.work().0;
+    let is_busy = || link.wear.stays.load(Ordering::SeqCst) > 0 || link.worker.work().0;
     if link.wear.leaves.load(Ordering::SeqCst) && !is_busy() {
         run::stop(link);
+    }
+}
+
+/// A worker does not end as long as this lives.
+pub struct Stays<'l>(&'l Arc<Link>);
+
+/// For who is about to give it something to do while it waits for a callback. None if it waits no more, and leaves.
+pub fn stay(link: &Arc<Link>) -> Option<Stays<'_>> {
+    // In one order with `end_if_left`: either that sees this, or this sees that it leaves.
+    link.wear.stays.fetch_add(1, Ordering::SeqCst);
+    let stays = Stays(link);
+    let leaves = link.wear.leaves.load(Ordering::SeqCst) && !link.worker.work().0;
+    (!leaves).then_some(stays)
+}
+
+impl Drop for Stays<'_> {
+    fn drop(&mut self) {
+        self.0.wear.stays.fetch_sub(1, Ordering::SeqCst);
+        end_if_left(self.0);
     }
 }
 

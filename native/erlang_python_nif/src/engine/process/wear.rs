@@ -19,6 +19,8 @@ pub struct Wear {
     pub retires: AtomicBool,
     /// It takes nothing more, and ends when it is at nothing.
     pub leaves: AtomicBool,
+    /// How many are about to give it something to do, though it takes nothing by itself.
+    pub stays: AtomicUsize,
     /// There is a limit to its memory.
     pub is_bounded: bool,
     /// Workers are forked from it, and it never is one.
