@@ -5,6 +5,8 @@ matter in which process the code runs.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import mmap
 import os
 import struct
@@ -27,21 +29,28 @@ class Notes:
         self.threads = set()
         if not os.path.isabs(name):
             raise ValueError("the path of a file (Python.Notes.new_name), not %r" % name)
-        file = os.open(name + ".notes", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.ftruncate(file, self.SIZE)
-            self.memory = mmap.mmap(file, self.SIZE)
-        finally:
-            os.close(file)
+        self.file = os.open(name + ".notes", os.O_RDWR | os.O_CREAT, 0o600)
+        os.ftruncate(self.file, self.SIZE)
+        self.memory = mmap.mmap(self.file, self.SIZE)
+
+    @contextlib.contextmanager
+    def alone(self):
+        """No other thread counts meanwhile, and no other process does."""
+        with self.lock:
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self.file, fcntl.LOCK_UN)
 
     def count(self, made=0, alive=0):
-        with self.lock:
+        with self.alone():
             had_made, had_alive, length = self.NUMBERS.unpack_from(self.memory)
             self.NUMBERS.pack_into(self.memory, 0, had_made + made, had_alive + alive, length)
 
     def tell(self, event):
         line = event.encode() + b"\n"
-        with self.lock:
+        with self.alone():
             made, alive, length = self.NUMBERS.unpack_from(self.memory)
             begin = self.NUMBERS.size + length
             self.memory[begin : begin + len(line)] = line
