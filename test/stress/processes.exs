@@ -117,9 +117,13 @@ defmodule Stress.Processes do
     end
   end
 
-  # A worker that waits for a callback runs other calls besides, which its end is that of, too.
+  # A worker that waits for a callback runs other calls besides, and its end is that of all of them: so nothing in this
+  # pool crashes a worker, or has it killed.
   defp pool(:callback), do: @worn
-  defp pool(kind) when kind in [:crash, :stream_crashes], do: Enum.random([@own, @shot])
+
+  defp pool(kind) when kind in [:crash, :stream_crashes, :stubborn],
+    do: Enum.random([@own, @shot])
+
   defp pool(_kind), do: Enum.random([@own, @own, @shot, @worn])
 
   # What is killed from outside fails whatever it was at.
@@ -183,11 +187,7 @@ defmodule Stress.Processes do
       number + 1
     end
 
-    case call(:back, [n, function], pool) do
-      # Not right: it was begun in the moment that its worker retires. Counted, until that is mended.
-      {:error, %StoppedError{reason: :worker_down}} -> :lost_to_a_retired_worker
-      other -> is(other, {:ok, n + 1}, pool)
-    end
+    is(call(:back, [n, function], pool), {:ok, n + 1}, pool)
   end
 
   defp do_it(:handle, n, pool, _) do
@@ -212,7 +212,9 @@ defmodule Stress.Processes do
   end
 
   defp do_it(:killed, n, pool, _) do
-    {name, arguments} = Enum.random(spin: [], hold: [], echo: [n])
+    # What cannot be interrupted has its worker killed.
+    hold = if pool == @worn, do: [], else: [hold: []]
+    {name, arguments} = Enum.random([spin: [], echo: [n]] ++ hold)
     {pid, monitor} = spawn_monitor(fn -> call(name, arguments, pool) end)
 
     Process.sleep(random(10))
