@@ -2,12 +2,8 @@ defmodule :erlang_python_loader do
   @moduledoc false
 
   # The functions of native/erlang_python_loader: stubs and no logic. Called by Python.Interpreter.
-  #
-  # The library is loaded by load/0, not by @on_load: a module whose on_load fails stops the boot of
-  # a release in embedded mode, and the VM has to boot without Python and without the library too. When
-  # this code takes the place of other that has loaded it, @on_load loads it again.
 
-  @on_load :load_again
+  use Python.Library
 
   @type failure :: {:error, {atom, String.t()}}
 
@@ -42,39 +38,6 @@ defmodule :erlang_python_loader do
       File.regular?(path) -> path
       Path.dirname(path) == path -> nil
       true -> path |> Path.dirname() |> file_above()
-    end
-  end
-
-  @doc "Loads the library; `:ok` too when that has been done before."
-  @spec load() :: :ok | failure
-  def load do
-    with {:ok, path} <- path(),
-         path = String.to_charlist(path),
-         :ok <- load_from(path) do
-      Python.Library.loaded(__MODULE__, path)
-    end
-  end
-
-  @doc false
-  def load_again do
-    # Other modules may not be there yet.
-    if :persistent_term.get({__MODULE__, :library}, nil) do
-      with {:ok, path} <- path() do
-        case Python.Library.again(__MODULE__, String.to_charlist(path)) do
-          {:load, path} -> load_from(path)
-          {:refuse, text} -> {:error, text}
-        end
-      end
-    else
-      :ok
-    end
-  end
-
-  defp load_from(path) do
-    case :erlang.load_nif(path, 0) do
-      :ok -> :ok
-      {:error, {:reload, _text}} -> :ok
-      {:error, {tag, text}} -> {:error, {tag, List.to_string(text)}}
     end
   end
 

@@ -10,25 +10,39 @@ defmodule Python.Library do
   # embedded mode, and the VM must boot without Python too. When code takes the place of other that has loaded it,
   # @on_load loads it again.
 
+  # With `:file`, the name of the library in priv/native; without, the module has a `path/0`.
   @doc false
-  defmacro __using__(file: file) do
+  defmacro __using__(options) do
+    path =
+      if file = options[:file] do
+        quote do
+          defp path, do: {:ok, Python.Library.path(unquote(file))}
+        end
+      end
+
     quote do
       @on_load :load_again
+
+      unquote(path)
 
       @doc "Loads the library; `:ok` too when that has been done before."
       @spec load() :: :ok | {:error, {atom, String.t()}}
       def load do
-        path = Python.Library.path(unquote(file))
-        with :ok <- load_from(path), do: Python.Library.loaded(__MODULE__, path)
+        with {:ok, path} <- path(),
+             path = to_charlist(path),
+             :ok <- load_from(path),
+             do: Python.Library.loaded(__MODULE__, path)
       end
 
       @doc false
       def load_again do
         # Other modules may not be there yet.
         if :persistent_term.get({__MODULE__, :library}, nil) do
-          case Python.Library.again(__MODULE__, Python.Library.path(unquote(file))) do
-            {:load, path} -> load_from(path)
-            {:refuse, text} -> {:error, text}
+          with {:ok, path} <- path() do
+            case Python.Library.again(__MODULE__, to_charlist(path)) do
+              {:load, path} -> load_from(path)
+              {:refuse, text} -> {:error, text}
+            end
           end
         else
           :ok

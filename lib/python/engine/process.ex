@@ -206,16 +206,15 @@ defmodule Python.Engine.Process do
 
   # A worker that has to be woken, or calls Elixir, takes longer than one native function may wait.
   defp look(ticket, left) do
+    # The last look never says `:soon`.
     with 0 <- :erlang.statistics(:total_run_queue_lengths),
-         answer when answer != :later <- :erlang_python_process.request_look(ticket, left == 1) do
-      if answer == :soon and left > 1, do: look(ticket, left - 1), else: handed_in(answer, ticket)
+         :soon <- :erlang_python_process.request_look(ticket, left == 1) do
+      look(ticket, left - 1)
     else
-      _ -> ticket
+      {answer} -> {answer}
+      _later -> ticket
     end
   end
-
-  defp handed_in(:soon, ticket), do: ticket
-  defp handed_in(answer, _ticket), do: answer
 
   # There is no place for the caller.
   @impl true

@@ -13,13 +13,17 @@ pub fn has_ended(child: libc::pid_t) -> bool {
 
 /// A child that has ended, which can still be waited for.
 fn ended(which: libc::idtype_t, id: libc::id_t) -> Option<libc::pid_t> {
+    look(which, id).filter(|pid| *pid != 0)
+}
+
+/// The same; 0 if none has. None if there is no such child.
+fn look(which: libc::idtype_t, id: libc::id_t) -> Option<libc::pid_t> {
     let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: what is found is written; all zeroes says that nothing was.
     unsafe {
-        let waited = libc::waitid(which, id, found.as_mut_ptr(), options);
-        let pid = found.assume_init_ref().si_pid();
-        (waited == 0 && pid != 0).then_some(pid)
+        let looked = libc::waitid(which, id, found.as_mut_ptr(), options);
+        (looked == 0).then(|| found.assume_init_ref().si_pid())
     }
 }
 
@@ -80,17 +84,7 @@ pub fn end_all(child: libc::pid_t, but_guards: bool) {
 
 /// Whether it is a child of this process that has not been waited for.
 fn is_own(child: libc::pid_t) -> bool {
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: a place for what is found.
-    unsafe {
-        libc::waitid(
-            libc::P_PID,
-            child as libc::id_t,
-            found.as_mut_ptr(),
-            options,
-        ) == 0
-    }
+    look(libc::P_PID, child as libc::id_t).is_some()
 }
 
 /// Whether a process runs this program.

@@ -25,8 +25,10 @@ use std::time::{Duration, Instant};
 /// The descriptors of a worker: its socket, its output, its errors, and the socket of its guard.
 const HANDED: usize = 4;
 
-/// How long threads are waited for that are about to end.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long threads are waited for that are about to end: before Python's hooks for a fork, and after all hooks. Those
+/// that only end for a fork do not end before that.
+const BEFORE: Duration = Duration::from_millis(20);
+const AFTER: Duration = Duration::from_millis(100);
 
 /// What a guard exits with that cannot be started.
 const NOT_STARTED: i32 = 127;
@@ -127,7 +129,7 @@ pub fn template_serve(py: Python<'_>, guard: &str) -> PyResult<()> {
 
 /// As `os.fork`, but that the child has not told Python yet.
 fn fork(_py: Python<'_>) -> PyResult<libc::pid_t> {
-    wait_for_others();
+    threads_after(BEFORE);
     // SAFETY: the GIL is held, and each is told what it asks for: the child by who calls this, or it runs no Python.
     let child = unsafe {
         ffi::PyOS_BeforeFork();
@@ -143,26 +145,20 @@ fn fork(_py: Python<'_>) -> PyResult<libc::pid_t> {
     }
 }
 
-/// Threads that have come to their end are there for a moment more.
-fn wait_for_others() {
-    let begun = Instant::now();
-    while template_threads() > 1 && begun.elapsed() < PATIENCE {
-        // Those that only end for a fork do not end by themselves.
-        std::thread::sleep(Duration::from_millis(1));
-        if begun.elapsed() > PATIENCE / 50 {
-            break;
-        }
-    }
-}
-
-unsafe extern "C" fn count_threads() {
+/// How many threads there are when others have ended, or so much time has passed: those that have come to their end are
+/// there for a moment more.
+fn threads_after(longest: Duration) -> usize {
     let begun = Instant::now();
     let mut threads = template_threads();
-    while threads > 1 && begun.elapsed() < PATIENCE / 10 {
+    while threads > 1 && begun.elapsed() < longest {
         std::thread::sleep(Duration::from_micros(100));
         threads = template_threads();
     }
-    THREADS.store(threads, Ordering::Relaxed);
+    threads
+}
+
+unsafe extern "C" fn count_threads() {
+    THREADS.store(threads_after(AFTER), Ordering::Relaxed);
 }
 
 fn is_alone() -> bool {

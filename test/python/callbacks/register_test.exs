@@ -48,6 +48,13 @@ defmodule Python.Callbacks.RegisterTest do
       assert Python.call(:erlang, name, [1, nil]) == {:ok, [1, nil]}
     end
 
+    @tag engine: :main
+    test "cannot have a name of the module's own, as the list for processes says too" do
+      vm = Python.FreshVM.start()
+      names = Python.FreshVM.call(vm, Python, :eval!, ["dir(erlang)"])
+      assert Enum.reject(names, &Python.Engine.Process.Names.taken?/1) == []
+    end
+
     test "may be named by an atom" do
       name = String.to_atom(unique("function"))
       assert Python.register(name, fn -> "atom" end) == :ok

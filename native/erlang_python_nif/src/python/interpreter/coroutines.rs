@@ -5,15 +5,12 @@
 //! functions (`traced`), the words of a thread's state that have them are found once, and looked at; where they are
 //! unknown, or not to be read (`layouts`), Python is asked.
 
-use super::layouts;
+use super::{layouts, probe};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::OnceLock;
-
-/// How many words of a thread's state are looked at. Each version has more, and these among them.
-const WORDS: usize = 32;
 
 /// How often it is put back what the putting back has led to.
 const MOST: usize = 8;
@@ -88,18 +85,16 @@ impl Places {
                 depth: SIGN,
             },
         )?;
-        // SAFETY: the GIL is held, and a thread's state has more words than these, each of two halves.
+        // SAFETY: pointers that are only compared, and numbers.
         let (words, halves) = unsafe {
-            let state = ffi::PyThreadState_Get();
-            let word = |at: usize| state.cast::<*mut ffi::PyObject>().add(at).read_volatile();
-            let half = |at: usize| state.cast::<c_int>().add(at).read_volatile();
-            let words: Vec<_> = (0..WORDS).map(word).collect();
-            let halves: Vec<_> = (0..2 * WORDS).map(half).collect();
-            (words, halves)
+            (
+                probe::state::<*mut ffi::PyObject>(py),
+                probe::state::<c_int>(py),
+            )
         };
         functions.set(py, &before)?;
-        let [first, last] = signs.map(|sign| only(&words, sign.as_ptr()));
-        let depth = only(&halves, SIGN);
+        let [first, last] = signs.map(|sign| probe::only(&words, sign.as_ptr()));
+        let depth = probe::only(&halves, SIGN);
         Ok(match (first, last, depth) {
             (Some(first), Some(last), Some(depth)) => Some(Places {
                 hooks: [first, last],
@@ -108,12 +103,6 @@ impl Places {
             _ => None,
         })
     }
-}
-
-/// Where it is, if it is there once.
-fn only<T: PartialEq + Copy>(all: &[T], wanted: T) -> Option<usize> {
-    let mut found = (0..all.len()).filter(|at| all[*at] == wanted);
-    found.next().filter(|_| found.next().is_none())
 }
 
 /// Finds out where thread states have them. On a thread that runs nothing yet.

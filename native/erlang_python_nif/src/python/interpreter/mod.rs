@@ -18,6 +18,7 @@ pub mod layouts;
 #[cfg(unix)]
 pub mod memory;
 pub mod nudge;
+mod probe;
 mod ready;
 mod settings;
 pub mod stack;

@@ -5,7 +5,7 @@
 //! that asks cheaply, and each call would pay for it. So the two words of a thread's state that have the
 //! functions are found once, and looked at. Where they are unknown, or not to be read (`layouts`), Python is asked.
 
-use super::{layouts, symbol};
+use super::{layouts, probe, symbol};
 use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -22,9 +22,6 @@ type Function = unsafe extern "C" fn(
     *mut ffi::PyObject,
 ) -> c_int;
 type Set = unsafe extern "C" fn(Option<Function>, *mut ffi::PyObject);
-
-/// How many words of a thread's state are looked at. Each version has more, and these two among them.
-const WORDS: usize = 32;
 
 /// How often it is removed what the removal has led to.
 const MOST: usize = 8;
@@ -95,22 +92,16 @@ impl Kind {
         }
         let sign = PyList::empty(py);
         // SAFETY: the GIL is held. `ignore` can be called whenever the thread runs Python code; `set` takes a
-        // reference of its own, and gives it up when it is called again. A state has more words than these.
-        let found = unsafe {
+        // reference of its own, and gives it up when it is called again. The pointers are only compared.
+        let words = unsafe {
             set(Some(ignore), sign.as_ptr());
-            let state = ffi::PyThreadState_Get().cast::<*mut ffi::PyObject>();
-            let has = |&word: &usize| state.add(word).read_volatile() == sign.as_ptr();
-            let found: Vec<usize> = (0..WORDS).filter(has).collect();
+            let words = probe::state(py);
             set(None, ptr::null_mut());
-            found
+            words
         };
         match PyErr::take(py) {
             Some(error) => Err(error),
-            None => Ok(if let [word] = found[..] {
-                Some(word)
-            } else {
-                None
-            }),
+            None => Ok(probe::only(&words, sign.as_ptr())),
         }
     }
 
