@@ -31,6 +31,7 @@ defmodule Python.FreshVM do
 
     # It says so in a message, as ports do; a link would take the test with it.
     Process.unlink(vm)
+    stop_after(self(), vm)
     call(vm, Application, :ensure_all_started, [:logger])
 
     for {key, value} <- settings(options) do
@@ -42,6 +43,18 @@ defmodule Python.FreshVM do
     end
 
     vm
+  end
+
+  defp stop_after(owner, vm) do
+    spawn(fn ->
+      owner = Process.monitor(owner)
+      peer = Process.monitor(vm)
+
+      receive do
+        {:DOWN, ^owner, _, _, _} -> stop(vm)
+        {:DOWN, ^peer, _, _, _} -> :ok
+      end
+    end)
   end
 
   @doc "Calls a function there. The test fails if the VM does not live to answer."
