@@ -1,7 +1,7 @@
 defmodule :erlang_python do
   @moduledoc false
 
-  # The functions of native/erlang_python_nif for the engine `:main`, grouped by the file that has them: stubs and no
+  # The functions of native/erlang_python_nif for the engines `:main` and `:asyncio`, grouped by the file that has them: stubs and no
   # logic. What they do is documented there. The library cannot be loaded before libpython has been opened.
 
   use Python.Library, file: "liberlang_python_nif"
@@ -25,6 +25,13 @@ defmodule :erlang_python do
   def worker_new(_pool, _id, _slot), do: not_loaded()
   def worker_spawn(_pool, _id), do: not_loaded()
   def worker_drain(_worker), do: not_loaded()
+
+  # nif/event_loop.rs
+  def loop_new(_name, _max_queue, _timeout, _held), do: not_loaded()
+  def loop_spawn(_pool, _id, _kind, _patience), do: not_loaded()
+  def loop_state(_pool, _id), do: not_loaded()
+  def loop_count(_pool), do: not_loaded()
+  def loop_of_context(_pid), do: not_loaded()
 
   # nif/request.rs
   def request_run(_pool, _flags, _operation, _leader), do: not_loaded()

@@ -349,7 +349,11 @@ defmodule Python.Engine do
 
   ## Which engines there are
 
-  @engines %{main: Python.Engine.Main, process: Python.Engine.Process}
+  @engines %{
+    main: Python.Engine.Main,
+    process: Python.Engine.Process,
+    asyncio: Python.Engine.Asyncio
+  }
 
   @doc "The modules of all engines that are known by a name."
   @spec all() :: [module]

@@ -24,6 +24,13 @@ defmodule Python.Pool do
 
   #{Python.Schema.docs(Python.Engine.Process.Options.schema(:pool))}
 
+  With the engine `:asyncio`, each worker is an event loop in the VM's interpreter: thousands of calls wait in one at the
+  same time. A call whose result can be awaited is awaited there, and `eval` and `exec` take `await` at the top level;
+  `return: :object` leaves a coroutine as it is. A timeout, the death of the caller and `Python.cancel/1` cancel the
+  task, whose `finally` blocks run. There are these options, or other defaults:
+
+  #{Python.Schema.docs(Python.Engine.Asyncio.schema())}
+
   A call is *stuck* if it was given up (it timed out, or its caller died) and is still inside Python, in a C function
   that cannot be interrupted. Each stuck call keeps a thread.
   """

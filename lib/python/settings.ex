@@ -16,7 +16,8 @@ defmodule Python.Settings do
       type: {:integer, 1, 1024},
       default: &__MODULE__.default_num_workers/0,
       default_text: "schedulers online, at most dirty I/O schedulers − 2",
-      doc: "The workers of the default pool: calls that run at the same time."
+      doc:
+        "The workers of the default pool: calls that run at the same time. With `engine: :asyncio`: event loops, 1 by default."
     },
     python_path: %{
       type: :path,
@@ -47,8 +48,8 @@ defmodule Python.Settings do
       type: {:one_of, Python.Engine.names()},
       default: :main,
       doc:
-        "The engine of the default pool: `:main` is the interpreter of the VM, `:process` are processes of the " <>
-          "operating system. With `:process` the VM loads no libpython until a pool or context of `:main` starts. " <>
+        "The engine of the default pool: `:main` is the interpreter of the VM, `:asyncio` are event loops in it, " <>
+          "`:process` are processes of the operating system. With `:process` the VM loads no libpython until a pool or context of `:main` starts. " <>
           "See the guide Engines."
     },
     start_pool: %{
@@ -195,7 +196,7 @@ defmodule Python.Settings do
           worker_timeout: pos_integer | :infinity,
           max_queue: pos_integer | :infinity,
           thread_stack_size: pos_integer,
-          engine: :main | :process,
+          engine: :main | :process | :asyncio,
           start_pool: boolean,
           stdio: boolean,
           logging: boolean,
@@ -349,10 +350,17 @@ defmodule Python.Settings do
       end
     end)
     |> case do
-      {:ok, settings} -> {:ok, struct!(__MODULE__, settings)}
+      {:ok, settings} -> {:ok, struct!(__MODULE__, with_loops(settings, given))}
       {:error, error} -> {:error, error}
     end
   end
+
+  # One event loop runs thousands of calls.
+  defp with_loops(%{engine: :asyncio} = settings, given) do
+    if Keyword.has_key?(given, :num_workers), do: settings, else: %{settings | num_workers: 1}
+  end
+
+  defp with_loops(settings, _given), do: settings
 
   # Text is a list of characters in sys.config.
   defp given_for(key, given) do

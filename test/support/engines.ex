@@ -11,7 +11,8 @@ defmodule Python.Engines do
     [
       main: [],
       # Code that goes on after an interrupt is to be interrupted again, before it is killed.
-      process: [engine: :process, kill_after: 5_000] ++ worker_python()
+      process: [engine: :process, kill_after: 5_000] ++ worker_python(),
+      asyncio: [engine: :asyncio]
     ]
   end
 

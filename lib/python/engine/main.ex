@@ -5,7 +5,9 @@ defmodule Python.Engine.Main do
   # documented. What belongs to the interpreter and to no pool (its start and end, the weight of its handles, text
   # of code) is not asked for here.
 
-  use Python.Engine.Native, native: :erlang_python
+  use Python.Engine.Native,
+    native: :erlang_python,
+    callbacks: [Python.Engine.Main, Python.Engine.Asyncio]
 
   alias Python.Engine.Main.Worker
   alias Python.Engine.Native

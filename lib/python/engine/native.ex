@@ -19,7 +19,11 @@ defmodule Python.Engine.Native do
   end
 
   # In the engine itself, so that a call of it is one of the native function.
-  defmacro __using__(native: native) do
+  # `:callbacks`: the engines whose callbacks and bodies of `with` are those of the same library.
+  defmacro __using__(options) do
+    native = Keyword.fetch!(options, :native)
+    engines = Keyword.get(options, :callbacks, [__CALLER__.module])
+
     quote do
       @behaviour Python.Engine
 
@@ -112,7 +116,8 @@ defmodule Python.Engine.Native do
       defdelegate guard(pid), to: unquote(native), as: :guard_new
 
       # Another engine's are nothing that this one knows.
-      defp own(callbacks), do: for({__MODULE__, callback} <- callbacks, do: callback)
+      defp own(callbacks),
+        do: for({engine, callback} <- callbacks, engine in unquote(engines), do: callback)
 
       defoverridable submit: 6, callback_answer: 2
     end

@@ -55,8 +55,8 @@ defmodule Python.Options.Start do
       allowed: Enum.map_join(Engine.names(), ", ", &inspect/1),
       default: :main,
       doc:
-        "the engine that runs Python. `:main` is the interpreter of the VM; `:process` are processes of the operating " <>
-          "system."
+        "the engine that runs Python. `:main` is the interpreter of the VM; `:asyncio` are event loops in it; `:process` " <>
+          "are processes of the operating system."
     },
     init: %{
       type: {:check, &__MODULE__.code/1},

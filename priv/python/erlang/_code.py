@@ -10,15 +10,19 @@ _numbers = itertools.count(1)
 lines_of = _lines.lines_of
 
 
-def compile_exec(source, file, line):
-    """Statements: a code object for ``__main__``. ``line``: where in the file they begin."""
+#: Code with ``await`` outside of functions is a coroutine when it runs. As in ``ast``, which takes ms to be imported.
+AWAITS = 0x2000
+
+
+def compile_exec(source, file, line, awaits=False):
+    """Statements: a code object for ``__main__``. ``line``: where in the file they begin. ``awaits``: with ``await``."""
     filename = file or "<exec %d>" % next(_numbers)
-    code = _compile(_from_line(line, source), filename, "exec")
+    code = _compile(_from_line(line, source), filename, "exec", AWAITS if awaits else 0)
     _lines.remember(filename, line, source, code, file is not None)
     return code
 
 
-def compile_eval(source, names, file, line):
+def compile_eval(source, names, file, line, awaits=False):
     """One expression: a code object, or a function of ``names`` when there are any.
 
     As parameters the names are visible in lambdas and generator expressions too, which the
@@ -30,19 +34,22 @@ def compile_eval(source, names, file, line):
     for name in names:
         _check(name)
     filename = file or "<eval %d>" % next(_numbers)
-    code, value = _compile_expression(_from_line(line, stripped), names, filename)
+    code, value = _compile_expression(_from_line(line, stripped), names, filename, awaits)
     _lines.remember(filename, line, stripped, code, file is not None)
     return value
 
 
-def _compile_expression(source, names, filename):
+def _compile_expression(source, names, filename, awaits):
+    flags = AWAITS if awaits else 0
     if not names:
-        code = _compile(source, filename, "eval")
+        code = _compile(source, filename, "eval", flags)
         return code, code
     # What `ast` has, which takes ms to be imported; and this takes some time, too.
     from _ast import Expression, Lambda, PyCF_ONLY_AST
 
-    tree = _compile(source, filename, "eval", PyCF_ONLY_AST)
+    tree = _compile(source, filename, "eval", PyCF_ONLY_AST | flags)
+    if awaits and _compile(source, filename, "eval", flags).co_flags & COROUTINE:
+        return _compile_coroutine(tree, source, names, filename)
     parameters = _compile("lambda %s: None" % ", ".join(names), filename, "eval", PyCF_ONLY_AST).body.args
     function = Lambda(args=parameters, body=tree.body)
     for node in (function, *parameters.args):
@@ -51,6 +58,28 @@ def _compile_expression(source, names, filename):
     code = _compile(Expression(body=function), filename, "eval", source=source)
     made = eval(code, _main.NAMES)
     made.__code__ = made.__code__.replace(co_name="<module>")
+    return made.__code__, made
+
+
+#: Of code that is a coroutine when it runs.
+COROUTINE = 0x80
+
+
+def _compile_coroutine(tree, source, names, filename):
+    """A function of ``names`` that gives a coroutine: a lambda has no ``await``."""
+    from _ast import PyCF_ONLY_AST
+
+    text = "async def expression(%s): return None" % ", ".join(names)
+    module = _compile(text, filename, "exec", PyCF_ONLY_AST)
+    function = module.body[0]
+    function.body[0].value = tree.body
+    for node in (function, function.body[0], *function.args.args):
+        for attribute in function._attributes:
+            if hasattr(node, attribute):
+                setattr(node, attribute, getattr(tree.body, attribute, None))
+    code = _compile(module, filename, "exec", source=source)
+    made = next(constant for constant in code.co_consts if hasattr(constant, "co_code"))
+    made = type(_compile_coroutine)(made.replace(co_name="<module>"), _main.NAMES)
     return made.__code__, made
 
 

@@ -137,6 +137,7 @@ rustler::atoms! {
     doc,
     next,
     iterator = "Elixir.Python.Iterator",
+    starting,
     // Statistics
     workers,
     busy,

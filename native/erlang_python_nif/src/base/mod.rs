@@ -34,6 +34,7 @@ pub mod side;
 pub mod signals;
 pub mod sleepers;
 pub mod term_env;
+pub mod waker;
 pub mod words;
 
 /// File, line and function.

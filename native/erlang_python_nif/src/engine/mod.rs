@@ -2,6 +2,7 @@
 //!
 //! An engine is a folder here and a clause in `nif/pool.rs`, which makes an `Engine` for each pool. Nothing in
 //! `pool/` and nothing of another engine changes. `main/` is the one interpreter in the VM,
+//! `asyncio/` are event loops in that (it uses what `main/` has for code that runs in the VM's process),
 //! `process/` are processes of the operating system.
 //!
 //! # What the pool does
@@ -27,6 +28,8 @@
 //! | output, errors | terms of the answer; `Request::leader` is where output goes |
 //! | state | what it keeps for a pool is in its `Engine`, for a request in `Request::keep_for_engine`, for a place in `Place::at` |
 
+#[cfg(feature = "main")]
+pub mod asyncio;
 #[cfg(feature = "main")]
 pub mod main;
 #[cfg(feature = "process")]

@@ -5,6 +5,8 @@
 
 mod callback;
 #[cfg(feature = "main")]
+mod event_loop;
+#[cfg(feature = "main")]
 mod ledger;
 mod pool;
 #[cfg(feature = "process")]

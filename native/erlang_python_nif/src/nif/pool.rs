@@ -75,7 +75,9 @@ fn pool_open(env: Env<'_>, pool: &PoolHandle) -> Atom {
 #[cfg(feature = "main")]
 #[rustler::nif]
 fn pool_of_context(env: Env<'_>, owner: LocalPid) -> Term<'_> {
-    context(env, owner, |pool| Main::of(pool).is_some())
+    context(env, owner, |pool| {
+        Main::of(pool).is_some_and(|main| !main.in_loops)
+    })
 }
 
 pub fn context(env: Env<'_>, owner: LocalPid, is_own: impl Fn(&Pool) -> bool) -> Term<'_> {

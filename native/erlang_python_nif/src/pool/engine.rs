@@ -61,6 +61,17 @@ pub trait Engine: Any + Send + Sync {
         self.hand_in(request, sender)
     }
 
+    /// What it keeps for the interpreter in the VM, if its requests run there.
+    fn in_the_vm(&self) -> Option<&dyn Any> {
+        None
+    }
+
+    /// Whether requests that run count against the limit of the queue, besides those that wait: until
+    /// `Pool::ended`.
+    fn counts_running(&self) -> bool {
+        false
+    }
+
     /// Whether a worker that stays with a request which was given up is replaced at once.
     fn leaves_workers(&self) -> bool {
         true

@@ -137,8 +137,12 @@ impl Pool {
             timeout,
             held,
         } = settings;
+        let mut queue = Queue::new(max_queue, held);
+        if engine.counts_running() {
+            queue.count_running();
+        }
         Pool {
-            queue: Apart::new(Mutex::new(Queue::new(max_queue, held))),
+            queue: Apart::new(Mutex::new(queue)),
             home,
             timeout,
             workers: Mutex::default(),
@@ -169,6 +173,11 @@ impl Pool {
     /// Lets requests be pinned to a worker that has joined (`Request::pin_to`), until it is removed.
     pub fn open_lane(&self, worker: &Arc<Worker>) {
         self.lock().open_lane(worker);
+    }
+
+    /// A request that was taken has ended (`Engine::counts_running`).
+    pub fn ended(&self) {
+        self.lock().ended();
     }
 
     /// Whether as many calls are stuck as may be.

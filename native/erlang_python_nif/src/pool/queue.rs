@@ -109,6 +109,8 @@ pub struct Queue<R, W> {
     /// How many of `line` were not cancelled.
     pub live: usize,
     limit: usize,
+    /// How many run, where these count against the limit as well.
+    running: Option<usize>,
     closed: bool,
     /// The pool's `:init` is not done yet: nothing else runs.
     pub held: bool,
@@ -128,10 +130,23 @@ impl<R: Start, W: Announce> Queue<R, W> {
             coming: 0,
             live: 0,
             limit,
+            running: None,
             closed: false,
             held,
             first: None,
             gone: Vec::new(),
+        }
+    }
+
+    /// Requests that run count against the limit, until `ended` says that they do not any more.
+    pub fn count_running(&mut self) {
+        self.running = Some(0);
+    }
+
+    /// One that was taken has ended.
+    pub fn ended(&mut self) {
+        if let Some(running) = &mut self.running {
+            *running = running.saturating_sub(1);
         }
     }
 
@@ -143,6 +158,9 @@ impl<R: Start, W: Announce> Queue<R, W> {
     }
 
     fn is_full(&self, pin: u64) -> bool {
+        if let Some(running) = self.running {
+            return self.waiting() + running >= self.limit;
+        }
         if self.waiting() < self.limit {
             return false;
         }
@@ -302,6 +320,14 @@ impl<R: Start, W: Announce> Queue<R, W> {
 
     /// The first request that was not cancelled, of those that this worker can run, claimed.
     pub fn take(&mut self, worker: u64) -> Option<R> {
+        let taken = self.find(worker);
+        if let (Some(_), Some(running)) = (&taken, &mut self.running) {
+            *running += 1;
+        }
+        taken
+    }
+
+    fn find(&mut self, worker: u64) -> Option<R> {
         if let Some(first) = self.first.take_if(|first| first.start()) {
             return Some(first);
         }
@@ -495,6 +521,21 @@ mod tests {
             Popped::Request(job, wake) => Some((job.number, wake.is_some())),
             Popped::Nothing(_) | Popped::Closed => None,
         }
+    }
+
+    #[test]
+    fn what_runs_counts_against_the_limit_where_that_is_wanted() {
+        let mut queue = Queue::new(2, false);
+        queue.count_running();
+        let taker = hand();
+        queue.idle.push(taker.clone());
+        assert!(queue.push(job(1)).is_ok() && queue.push(job(2)).is_ok());
+        assert!(matches!(queue.push(job(3)), Err(Refused::Full)));
+        assert!(popped(&mut queue, &taker).is_some() && popped(&mut queue, &taker).is_some());
+        assert!(matches!(queue.push(job(3)), Err(Refused::Full)));
+        queue.ended();
+        assert!(queue.push(job(3)).is_ok());
+        assert!(matches!(queue.push(job(4)), Err(Refused::Full)));
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl Stats {
 pub struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
+    /// One that was added before.
+    pub fn added(counter: &'a AtomicUsize) -> Self {
+        Counted(counter)
+    }
+
     pub fn new(counter: &'a AtomicUsize) -> Self {
         // In one order with others: see `engine/main/direct.rs`.
         counter.fetch_add(1, Ordering::SeqCst);

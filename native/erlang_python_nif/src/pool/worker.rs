@@ -8,6 +8,7 @@ use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
 use crate::pool::queue::Announce;
 use rustler::LocalPid;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -28,6 +29,8 @@ pub struct Worker<R> {
 /// What it runs: one request, or more when callbacks call Python again.
 struct Current<R> {
     requests: Vec<Arc<R>>,
+    /// Beside each other, by their addresses: there may be thousands, which end in any order.
+    beside: HashMap<usize, Arc<R>>,
     /// How many have begun since it was made.
     begun: u64,
 }
@@ -69,6 +72,7 @@ impl<R> Worker<R> {
             stopped: AtomicBool::new(false),
             current: Mutex::new(Current {
                 requests: Vec::new(),
+                beside: HashMap::new(),
                 begun: 0,
             }),
         })
@@ -140,13 +144,16 @@ impl<R> Worker<R> {
     }
 
     pub fn current(&self) -> Vec<Arc<R>> {
-        self.current.lock().requests.clone()
+        let current = self.current.lock();
+        let beside = current.beside.values();
+        current.requests.iter().chain(beside).cloned().collect()
     }
 
     /// Whether it runs anything, and how many requests it has begun.
     pub fn work(&self) -> (bool, u64) {
         let current = self.current.lock();
-        (!current.requests.is_empty(), current.begun)
+        let idle = current.requests.is_empty() && current.beside.is_empty();
+        (!idle, current.begun)
     }
 
     /// It is at this one, as well as at those before.
@@ -154,6 +161,22 @@ impl<R> Worker<R> {
         let mut current = self.current.lock();
         current.requests.push(Arc::clone(request));
         current.begun += 1;
+    }
+
+    /// The same for one of many that run beside each other.
+    pub fn begin_beside(&self, request: &Arc<R>) {
+        let mut current = self.current.lock();
+        let key = Arc::as_ptr(request) as usize;
+        current.beside.insert(key, Arc::clone(request));
+        current.begun += 1;
+    }
+
+    pub fn end_beside(&self, request: &Arc<R>) {
+        // Dropped when the lock is free again.
+        let _ended = {
+            let mut current = self.current.lock();
+            current.beside.remove(&(Arc::as_ptr(request) as usize))
+        };
     }
 
     /// They end in the reverse order: each runs on the stack of the one before.

@@ -18,6 +18,9 @@ const LONGEST: usize = 64 << 10;
 pub enum Kind {
     Exec,
     Eval,
+    /// In an event loop, which runs the coroutine that code with `await` is.
+    ExecInLoop,
+    EvalInLoop,
 }
 
 /// Where code stands, as its author says: the file's name, if there is one, and the first line.
@@ -59,12 +62,14 @@ impl Code {
             return Ok(code);
         }
         let code = match kind {
-            Kind::Exec => {
-                let arguments = (source, place.file, place.line);
+            Kind::Exec | Kind::ExecInLoop => {
+                let awaits = matches!(kind, Kind::ExecInLoop);
+                let arguments = (source, place.file, place.line, awaits);
                 helpers.compile_exec.bind(py).call1(arguments)?
             }
-            Kind::Eval => {
-                let arguments = (source, names.to_vec(), place.file, place.line);
+            Kind::Eval | Kind::EvalInLoop => {
+                let awaits = matches!(kind, Kind::EvalInLoop);
+                let arguments = (source, names.to_vec(), place.file, place.line, awaits);
                 helpers.compile_eval.bind(py).call1(arguments)?
             }
         };

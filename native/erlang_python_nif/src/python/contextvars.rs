@@ -3,7 +3,8 @@
 use crate::python::handle::Handle;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr;
 
 unsafe extern "C" {
     // In no limited API, but exported by every supported libpython, with these types since 3.7.1.
@@ -11,6 +12,16 @@ unsafe extern "C" {
     fn PyContext_CopyCurrent() -> *mut ffi::PyObject;
     fn PyContext_Enter(context: *mut ffi::PyObject) -> c_int;
     fn PyContext_Exit(context: *mut ffi::PyObject) -> c_int;
+    fn PyContextVar_New(name: *const c_char, default: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    fn PyContextVar_Get(
+        variable: *mut ffi::PyObject,
+        default: *mut ffi::PyObject,
+        value: *mut *mut ffi::PyObject,
+    ) -> c_int;
+    fn PyContextVar_Set(
+        variable: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
 }
 
 /// The context that calls get copies of.
@@ -110,5 +121,48 @@ impl Kept {
                 Ok(context)
             }
         }
+    }
+}
+
+/// A context variable of ours.
+pub struct Variable(Handle);
+
+impl Variable {
+    pub fn new(py: Python<'_>, name: &CStr) -> PyResult<Self> {
+        // SAFETY: the GIL is held. A new reference, or null with an exception set.
+        let variable = unsafe {
+            Bound::from_owned_ptr_or_err(py, PyContextVar_New(name.as_ptr(), ptr::null_mut()))
+        };
+        Ok(Variable(Handle::new(variable?.unbind())))
+    }
+
+    /// What it is in the current context, if it is set there.
+    pub fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let mut value = ptr::null_mut();
+        // SAFETY: a variable, and the GIL is held. It writes a new reference, or null.
+        unsafe {
+            if PyContextVar_Get(self.0.get(py).as_ptr(), ptr::null_mut(), &mut value) != 0 {
+                ffi::PyErr_Clear();
+            }
+            Bound::from_owned_ptr_or_opt(py, value)
+        }
+    }
+
+    /// Sets it in the current context.
+    pub fn set(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        // SAFETY: a variable and an object, and the GIL is held. A new reference, or null with an exception set.
+        let token = unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                PyContextVar_Set(self.0.get(py).as_ptr(), value.as_ptr()),
+            )
+        };
+        token.map(drop)
+    }
+
+    /// The variable itself, for Python code.
+    pub fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.0.get(py)
     }
 }

@@ -43,8 +43,31 @@ pub fn perform(
     reply: &mut TermEnv,
     isolated: &Isolated<'_>,
 ) -> Outcome {
+    perform_by(request, operation, reply, isolated, |work, tag| {
+        work.dispatch(tag)
+    })
+}
+
+/// The same for a part of an operation, or another way to do it: `dispatch`.
+pub fn perform_by(
+    request: &Arc<Request>,
+    operation: Term<'_>,
+    reply: &mut TermEnv,
+    isolated: &Isolated<'_>,
+    dispatch: impl for<'py, 's, 'r, 'a> FnOnce(
+        &Work<'py, 's, 'r, 'a>,
+        Atom,
+    ) -> Result<Answer<'a>, Error>,
+) -> Outcome {
     let leftovers = Leftovers::default();
-    let (built, failed) = answer(isolated, request, operation, reply.env(), &leftovers);
+    let (built, failed) = answer(
+        isolated,
+        request,
+        operation,
+        reply.env(),
+        &leftovers,
+        dispatch,
+    );
     let answer = match built {
         Built::InReply(answer) => answer,
         Built::Elsewhere(env, answer) => {
@@ -66,7 +89,15 @@ pub fn perform_here<'a>(
     env: Env<'a>,
     isolated: &Isolated<'_>,
 ) -> (Term<'a>, bool) {
-    match answer(isolated, request, operation, env, &Leftovers::default()) {
+    let leftovers = Leftovers::default();
+    match answer(
+        isolated,
+        request,
+        operation,
+        env,
+        &leftovers,
+        |work, tag| work.dispatch(tag),
+    ) {
         (Built::InReply(answer), failed) => (answer.load(env), failed),
         (Built::Elsewhere(own, answer), failed) => (own.term(answer).in_env(env), failed),
     }
@@ -84,10 +115,16 @@ fn answer(
     operation: Term<'_>,
     env: Env<'_>,
     leftovers: &Leftovers,
+    dispatch: impl for<'py, 's, 'r, 'a> FnOnce(
+        &Work<'py, 's, 'r, 'a>,
+        Atom,
+    ) -> Result<Answer<'a>, Error>,
 ) -> (Built, bool) {
     let py = isolated.py();
     let touched = Touched::default();
-    let answer = answer_only(isolated, request, operation, env, leftovers, &touched);
+    let answer = answer_only(
+        isolated, request, operation, env, leftovers, &touched, dispatch,
+    );
     if touched.any() {
         // Nothing depends on it.
         let grown = catch_unwind(AssertUnwindSafe(|| touched.weigh(py)));
@@ -109,6 +146,10 @@ fn answer_only<'r>(
     env: Env<'_>,
     leftovers: &Leftovers,
     touched: &Touched<'r>,
+    dispatch: impl for<'py, 's, 'o, 'a> FnOnce(
+        &Work<'py, 's, 'o, 'a>,
+        Atom,
+    ) -> Result<Answer<'a>, Error>,
 ) -> (Built, bool) {
     let py = isolated.py();
     let done = catch_unwind(AssertUnwindSafe(|| {
@@ -136,7 +177,7 @@ fn answer_only<'r>(
             leftovers,
             touched,
         };
-        work.dispatch(tag)
+        dispatch(&work, tag)
     }));
     let reason = match done {
         Ok(Ok(Answer::Here(term))) => return (Built::InReply(SavedTerm::save(term)), false),

@@ -8,6 +8,7 @@ use crate::engine::main::isolation::Isolated;
 use crate::engine::main::items;
 use crate::engine::main::operands::Operands;
 use crate::engine::main::own;
+use crate::engine::main::seat;
 use crate::pool::request::Request;
 use crate::pool::stream::{Limits, Stream};
 use crate::python::arguments::Arguments;
@@ -44,6 +45,13 @@ impl Leftovers {
     fn add(&self, object: Bound<'_, PyAny>) {
         self.0.borrow_mut().push(object.unbind());
     }
+}
+
+/// Calls of one function.
+pub struct Calls<'py> {
+    pub callable: Bound<'py, PyAny>,
+    pub arguments: Vec<Arguments<'py>>,
+    pub keywords: Option<Bound<'py, PyAny>>,
 }
 
 /// One request at work.
@@ -93,7 +101,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     /// What a call or an eval gives.
-    fn result(&self, tag: Atom) -> Result<Bound<'py, PyAny>, Error> {
+    pub fn result(&self, tag: Atom) -> Result<Bound<'py, PyAny>, Error> {
         if tag == atoms::call() {
             self.call()
         } else {
@@ -127,7 +135,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
     }
 
     /// `{:ok, value}`
-    fn value(&self, object: Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
+    pub fn value(&self, object: Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
         child::end_if_child(self.py);
         let mut decoder = self.decoder();
         let value = if self.request.flags.return_object() {
@@ -169,6 +177,22 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// `{:map, target, name, lists_of_arguments, keywords}`
     fn map(&self) -> Result<Term<'a>, Error> {
+        let calls = self.calls()?;
+        let mut results = Vec::with_capacity(calls.arguments.len());
+        for (index, arguments) in calls.arguments.into_iter().enumerate() {
+            self.go_on()?;
+            let result = arguments
+                .apply(&calls.callable, calls.keywords.as_ref())
+                .map_err(Error::from)
+                .and_then(|result| self.item(&result))
+                .map_err(|error| Error::At(index, Box::new(error)))?;
+            results.push(result);
+        }
+        Ok((atoms::ok(), results).encode(self.env))
+    }
+
+    /// The calls of a `:map`.
+    pub fn calls(&self) -> Result<Calls<'py>, Error> {
         let &[target, name, calls, keywords] = self.operands else {
             return Err(Error::BadRequest("expected four operands of a map"));
         };
@@ -179,7 +203,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             .decode()
             .map_err(|_| Error::BadRequest("expected a list of calls"))?;
         // All arguments before the first call: nothing is run if one of them cannot cross.
-        let calls = calls
+        let arguments = calls
             .into_iter()
             .enumerate()
             .map(|(index, arguments)| {
@@ -188,23 +212,20 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         self.touched.extend(std::mem::take(&mut encoder.handles));
-        let mut results = Vec::with_capacity(calls.len());
-        for (index, arguments) in calls.into_iter().enumerate() {
-            self.go_on()?;
-            let result = arguments
-                .apply(&callable, keywords.as_ref())
-                .map_err(Error::from)
-                .and_then(|result| {
-                    if self.request.flags.return_object() {
-                        Ok(self.decoder().object(&result))
-                    } else {
-                        self.decoder().value(&result).map_err(Error::decode)
-                    }
-                })
-                .map_err(|error| Error::At(index, Box::new(error)))?;
-            results.push(result);
+        Ok(Calls {
+            callable,
+            arguments,
+            keywords,
+        })
+    }
+
+    /// One of the results of a `:map`.
+    pub fn item(&self, result: &Bound<'py, PyAny>) -> Result<Term<'a>, Error> {
+        if self.request.flags.return_object() {
+            Ok(self.decoder().object(result))
+        } else {
+            self.decoder().value(result).map_err(Error::decode)
         }
-        Ok((atoms::ok(), results).encode(self.env))
     }
 
     /// `{:eval, source, variables, place}`
@@ -235,14 +256,15 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         self.touched.extend(std::mem::take(&mut encoder.handles));
         // Before it is compiled: then a function is made that sees them.
         let main = namespace::names_for_code(self.py, self.helpers, self.own())?;
-        let code = current::get().code.compiled(
-            self.py,
-            self.helpers,
-            Kind::Eval,
-            source,
-            &names,
-            place,
-        )?;
+        let kind = if seat::is_loop() {
+            Kind::EvalInLoop
+        } else {
+            Kind::Eval
+        };
+        let code =
+            current::get()
+                .code
+                .compiled(self.py, self.helpers, kind, source, &names, place)?;
         if names.is_empty() {
             self.run(&code, &main)
         } else {
@@ -255,19 +277,23 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         }
     }
 
-    /// `{:exec, source, place}`
-    fn exec(&self) -> Result<(), Error> {
+    /// `{:exec, source, place}`: in an event loop it may give a coroutine.
+    pub fn exec(&self) -> Result<Bound<'py, PyAny>, Error> {
         let &[source, place] = self.operands else {
             return Err(Error::BadRequest("expected two operands of an exec"));
         };
         let source = self.source(source)?;
         let place = self.place(place)?;
-        let code =
-            current::get()
-                .code
-                .compiled(self.py, self.helpers, Kind::Exec, source, &[], place)?;
+        let kind = if seat::is_loop() {
+            Kind::ExecInLoop
+        } else {
+            Kind::Exec
+        };
+        let code = current::get()
+            .code
+            .compiled(self.py, self.helpers, kind, source, &[], place)?;
         let main = namespace::names_for_code(self.py, self.helpers, self.own())?;
-        self.run(&code, &main).map(drop)
+        self.run(&code, &main)
     }
 
     /// `{:convert, value}`: the value as it is in Python.

@@ -196,7 +196,7 @@ impl Callback {
     pub fn nest(&self, request: Arc<Request>) -> Result<(), Arc<Request>> {
         let same = match &self.pool {
             Some(pool) => Arc::ptr_eq(pool, &request.pool),
-            None => !request.pool.pinned && Main::of(&request.pool).is_some(),
+            None => Main::runs_anywhere(&request.pool),
         };
         let mut state = self.lock();
         if !same || state.over || state.answer.is_some() {
@@ -361,7 +361,11 @@ pub fn call<'py>(
     };
     let request = running.as_ref().and_then(|running| running.request(py));
     let callback = Callback::new(
-        running.as_ref().map(|running| Arc::clone(&running.pool)),
+        // An event loop runs nothing while it waits.
+        running
+            .as_ref()
+            .filter(|running| !running.is_loop)
+            .map(|running| Arc::clone(&running.pool)),
         // A thread that Python has started works for one too.
         request.clone().or_else(|| origin::request(py)),
         false,
@@ -380,9 +384,12 @@ pub fn call<'py>(
             Target::Name(name) => name.encode(env),
             Target::Device(device) => (atoms::device(), device).encode(env),
         };
-        let caller = request.as_ref().and_then(|request| request.caller());
+        let caller = match &request {
+            Some(request) => request.caller(),
+            None => origin::of_context(py).and_then(|origin| origin.caller()),
+        };
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
-        let origin = (caller, origin::leader(request.as_ref(), env));
+        let origin = (caller, origin::leader(py, request.as_ref(), env));
         let term = (atoms::callback(), handle, target, args, kwargs, origin).encode(env);
         SavedTerm::save(term)
     };

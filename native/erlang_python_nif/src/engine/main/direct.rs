@@ -54,6 +54,7 @@ pub fn run<'a>(
             runner,
             place,
             sender,
+            is_loop: false,
         };
         let _entered = seat.enter();
         namespace::at_bottom(py, own::namespace(pool), || {

@@ -49,6 +49,7 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
             runner,
             place,
             sender,
+            is_loop: false,
         };
         let _entered = seat.enter();
         let mut turn = Instant::now();
@@ -150,6 +151,7 @@ pub fn run_nested(
         runner: &running.runner,
         place: &running.place,
         sender: running.sender,
+        is_loop: false,
     };
     let nesting = if within {
         Nesting::Within
@@ -180,6 +182,7 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
         runner: &runner,
         place: &place,
         sender,
+        is_loop: false,
     };
     let _entered = seat.enter();
     let mut reply = TermEnv::new();
@@ -271,7 +274,7 @@ impl Seat<'_> {
 
 /// False if there was nobody to answer any more. `busy`: the worker counts as busy. Who has the answer finds that
 /// counted, and the worker not.
-fn answer(
+pub fn answer(
     request: &Request,
     body: &Body,
     mut outcome: Outcome,

@@ -43,12 +43,7 @@ pub struct Isolated<'py> {
 impl<'py> Isolated<'py> {
     pub fn enter(py: Python<'py>, request: &Arc<Request>, nesting: Nesting) -> Self {
         let Some(helpers) = current::helpers() else {
-            return Isolated {
-                py,
-                context: None,
-                outer: None,
-                within: false,
-            };
+            return Self::here(py);
         };
         let outer = (nesting == Nesting::Nested).then(|| Outer::set_aside(py, helpers));
         let within = nesting == Nesting::Within;
@@ -77,6 +72,16 @@ impl<'py> Isolated<'py> {
         }
     }
 
+    /// Surroundings that are there already.
+    pub fn here(py: Python<'py>) -> Self {
+        Isolated {
+            py,
+            context: None,
+            outer: None,
+            within: false,
+        }
+    }
+
     pub fn py(&self) -> Python<'py> {
         self.py
     }
@@ -100,20 +105,30 @@ impl<'py> Isolated<'py> {
     }
 
     pub fn leave(self, request: &Arc<Request>) {
-        if request.flags.init()
-            && !request.pool.pinned
-            && let Some(main) = Main::of(&request.pool)
-            && let Some(helpers) = current::helpers()
-            && let Ok(base) = Base::of_current(self.py, helpers.renewal.bind(self.py))
-        {
-            let _ = main.base.set(base);
-        }
+        keep_base(self.py, request);
+        self.restore();
+    }
+
+    /// Puts back what was there before.
+    pub fn restore(self) {
         if let Some(context) = self.context {
             leave(&context);
         }
         if let Some(outer) = self.outer {
             outer.take_back(self.py);
         }
+    }
+}
+
+/// After the `:init` of a pool: what it has set is what calls begin with.
+pub fn keep_base(py: Python<'_>, request: &Request) {
+    if request.flags.init()
+        && !request.pool.pinned
+        && let Some(main) = Main::of(&request.pool)
+        && let Some(helpers) = current::helpers()
+        && let Ok(base) = Base::of_current(py, helpers.renewal.bind(py))
+    {
+        let _ = main.base.set(base);
     }
 }
 

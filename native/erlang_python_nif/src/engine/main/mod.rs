@@ -35,6 +35,7 @@ use crate::engine::{Drained, Engine};
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
 use rustler::{Env, Term};
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
@@ -60,6 +61,10 @@ impl Engine for Main {
         leader: Term<'a>,
     ) -> Option<Term<'a>> {
         direct::run(env, pool, flags, operation, leader)
+    }
+
+    fn in_the_vm(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     fn interrupt(&self, request: Arc<Request>) {

@@ -1,5 +1,8 @@
 //! Whose work a thread does that Python started: that of the call which started it.
 //!
+//! In an event loop it is a context variable that says so: for the tasks that a call starts, for what it has the loop
+//! call, and for threads that are given its context.
+//!
 //! What it prints goes where that call's output goes. And while it waits for Elixir, the call may be
 //! waiting for the thread, which Python alone knows: its worker then counts as one that waits.
 
@@ -9,11 +12,12 @@ use crate::base::term_env::OwnedTerm;
 use crate::engine::main::seat;
 use crate::pool::Blocked;
 use crate::pool::request::Request;
+use crate::python::contextvars::Variable;
 use crate::python::made::Made;
 use pyo3::prelude::*;
-use rustler::{Env, Term};
+use rustler::{Env, LocalPid, Term};
 use std::cell::RefCell;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Handed from the thread that starts another to that one.
 #[pyclass(frozen, module = "erlang", name = "_Origin")]
@@ -33,6 +37,31 @@ impl OriginObject {
 pub struct Origin {
     leader: OwnedTerm,
     request: Weak<Request>,
+    caller: Option<LocalPid>,
+}
+
+/// The context variable, once there are event loops of ours.
+static VARIABLE: OnceLock<Variable> = OnceLock::new();
+
+/// Its value is an `OriginObject`.
+pub fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
+    if let Some(variable) = VARIABLE.get() {
+        return Ok(variable);
+    }
+    let variable = Variable::new(py, c"erlang.call")?;
+    Ok(VARIABLE.get_or_init(|| variable))
+}
+
+/// What the context variable says.
+pub fn of_context(py: Python<'_>) -> Option<Origin> {
+    let value = VARIABLE.get()?.value(py)?;
+    let object = value.cast::<OriginObject>().ok()?;
+    object.get().get().ok().cloned()
+}
+
+/// What is said of the current thread, which runs no request itself.
+fn of_thread(py: Python<'_>) -> Option<Origin> {
+    of_context(py).or_else(|| ORIGIN.with_borrow(Clone::clone))
 }
 
 thread_local! {
@@ -46,12 +75,9 @@ impl Origin {
             return None;
         }
         let Some(request) = seat::running().and_then(|running| running.request(py)) else {
-            return ORIGIN.with_borrow(Clone::clone);
+            return of_thread(py);
         };
-        Some(Origin {
-            leader: request.leader(),
-            request: Arc::downgrade(&request),
-        })
+        Some(Self::of(&request))
     }
 
     /// That of a thread which works for a request.
@@ -59,7 +85,22 @@ impl Origin {
         Origin {
             leader: request.leader(),
             request: Arc::downgrade(request),
+            caller: request.caller(),
         }
+    }
+
+    /// The request, as long as it runs.
+    pub fn request(&self) -> Option<Arc<Request>> {
+        self.request.upgrade().filter(|r| r.place().is_some())
+    }
+
+    /// The process that asked for it.
+    pub fn caller(&self) -> Option<LocalPid> {
+        self.caller
+    }
+
+    pub fn leader<'a>(&self, env: Env<'a>) -> Term<'a> {
+        self.leader.in_env(env)
     }
 
     /// Makes it the current thread's, which Python started.
@@ -71,18 +112,18 @@ impl Origin {
 /// The call that the current thread works for, if that is not over.
 pub fn request(py: Python<'_>) -> Option<Arc<Request>> {
     let own = seat::running().and_then(|running| running.request(py));
-    own.or_else(|| {
-        let request = ORIGIN.with_borrow(|origin| origin.as_ref()?.request.upgrade())?;
-        request.place()?;
-        Some(request)
-    })
+    own.or_else(|| of_thread(py)?.request())
 }
 
 /// Where what the current thread prints goes. `request`: what it runs.
-pub fn leader<'a>(request: Option<&Arc<Request>>, env: Env<'a>) -> Option<Term<'a>> {
+pub fn leader<'a>(
+    py: Python<'_>,
+    request: Option<&Arc<Request>>,
+    env: Env<'a>,
+) -> Option<Term<'a>> {
     match request {
         Some(request) => Some(request.leader().in_env(env)),
-        None => ORIGIN.with_borrow(|origin| Some(origin.as_ref()?.leader.in_env(env))),
+        None => of_thread(py).map(|origin| origin.leader(env)),
     }
 }
 

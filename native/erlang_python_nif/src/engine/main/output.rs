@@ -46,7 +46,7 @@ pub fn write(py: Python<'_>, text: &str) -> PyResult<()> {
         pending.text.push_str(text);
         let line = text.contains(['\n', '\r']);
         let now = line
-            && (seat::running().is_none()
+            && (seat::running().is_none_or(|running| running.request(py).is_none())
                 || pending.written.is_none_or(|at| at.elapsed() >= PAUSE));
         (now || pending.text.len() >= LARGE, line)
     });

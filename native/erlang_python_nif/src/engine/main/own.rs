@@ -3,7 +3,6 @@
 use crate::pool::Pool;
 use crate::python::contextvars::Base;
 use crate::python::namespace::Namespace;
-use std::any::Any;
 use std::sync::OnceLock;
 
 pub struct Main {
@@ -11,6 +10,8 @@ pub struct Main {
     pub namespace: Option<Namespace>,
     /// What its `:init` has left, if it has one: the context variables that calls begin with.
     pub base: OnceLock<Base>,
+    /// Its requests run in event loops, and nowhere else.
+    pub in_loops: bool,
 }
 
 impl Main {
@@ -19,12 +20,18 @@ impl Main {
         Main {
             namespace: is_context.then(Namespace::default),
             base: OnceLock::new(),
+            in_loops: false,
         }
     }
 
-    /// None for a pool of another engine.
+    /// None for a pool whose requests run elsewhere.
     pub fn of(pool: &Pool) -> Option<&Main> {
-        (&*pool.engine as &dyn Any).downcast_ref()
+        pool.engine.in_the_vm()?.downcast_ref()
+    }
+
+    /// Whether any thread that is in Python can run the requests of a pool.
+    pub fn runs_anywhere(pool: &Pool) -> bool {
+        !pool.pinned && Main::of(pool).is_some_and(|main| !main.in_loops)
     }
 }
 

@@ -12,7 +12,9 @@ use crate::engine::main::foreign;
 use crate::engine::main::hold;
 use crate::engine::main::kept;
 use crate::engine::main::on_interrupt;
-use crate::engine::main::origin::{Origin, OriginObject, request as current_request};
+use crate::engine::main::origin::{
+    Origin, OriginObject, of_context as origin_of_context, request as current_request,
+};
 use crate::engine::main::output;
 use crate::engine::main::patience::Patience;
 use crate::engine::main::registered;
@@ -105,6 +107,7 @@ fn call<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    refuse_on_loop("erlang.call", "await erlang.acall(...)")?;
     let name = &*text_or_atom(name)?;
     if let Some(described) = registered::described(name) {
         return registered::described_function(py, name, &described)?.call(args, kwargs);
@@ -211,9 +214,10 @@ fn find(env: Env<'_>, name: &str) -> Option<LocalPid> {
 #[pyo3(name = "self")]
 fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     child::refuse_in_child()?;
-    let pid = seat::running()
-        .and_then(|running| running.request(py))
+    let own = seat::running().and_then(|running| running.request(py));
+    let pid = own
         .and_then(|request| request.caller())
+        .or_else(|| origin_of_context(py)?.caller())
         .ok_or_else(|| {
             PyRuntimeError::new_err("expected a thread that runs a call of a process, got: a thread that Python started")
         })?;
@@ -230,6 +234,7 @@ fn caller(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[pyo3(signature = (timeout = None))]
 fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
     child::refuse_in_child()?;
+    refuse_on_loop("erlang.receive", "await erlang.areceive()")?;
     let running = seat::running();
     let (Some(running), Some(request)) = (
         running.as_ref(),
@@ -280,6 +285,17 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
         )),
         Received::GivenUp => Err(callback::given_up(py, Some(running), Some(&request))),
     }
+}
+
+/// An event loop is not to be held up by what waits for Elixir.
+fn refuse_on_loop(what: &str, remedy: &str) -> PyResult<()> {
+    if !seat::is_loop() {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "{what} would hold up the event loop, and with it all calls that run there. Use {remedy}; in a thread that \
+         asyncio.to_thread starts it may wait"
+    )))
 }
 
 #[pyfunction]

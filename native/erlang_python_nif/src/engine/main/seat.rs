@@ -18,6 +18,7 @@ pub struct Running {
     pub runner: Arc<Runner>,
     pub place: Arc<Place>,
     pub sender: Sender,
+    pub is_loop: bool,
 }
 
 thread_local! {
@@ -34,7 +35,15 @@ pub fn running() -> Option<Running> {
         runner: Arc::clone(seat.runner),
         place: Arc::clone(seat.place),
         sender: seat.sender,
+        is_loop: seat.is_loop,
     })
+}
+
+/// Whether the current thread runs an event loop of ours, which nothing is to hold up.
+pub fn is_loop() -> bool {
+    // SAFETY: as in `running`.
+    SEAT.get()
+        .is_some_and(|seat| unsafe { seat.as_ref() }.is_loop)
 }
 
 /// Whether an interrupt is aimed at what the current thread runs. A quick look: threads that know nothing of
@@ -60,6 +69,8 @@ pub struct Seat<'r> {
     /// What others find the two by.
     pub place: &'r Arc<Place>,
     pub sender: Sender,
+    /// It runs an event loop, whose requests run beside each other.
+    pub is_loop: bool,
 }
 
 impl Seat<'_> {

@@ -1,0 +1,78 @@
+//! The end of a request that ran in an event loop: its answer.
+
+use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::asyncio::event_loop::Loop;
+use crate::engine::main::answer::Outcome;
+use crate::engine::main::drain;
+use crate::engine::main::kept;
+use crate::engine::main::output;
+use crate::engine::main::runner::Runner;
+use crate::pool::Worker;
+use crate::pool::request::Request;
+use crate::pool::sink::Body;
+use crate::pool::stats::Counted;
+use crate::pool::stream;
+use pyo3::Python;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A request that runs.
+pub struct Flight {
+    pub request: Arc<Request>,
+    pub body: Arc<Body>,
+    pub own: Arc<Loop>,
+    pub worker: Arc<Worker>,
+}
+
+impl Flight {
+    pub fn begin(request: &Arc<Request>, own: &Arc<Loop>, worker: &Arc<Worker>) -> Option<Self> {
+        let Some(body) = request.body() else {
+            request.pool.ended();
+            return None;
+        };
+        worker.begin_beside(request);
+        let busy = &request.pool.stats.busy;
+        busy.fetch_add(1, Ordering::SeqCst);
+        Some(Flight {
+            request: Arc::clone(request),
+            body,
+            own: Arc::clone(own),
+            worker: Arc::clone(worker),
+        })
+    }
+
+    /// It runs no more: what it has printed is written, and nothing of it can be interrupted or cancelled.
+    pub fn land(&self, py: Python<'_>, runner: &Runner) {
+        output::finish(py);
+        if let Some(functions) = kept::functions(&self.request) {
+            functions.end(py, &self.request);
+        }
+        runner.end(py, &self.request);
+        self.own.forget(py, &self.request);
+        self.leave();
+    }
+
+    fn leave(&self) {
+        self.request.leave();
+        self.worker.end_beside(&self.request);
+        self.request.pool.ended();
+    }
+
+    /// Answers, after `land`. None: it was given up before its work was done.
+    pub fn answer(self, outcome: Option<Outcome>, reply: &mut TermEnv, sender: Sender) {
+        let request = &self.request;
+        let busy = Counted::added(&request.pool.stats.busy);
+        let answered = outcome.is_some_and(|outcome| {
+            drain::answer(request, &self.body, outcome, busy, reply, sender)
+        });
+        if !answered {
+            request.done(&self.body);
+        }
+        drop(self.body);
+        request.forget_body();
+        if request.receiver().is_some() {
+            reply.clear();
+            stream::settle(request, sender);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! An event loop, as others reach it: on any thread, also on a scheduler.
+
+use crate::base::clock;
+use crate::base::lock::Mutex;
+use crate::base::term_env::Sender;
+use crate::base::waker::Waker;
+use crate::engine::main::interrupt;
+use crate::pool::request::Request;
+use crate::pool::worker::Taker;
+use crate::python::interpreter::GilCell;
+use pyo3::prelude::*;
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How long a loop may take to a letter before what holds it up is interrupted.
+const BUSY: Duration = Duration::from_millis(10);
+
+pub struct Loop {
+    pub id: u64,
+    waker: Waker,
+    /// Held for a push, or to take all.
+    letters: Mutex<Vec<Letter>>,
+    /// How often it has looked for letters and requests.
+    turns: AtomicUsize,
+    /// Whether it runs, or why it does not. Set once it is known.
+    pub started: OnceLock<Result<(), String>>,
+    /// It is to end.
+    pub stops: AtomicBool,
+    /// Its thread has ended.
+    pub ended: AtomicBool,
+    /// The tasks of its requests, by the addresses of these.
+    tasks: GilCell<HashMap<usize, Py<PyAny>>>,
+}
+
+/// What a loop is told.
+pub enum Letter {
+    /// Nobody waits for the request any more.
+    Cancel(Arc<Request>),
+}
+
+impl Loop {
+    pub fn new(id: u64) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Loop {
+            id,
+            waker: Waker::new()?,
+            letters: Mutex::new(Vec::new()),
+            turns: AtomicUsize::new(0),
+            started: OnceLock::new(),
+            stops: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            tasks: GilCell::new(HashMap::new()),
+        }))
+    }
+
+    /// What the loop watches.
+    pub fn descriptor(&self) -> RawFd {
+        self.waker.descriptor()
+    }
+
+    /// Has it look for letters and requests. Never waits.
+    pub fn ring(&self) {
+        self.waker.ring();
+    }
+
+    pub fn post(&self, letter: Letter) {
+        self.letters.lock().push(letter);
+        self.ring();
+    }
+
+    /// For the loop itself: it looks.
+    pub fn look(&self) -> Vec<Letter> {
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        self.waker.heard();
+        std::mem::take(&mut *self.letters.lock())
+    }
+
+    /// Ends the task of a request that nobody waits for, and interrupts it if it holds the loop up.
+    pub fn cancel(self: &Arc<Self>, request: Arc<Request>) {
+        let seen = self.turns.load(Ordering::SeqCst);
+        let own = Arc::clone(self);
+        let cancelled = Arc::clone(&request);
+        self.post(Letter::Cancel(request));
+        clock::after(BUSY, move |_, _| {
+            if own.turns.load(Ordering::SeqCst) == seen && cancelled.place().is_some() {
+                interrupt::post(Arc::clone(&cancelled));
+            }
+            None
+        });
+    }
+
+    /// A request has a task from now on.
+    pub fn keep(&self, py: Python<'_>, request: &Arc<Request>, task: Py<PyAny>) {
+        let before = self
+            .tasks
+            .with(py, |tasks| tasks.insert(key(request), task));
+        drop(before);
+    }
+
+    pub fn task<'py>(&self, py: Python<'py>, request: &Arc<Request>) -> Option<Bound<'py, PyAny>> {
+        self.tasks.with(py, |tasks| {
+            tasks.get(&key(request)).map(|task| task.bind(py).clone())
+        })
+    }
+
+    /// It has ended.
+    pub fn forget(&self, py: Python<'_>, request: &Arc<Request>) {
+        let task = self.tasks.with(py, |tasks| tasks.remove(&key(request)));
+        drop(task);
+    }
+}
+
+fn key(request: &Arc<Request>) -> usize {
+    Arc::as_ptr(request) as usize
+}
+
+impl Taker for Loop {
+    fn take(self: Arc<Self>, _sender: Sender) {
+        self.ring();
+    }
+}

@@ -1,0 +1,137 @@
+//! The engine of event loops in the VM's interpreter: a worker is a thread that runs one.
+//!
+//! What runs there runs by the code of `engine/main`. Different is when: a request begins when the loop takes it from
+//! the queue, and ends with its task, while others begin and end.
+
+pub mod awaits;
+pub mod begin;
+pub mod end;
+pub mod event_loop;
+pub mod serve;
+pub mod step;
+
+use crate::base::flags::Flags;
+use crate::base::lock::Mutex;
+use crate::base::term_env::Sender;
+use crate::engine::asyncio::event_loop::Loop;
+use crate::engine::asyncio::serve::Kind;
+use crate::engine::main::assistant;
+use crate::engine::main::own::Main;
+use crate::engine::{Drained, Engine};
+use crate::pool::request::Request;
+use crate::pool::worker::{Taker, Wake};
+use crate::pool::{Pool, Worker};
+use rustler::{Env, Term};
+use std::any::Any;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+pub struct Asyncio {
+    main: Main,
+    /// Held for a look, or a push.
+    loops: Mutex<Vec<Arc<Loop>>>,
+}
+
+impl Asyncio {
+    pub fn new(is_context: bool) -> Self {
+        Asyncio {
+            main: Main {
+                in_loops: true,
+                ..Main::new(is_context)
+            },
+            loops: Mutex::default(),
+        }
+    }
+
+    /// None for a pool of another engine.
+    pub fn of(pool: &Pool) -> Option<&Asyncio> {
+        (&*pool.engine as &dyn Any).downcast_ref()
+    }
+
+    fn find(&self, worker: u64) -> Option<Arc<Loop>> {
+        let loops = self.loops.lock();
+        loops.iter().find(|l| l.id == worker).cloned()
+    }
+
+    /// Starts a worker. What becomes of it says `state`.
+    pub fn start(&self, pool: &Arc<Pool>, id: u64, kind: Kind) -> io::Result<()> {
+        let own = Loop::new(id)?;
+        let worker = Worker::new(id, Wake::taker());
+        let taker: Arc<dyn Taker> = own.clone();
+        let taker: Weak<dyn Taker> = Arc::downgrade(&taker);
+        worker.set_taker(taker);
+        pool.join(&worker);
+        {
+            let mut loops = self.loops.lock();
+            loops.retain(|l| !l.ended.load(Ordering::Acquire));
+            loops.push(Arc::clone(&own));
+        }
+        serve::spawn(Arc::clone(pool), worker, own, kind)
+    }
+
+    /// Whether a worker runs, or why it does not. None: that is not known yet.
+    pub fn state(&self, worker: u64) -> Option<Result<(), String>> {
+        match self.find(worker) {
+            Some(own) => own.started.get().cloned(),
+            None => Some(Err("the event loop has ended".into())),
+        }
+    }
+
+    /// How many of its loops have not ended.
+    pub fn living(&self) -> usize {
+        let loops = self.loops.lock();
+        let living = loops.iter().filter(|l| !l.ended.load(Ordering::Acquire));
+        living.count()
+    }
+}
+
+impl Engine for Asyncio {
+    fn in_the_vm(&self) -> Option<&dyn Any> {
+        Some(&self.main)
+    }
+
+    fn counts_running(&self) -> bool {
+        true
+    }
+
+    fn leaves_workers(&self) -> bool {
+        false
+    }
+
+    // A loop takes what waits when it is woken.
+    fn drain(&self, _pool: &Arc<Pool>, _worker: &Arc<Worker>, _sender: Sender) -> Drained {
+        Drained::Stop
+    }
+
+    fn spawn(&self, _pool: Arc<Pool>, _worker: Arc<Worker>) -> io::Result<()> {
+        Err(io::Error::other("a loop is started by loop_spawn"))
+    }
+
+    // No call waits in a loop.
+    fn spawn_helper(&self, _pool: Arc<Pool>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn run_here<'a>(
+        &self,
+        _env: Env<'a>,
+        _pool: &Arc<Pool>,
+        _flags: Flags,
+        _operation: Term<'a>,
+        _leader: Term<'a>,
+    ) -> Option<Term<'a>> {
+        None
+    }
+
+    fn interrupt(&self, request: Arc<Request>) {
+        let place = request.place().map(|place| place.worker.id);
+        if let Some(own) = place.and_then(|worker| self.find(worker)) {
+            own.cancel(request);
+        }
+    }
+
+    fn outlived(&self, _request: &Arc<Request>) {
+        assistant::remove_mark();
+    }
+}

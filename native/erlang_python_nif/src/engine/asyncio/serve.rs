@@ -1,0 +1,257 @@
+//! The thread of an event loop: it enters Python once, and stays there until the loop ends.
+
+use crate::base::atoms;
+use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::asyncio::awaits::{self, Awaits};
+use crate::engine::asyncio::begin;
+use crate::engine::asyncio::event_loop::{Letter, Loop};
+use crate::engine::asyncio::step::Step;
+use crate::engine::main::isolation;
+use crate::engine::main::on_interrupt;
+use crate::engine::main::origin::{self, OriginObject};
+use crate::engine::main::own;
+use crate::engine::main::runner;
+use crate::engine::main::seat::{self, Seat};
+use crate::pool::request::Request;
+use crate::pool::{Next, Pool, Worker, ending};
+use crate::python::current;
+use crate::python::interpreter::{self, GilCell};
+use crate::python::made::Made;
+use crate::python::namespace;
+use pyo3::prelude::*;
+use rustler::Encoder;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long it begins with requests before the loop goes on with what it has begun.
+const TURN: Duration = Duration::from_millis(2);
+
+/// How a loop is made, see `_loop.py`.
+pub struct Kind {
+    pub name: &'static str,
+    /// How long its tasks have to end, in ms.
+    pub patience: u64,
+}
+
+pub fn spawn(
+    pool: Arc<Pool>,
+    worker: Arc<Worker>,
+    own: Arc<Loop>,
+    kind: Kind,
+) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(format!("py_loop_{}", worker.id))
+        .stack_size(interpreter::stack_size())
+        .spawn(move || {
+            let Some(sender) = Sender::own_thread() else {
+                return;
+            };
+            let text = run(&pool, &worker, &own, &kind, sender);
+            let failed = text.unwrap_or_else(|| "the event loop has ended".into());
+            let _ = own.started.set(Err(failed));
+            leave(&pool, &worker, sender);
+            interpreter::leave_for_good();
+            own.ended.store(true, Ordering::Release);
+        })
+        .map(drop)
+}
+
+/// The loop, to its end. Why it could not go on, if it is not to end.
+fn run(
+    pool: &Arc<Pool>,
+    worker: &Arc<Worker>,
+    own: &Arc<Loop>,
+    kind: &Kind,
+    sender: Sender,
+) -> Option<String> {
+    let _serving = ending::Serving::begin();
+    let done = runner::enter(worker, |py, runner, place| {
+        isolation::settle(py);
+        let seat = Seat {
+            pool,
+            worker,
+            runner,
+            place,
+            sender,
+            is_loop: true,
+        };
+        let _entered = seat.enter();
+        if let (Some(namespace), Some(helpers)) = (own::namespace(pool), current::helpers()) {
+            // Should it fail (for want of memory), the interpreter's `__main__` serves.
+            let _ = namespace.make(py, helpers);
+        }
+        let result = namespace::at_bottom(py, own::namespace(pool), || {
+            let handle = Bound::new(py, LoopObject::new(own))?;
+            let module = py.import("erlang._loop")?;
+            let variable = origin::variable(py)?.object(py);
+            module
+                .getattr("run")?
+                .call1((handle, kind.name, kind.patience, variable))
+        });
+        if let (Some(namespace), Some(helpers)) = (own::namespace(pool), current::helpers()) {
+            namespace.clear(py, helpers);
+        }
+        result.err().map(|error| error.to_string())
+    });
+    done.flatten()
+}
+
+/// What is left when a loop has ended is answered by nobody else.
+fn leave(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) {
+    let replaced = !pool.is_closed() && !worker.is_stopped();
+    worker.stop();
+    pool.remove(worker, sender);
+    let mut message = TermEnv::new();
+    for request in worker.current() {
+        request.leave();
+        worker.end_beside(&request);
+        pool.ended();
+        pool.stats.busy.fetch_sub(1, Ordering::Relaxed);
+        request.answer(sender, &mut message, |env| {
+            (atoms::error(), atoms::worker_down()).encode(env)
+        });
+        request.forget_body();
+        crate::pool::stream::settle(&request, sender);
+    }
+    if replaced {
+        message.send(sender, &pool.owner, |env| {
+            (atoms::worker_stuck(), worker.id).encode(env)
+        });
+    }
+}
+
+/// The loop, for its code in Python.
+#[pyclass(frozen, module = "erlang", name = "_Loop")]
+pub struct LoopObject(Made<Own>);
+
+struct Own {
+    event_loop: Arc<Loop>,
+    awaits: GilCell<Option<Arc<Awaits>>>,
+}
+
+impl LoopObject {
+    fn new(event_loop: &Arc<Loop>) -> Self {
+        LoopObject(Made::new(Own {
+            event_loop: Arc::clone(event_loop),
+            awaits: GilCell::new(None),
+        }))
+    }
+}
+
+#[pymethods]
+impl LoopObject {
+    /// What wakes the loop.
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.0.or_raise()?.event_loop.descriptor())
+    }
+
+    /// The class that coroutines are registered as.
+    #[getter]
+    fn step(&self, py: Python<'_>) -> Py<PyAny> {
+        py.get_type::<Step>().into_any().unbind()
+    }
+
+    /// A coroutine whose steps belong to the call that the context variable names.
+    #[staticmethod]
+    fn follow<'py>(
+        coroutine: Bound<'py, PyAny>,
+        origin: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(origin) = origin.cast::<OriginObject>() else {
+            return Ok(coroutine);
+        };
+        if coroutine.is_instance_of::<Step>() {
+            return Ok(coroutine);
+        }
+        let origin = origin.get().get()?.clone();
+        let step = Step::of_task(coroutine.clone().unbind(), origin);
+        Ok(Bound::new(coroutine.py(), step)?.into_any())
+    }
+
+    /// The loop runs from now on.
+    fn started(&self, py: Python<'_>, awaits: Awaits) -> PyResult<()> {
+        let own = self.0.or_raise()?;
+        let before = own.awaits.with(py, |known| known.replace(Arc::new(awaits)));
+        drop(before);
+        let _ = own.event_loop.started.set(Ok(()));
+        own.event_loop.ring();
+        Ok(())
+    }
+
+    /// Whether it is to end.
+    #[getter]
+    fn stops(&self) -> PyResult<bool> {
+        Ok(self.0.or_raise()?.event_loop.stops.load(Ordering::Acquire))
+    }
+
+    /// Takes what has come. True if the loop is to end.
+    fn take(&self, py: Python<'_>) -> PyResult<bool> {
+        let own = self.0.or_raise()?;
+        let running = seat::running()
+            .filter(|r| r.is_loop)
+            .ok_or_else(awaits::foreign)?;
+        let Some(awaits) = own.awaits.with(py, |awaits| awaits.clone()) else {
+            return Ok(false);
+        };
+        let seat = Seat {
+            pool: &running.pool,
+            worker: &running.worker,
+            runner: &running.runner,
+            place: &running.place,
+            sender: running.sender,
+            is_loop: true,
+        };
+        for letter in own.event_loop.look() {
+            match letter {
+                Letter::Cancel(request) => {
+                    cancel(py, &own.event_loop, &awaits, &request, seat.sender)
+                }
+            }
+        }
+        let mut reply = TermEnv::new();
+        let begun = Instant::now();
+        loop {
+            match seat.pool.next(seat.worker, seat.sender, true) {
+                Next::Run(request) => {
+                    begin::begin(py, &seat, &own.event_loop, &awaits, &request, &mut reply);
+                }
+                Next::LookOut(_) | Next::Idle => return Ok(false),
+                Next::Stop => {
+                    own.event_loop.stops.store(true, Ordering::Release);
+                    return Ok(true);
+                }
+            }
+            if begun.elapsed() > TURN {
+                own.event_loop.ring();
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// Ends the task of a request that nobody waits for any more.
+fn cancel(
+    py: Python<'_>,
+    own: &Arc<Loop>,
+    awaits: &Awaits,
+    request: &Arc<Request>,
+    sender: Sender,
+) {
+    if request.place().is_none() {
+        return;
+    }
+    let Some(task) = own.task(py, request) else {
+        return;
+    };
+    let place = awaits.place(&task);
+    request.stuck.found(place.as_ref());
+    if let Some(body) = request.body() {
+        request.tell_location(&body, sender, &mut TermEnv::new(), |env| match &place {
+            Some(place) => (atoms::location(), place).encode(env),
+            None => (atoms::location(), atoms::none()).encode(env),
+        });
+    }
+    awaits.cancel(&task);
+    on_interrupt::run(request);
+}

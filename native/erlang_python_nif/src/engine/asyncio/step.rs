@@ -1,0 +1,252 @@
+//! A coroutine in place of that of a call, or of a task that a call has started: each of its steps is known to be
+//! one of the call's code, with all that follows from that (`Runner`, `origin`). The call's own ends with its answer.
+
+use crate::base::atoms;
+use crate::base::term_env::TermEnv;
+use crate::engine::asyncio::end::Flight;
+use crate::engine::main::answer;
+use crate::engine::main::call::{Answer, Work};
+use crate::engine::main::error::Error;
+use crate::engine::main::isolation::{self, Isolated};
+use crate::engine::main::origin::Origin;
+use crate::engine::main::output;
+use crate::engine::main::seat::{self, Running};
+use crate::python::current;
+use crate::python::interpreter::GilCell;
+use crate::python::made::Made;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use rustler::Encoder;
+
+/// What becomes of what the coroutine of a call gives.
+#[derive(Clone, Copy)]
+pub enum Gives {
+    /// The value of a call, or of an `eval`.
+    Value,
+    /// Nothing: an `exec`.
+    Nothing,
+    /// The results of a `map`, a list, or `(index, exception)`.
+    Results,
+}
+
+#[pyclass(frozen, module = "erlang", name = "_Step")]
+pub struct Step {
+    own: Made<Own>,
+    /// None in an instance that is not from us.
+    coroutine: Option<Py<PyAny>>,
+}
+
+struct Own {
+    origin: Origin,
+    /// Of the call's own coroutine, until that has ended.
+    flight: GilCell<Option<(Flight, Gives)>>,
+}
+
+impl Step {
+    pub fn of_call(coroutine: Py<PyAny>, origin: Origin, flight: Flight, gives: Gives) -> Self {
+        Self::new(coroutine, origin, Some((flight, gives)))
+    }
+
+    /// Of a task that the call has started.
+    pub fn of_task(coroutine: Py<PyAny>, origin: Origin) -> Self {
+        Self::new(coroutine, origin, None)
+    }
+
+    fn new(coroutine: Py<PyAny>, origin: Origin, flight: Option<(Flight, Gives)>) -> Self {
+        Step {
+            own: Made::new(Own {
+                origin,
+                flight: GilCell::new(flight),
+            }),
+            coroutine: Some(coroutine),
+        }
+    }
+
+    fn coroutine<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        self.own.or_raise()?;
+        let coroutine = self.coroutine.as_ref();
+        Ok(coroutine
+            .ok_or_else(|| PyStopIteration::new_err(()))?
+            .bind(py))
+    }
+
+    /// Does something of the coroutine as a step of its call.
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        work: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let coroutine = self.coroutine(py)?;
+        let own = self.own.or_raise()?;
+        let Some(running) = seat::running().filter(|running| running.is_loop) else {
+            // It was taken to another loop, or is closed by the garbage collector.
+            return work(coroutine);
+        };
+        let request = own.origin.request();
+        if let Some(request) = &request {
+            running.runner.begin(py, request);
+        }
+        let result = work(coroutine);
+        match result {
+            Ok(yielded) => {
+                if let Some(request) = &request {
+                    output::finish(py);
+                    running.runner.end(py, request);
+                }
+                Ok(yielded)
+            }
+            Err(error) => {
+                if let Some((flight, gives)) = own.flight.with(py, Option::take) {
+                    return Err(end(py, &running, flight, gives, error));
+                }
+                if let Some(request) = &request {
+                    output::finish(py);
+                    running.runner.end(py, request);
+                }
+                Err(as_cancelled(py, error))
+            }
+        }
+    }
+}
+
+impl Step {
+    /// Its task could not be started.
+    pub fn fail(&self, py: Python<'_>, error: PyErr) {
+        let Ok(own) = self.own.or_raise() else { return };
+        if let (Some((flight, gives)), Some(running)) =
+            (own.flight.with(py, Option::take), seat::running())
+        {
+            let _ = end(py, &running, flight, gives, error);
+        }
+    }
+}
+
+/// The interrupt of a call ends a task of its, and not the loop.
+fn as_cancelled(py: Python<'_>, error: PyErr) -> PyErr {
+    let interrupted =
+        current::helpers().is_some_and(|helpers| error.is_instance(py, helpers.interrupt.bind(py)));
+    if !interrupted {
+        return error;
+    }
+    let cancelled = py
+        .import(intern!(py, "asyncio"))
+        .and_then(|asyncio| asyncio.getattr(intern!(py, "CancelledError"))?.call0());
+    cancelled.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Answers, and says what is to become of the task.
+fn end(py: Python<'_>, running: &Running, flight: Flight, gives: Gives, error: PyErr) -> PyErr {
+    let mut reply = TermEnv::new();
+    let request = flight.request.clone();
+    let ended = if error.is_instance_of::<PyStopIteration>(py) {
+        error.value(py).getattr(intern!(py, "value"))
+    } else {
+        Err(error)
+    };
+    // The error goes to the caller alone.
+    let left = match &ended {
+        Ok(value) => PyStopIteration::new_err((value.clone().unbind(),)),
+        Err(error) if is_cancelled(py, error) => error.clone_ref(py),
+        Err(_) => PyStopIteration::new_err(()),
+    };
+    if ended.is_ok() {
+        isolation::keep_base(py, &request);
+    }
+    let outcome = (!request.is_over()).then(|| {
+        let operation = flight.body.operation();
+        let isolated = Isolated::here(py);
+        answer::perform_by(&request, operation, &mut reply, &isolated, |work, _tag| {
+            answer_of(work, gives, ended)
+        })
+    });
+    flight.land(py, &running.runner);
+    flight.answer(outcome, &mut reply, running.sender);
+    left
+}
+
+fn answer_of<'a>(
+    work: &Work<'_, '_, '_, 'a>,
+    gives: Gives,
+    ended: PyResult<Bound<'_, PyAny>>,
+) -> Result<Answer<'a>, Error> {
+    // `work` is of the same moment, with the GIL held all along.
+    let value = ended?.unbind().into_bound(work.py);
+    let answer = match gives {
+        Gives::Nothing => atoms::ok().to_term(work.env),
+        Gives::Value => work.value(value)?,
+        Gives::Results => {
+            if let Ok(failed) = value.cast::<PyTuple>() {
+                let (index, error): (usize, Bound<'_, PyAny>) = failed.extract()?;
+                return Err(Error::At(index, Box::new(PyErr::from_value(error).into())));
+            }
+            let items = value.cast::<PyList>().map_err(PyErr::from)?;
+            let mut results = Vec::with_capacity(items.len());
+            for (index, item) in items.iter().enumerate() {
+                let result = work.item(&item);
+                results.push(result.map_err(|error| Error::At(index, Box::new(error)))?);
+            }
+            (atoms::ok(), results).encode(work.env)
+        }
+    };
+    Ok(Answer::Here(answer))
+}
+
+fn is_cancelled(py: Python<'_>, error: &PyErr) -> bool {
+    let name = error.get_type(py).name();
+    name.is_ok_and(|name| name == "CancelledError")
+}
+
+#[pymethods]
+impl Step {
+    fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.step(py, |coroutine| {
+            coroutine.call_method1(intern!(py, "send"), (value,))
+        })
+    }
+
+    #[pyo3(signature = (*error))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        error: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.step(py, |coroutine| {
+            coroutine.call_method1(intern!(py, "throw"), error)
+        })
+    }
+
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.coroutine(py)?.call_method0(intern!(py, "close"))
+    }
+
+    fn __await__<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+        slf
+    }
+
+    fn __iter__<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.send(py, py.None().bind(py))
+    }
+
+    fn __getattr__<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.coroutine(py)?
+            .getattr(name.cast::<pyo3::types::PyString>()?)
+    }
+
+    // Cycles through it are broken elsewhere, as those through tuples are.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.coroutine
+            .as_ref()
+            .map_or(Ok(()), |coroutine| visit.call(coroutine))
+    }
+}
