@@ -83,7 +83,7 @@ defmodule Python.Engine.Process do
       Native.configure(:erlang_python_process, pool, kind, options)
 
       # The process of a pool starts its workers itself.
-      command = Worker.command(options, settings) |> with_template(pool, options, paths)
+      command = Worker.command(options, settings) |> with_template(pool, options, config.settings)
       Process.put({__MODULE__, pool}, with_spares(kind, pool, command, options))
       {:ok, pool}
     end
@@ -93,16 +93,17 @@ defmodule Python.Engine.Process do
   defp number(number), do: number
 
   # Elsewhere a process that is forked from one with libraries of the system in it is not sure to work.
-  defp with_template(command, pool, %{preload: [_ | _] = modules}, paths) do
+  defp with_template(command, pool, %{preload: [_ | _] = modules}, settings) do
     if :os.type() == {:unix, :linux} do
-      {:ok, template} = Template.start_link(pool, command, modules, paths)
+      %{paths: paths, package: package} = settings
+      {:ok, template} = Template.start_link(pool, command, modules, paths, package)
       %{command | template: template}
     else
       command
     end
   end
 
-  defp with_template(command, _pool, _options, _paths), do: command
+  defp with_template(command, _pool, _options, _settings), do: command
 
   defp with_spares(:context, _pool, command, _options), do: command
 

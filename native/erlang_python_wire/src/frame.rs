@@ -2,7 +2,7 @@
 
 /// From the VM to a worker.
 pub mod to_worker {
-    /// A map of settings. Once, first.
+    /// `u32` size, as many bytes: what an earlier worker has said by `COMPILED`. A term: a map of settings. Once, first.
     pub const START: u8 = 1;
     /// `u64` request, `u32` flags, `u64` timeout in ms (`FOREVER`), `u64` callback that it is nested in (0: none),
     /// and three terms: the caller, its group leader, the operation.
@@ -88,6 +88,8 @@ pub mod to_vm {
     pub const FREE: u8 = 13;
     /// There is something in the memory for small calls. It does not count among the frames.
     pub const BELL: u8 = 14;
+    /// Bytes: its modules, compiled, for the workers after it. Before `READY`, if at all.
+    pub const COMPILED: u8 = 15;
 }
 
 /// Flags of an answer.

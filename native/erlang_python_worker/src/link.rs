@@ -155,6 +155,13 @@ impl Incoming {
         Some((kind, fields, self.large.as_ref(), descriptor))
     }
 
+    /// Leaves no room behind that frames have needed which do not come again.
+    pub fn shrink(&mut self) {
+        self.bytes.drain(..self.handled);
+        self.handled = 0;
+        self.bytes.shrink_to_fit();
+    }
+
     /// The length of the next frame, if all of it is there. None if it cannot be a frame.
     fn complete(&self) -> Option<Option<usize>> {
         let left = &self.bytes[self.handled..];

@@ -3,12 +3,13 @@
 use crate::link::Incoming;
 use crate::messages::Vm;
 use crate::{control, descriptors, limits, link, processes};
-use erlang_python::remote::{self, End, Settings};
+use erlang_python::remote::{self, Compiled, End, Settings};
 use erlang_python_host as host;
 use erlang_python_wire::frame::{to_vm, to_worker};
 use erlang_python_wire::{VERSION, Writer, tag};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use rustler::{Encoder, LocalPid, OwnedEnv, Term};
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -29,8 +30,10 @@ static VM: Vm = Vm;
 
 /// Works for the VM at the other end of standard input, until it says that this is enough. For the main thread.
 /// Returns what is to be done then: a code for `erlang._exit.run`.
+/// `known`: what a process that was forked knows of compiled code.
 #[pyfunction]
-pub fn serve(py: Python<'_>) -> PyResult<()> {
+#[pyo3(signature = (known = None))]
+pub fn serve(py: Python<'_>, known: Option<Py<PyDict>>) -> PyResult<()> {
     processes::tie();
     let socket = descriptors::take_socket()?;
     report_faults(py)?;
@@ -43,7 +46,8 @@ pub fn serve(py: Python<'_>) -> PyResult<()> {
     let gc = py.import("gc")?;
     let collects = gc.call_method0("isenabled")?.is_truthy()?;
     gc.call_method0("disable")?;
-    let started = py.detach(|| start(&mut incoming));
+    let is_forked = known.is_some();
+    let started = py.detach(|| start(&mut incoming, known));
     if collects {
         gc.call_method0("enable")?;
     }
@@ -51,6 +55,13 @@ pub fn serve(py: Python<'_>) -> PyResult<()> {
         Ok(modules) => modules,
         Err(text) => return fail(&text),
     };
+    if !is_forked && let Some(compiled) = remote::compiled(py)? {
+        let mut frame = Writer::frame(to_vm::COMPILED);
+        frame.bytes(&compiled);
+        link::send(frame);
+    }
+    incoming.shrink();
+    remote::tidy();
     for module in modules {
         if let Err(error) = py.import(module.as_str()) {
             return fail(&format!("{module} cannot be preloaded: {error}"));
@@ -159,7 +170,7 @@ pub fn hello(py: Python<'_>) -> PyResult<Writer> {
 
 /// Waits for the settings, and prepares the interpreter by them. Returns which modules are to be imported. Where it was
 /// forked from a template, they are there.
-fn start(incoming: &mut Incoming) -> Result<Vec<String>, String> {
+fn start(incoming: &mut Incoming, known: Option<Py<PyDict>>) -> Result<Vec<String>, String> {
     let (kind, mut fields, ..) = incoming.next().unwrap_or_else(|| processes::end());
     if kind == to_worker::STOP {
         // It is not needed any more, before it has begun.
@@ -169,6 +180,12 @@ fn start(incoming: &mut Incoming) -> Result<Vec<String>, String> {
         return Err(format!("expected the frame START, got: {kind}"));
     }
     let broken = |broken| format!("the settings are broken: {broken}");
+    let size = fields.u32().map_err(broken)? as usize;
+    let before = fields.bytes(size).map_err(broken)?;
+    let compiled = match known {
+        Some(known) => Compiled::Forked(known),
+        None => Compiled::Before(before.to_vec()),
+    };
     OwnedEnv::new().run(|env| {
         let again = fields;
         let map = host::decode(&mut fields, env).map_err(broken)?;
@@ -188,7 +205,7 @@ fn start(incoming: &mut Incoming) -> Result<Vec<String>, String> {
         if let Ok(limits) = map.map_get(limits_()) {
             limits::apply(limits)?;
         }
-        prepare(map)?;
+        prepare(map, compiled)?;
         let modules = map.map_get(preload()).ok();
         Ok(modules
             .and_then(|modules| modules.decode().ok())
@@ -196,14 +213,14 @@ fn start(incoming: &mut Incoming) -> Result<Vec<String>, String> {
     })
 }
 
-fn prepare(map: Term<'_>) -> Result<(), String> {
+fn prepare(map: Term<'_>, compiled: Compiled) -> Result<(), String> {
     let settings: Settings<'_> = map
         .decode()
         .map_err(|_| "the settings are not what they should be".to_string())?;
     let server = map.map_get(server()).ok();
     let owner = server.and_then(|server| server.decode::<LocalPid>().ok());
     let owner = owner.ok_or("the settings name no process for callbacks")?;
-    remote::start(settings, owner)?;
+    remote::start(settings, owner, compiled)?;
     if let (Some(server), Ok(names)) = (
         server.filter(|server| server.is_pid()),
         map.map_get(registered()),

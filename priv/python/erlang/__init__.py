@@ -8,14 +8,35 @@
 import sys as _sys
 from _frozen_importlib_external import FileFinder as _FileFinder
 from _frozen_importlib_external import SourceFileLoader as _SourceFileLoader
+from marshal import loads as _loads
 
 
 class _Loader(_SourceFileLoader):
-    """Gives the modules of the package the builtins that the package has: ``_builtins.py`` says why."""
+    """Gives the modules of the package the builtins that the package has: ``_builtins.py`` says why.
+
+    Those of a Python process get their code from the processes before it: to compile it takes longer than all else
+    at the start, and where no ``.pyc`` files can be written each process would do so.
+    """
+
+    #: For the names of modules: the path, the time and the size of the file, and its code, or that in bytes. None if it
+    #: is not to be known. The native library fills it and reads it (``compiled.rs``).
+    known = None
 
     def exec_module(self, module):
         module.__dict__["__builtins__"] = __builtins__
         super().exec_module(module)
+
+    def get_code(self, fullname):
+        known = _Loader.known
+        if known is None:
+            return super().get_code(fullname)
+        stats = self.path_stats(self.path)
+        file = (self.path, stats["mtime"], stats["size"])
+        found, code = known.get(fullname, (None, None))
+        if found != file:
+            code = super().get_code(fullname)
+            known[fullname] = (file, code)
+        return _loads(code) if isinstance(code, bytes) else code
 
 
 _sys.path_importer_cache[__path__[0]] = _FileFinder(__path__[0], (_Loader, [".py"]))

@@ -21,6 +21,7 @@ REGISTER, UNREGISTER, DEMAND, FLUSH, CLOSE, REPLY, STOP, SERVE = 8, 9, 10, 11, 1
 MEMORY, FORGET, TRAY, TAKEN, TRIM, SEGMENT = 16, 17, 18, 19, 20, 21
 HELLO, READY, ANSWER, LOCATION, TOLD, SEND, DONE, RELEASE_KEPT = 1, 2, 3, 4, 5, 6, 7, 8
 QUESTION, OVER, FAILED, FREE = 9, 10, 12, 13
+COMPILED = 15
 
 
 class Atom(str):
@@ -172,6 +173,7 @@ class Worker:
         self.objects = {}
         self.numbers = 0
         self.settings = None
+        self.compiled = b""
         self.server = None
         self.messages = []
         self.descriptors = []
@@ -215,6 +217,7 @@ class Worker:
     def handle(self, kind, frame):
         self.heard.append(kind)
         if kind == START:
+            self.compiled = frame.take(frame.number("<I"))
             self.settings = frame.term()
             self.server = self.settings.get(Atom("server"))
             self.post(None)
@@ -408,6 +411,10 @@ class Worker:
     def fake_settings(self, key):
         return self.settings.get(Atom(key))
 
+    def fake_compiled(self):
+        """What the VM has had from those before this one, and what this one has said."""
+        return (self.compiled, b"by %d" % os.getpid())
+
     def fake_flags(self):
         return list(self.about[:2])
 
@@ -525,6 +532,8 @@ def main():
     if worker.next() != (None,):
         # It is to end before it has begun.
         sys.exit(0)
+    if mode == "compiled":
+        worker.send(COMPILED, b"by %d" % os.getpid() + bytes(int(os.environ.get("FAKE_COMPILED", 0))))
     worker.send(READY)
     worker.run()
 

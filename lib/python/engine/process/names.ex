@@ -13,7 +13,7 @@ defmodule Python.Engine.Process.Names do
           whereis
           _FileFinder _Function _Guarded _Loader _SourceFileLoader _adopt _decoders_exist _end_workers _ends_the_vm
           _entries_are_seen _finalize _flush _give_back _hold _is_ending _is_forked _is_registered _is_the_vms_signal
-          _load_term _make_function _make_young _on_interrupts _origin _read _read_line _registered _stand _sys _take
+          _load_term _loads _make_function _make_young _on_interrupts _origin _read _read_line _registered _stand _sys _take
           _terminal _trust_callbacks _write _write_error)
 
   # What a module has in any version.

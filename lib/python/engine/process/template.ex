@@ -16,8 +16,8 @@ defmodule Python.Engine.Process.Template do
   defstruct [
     :pool,
     :command,
+    :items,
     :modules,
-    :paths,
     :link,
     :born,
     stage: :starting,
@@ -32,27 +32,29 @@ defmodule Python.Engine.Process.Template do
   @long 60_000
 
   @doc "Starts it, linked to the pool's process."
-  @spec start_link(term, Worker.command(), [String.t()], [String.t()]) :: {:ok, pid}
-  def start_link(pool, command, modules, paths),
-    do: {:ok, _pid} = GenServer.start_link(__MODULE__, {pool, command, modules, paths})
+  @spec start_link(term, Worker.command(), [String.t()], [String.t()], String.t()) :: {:ok, pid}
+  def start_link(pool, command, modules, paths, package) do
+    items =
+      ["package:" <> package | Enum.map(paths, &("path:" <> &1))] ++
+        Enum.map(modules, &("module:" <> &1))
+
+    {:ok, _pid} = GenServer.start_link(__MODULE__, {pool, command, modules, items})
+  end
 
   @doc "What a worker is forked from, or nil if it is to be started by itself."
   @spec link(pid) :: reference | nil
   def link(template), do: GenServer.call(template, :link, :infinity)
 
   @impl true
-  def init({pool, command, modules, paths}) do
-    state = %__MODULE__{pool: pool, command: command, modules: modules, paths: paths}
+  def init({pool, command, modules, items}) do
+    state = %__MODULE__{pool: pool, command: command, modules: modules, items: items}
     {:ok, start(state)}
   end
 
   defp start(state) do
     link = :erlang_python_process.process_template(state.pool)
 
-    items =
-      for(path <- state.paths, do: "path:" <> path) ++ Enum.map(state.modules, &("module:" <> &1))
-
-    case Worker.spawn(link, state.command, ["--template"], [Worker.guard() | items]) do
+    case Worker.spawn(link, state.command, ["--template"], [Worker.guard() | state.items]) do
       :ok -> %{state | link: link, stage: :starting, born: now()}
       # Workers meet the same, and say so.
       {:error, _reason} -> answer(%{state | stage: :none})

@@ -138,6 +138,13 @@ impl Blocks {
         Some(slot)
     }
 
+    /// Gives back to the system what nobody uses.
+    pub fn give_back(&self) {
+        while let Some(slot) = self.evict(None) {
+            slot.leave(EMPTY);
+        }
+    }
+
     fn unmap(&self, slot: &Slot) {
         // First, so that no two slots ever have the same place.
         let base = slot.base.swap(0, Ordering::AcqRel);
@@ -252,6 +259,18 @@ mod tests {
         for _ in 0..SLOTS {
             assert!(blocks.alloc(1 << 20).is_some());
         }
+    }
+
+    #[test]
+    fn what_is_kept_can_be_given_back() {
+        let blocks = Blocks::new();
+        let (kept, used) = (place(blocks.alloc(1 << 20)), place(blocks.alloc(1 << 20)));
+        // SAFETY: it is not used.
+        assert!(unsafe { blocks.free(kept) });
+        blocks.give_back();
+        assert_eq!(blocks.kept.load(Ordering::Relaxed), 0);
+        assert_eq!(blocks.size_of(kept), None);
+        assert_eq!(blocks.size_of(used), Some(1 << 20));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::base::atoms;
 use crate::engine::main::start;
 use crate::pool::ending;
+use crate::python::compiled::Compiled;
 use crate::python::convert::{self, Elixir, set_elixir};
 use crate::python::current;
 use crate::python::interpreter::{self, Setup, Start, coroutines, state, traced};
@@ -52,6 +53,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
             native_memory: config.native_memory,
             stack_size: config.stack_size,
             shares_the_vm: true,
+            compiled: Compiled::Own,
         },
         owner,
     };

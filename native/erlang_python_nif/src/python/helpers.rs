@@ -1,5 +1,6 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
+use crate::python::compiled;
 use crate::python::contextvars::Base;
 use crate::python::interpreter::Setup;
 use crate::python::interpreter::delicate::Delicate;
@@ -86,9 +87,7 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
         .cast_into::<PyDict>()?;
     let package = package(py, folder)?;
     modules.set_item("erlang", &package)?;
-    package
-        .getattr("__loader__")?
-        .call_method1("exec_module", (&package,))?;
+    compiled::run(&package, compiled::known(py, &setup.compiled)?)?;
 
     add(&package)?;
     py.import("erlang._bootstrap")?.call_method1(

@@ -6,6 +6,7 @@ pub mod child;
 mod class_names;
 pub mod classes;
 pub mod code;
+pub mod compiled;
 pub mod contextvars;
 pub mod convert;
 pub mod current;

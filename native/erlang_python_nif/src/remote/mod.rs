@@ -12,6 +12,7 @@ mod streams;
 pub use crate::base::processes::kill_all;
 pub use crate::base::segment::{ROOM, Segment};
 pub use crate::base::side::{Link, set_worker};
+pub use crate::python::compiled::{Compiled, tell as compiled};
 pub use crate::python::object::TYPE_NAME as HANDLES;
 pub use crate::python::reaper::is_idle as has_given_up_all;
 pub use callbacks::{
@@ -20,7 +21,7 @@ pub use callbacks::{
 pub use requests::{
     Arrived, Call, Terms, answered, arrive, cancel, done, fill_done, run, send, settle, share,
 };
-pub use start::{End, Settings, serve, start, stop};
+pub use start::{End, Settings, serve, start, stop, tidy};
 pub use streams::{close, demand, flush, is_part, streams};
 
 use crate::pool::{Pool, Worker};

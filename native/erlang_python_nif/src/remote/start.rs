@@ -2,12 +2,14 @@
 
 use super::{PLACE, Place, streams};
 use crate::base::bell::Bell;
+use crate::base::blocks::BLOCKS;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::engine::main::main_thread;
 use crate::engine::main::own::Main;
 use crate::engine::main::start as main_start;
 use crate::pool::worker::Wake;
 use crate::pool::{Pool, Worker, handles};
+use crate::python::compiled::Compiled;
 use crate::python::convert::{Elixir, set_elixir};
 use crate::python::interpreter::Setup;
 use rustler::{Atom, LocalPid, NifMap, Term};
@@ -42,7 +44,7 @@ pub struct Settings<'a> {
 const ID: u64 = 1;
 
 /// Prepares the interpreter that runs, on its main thread, which must not hold the GIL. `owner`: a process of the VM.
-pub fn start(settings: Settings<'_>, owner: LocalPid) -> Result<(), String> {
+pub fn start(settings: Settings<'_>, owner: LocalPid, compiled: Compiled) -> Result<(), String> {
     set_elixir(Elixir {
         set_version: settings.set_version,
         decimal: settings.decimal,
@@ -58,6 +60,7 @@ pub fn start(settings: Settings<'_>, owner: LocalPid) -> Result<(), String> {
         native_layouts: settings.native_layouts,
         native_memory: settings.native_memory,
         shares_the_vm: false,
+        compiled,
     })?;
     let pool = Pool::new(
         owner,
@@ -82,6 +85,16 @@ pub fn start(settings: Settings<'_>, owner: LocalPid) -> Result<(), String> {
         worker,
     });
     Ok(())
+}
+
+/// Gives back what the start has needed and nothing else does.
+pub fn tidy() {
+    BLOCKS.give_back();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no preconditions.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// Runs what the VM sends, on the main thread, until `stop`.

@@ -9,6 +9,7 @@ use super::leaf;
 use super::link::{Errand, Link, Stage, Unmade};
 use super::made;
 use super::opening;
+use super::own::Process;
 use super::question;
 use super::run::{self, Ending};
 use super::sent::{self, Sent};
@@ -94,6 +95,7 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
             link.beside.free(link, number)?;
             beside::used(link);
         }
+        to_vm::COMPILED => compiled(link, reader.bytes(reader.len())?)?,
         _ => return Err(Broken("a frame is of an unknown kind")),
     }
     if link.tray.was_read() {
@@ -141,6 +143,17 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
         link.send_with(Writer::frame(to_worker::SEGMENT), Arc::new(file));
     }
     link.kick.kick();
+    Ok(())
+}
+
+/// From when it runs the first request on, it may be anybody who says so.
+fn compiled(link: &Link, bytes: &[u8]) -> Result<()> {
+    if link.stage() >= Stage::Opening {
+        return Err(Broken("it says too late what it has compiled"));
+    }
+    if let Some(process) = Process::of(&link.pool) {
+        process.keep_compiled(bytes);
+    }
     Ok(())
 }
 

@@ -111,8 +111,15 @@ pub fn start(link: &Arc<Link>) {
         .map_put(atoms::server(), server)
         .and_then(|settings| settings.map_put(atoms::register(), registered))
         .and_then(|settings| settings.map_put(atoms::largest_integer(), leaf::largest_integer()));
-    if let Ok(settings) = settings {
-        send(link, to_worker::START, &[settings]);
+    if let Ok(encoded) = settings
+        .map_err(drop)
+        .and_then(|settings| sent::encode(settings).map_err(drop))
+    {
+        let mut frame = Writer::frame(to_worker::START);
+        let compiled = process.compiled();
+        frame.u32(compiled.len() as u32);
+        frame.bytes(&compiled);
+        link.send_terms(frame, &[&encoded]);
     }
     // What changes from here on is told besides.
     link.set_told();

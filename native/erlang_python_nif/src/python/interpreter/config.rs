@@ -2,6 +2,7 @@
 //! something is wrong with the installation; this way says what it is.
 
 use crate::base::signals;
+use crate::python::compiled::Compiled;
 use pyo3::ffi;
 use rustler::LocalPid;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -39,6 +40,7 @@ pub struct Setup {
     /// It shares its process with the VM, which Python code is not to end, stop or change. Else it is a process of
     /// Python's own, which is for its code to do with as in any program.
     pub shares_the_vm: bool,
+    pub compiled: Compiled,
 }
 
 /// `PyPreConfig`, the same in every version since 3.8.
