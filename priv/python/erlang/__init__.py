@@ -1,6 +1,6 @@
 """What Python code that runs inside the BEAM can ask of it.
 
-``call``, ``send``, ``whereis``, ``self``, ``log``, ``time_left`` and ``on_interrupt``, and the classes ``Pid``, ``Ref``, ``Port`` and
+``call``, ``acall``, ``areceive``, ``send``, ``whereis``, ``self``, ``log``, ``time_left`` and ``on_interrupt``, and the classes ``Pid``, ``Ref``, ``Port`` and
 ``Function``, are put in by the native library. Registered functions can be had by their names:
 ``erlang.name(...)`` and ``from erlang import name``.
 """
@@ -40,6 +40,9 @@ class _Loader(_SourceFileLoader):
 
 
 _sys.path_importer_cache[__path__[0]] = _FileFinder(__path__[0], (_Loader, [".py"]))
+
+
+from erlang._awaiting import acall, areceive  # noqa: E402, F401
 
 
 class Interrupt(KeyboardInterrupt):

@@ -67,6 +67,7 @@ def run(own, kind, patience, call):
     loop.set_task_factory(functools.partial(_task, own.follow, call))
     loop.add_reader(own.fileno(), _take, own, loop)
     own.started(
+        loop,
         {
             "task": _starter(loop),
             "coroutine": CoroutineType,
@@ -74,7 +75,7 @@ def run(own, kind, patience, call):
             "together": together,
             "place": place,
             "cancel": functools.partial(_cancel, cancelled),
-        }
+        },
     )
     try:
         while not own.stops:
@@ -88,6 +89,7 @@ def run(own, kind, patience, call):
     finally:
         if not loop.is_closed():
             _end(own, loop, cancelled, patience / 1_000)
+        own.ended()
 
 
 def _take(own, loop):

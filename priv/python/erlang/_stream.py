@@ -225,7 +225,7 @@ async def _end(loop):
 
 
 class Pulled:
-    """The items of an enumerable of the other side, which ``pull`` gives in chunks."""
+    """The items of an enumerable of the other side, which ``pull`` gives in chunks: for ``async for`` too."""
 
     def __init__(self, pull):
         self._pull = pull
@@ -240,12 +240,34 @@ class Pulled:
                 return item
             if self._pull is None:
                 raise StopIteration
+            if erlang._in_loop():
+                raise RuntimeError(
+                    "reading from Elixir would hold up the event loop, and with it all calls that run there. Use async for"
+                )
             try:
-                state, items = self._pull()
+                self._take(self._pull())
             except erlang.Error:
                 # As a generator that has raised.
                 self._pull = None
                 raise
-            self._items = iter(items)
-            if state == "done":
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        while True:
+            for item in self._items:
+                return item
+            if self._pull is None:
+                raise StopAsyncIteration
+            try:
+                self._take(await erlang.acall(self._pull))
+            except erlang.Error:
                 self._pull = None
+                raise
+
+    def _take(self, pulled):
+        state, items = pulled
+        self._items = iter(items)
+        if state == "done":
+            self._pull = None

@@ -160,7 +160,7 @@ defmodule Python.EngineTest do
     test "is an engine's name" do
       for engine <- [:nonsense, Enum, "main", 1] do
         assert_raise ArgumentError,
-                     ~r/the option :engine of a pool to be :main, :process, got: /,
+                     ~r/the option :engine of a pool to be :asyncio, :main, :process, got: /,
                      fn ->
                        Pool.start_link(name: NoPool, engine: engine)
                      end

@@ -4,12 +4,13 @@ use crate::base::clock;
 use crate::base::lock::Mutex;
 use crate::base::term_env::Sender;
 use crate::base::waker::Waker;
+use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::interrupt;
 use crate::pool::request::Request;
 use crate::pool::worker::Taker;
 use crate::python::interpreter::GilCell;
 use pyo3::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,12 +34,29 @@ pub struct Loop {
     pub ended: AtomicBool,
     /// The tasks of its requests, by the addresses of these.
     tasks: GilCell<HashMap<usize, Py<PyAny>>>,
+    /// What its code waits for.
+    pub waiting: GilCell<Waiting>,
+    /// The loop in Python.
+    pub object: GilCell<Option<Py<PyAny>>>,
+}
+
+#[derive(Default)]
+pub struct Waiting {
+    last: u64,
+    /// Futures by their numbers, and what they are for.
+    futures: HashMap<u64, (Py<PyAny>, Arc<dyn Awaited>)>,
+    /// Futures by the mailboxes that they wait for.
+    mail: HashMap<usize, VecDeque<Py<PyAny>>>,
 }
 
 /// What a loop is told.
 pub enum Letter {
     /// Nobody waits for the request any more.
     Cancel(Arc<Request>),
+    /// What the future of this number waits for is settled.
+    Settled(u64),
+    /// Something is in this mailbox.
+    Mail(usize),
 }
 
 impl Loop {
@@ -52,6 +70,8 @@ impl Loop {
             stops: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tasks: GilCell::new(HashMap::new()),
+            waiting: GilCell::new(Waiting::default()),
+            object: GilCell::new(None),
         }))
     }
 
@@ -114,6 +134,33 @@ impl Loop {
 
 fn key(request: &Arc<Request>) -> usize {
     Arc::as_ptr(request) as usize
+}
+
+impl Waiting {
+    /// A number for a future.
+    pub fn add(&mut self, future: Py<PyAny>, awaited: Arc<dyn Awaited>) -> u64 {
+        self.last += 1;
+        self.futures.insert(self.last, (future, awaited));
+        self.last
+    }
+
+    pub fn take(&mut self, number: u64) -> Option<(Py<PyAny>, Arc<dyn Awaited>)> {
+        self.futures.remove(&number)
+    }
+
+    pub fn add_mail(&mut self, mailbox: usize, future: Py<PyAny>) {
+        self.mail.entry(mailbox).or_default().push_back(future);
+    }
+
+    /// The next one that waits for a mailbox.
+    pub fn take_mail(&mut self, mailbox: usize) -> Option<Py<PyAny>> {
+        let waiting = self.mail.get_mut(&mailbox)?;
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            self.mail.remove(&mailbox);
+        }
+        next
+    }
 }
 
 impl Taker for Loop {

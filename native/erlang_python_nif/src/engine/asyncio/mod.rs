@@ -7,13 +7,14 @@ pub mod awaits;
 pub mod begin;
 pub mod end;
 pub mod event_loop;
+pub mod futures;
 pub mod serve;
 pub mod step;
 
 use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
 use crate::base::term_env::Sender;
-use crate::engine::asyncio::event_loop::Loop;
+use crate::engine::asyncio::event_loop::{Letter, Loop};
 use crate::engine::asyncio::serve::Kind;
 use crate::engine::main::assistant;
 use crate::engine::main::own::Main;
@@ -122,6 +123,20 @@ impl Engine for Asyncio {
         _leader: Term<'a>,
     ) -> Option<Term<'a>> {
         None
+    }
+
+    fn mail(&self, pool: &Pool, request: Option<&Arc<Request>>) {
+        if let Some(request) = request {
+            let place = request.place().map(|place| place.worker.id);
+            if let Some(own) = place.and_then(|worker| self.find(worker)) {
+                own.post(Letter::Mail(Arc::as_ptr(request) as usize));
+            }
+            return;
+        }
+        let loops = self.loops.lock().clone();
+        for own in loops {
+            own.post(Letter::Mail(std::ptr::from_ref(pool) as usize));
+        }
     }
 
     fn interrupt(&self, request: Arc<Request>) {

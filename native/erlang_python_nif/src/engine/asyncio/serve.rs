@@ -5,6 +5,7 @@ use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::asyncio::awaits::{self, Awaits};
 use crate::engine::asyncio::begin;
 use crate::engine::asyncio::event_loop::{Letter, Loop};
+use crate::engine::asyncio::futures;
 use crate::engine::asyncio::step::Step;
 use crate::engine::main::isolation;
 use crate::engine::main::on_interrupt;
@@ -74,7 +75,7 @@ fn run(
             runner,
             place,
             sender,
-            is_loop: true,
+            event_loop: Some(own.clone()),
         };
         let _entered = seat.enter();
         if let (Some(namespace), Some(helpers)) = (own::namespace(pool), current::helpers()) {
@@ -170,8 +171,11 @@ impl LoopObject {
     }
 
     /// The loop runs from now on.
-    fn started(&self, py: Python<'_>, awaits: Awaits) -> PyResult<()> {
+    fn started(&self, py: Python<'_>, event_loop: Py<PyAny>, awaits: Awaits) -> PyResult<()> {
         let own = self.0.or_raise()?;
+        let object = &own.event_loop.object;
+        let before = object.with(py, |object| object.replace(event_loop));
+        drop(before);
         let before = own.awaits.with(py, |known| known.replace(Arc::new(awaits)));
         drop(before);
         let _ = own.event_loop.started.set(Ok(()));
@@ -185,11 +189,20 @@ impl LoopObject {
         Ok(self.0.or_raise()?.event_loop.stops.load(Ordering::Acquire))
     }
 
+    /// The loop is closed.
+    fn ended(&self, py: Python<'_>) -> PyResult<()> {
+        let own = self.0.or_raise()?;
+        let object = own.event_loop.object.with(py, Option::take);
+        let waiting = own.event_loop.waiting.with(py, std::mem::take);
+        drop((object, waiting));
+        Ok(())
+    }
+
     /// Takes what has come. True if the loop is to end.
     fn take(&self, py: Python<'_>) -> PyResult<bool> {
         let own = self.0.or_raise()?;
         let running = seat::running()
-            .filter(|r| r.is_loop)
+            .filter(|r| r.event_loop.is_some())
             .ok_or_else(awaits::foreign)?;
         let Some(awaits) = own.awaits.with(py, |awaits| awaits.clone()) else {
             return Ok(false);
@@ -200,10 +213,12 @@ impl LoopObject {
             runner: &running.runner,
             place: &running.place,
             sender: running.sender,
-            is_loop: true,
+            event_loop: running.event_loop.clone(),
         };
         for letter in own.event_loop.look() {
             match letter {
+                Letter::Settled(number) => futures::settle(py, &own.event_loop, number)?,
+                Letter::Mail(mailbox) => futures::deliver(py, &own.event_loop, mailbox)?,
                 Letter::Cancel(request) => {
                     cancel(py, &own.event_loop, &awaits, &request, seat.sender)
                 }
@@ -252,6 +267,9 @@ fn cancel(
             None => (atoms::location(), atoms::none()).encode(env),
         });
     }
-    awaits.cancel(&task);
+    // At the end of the loop all tasks are cancelled, and have time for their `finally` blocks.
+    if !own.stops.load(Ordering::Acquire) {
+        awaits.cancel(&task);
+    }
     on_interrupt::run(request);
 }

@@ -81,7 +81,7 @@ impl Step {
     ) -> PyResult<Bound<'py, PyAny>> {
         let coroutine = self.coroutine(py)?;
         let own = self.own.or_raise()?;
-        let Some(running) = seat::running().filter(|running| running.is_loop) else {
+        let Some(running) = seat::running().filter(|running| running.event_loop.is_some()) else {
             // It was taken to another loop, or is closed by the garbage collector.
             return work(coroutine);
         };

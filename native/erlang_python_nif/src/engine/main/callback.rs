@@ -19,6 +19,7 @@ use crate::base::server;
 use crate::base::side;
 use crate::base::sleepers::{Limit, Wake};
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
+use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::beside;
 use crate::engine::main::drain;
 use crate::engine::main::kept;
@@ -36,12 +37,13 @@ use crate::python::convert::{Decoder, Encoder, Failure};
 use crate::python::current;
 use crate::python::host::{Host, Target};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustler::{Encoder as _, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Whether answers come at once.
@@ -67,6 +69,8 @@ pub struct Callback {
     hold: bool,
     /// What the VM knows it by, if that is another process. 0: it does not.
     number: AtomicU64,
+    /// Wakes the event loop that waits in place of a thread.
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -128,6 +132,7 @@ impl Callback {
             request,
             hold,
             number: AtomicU64::new(0),
+            wake: OnceLock::new(),
         })
     }
 
@@ -160,6 +165,9 @@ impl Callback {
     fn tell(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_one();
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
     }
 
     /// Nobody will answer.
@@ -198,6 +206,8 @@ impl Callback {
             Some(pool) => Arc::ptr_eq(pool, &request.pool),
             None => Main::runs_anywhere(&request.pool),
         };
+        // A loop goes on, and takes it from the queue.
+        let same = same && self.wake.get().is_none();
         let mut state = self.lock();
         if !same || state.over || state.answer.is_some() {
             return Err(request);
@@ -340,7 +350,7 @@ impl Host for Elixir {
     }
 }
 
-/// Calls a function of the other side and waits for what it gives.
+/// Calls a function of the other side and waits for what it gives. In an event loop what it gives is to be awaited.
 pub fn call<'py>(
     py: Python<'py>,
     target: Target<'_>,
@@ -348,11 +358,11 @@ pub fn call<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     child::refuse_in_child()?;
-    if !matches!(target, Target::Device(_)) {
+    let is_device = matches!(target, Target::Device(_));
+    if !is_device {
         // What was printed before comes before what the function prints.
         output::flush(py)?;
     }
-    let to = server()?;
     let running = seat::running();
     let sender = match &running {
         Some(running) => running.sender,
@@ -360,23 +370,62 @@ pub fn call<'py>(
             .ok_or_else(|| PyRuntimeError::new_err("this thread cannot call Elixir"))?,
     };
     let request = running.as_ref().and_then(|running| running.request(py));
+    let event_loop = running.as_ref().and_then(|r| r.event_loop.clone());
     let callback = Callback::new(
         // An event loop runs nothing while it waits.
         running
             .as_ref()
-            .filter(|running| !running.is_loop)
+            .filter(|_| event_loop.is_none())
             .map(|running| Arc::clone(&running.pool)),
         // A thread that Python has started works for one too.
         request.clone().or_else(|| origin::request(py)),
         false,
     );
+    if let (Some(event_loop), false) = (event_loop, is_device) {
+        let future = event_loop.future(py, Arc::clone(&callback) as _)?;
+        let sent = send(
+            py,
+            &callback,
+            request.as_ref(),
+            target,
+            (args, kwargs),
+            sender,
+        );
+        if let Err(error) = sent {
+            future.call_method0(intern!(py, "cancel"))?;
+            return Err(error);
+        }
+        return Ok(future);
+    }
+    send(
+        py,
+        &callback,
+        request.as_ref(),
+        target,
+        (args, kwargs),
+        sender,
+    )?;
+    let result = wait(py, &callback, request.as_ref(), running.as_ref(), sender);
+    callback.close(sender);
+    result
+}
 
+/// Has the process of Elixir's run a function.
+fn send<'py>(
+    py: Python<'py>,
+    callback: &Arc<Callback>,
+    request: Option<&Arc<Request>>,
+    target: Target<'_>,
+    (args, kwargs): (&Bound<'py, PyTuple>, Option<&Bound<'py, PyDict>>),
+    sender: Sender,
+) -> PyResult<()> {
+    let to = server()?;
     let mut message = TermEnv::new();
     let sent = {
         let env = message.env();
-        let args = to_term(py, env, &args.to_list(), request.as_ref())?;
+        let args = to_term(py, env, &args.to_list(), request)?;
         let kwargs = match kwargs {
-            Some(kwargs) => to_term(py, env, kwargs, request.as_ref())?,
+            Some(kwargs) => to_term(py, env, kwargs, request)?,
             None => Term::map_new(env),
         };
         let target = match target {
@@ -384,12 +433,12 @@ pub fn call<'py>(
             Target::Name(name) => name.encode(env),
             Target::Device(device) => (atoms::device(), device).encode(env),
         };
-        let caller = match &request {
+        let caller = match request {
             Some(request) => request.caller(),
             None => origin::of_context(py).and_then(|origin| origin.caller()),
         };
-        let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
-        let origin = (caller, origin::leader(py, request.as_ref(), env));
+        let handle = ResourceArc::new(CallbackHandle(Arc::clone(callback)));
+        let origin = (caller, origin::leader(py, request, env));
         let term = (atoms::callback(), handle, target, args, kwargs, origin).encode(env);
         SavedTerm::save(term)
     };
@@ -399,10 +448,37 @@ pub fn call<'py>(
             "the application erlang_python is not running",
         ));
     }
+    Ok(())
+}
 
-    let result = wait(py, &callback, request.as_ref(), running.as_ref(), sender);
-    callback.close(sender);
-    result
+impl Awaited for Callback {
+    fn on_settled(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.wake.set(wake);
+    }
+
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let answer = self.lock().answer.take();
+        if let Some(sender) = Sender::own_thread() {
+            self.close(sender);
+        }
+        match answer {
+            Some((env, answer)) => value(py, env.term(answer)),
+            None => Err(killed(py)),
+        }
+    }
+
+    fn give_up(&self) {
+        if let Some(sender) = Sender::own_thread() {
+            Callback::give_up(self, sender);
+            self.close(sender);
+        }
+    }
+}
+
+/// The process ended without an answer.
+fn killed(py: Python<'_>) -> PyErr {
+    let reason = "the process that ran the function was killed";
+    error(py, "exit", "", reason, "", None)
 }
 
 fn to_term<'a>(
@@ -448,16 +524,7 @@ pub fn wait<'py>(
                     drain::run_nested(running, py, &request, false, false);
                 }
             }
-            Event::Down => {
-                return Err(error(
-                    py,
-                    "exit",
-                    "",
-                    "the process that ran the function was killed",
-                    "",
-                    None,
-                ));
-            }
+            Event::Down => return Err(killed(py)),
             Event::GivenUp if patience.as_mut().is_some_and(|it| it.prolong(py)) => {}
             Event::GivenUp => {
                 callback.give_up(sender);

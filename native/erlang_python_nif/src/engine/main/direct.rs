@@ -54,7 +54,7 @@ pub fn run<'a>(
             runner,
             place,
             sender,
-            is_loop: false,
+            event_loop: None,
         };
         let _entered = seat.enter();
         namespace::at_bottom(py, own::namespace(pool), || {

@@ -49,7 +49,7 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
             runner,
             place,
             sender,
-            is_loop: false,
+            event_loop: None,
         };
         let _entered = seat.enter();
         let mut turn = Instant::now();
@@ -151,7 +151,7 @@ pub fn run_nested(
         runner: &running.runner,
         place: &running.place,
         sender: running.sender,
-        is_loop: false,
+        event_loop: None,
     };
     let nesting = if within {
         Nesting::Within
@@ -182,7 +182,7 @@ pub fn run_on_foreign_thread(py: Python<'_>, request: &Arc<Request>, sender: Sen
         runner: &runner,
         place: &place,
         sender,
-        is_loop: false,
+        event_loop: None,
     };
     let _entered = seat.enter();
     let mut reply = TermEnv::new();

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod assistant;
+pub mod awaiting;
 pub mod beside;
 pub mod call;
 pub mod callback;

@@ -9,6 +9,7 @@
 use crate::base::atoms;
 use crate::base::fork;
 use crate::base::term_env::OwnedTerm;
+use crate::engine::main::own::Main;
 use crate::engine::main::seat;
 use crate::pool::Blocked;
 use crate::pool::request::Request;
@@ -38,6 +39,7 @@ pub struct Origin {
     leader: OwnedTerm,
     request: Weak<Request>,
     caller: Option<LocalPid>,
+    in_loop: bool,
 }
 
 /// The context variable, once there are event loops of ours.
@@ -86,6 +88,7 @@ impl Origin {
             leader: request.leader(),
             request: Arc::downgrade(request),
             caller: request.caller(),
+            in_loop: Main::of(&request.pool).is_some_and(|main| main.in_loops),
         }
     }
 
@@ -107,12 +110,29 @@ impl Origin {
     pub fn adopt(&self) {
         ORIGIN.set(Some(self.clone()));
     }
+
+    /// The same for what Python code has: of a call in an event loop, the context of the thread has it from now on, with
+    /// which it may have the loop call something.
+    pub fn adopt_object(object: &Bound<'_, OriginObject>) -> PyResult<()> {
+        let origin = object.get().get()?;
+        origin.adopt();
+        match VARIABLE.get().filter(|_| origin.in_loop) {
+            Some(variable) => variable.set(object.as_any()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The call that the current thread works for, if that is not over.
 pub fn request(py: Python<'_>) -> Option<Arc<Request>> {
     let own = seat::running().and_then(|running| running.request(py));
     own.or_else(|| of_thread(py)?.request())
+}
+
+/// The call whose code the current thread runs: itself, or as an event loop says.
+pub fn running(py: Python<'_>) -> Option<Arc<Request>> {
+    let own = seat::running().and_then(|running| running.request(py));
+    own.or_else(|| of_context(py)?.request())
 }
 
 /// Where what the current thread prints goes. `request`: what it runs.

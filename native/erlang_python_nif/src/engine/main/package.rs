@@ -14,11 +14,13 @@ use crate::engine::main::kept;
 use crate::engine::main::on_interrupt;
 use crate::engine::main::origin::{
     Origin, OriginObject, of_context as origin_of_context, request as current_request,
+    running as origin_running,
 };
 use crate::engine::main::output;
 use crate::engine::main::patience::Patience;
 use crate::engine::main::registered;
 use crate::engine::main::seat;
+use crate::pool::request::Request;
 use crate::python::child;
 use crate::python::convert::{self, Decoder};
 use crate::python::host::Target;
@@ -52,6 +54,10 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(whereis, package)?)?;
     package.add_function(wrap_pyfunction!(caller, package)?)?;
     package.add_function(wrap_pyfunction!(receive, package)?)?;
+    package.add_function(wrap_pyfunction!(in_loop, package)?)?;
+    package.add_function(wrap_pyfunction!(take_message, package)?)?;
+    package.add_function(wrap_pyfunction!(mail_future, package)?)?;
+    package.add_function(wrap_pyfunction!(pass_mail, package)?)?;
     package.add_function(wrap_pyfunction!(write, package)?)?;
     package.add_function(wrap_pyfunction!(write_error, package)?)?;
     package.add_function(wrap_pyfunction!(flush, package)?)?;
@@ -298,6 +304,73 @@ fn refuse_on_loop(what: &str, remedy: &str) -> PyResult<()> {
     )))
 }
 
+/// Whether the thread runs an event loop of ours.
+#[pyfunction]
+#[pyo3(name = "_in_loop")]
+fn in_loop() -> bool {
+    seat::is_loop()
+}
+
+/// The next message for the call that the current code is of, in a tuple, or None if there is none yet.
+#[pyfunction]
+#[pyo3(name = "_take_message")]
+fn take_message(py: Python<'_>) -> PyResult<Option<(Bound<'_, PyAny>,)>> {
+    child::refuse_in_child()?;
+    let request = current_call(py)?;
+    let mailbox = if request.pool.pinned {
+        &request.pool.mailbox
+    } else {
+        &request.mailbox
+    };
+    let Some((env, message)) = mailbox.take_now() else {
+        return Ok(None);
+    };
+    let message = convert::Encoder::new(py)
+        .value(env.term(message))
+        .map_err(|failure| failure.into_python("the message"))?;
+    Ok(Some((message,)))
+}
+
+/// A future that is done when there may be a message. None where the loop is none of ours.
+#[pyfunction]
+#[pyo3(name = "_mail_future")]
+fn mail_future(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let request = current_call(py)?;
+    let event_loop = seat::running().and_then(|running| running.event_loop);
+    event_loop
+        .map(|event_loop| event_loop.mail(py, mailbox_of(&request)))
+        .transpose()
+}
+
+/// Who has been told of a message leaves it to others.
+#[pyfunction]
+#[pyo3(name = "_pass_mail")]
+fn pass_mail(py: Python<'_>) -> PyResult<()> {
+    let request = current_call(py)?;
+    if let Some(event_loop) = seat::running().and_then(|running| running.event_loop) {
+        event_loop.pass_mail(mailbox_of(&request));
+    }
+    Ok(())
+}
+
+/// What loops know a mailbox by.
+fn mailbox_of(request: &Arc<Request>) -> usize {
+    if request.pool.pinned {
+        Arc::as_ptr(&request.pool) as usize
+    } else {
+        Arc::as_ptr(request) as usize
+    }
+}
+
+fn current_call(py: Python<'_>) -> PyResult<Arc<Request>> {
+    origin_running(py).ok_or_else(|| {
+        PyRuntimeError::new_err(
+            "expected code of a call that is not over, got: a thread or a task that belongs to none. Receive messages in \
+             the call, or in a task that it waits for",
+        )
+    })
+}
+
 #[pyfunction]
 #[pyo3(name = "_write")]
 fn write(py: Python<'_>, text: &str) -> PyResult<()> {
@@ -319,12 +392,14 @@ fn flush(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(name = "_read_line")]
 fn read_line(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    refuse_on_loop("reading from sys.stdin", "await asyncio.to_thread(input)")?;
     output::read_line(py)
 }
 
 #[pyfunction]
 #[pyo3(name = "_read")]
 fn read(py: Python<'_>, count: usize) -> PyResult<Bound<'_, PyAny>> {
+    refuse_on_loop("reading from sys.stdin", "await asyncio.to_thread(input)")?;
     output::read(py, count)
 }
 
@@ -346,10 +421,10 @@ fn origin(py: Python<'_>) -> Option<OriginObject> {
 #[pyfunction]
 #[pyo3(name = "_adopt")]
 fn adopt(origin: Option<&Bound<'_, OriginObject>>) -> PyResult<()> {
-    if let Some(origin) = origin {
-        origin.get().get()?.adopt();
+    match origin {
+        Some(origin) => Origin::adopt_object(origin),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether this process is a copy of the VM.

@@ -1,6 +1,7 @@
 //! Who the current thread is: a worker of which pool, if it is one at work.
 
 use crate::base::term_env::{SavedTerm, Sender};
+use crate::engine::main::awaiting::EventLoop;
 use crate::engine::main::runner::{self, Runner};
 use crate::pool::request::{Place, Request};
 use crate::pool::{Pool, Worker};
@@ -18,7 +19,7 @@ pub struct Running {
     pub runner: Arc<Runner>,
     pub place: Arc<Place>,
     pub sender: Sender,
-    pub is_loop: bool,
+    pub event_loop: Option<Arc<dyn EventLoop>>,
 }
 
 thread_local! {
@@ -35,7 +36,7 @@ pub fn running() -> Option<Running> {
         runner: Arc::clone(seat.runner),
         place: Arc::clone(seat.place),
         sender: seat.sender,
-        is_loop: seat.is_loop,
+        event_loop: seat.event_loop.clone(),
     })
 }
 
@@ -43,7 +44,7 @@ pub fn running() -> Option<Running> {
 pub fn is_loop() -> bool {
     // SAFETY: as in `running`.
     SEAT.get()
-        .is_some_and(|seat| unsafe { seat.as_ref() }.is_loop)
+        .is_some_and(|seat| unsafe { seat.as_ref() }.event_loop.is_some())
 }
 
 /// Whether an interrupt is aimed at what the current thread runs. A quick look: threads that know nothing of
@@ -69,8 +70,8 @@ pub struct Seat<'r> {
     /// What others find the two by.
     pub place: &'r Arc<Place>,
     pub sender: Sender,
-    /// It runs an event loop, whose requests run beside each other.
-    pub is_loop: bool,
+    /// The event loop that it runs, whose requests run beside each other.
+    pub event_loop: Option<Arc<dyn EventLoop>>,
 }
 
 impl Seat<'_> {

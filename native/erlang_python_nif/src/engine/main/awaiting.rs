@@ -1,0 +1,32 @@
+//! What code in an event loop waits for, without holding the loop up.
+
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// Something that is settled by another thread.
+pub trait Awaited: Send + Sync {
+    /// `wake` is to be called when it is settled: on any thread, never while a lock is held.
+    fn on_settled(&self, wake: Box<dyn Fn() + Send + Sync>);
+
+    /// What has come of it.
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Nobody waits for it any more.
+    fn give_up(&self);
+}
+
+/// An event loop of ours.
+pub trait EventLoop: Send + Sync {
+    /// A future of the loop for what comes of it. On the loop's thread.
+    fn future<'py>(
+        self: Arc<Self>,
+        py: Python<'py>,
+        awaited: Arc<dyn Awaited>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+
+    /// A future that is done when something may be in this mailbox, known by a number.
+    fn mail<'py>(&self, py: Python<'py>, mailbox: usize) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Tells another one who waits for that mailbox.
+    fn pass_mail(&self, mailbox: usize);
+}
