@@ -100,7 +100,8 @@ defmodule Python.MixProject do
         "Calling Python": ~r{^Python(\.(Pool|Context|Async|Telemetry))?$},
         "From Erlang": [:py],
         "In Livebook": [Python.Livebook],
-        "Values and objects": ~r{^Python\.(Object|Bytes|Buffer|Iterator|Function|Encoder)$},
+        "Values and objects":
+          ~r{^Python\.(Object|Array|Nx|Bytes|Buffer|Iterator|Function|Encoder)$},
         Errors: ~r{^Python\.\w*Error$},
         "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$},
         "Mix tasks": ~r{^Mix\.Tasks\.}

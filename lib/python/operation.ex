@@ -27,6 +27,10 @@ defmodule Python.Operation do
 
   def apply(other, _args, _kwargs), do: Arguments.handle!(other)
 
+  @doc "The items of an array; `copy`: or its memory."
+  @spec array(Python.Object.t(), boolean) :: tuple
+  def array(%Python.Object{} = object, copy), do: {:array_of, target(object), not copy}
+
   @doc "The value as it is in Python."
   @spec convert(term) :: tuple
   def convert(value), do: {:convert, value}

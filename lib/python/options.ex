@@ -10,9 +10,9 @@ defmodule Python.Options do
   @max_line 1_000_000
 
   # Which options there are: with arguments, with code, ...
-  @kinds [:call, :code, :exec, :object, :value, :stream, :stream_code]
+  @kinds [:call, :code, :exec, :object, :array, :value, :stream, :stream_code]
 
-  @type kind :: :call | :code | :exec | :object | :value | :stream | :stream_code
+  @type kind :: :call | :code | :exec | :object | :array | :value | :stream | :stream_code
 
   # `:kinds`, if not all have it.
   @call [
@@ -92,6 +92,15 @@ defmodule Python.Options do
       they refer to. Defaults to that of the pool, whose default is `false`.
       """
     },
+    copy: %{
+      type: :boolean,
+      default: true,
+      kinds: [:array],
+      doc: """
+      if `false`, the array shares the memory of the object, which must be one that cannot change: that of `bytes` or of
+      a binary of the VM. Another one is a `Python.DecodeError`.
+      """
+    },
     max_chunk: %{
       type: {:integer, 1, 1_000_000},
       allowed: "a number of items from 1 to 1000000",
@@ -132,6 +141,7 @@ defmodule Python.Options do
           context: Python.Context.t() | pid | atom,
           # Without it, as the pool says.
           keep_locals: boolean | nil,
+          copy: boolean,
           max_chunk: pos_integer,
           max_wait: non_neg_integer,
           prefetch: non_neg_integer,
@@ -146,7 +156,8 @@ defmodule Python.Options do
   @doc "The documentation of the options of calls, or of those that only streams have, as a list in Markdown."
   @spec docs(:call | :stream) :: String.t()
   def docs(:call),
-    do: Schema.docs(for({key, entry} <- @call, not stream?(entry), do: {key, entry}))
+    do:
+      Schema.docs(for({key, entry} <- @call, not stream?(entry), key != :copy, do: {key, entry}))
 
   def docs(:stream), do: Schema.docs(for({key, entry} <- @call, stream?(entry), do: {key, entry}))
 
@@ -212,7 +223,7 @@ defmodule Python.Options do
           do: {key, value}
 
     cond do
-      strange == %{} or kind in [:object, :value] ->
+      strange == %{} or kind in [:object, :array, :value] ->
         ""
 
       kind == :exec ->

@@ -130,6 +130,7 @@ defmodule Python.Runtime do
     Decimal,
     MapSet,
     NaiveDateTime,
+    Python.Array,
     Python.Buffer,
     Python.Bytes,
     Python.Function,

@@ -11,6 +11,7 @@ defmodule Python.Struct do
     Decimal,
     MapSet,
     NaiveDateTime,
+    Python.Array,
     Python.Buffer,
     Python.Bytes,
     Python.Function,

@@ -45,6 +45,14 @@ defmodule Python.Packages do
     end
   end
 
+  @doc "Lets the Python of the suite import them, where there are any."
+  def add_to_path do
+    with {:ok, venv} <- venv(),
+         [folder] <- Path.wildcard(Path.join(venv, "lib/python*/site-packages")) do
+      Python.call!(:sys, "path.append", [folder])
+    end
+  end
+
   @doc "Where they are kept."
   def folder, do: Python.Checkout.path("_build/packages")
 

@@ -9,10 +9,7 @@ defmodule Python.Values.NumpyTest do
   unless match?({:ok, _}, Python.import(:numpy)) do
     @moduletag skip: Packages.skip(__ENV__)
 
-    with {:ok, venv} <- Packages.venv(),
-         [folder] <- Path.wildcard(Path.join(venv, "lib/python*/site-packages")) do
-      Python.call!(:sys, "path.append", [folder])
-    end
+    Packages.add_to_path()
   end
 
   setup_all do: Python.SupportModules.find()

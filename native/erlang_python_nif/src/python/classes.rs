@@ -12,6 +12,7 @@ pub struct Classes {
     /// `decimal.Decimal`
     pub decimal: OnceLock<Py<PyType>>,
     pub numpy: OnceLock<Numpy>,
+    pub arrays: OnceLock<Arrays>,
     /// pandas' `NaT` and `NA`
     pub missing: [OnceLock<Py<PyAny>>; 2],
     /// Of the objects that hold a binary of the VM
@@ -27,11 +28,20 @@ impl Classes {
             dates: OnceLock::new(),
             decimal: OnceLock::new(),
             numpy: OnceLock::new(),
+            arrays: OnceLock::new(),
             missing: [const { OnceLock::new() }; 2],
             binary: OnceLock::new(),
             new_function: OnceLock::new(),
         }
     }
+}
+
+/// The Python half of arrays.
+pub struct Arrays {
+    /// Where the memory of an object is
+    pub described: Py<PyAny>,
+    /// An array over a buffer
+    pub made: Py<PyAny>,
 }
 
 /// What is asked of numpy.

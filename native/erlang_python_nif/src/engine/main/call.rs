@@ -14,7 +14,7 @@ use crate::pool::stream::{Limits, Stream};
 use crate::python::arguments::Arguments;
 use crate::python::child;
 use crate::python::code::{Kind, Place};
-use crate::python::convert::{Decoder, Encoder, Unconvertible};
+use crate::python::convert::{Decoder, Encoder, Unconvertible, array_from};
 use crate::python::current;
 use crate::python::growth::Touched;
 use crate::python::helpers::Helpers;
@@ -94,6 +94,8 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             self.value(self.convert()?)
         } else if tag == atoms::describe() {
             self.describe()
+        } else if tag == atoms::array_of() {
+            self.array()
         } else {
             Err(Error::BadRequest("unknown operation"))
         };
@@ -325,6 +327,17 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             .call1((object, limit))?;
         let described = self.decoder().value(&described).map_err(Error::decode)?;
         Ok((atoms::ok(), described).encode(self.env))
+    }
+
+    /// `{:array_of, object, shares}`: the items of an array, `{:ok, %Python.Array{}}`.
+    fn array(&self) -> Result<Term<'a>, Error> {
+        let &[object, shares] = self.operands else {
+            return Err(Error::BadRequest("expected two operands of an array"));
+        };
+        let object = self.handle(object)?;
+        let array = array_from(&self.decoder(), &object, atoms::true_() == shares);
+        let array = array.map_err(Error::decode)?;
+        Ok((atoms::ok(), array).encode(self.env))
     }
 
     /// Ends a loop of ours when nobody waits for its result any more. Python's own loops are ended

@@ -205,7 +205,7 @@ impl<F: Fn(Term<'_>, bool) -> Option<Object>> Encoder<F> {
             }
             Boxed::Map(_, _) if levels.all.len() >= DEEPEST => too_deep(bytes),
             Boxed::Map(keys, values) => {
-                if keys.len() == 3 {
+                if matches!(keys.len(), 3 | 4) {
                     self.buffer = buffer(keys, values).or(self.buffer);
                 }
                 // One without its home is a handle, too.
@@ -335,13 +335,14 @@ impl<F: Fn(Term<'_>, bool) -> Option<Object>> Encoder<F> {
     }
 }
 
-/// The data of a `%Python.Buffer{}` that Python sees as it is.
+/// The data of a `%Python.Buffer{}` or a `%Python.Array{}` that Python sees as it is.
 #[inline]
 fn buffer(keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<ErlNifTerm> {
-    if !is_struct(atoms::buffer(), keys, values) {
-        return None;
-    }
-    let shares = value(atoms::copy(), keys, values) == Some(atoms::false_().as_c_arg());
+    let shares = if is_struct(atoms::buffer(), keys, values) {
+        value(atoms::copy(), keys, values) == Some(atoms::false_().as_c_arg())
+    } else {
+        is_struct(atoms::array(), keys, values)
+    };
     let data = value(atoms::data(), keys, values);
     data.filter(|_| shares)
 }

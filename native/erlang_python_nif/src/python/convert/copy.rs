@@ -18,6 +18,9 @@ pub const LARGE: usize = 1 << 20;
 /// `PyBUF_FULL_RO`
 const FULL_RO: c_int = 0x0100 | 0x0018 | 0x0004;
 
+/// `PyBUF_STRIDES`
+const STRIDES: c_int = 0x0010 | 0x0008;
+
 // In the limited API since 3.11, exported by every supported libpython.
 unsafe extern "C" {
     fn PyObject_GetBuffer(object: *mut ffi::PyObject, view: *mut PyBuffer, flags: c_int) -> c_int;
@@ -58,6 +61,59 @@ pub fn out(
     // SAFETY: got above, released once.
     unsafe { PyBuffer_Release(&mut view) };
     copied
+}
+
+/// A view of an object's memory, as long as this lives. With shape and strides, and without pointers to follow.
+// In a box, as the structure may have pointers into itself.
+pub(super) struct View(Box<PyBuffer>);
+
+impl View {
+    pub fn of(object: &Bound<'_, PyAny>) -> Result<Self, Failure> {
+        // SAFETY: pointers and numbers only.
+        let mut view: Box<PyBuffer> = Box::new(unsafe { std::mem::zeroed() });
+        // SAFETY: the GIL is held; the structure is written on success and released when this is dropped.
+        if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut *view, STRIDES) } != 0 {
+            return Err(unreadable(object.py()));
+        }
+        Ok(View(view))
+    }
+
+    pub fn get(&self) -> &PyBuffer {
+        &self.0
+    }
+
+    /// Whether it has the bytes from one place to another, seen from `first`.
+    pub fn has(&self, first: *const u8, (low, high): (isize, isize)) -> bool {
+        let (from, to) = self.span();
+        let first = first as isize;
+        low == high
+            || first.checked_add(low).is_some_and(|low| low >= from)
+                && first.checked_add(high).is_some_and(|high| high <= to)
+    }
+
+    /// From where to where its items lie.
+    fn span(&self) -> (isize, isize) {
+        let view = self.get();
+        let first = view.buf as isize;
+        if view.strides.is_null() || view.shape.is_null() {
+            return (first, first + view.len);
+        }
+        let (mut from, mut to) = (first, first + view.itemsize);
+        for at in 0..view.ndim as usize {
+            // SAFETY: a number for each dimension.
+            let reach = unsafe { (*view.shape.add(at) - 1) * *view.strides.add(at) };
+            from += reach.min(0);
+            to += reach.max(0);
+        }
+        (from, to)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: got once, and the GIL is held: it lives in functions that have it.
+        unsafe { PyBuffer_Release(&mut *self.0) };
+    }
 }
 
 /// Why a buffer was refused: it is a `memoryview` that was released, for instance.

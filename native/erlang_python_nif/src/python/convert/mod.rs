@@ -3,6 +3,7 @@
 //! Both directions recurse, on a stack that is big enough for [`MAX_DEPTH`] levels. What cannot
 //! cross is an [`Unconvertible`] with the path to the element.
 
+mod array;
 mod buffer;
 mod copy;
 mod function;
@@ -20,6 +21,7 @@ mod unconvertible;
 
 use crate::base::{map, words};
 
+pub use array::from as array_from;
 pub use buffer::Shown;
 pub use function::registered as registered_function;
 pub use layout::{found as layouts_of_python, look as look_at_python};

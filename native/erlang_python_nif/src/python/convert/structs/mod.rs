@@ -19,7 +19,9 @@ use std::sync::OnceLock;
 pub use function::to_python as described_function;
 pub use shape::whole;
 
-use shape::{broken, field, integer, of_kind};
+pub use shape::{broken, field, shown};
+
+use shape::{integer, of_kind};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -69,6 +71,8 @@ pub fn to_python<'py, 'a>(
         helpers.pulled.bind(py).call1((next,))?
     } else if name == atoms::function_struct() {
         function::to_python(encoder, term, None)?
+    } else if name == atoms::array() {
+        super::array::to_python(encoder, term)?
     } else if name == atoms::buffer() {
         let data = term
             .map_get(atoms::data())
@@ -172,7 +176,7 @@ pub fn to_term<'py, 'a>(
     }
 }
 
-fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
+pub fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
     let keys: Vec<Term> = fields.iter().map(|(key, _)| key.to_term(env)).collect();
     let values: Vec<Term> = fields.iter().map(|(_, value)| *value).collect();
     Term::map_from_term_arrays(env, &keys, &values).expect("the keys of a struct differ")
