@@ -93,7 +93,7 @@ def made(seed):
     assert array.shape == shape
     items = numpy.ascontiguousarray(array.astype(dtype.newbyteorder("="))).tobytes()
     kinds = ["array", "read-only", "interface", "memory", "convertible", "view"]
-    if name[0] != "b" and dtype.isnative and hasattr(array, "__dlpack__"):
+    if name[0] != "b" and dtype.isnative and hasattr(array, "__dlpack__") and array.flags.writeable:
         kinds.append("capsule")
     kind = kinds[random.randint(len(kinds))]
     exporter = array
