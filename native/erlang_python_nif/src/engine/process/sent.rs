@@ -150,7 +150,14 @@ fn target(operation: Term<'_>) -> Option<Term<'_>> {
     let elements = tuple::get_tuple(operation).ok()?;
     match elements.first()?.decode::<Atom>().ok()? {
         tag if tag == atoms::stream() => target(*elements.last()?),
-        tag if tag == atoms::call() || tag == atoms::map() || tag == atoms::describe() => {
+        tag if [
+            atoms::call(),
+            atoms::map(),
+            atoms::describe(),
+            atoms::array_of(),
+        ]
+        .contains(&tag) =>
+        {
             elements.get(1).copied().filter(|target| target.is_ref())
         }
         _ => None,
