@@ -59,7 +59,7 @@ pub unsafe fn shared_binary<'a>(
 
 /// `Py_buffer`: the same in every version, in the limited API since 3.11.
 #[repr(C)]
-pub(super) struct PyBuffer {
+pub struct PyBuffer {
     pub buf: *mut c_void,
     pub obj: *mut ffi::PyObject,
     pub len: ffi::Py_ssize_t,

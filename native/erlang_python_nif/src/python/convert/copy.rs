@@ -65,7 +65,7 @@ pub fn out(
 
 /// A view of an object's memory, as long as this lives. With shape and strides, and without pointers to follow.
 // In a box, as the structure may have pointers into itself.
-pub(super) struct View(Box<PyBuffer>);
+pub struct View(Box<PyBuffer>);
 
 impl View {
     pub fn of(object: &Bound<'_, PyAny>) -> Result<Self, Failure> {

@@ -3,7 +3,6 @@
 //! Both directions recurse, on a stack that is big enough for [`MAX_DEPTH`] levels. What cannot
 //! cross is an [`Unconvertible`] with the path to the element.
 
-mod array;
 mod buffer;
 mod copy;
 mod function;
@@ -21,13 +20,12 @@ mod unconvertible;
 
 use crate::base::{map, words};
 
-pub use array::from as array_from;
 pub use buffer::Shown;
 pub use function::registered as registered_function;
 pub use layout::{found as layouts_of_python, look as look_at_python};
 pub use opaque::{add_to, atom_name, existing_atom, keep, kept};
 pub use replaced::mark_decoders;
-pub use structs::{Elixir, described_function, set_elixir};
+pub use structs::{Elixir, array_from, described_function, set_elixir};
 pub use terms::{name_text, text};
 pub use to_python::Encoder;
 pub use to_term::{Decoder, Immediate};

@@ -1,5 +1,6 @@
 //! Elixir's structs that Python has a counterpart for: sets, ranges, dates and times, decimals.
 
+mod array;
 mod datetime;
 mod decimal;
 mod function;
@@ -16,12 +17,11 @@ use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term, TermType};
 use std::sync::OnceLock;
 
+pub use array::from as array_from;
 pub use function::to_python as described_function;
 pub use shape::whole;
 
-pub use shape::{broken, field, shown};
-
-use shape::{integer, of_kind};
+use shape::{broken, field, integer, of_kind};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -72,7 +72,7 @@ pub fn to_python<'py, 'a>(
     } else if name == atoms::function_struct() {
         function::to_python(encoder, term, None)?
     } else if name == atoms::array() {
-        super::array::to_python(encoder, term)?
+        array::to_python(encoder, term)?
     } else if name == atoms::buffer() {
         let data = term
             .map_get(atoms::data())
@@ -176,7 +176,7 @@ pub fn to_term<'py, 'a>(
     }
 }
 
-pub fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
+fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
     let keys: Vec<Term> = fields.iter().map(|(key, _)| key.to_term(env)).collect();
     let values: Vec<Term> = fields.iter().map(|(_, value)| *value).collect();
     Term::map_from_term_arrays(env, &keys, &values).expect("the keys of a struct differ")

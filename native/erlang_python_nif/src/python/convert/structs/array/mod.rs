@@ -8,12 +8,14 @@ mod layout;
 
 use self::dtype::Dtype;
 use self::layout::Layout;
-use super::buffer::{self, PyBuffer};
-use super::copy::{LARGE, View};
-use super::structs::{broken, field, map, shown};
-use super::{Decoder, Encoder, Failure, MAX_COPIED, Unconvertible};
+use super::map;
+use super::shape::{broken, field, shown};
 use crate::base::atoms;
 use crate::python::classes::Arrays;
+use crate::python::convert::buffer::{self, PyBuffer};
+use crate::python::convert::copy::{LARGE, View};
+use crate::python::convert::terms::bytes;
+use crate::python::convert::{Decoder, Encoder, Failure, MAX_COPIED, Unconvertible};
 use crate::python::current;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -52,10 +54,10 @@ pub fn to_python<'py, 'a>(encoder: &Encoder<'py, 'a>, term: Term<'a>) -> Result<
             counts.collect::<Option<Vec<usize>>>()
         })
         .ok_or_else(|| broken(term, atoms::shape()))?;
-    let bytes = super::terms::bytes(data)?.len();
-    if layout::size(dtype, &shape) != Some(bytes) {
+    let size = bytes(data)?.len();
+    if layout::size(dtype, &shape) != Some(size) {
         return Err(Unconvertible::new(format!(
-            "this {} is not a valid array: its data has {bytes} bytes, which is not what its :dtype and its :shape ask \
+            "this {} is not a valid array: its data has {size} bytes, which is not what its :dtype and its :shape ask \
              for; make arrays with Python.Array.new/3",
             shown(term)
         ))
