@@ -102,7 +102,7 @@ test-locks: ## tests of streams, callbacks and timeouts with a build that checks
 	@mix compile
 
 .PHONY: sanitize
-sanitize: setup ## tests of conversion, streams and callbacks under AddressSanitizer (FILES="test/python/pools": others)
+sanitize: setup ## tests of conversion, streams, callbacks and processes under AddressSanitizer (FILES="test/python/pools": others)
 	@scripts/sanitize.sh $(FILES)
 
 .PHONY: check
