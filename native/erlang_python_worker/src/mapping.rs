@@ -1,5 +1,6 @@
 //! Files as memory.
 
+use erlang_python::remote;
 use std::io::Error;
 use std::os::fd::AsRawFd;
 use std::ptr;
@@ -56,7 +57,7 @@ impl Mapping {
         // SAFETY: checked above; the bytes are elsewhere, for nothing is lent from a writable mapping.
         unsafe {
             let to = self.data.add(at);
-            to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            remote::copy(bytes.as_ptr(), to, bytes.len());
         }
     }
 }

@@ -9,6 +9,7 @@ mod requests;
 mod start;
 mod streams;
 
+pub use crate::base::copies::copy;
 pub use crate::base::processes::kill_all;
 pub use crate::base::segment::{ROOM, Segment};
 pub use crate::base::side::{Link, set_worker};

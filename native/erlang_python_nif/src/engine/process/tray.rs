@@ -2,6 +2,7 @@
 //! writes. What it says of it is not trusted: a file that is too short, or becomes so, is an error.
 
 use super::memory;
+use crate::base::copies;
 use erlang_python_wire::frame::to_worker;
 use erlang_python_wire::{Broken, MAX_FRAME, Writer};
 use rustler::{Env, Term, sys};
@@ -50,10 +51,14 @@ impl Tray {
             let data = sys::enif_make_new_binary(env.as_c_arg(), size, term.as_mut_ptr());
             (data, Term::new(env, term.assume_init()))
         };
-        // SAFETY: as above.
-        let to = unsafe { std::slice::from_raw_parts_mut(data, size) };
-        file.read_exact_at(to, at)
-            .map_err(|_| Broken("a binary cannot be read"))?;
+        // SAFETY: as above. It is only written.
+        let filled = unsafe {
+            copies::is_new(data, size);
+            copies::fill(data, size, |part, from| {
+                file.read_exact_at(part, at + from as u64)
+            })
+        };
+        filled.map_err(|_| Broken("a binary cannot be read"))?;
         self.read.fetch_add(1, Ordering::Relaxed);
         Ok(term)
     }

@@ -306,32 +306,19 @@ impl Room {
         unsafe { copies::copy(bytes.as_ptr(), self.0, bytes.len()) }
     }
 
-    /// The same for memory that was just allocated: where it is large, it has no pages yet. To make small ones takes
-    /// several times as long as the copy, so large ones are asked for.
+    /// The same for memory that was just allocated.
     ///
     /// # Safety
     ///
     /// As above.
     unsafe fn fill_new(self, bytes: &[u8]) {
-        #[cfg(target_os = "linux")]
-        if bytes.len() >= MANY_PAGES {
-            let start = (self.0 as usize).next_multiple_of(LARGE_PAGE);
-            let end = (self.0 as usize + bytes.len()) & !(LARGE_PAGE - 1);
-            // SAFETY: within the room, whose content this does not change.
-            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
-        }
         // SAFETY: as this function demands.
-        unsafe { self.fill(bytes) }
+        unsafe {
+            copies::is_new(self.0, bytes.len());
+            self.fill(bytes)
+        }
     }
 }
-
-/// How large the large pages of most systems are.
-#[cfg(target_os = "linux")]
-const LARGE_PAGE: usize = 2 << 20;
-
-/// The allocator has no memory of this size that was used before: it asks the system for it.
-#[cfg(target_os = "linux")]
-const MANY_PAGES: usize = 33 << 20;
 
 /// The `bytes` of a large binary.
 pub fn into_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
