@@ -48,6 +48,8 @@ pub mod to_worker {
     pub const SEGMENT: u8 = 21;
     /// There is something in that memory that may not have been seen.
     pub const NUDGE: u8 = 22;
+    /// As `MESSAGE`, for a request that `RUN` follows of.
+    pub const AHEAD: u8 = 23;
     /// To a template only: a descriptor of a worker that is to be forked comes with it. Its socket, its output, its
     /// errors and the socket of its guard, one frame after the other.
     pub const HAND: u8 = 30;

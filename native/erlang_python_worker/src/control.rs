@@ -82,10 +82,14 @@ fn handle(kind: u8, mut fields: Reader<'_>) -> Result<()> {
                 Ok(())
             })
         }
-        to_worker::MESSAGE => {
+        to_worker::MESSAGE | to_worker::AHEAD => {
             let number = fields.u64()?;
             with_env(|env| {
-                remote::send(number, host::decode(fields, env)?);
+                let message = host::decode(fields, env)?;
+                match kind {
+                    to_worker::AHEAD => remote::send_ahead(number, message),
+                    _ => remote::send(number, message),
+                }
                 Ok(())
             })
         }

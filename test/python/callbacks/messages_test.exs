@@ -296,6 +296,53 @@ defmodule Python.Callbacks.MessagesTest do
       assert Python.await(async) == {:ok, "early"}
     end
 
+    @tag :tmp_dir
+    test "gets what was sent while it was queued, in order, though it does not wait", %{
+      tmp_dir: dir
+    } do
+      pool = start_pool(size: 1)
+      name = unique("all")
+
+      :ok =
+        Python.exec(
+          """
+          def #{name}():
+              import erlang
+              got = []
+              try:
+                  while True:
+                      got.append(erlang.receive(0))
+              except TimeoutError:
+                  return got
+          def #{name}_blocker(file):
+              import os, time
+              end = time.time() + 20
+              while not os.path.exists(file) and time.time() < end:
+                  time.sleep(0.001)
+          """,
+          pool: pool
+        )
+
+      for round <- 1..30 do
+        file = Path.join(dir, "go#{round}")
+        blocker = Python.call_async(:__main__, name <> "_blocker", [file], pool: pool)
+        calls = for _ <- 1..3, do: Python.call_async(:__main__, name, [], pool: pool)
+        # The second one gets none, and large ones do not come late.
+        [first, _second, third] = calls
+        large = String.duplicate("x", 100_000)
+        for message <- [round, :small, large], do: Python.send(first, message)
+        Python.send(third, round)
+        File.touch!(file)
+        assert Python.await(blocker) == {:ok, nil}
+
+        assert for(call <- calls, do: Python.await(call)) == [
+                 {:ok, [round, "small", large]},
+                 {:ok, []},
+                 {:ok, [round]}
+               ]
+      end
+    end
+
     test "gets what was sent to its context, in this call or before" do
       context = start_context()
       assert Python.send(context, 1) == :ok

@@ -19,6 +19,7 @@ VERSION = 1
 START, RUN, CANCEL, MESSAGE, CALLBACK_ANSWER, CALLBACK_DOWN, RELEASE = 1, 2, 3, 4, 5, 6, 7
 REGISTER, UNREGISTER, DEMAND, FLUSH, CLOSE, REPLY, STOP, SERVE = 8, 9, 10, 11, 12, 13, 14, 15
 MEMORY, FORGET, TRAY, TAKEN, TRIM, SEGMENT = 16, 17, 18, 19, 20, 21
+AHEAD = 23
 HELLO, READY, ANSWER, LOCATION, TOLD, SEND, DONE, RELEASE_KEPT = 1, 2, 3, 4, 5, 6, 7, 8
 QUESTION, OVER, FAILED, FREE = 9, 10, 12, 13
 COMPILED = 15
@@ -234,7 +235,7 @@ class Worker:
             with self.arrived:
                 self.cancelled.add(number)
                 self.arrived.notify_all()
-        elif kind == MESSAGE:
+        elif kind in (MESSAGE, AHEAD):
             frame.number("<Q")
             with self.arrived:
                 self.messages.append(frame.term())

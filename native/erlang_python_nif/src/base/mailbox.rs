@@ -5,12 +5,15 @@ use crate::base::sleepers::{Limit, Wake};
 use crate::base::term_env::{SavedTerm, TermEnv};
 use rustler::Term;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A context's mailbox, or a request's. First in, first out.
 #[derive(Default)]
 pub struct Mailbox {
     messages: Mutex<VecDeque<(TermEnv, SavedTerm)>>,
+    /// Something was put there, ever.
+    used: AtomicBool,
     changed: Condvar,
 }
 
@@ -24,6 +27,7 @@ impl Mailbox {
     pub fn put(&self, message: Term<'_>) {
         let env = TermEnv::new();
         let saved = env.copy(message);
+        self.used.store(true, Ordering::Relaxed);
         let mut messages = self.messages.lock();
         messages.push_back((env, saved));
         drop(messages);
@@ -33,6 +37,11 @@ impl Mailbox {
     /// What has come, without waiting.
     pub fn take_now(&self) -> Option<(TermEnv, SavedTerm)> {
         self.messages.lock().pop_front()
+    }
+
+    /// Whether there may be something that was put there before, without a lock: it may miss what is being put.
+    pub fn may_have_some(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -15,6 +15,7 @@ use crate::pool::stream::Stream;
 use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// What the VM waits for.
@@ -135,6 +136,35 @@ fn submit(request: Arc<Request>, sender: Sender) {
     }
 }
 
+/// Messages for requests that come after them. Held for a move.
+static AHEAD: LazyLock<Mutex<HashMap<u64, Vec<Ahead>>>> = LazyLock::new(Mutex::default);
+
+/// There are any.
+static HAS_AHEAD: AtomicBool = AtomicBool::new(false);
+
+type Ahead = (TermEnv, SavedTerm);
+
+/// Keeps a message for a request that has not come yet.
+pub fn send_ahead(number: u64, message: Term<'_>) {
+    let env = TermEnv::new();
+    let message = env.copy(message);
+    let mut ahead = AHEAD.lock();
+    ahead.entry(number).or_default().push((env, message));
+    HAS_AHEAD.store(true, Ordering::Release);
+}
+
+fn take_ahead(number: u64, request: &Request) {
+    let messages = {
+        let mut ahead = AHEAD.lock();
+        let messages = ahead.remove(&number);
+        HAS_AHEAD.store(!ahead.is_empty(), Ordering::Release);
+        messages
+    };
+    for (env, message) in messages.unwrap_or_default() {
+        request.mailbox.put(env.term(message));
+    }
+}
+
 /// A request that can be found by its number, and is in no queue.
 pub struct Arrived(Arc<Request>);
 
@@ -157,6 +187,9 @@ pub fn arrive(call: &Call, terms: Terms, caller: Term<'_>, leader: Term<'_>) -> 
         leader,
     );
     request.deadline.set(call.timeout);
+    if HAS_AHEAD.load(Ordering::Acquire) {
+        take_ahead(call.number, &request);
+    }
     expect(call.number, Pending::Call(Arc::clone(&request)));
     Some(Arrived(request))
 }

@@ -334,13 +334,13 @@ pub fn errand(link: &Arc<Link>, errand: Errand) {
         Errand::Mail(Some(request)) => {
             let sent = Sent::of(&request).filter(|sent| sent.is_asked() && link.is_at(sent.number));
             if let Some(sent) = sent {
-                mail(link, sent.number, &request.mailbox);
+                mail(link, to_worker::MESSAGE, sent.number, &request.mailbox);
             }
             link.mailed();
         }
         Errand::Mail(None) => {
             if link.stage() == Stage::Ready {
-                mail(link, 0, &link.pool.mailbox);
+                mail(link, to_worker::MESSAGE, 0, &link.pool.mailbox);
             }
             link.mailed();
         }
@@ -348,9 +348,9 @@ pub fn errand(link: &Arc<Link>, errand: Errand) {
 }
 
 /// Hands messages on, in their order.
-fn mail(link: &Link, number: u64, mailbox: &Mailbox) {
+pub fn mail(link: &Link, kind: u8, number: u64, mailbox: &Mailbox) {
     while let Some((env, message)) = mailbox.take_now() {
-        let mut frame = Writer::frame(to_worker::MESSAGE);
+        let mut frame = Writer::frame(kind);
         frame.u64(number);
         if let Ok(encoded) = sent::encode(env.term(message)) {
             link.send_terms(frame, &[&encoded]);

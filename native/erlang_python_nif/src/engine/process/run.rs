@@ -2,6 +2,7 @@
 
 use super::callback::Callback;
 use super::encoded::Unsendable;
+use super::incoming;
 use super::link::{Errand, Killed, Link, Listener, Stage};
 use super::object;
 use super::outbox;
@@ -184,7 +185,7 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
             return false;
         }
     };
-    if size > outbox::LARGE || link.has_mail() {
+    if size > outbox::LARGE || link.has_mail() || request.mailbox.may_have_some() {
         link.post(Errand::Send(Arc::clone(request), callback));
     } else {
         send(link, request, callback);
@@ -214,6 +215,10 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     let Ok(Some(operation)) = sent.operation() else {
         return;
     };
+    // What was sent to it while it was queued is there when it begins.
+    if request.mailbox.may_have_some() {
+        incoming::mail(link, to_worker::AHEAD, sent.number, &request.mailbox);
+    }
     let mut frame = Writer::frame(to_worker::RUN);
     frame.u64(sent.number);
     frame.u32(request.flags.bits());
