@@ -18,7 +18,8 @@ import erlang
 #: How long tasks that have been cancelled have until they are cancelled again, in seconds.
 AGAIN = 1
 
-_HERE = os.path.dirname(asyncio.__file__) + os.sep
+_OURS = os.path.dirname(__file__) + os.sep
+_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 
 
 class _Loop:
@@ -150,7 +151,7 @@ async def together(results, waiting):
 
 
 def place(task):
-    """Where a task waits: the file, the line and the function, those of asyncio itself left out."""
+    """Where a task waits: the file, the line and the function, those of asyncio and of this package left out."""
     found = None
     awaited = task.get_coro()
     while awaited is not None:
@@ -161,7 +162,10 @@ def place(task):
             waits_for = getattr(awaited, name, None) or waits_for
         if frame is not None:
             code = frame.f_code
-            if found is None or not code.co_filename.startswith(_HERE):
+            if code.co_filename.startswith(_OURS):
+                # Nothing but its locals leads from here to an asynchronous generator.
+                waits_for = frame.f_locals.get("iterator", waits_for)
+            elif found is None or not code.co_filename.startswith(_ASYNCIO):
                 found = code.co_filename, frame.f_lineno, code.co_name
         awaited = waits_for
     return found

@@ -6,6 +6,11 @@ import erlang
 GIVEN_UP = "the function did not end in time, or its pool or context was stopped"
 
 
+#: A body that dies with so many seconds left is one whose time is over: by the clock that deadlines are read from, it
+#: may be a little early.
+CLOSE = 0.02
+
+
 def type_name(value):
     """The class of an object as ``repr`` names it: ``collections.Counter``, but ``int``."""
     cls = type(value)
@@ -21,6 +26,8 @@ def says_missing(exception):
 def hold(manager):
     """``with``, whose body runs on the other side. Says what came of it: ``"done"``, or of what the body has
     raised ``"swallowed"`` or ``"raised"``. Raises what the manager raises."""
+    if erlang._in_loop():
+        return hold_in_loop(manager)
     # So that it is said what is missing, as older versions of Python do.
     type(manager).__enter__, type(manager).__exit__
     raised = None
@@ -43,6 +50,57 @@ def hold(manager):
         # Its traceback refers to this frame.
         raised = None
     return outcome
+
+
+async def hold_in_loop(manager):
+    """The same where the loop goes on meanwhile: for ``async with`` too, which goes first."""
+    cls = type(manager)
+    if hasattr(cls, "__aenter__") and hasattr(cls, "__aexit__"):
+        enter, leave = cls.__aenter__, cls.__aexit__
+        asynchronous = True
+    else:
+        enter, leave = cls.__enter__, cls.__exit__
+        asynchronous = False
+    entered = enter(manager)
+    if asynchronous:
+        entered = await entered
+    raised = None
+    try:
+        await _body(entered)
+    except BaseException as error:
+        raised = error
+        left = leave(manager, type(error), error, error.__traceback__)
+        if asynchronous:
+            left = await left
+        if left:
+            return "swallowed"
+        if isinstance(error, erlang.Error):
+            return "raised"
+        raise
+    finally:
+        # Its traceback refers to this frame.
+        raised = None  # noqa: F841
+    left = leave(manager, None, None, None)
+    if asynchronous:
+        await left
+    return "done"
+
+
+async def _body(entered):
+    import asyncio
+
+    try:
+        await erlang._hold_in_loop(entered)
+    except asyncio.CancelledError:
+        raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
+    except erlang.Error as error:
+        erlang._leave_in_loop()
+        left = erlang.time_left()
+        if error.kind == "exit" and not error.type and left is not None and left <= CLOSE:
+            # Its process died with the body of an outer `with`, whose time is over.
+            raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
+        raise
+    erlang._leave_in_loop()
 
 
 def memory():

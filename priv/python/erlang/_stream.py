@@ -34,7 +34,7 @@ def close(iterator):
 
 
 def _is_closed_early(iterator):
-    if isinstance(iterator, (GeneratorType, _Driven)):
+    if isinstance(iterator, (GeneratorType, _Driven)) or hasattr(type(iterator), "closes_early"):
         return True
     try:
         return isinstance(iterator, Generator)
@@ -146,14 +146,10 @@ async def _hand_over(iterable, hand):
         except StopAsyncIteration:
             return
         except (RuntimeError, AttributeError, TypeError, LookupError) as exception:
-            runner = _foreign(exception)
+            runner = foreign(exception)
             if runner is None:
                 raise
-            raise RuntimeError(
-                "expected an asynchronous iterator that asyncio can run, got: one that waits for something else. "
-                "Call a function that runs it with %s and returns the items, or write it with asyncio or anyio"
-                % runner
-            ) from exception
+            raise refusal(runner, exception)
         hand.demand = loop.create_future()
         hand.full = True
         loop.stop()
@@ -161,11 +157,20 @@ async def _hand_over(iterable, hand):
         await iterator.aclose()
 
 
+def refusal(runner, cause):
+    error = RuntimeError(
+        "expected an asynchronous iterator that asyncio can run, got: one that waits for something else. "
+        "Call a function that runs it with %s and returns the items, or write it with asyncio or anyio" % runner
+    )
+    error.__cause__ = cause
+    return error
+
+
 #: Libraries with event loops of their own, in which nothing of asyncio runs.
 FOREIGN = ("trio", "curio")
 
 
-def _foreign(exception):
+def foreign(exception):
     """What should have run it, if that is what went wrong."""
     trace = exception.__traceback__
     innermost = None

@@ -103,8 +103,9 @@ impl Unstarted {
 fn is_code(coroutine: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = coroutine.py();
     let code = coroutine.getattr(intern!(py, "cr_code"))?;
-    code.getattr(intern!(py, "co_name"))?
-        .eq(intern!(py, "<module>"))
+    let name = code.getattr(intern!(py, "co_name"))?;
+    // The latter is Python's `with`, which gives no object.
+    Ok(name.eq(intern!(py, "<module>"))? || name.eq(intern!(py, "hold_in_loop"))?)
 }
 
 /// Whether it is of one of the classes that most results are of, and cannot be awaited.

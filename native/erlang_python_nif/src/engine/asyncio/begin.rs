@@ -6,6 +6,7 @@ use crate::engine::asyncio::awaits::{self, Awaits};
 use crate::engine::asyncio::end::Flight;
 use crate::engine::asyncio::event_loop::Loop;
 use crate::engine::asyncio::step::{Gives, Step};
+use crate::engine::asyncio::streams;
 use crate::engine::main::answer::{self, Outcome};
 use crate::engine::main::call::{Answer, Work};
 use crate::engine::main::error::Error;
@@ -48,6 +49,22 @@ pub fn begin(
         request.answer(seat.sender, reply, |env| {
             (atoms::error(), atoms::closed()).encode(env)
         });
+    }
+    if request.receiver().is_some() {
+        seat.runner.end(py, request);
+        let begun = streams::begin(py, flight);
+        if let Ok(task) = &begun
+            && !task.is_none()
+            && request.place().is_some()
+        {
+            own.keep(py, request, task.clone().unbind());
+            if request.is_over() {
+                awaits.cancel(task);
+            }
+        }
+        let _ = mark(py, None);
+        isolated.restore();
+        return;
     }
     let mut awaited = None;
     let mut outcome = (!request.is_over())
@@ -113,7 +130,7 @@ fn work<'py>(
     let mut found: Option<(Py<PyAny>, Gives)> = None;
     let operation = flight.body.operation();
     let outcome = answer::perform_by(&flight.request, operation, reply, isolated, |work, tag| {
-        let (answer, coroutine) = dispatch(work, tag, awaits)?;
+        let (answer, coroutine) = dispatch(work, tag, awaits, seat.worker.id)?;
         found = coroutine.map(|(coroutine, gives)| (coroutine.unbind(), gives));
         Ok(answer)
     });
@@ -128,11 +145,9 @@ fn dispatch<'py, 'a>(
     work: &Work<'py, '_, '_, 'a>,
     tag: Atom,
     awaits: &Awaits,
+    worker: u64,
 ) -> Result<(Answer<'a>, Awaited<'py>), Error> {
     let nothing = |env: Env<'a>| Answer::Here(atoms::nil().to_term(env));
-    if work.request.receiver().is_some() {
-        return Ok((work.dispatch(tag)?, None));
-    }
     if tag == atoms::call() || tag == atoms::eval() {
         let object = work.result(tag)?;
         let as_it_is = work.request.flags.return_object();
@@ -147,6 +162,15 @@ fn dispatch<'py, 'a>(
             return Ok((Answer::Here(atoms::ok().to_term(work.env)), None));
         }
         return Ok((nothing(work.env), Some((object, Gives::Nothing))));
+    }
+    if tag == atoms::stream() {
+        let (object, limits) = work.source_of_stream()?;
+        if let Some(coroutine) = awaits.coroutine(&object, false)? {
+            let gives = Gives::Stream(limits, worker);
+            return Ok((nothing(work.env), Some((coroutine, gives))));
+        }
+        let stream = streams::open(work, &object, limits, worker)?;
+        return Ok((Answer::Here(stream), None));
     }
     if tag == atoms::map() {
         return map(work, awaits).map(|(answer, coroutine)| {

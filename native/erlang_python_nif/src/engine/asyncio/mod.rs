@@ -10,6 +10,7 @@ pub mod event_loop;
 pub mod futures;
 pub mod serve;
 pub mod step;
+pub mod streams;
 
 use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
@@ -63,6 +64,8 @@ impl Asyncio {
         let taker: Weak<dyn Taker> = Arc::downgrade(&taker);
         worker.set_taker(taker);
         pool.join(&worker);
+        // Streams stay in their loop.
+        pool.open_lane(&worker);
         {
             let mut loops = self.loops.lock();
             loops.retain(|l| !l.ended.load(Ordering::Acquire));

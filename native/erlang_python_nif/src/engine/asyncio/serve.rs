@@ -13,6 +13,7 @@ use crate::engine::main::origin::{self, OriginObject};
 use crate::engine::main::own;
 use crate::engine::main::runner;
 use crate::engine::main::seat::{self, Seat};
+use crate::pool::marks::SKIP;
 use crate::pool::request::Request;
 use crate::pool::{Next, Pool, Worker, ending};
 use crate::python::current;
@@ -224,6 +225,8 @@ impl LoopObject {
                 }
             }
         }
+        // A letter wakes it as well, and then it is still among those that are idle.
+        seat.pool.has_come(seat.worker);
         let mut reply = TermEnv::new();
         let begun = Instant::now();
         loop {
@@ -268,7 +271,7 @@ fn cancel(
         });
     }
     // At the end of the loop all tasks are cancelled, and have time for their `finally` blocks.
-    if !own.stops.load(Ordering::Acquire) {
+    if !own.stops.load(Ordering::Acquire) && !request.marks.take(SKIP) {
         awaits.cancel(&task);
     }
     on_interrupt::run(request);

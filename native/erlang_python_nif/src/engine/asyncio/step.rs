@@ -4,6 +4,7 @@
 use crate::base::atoms;
 use crate::base::term_env::TermEnv;
 use crate::engine::asyncio::end::Flight;
+use crate::engine::asyncio::streams;
 use crate::engine::main::answer;
 use crate::engine::main::call::{Answer, Work};
 use crate::engine::main::error::Error;
@@ -11,6 +12,7 @@ use crate::engine::main::isolation::{self, Isolated};
 use crate::engine::main::origin::Origin;
 use crate::engine::main::output;
 use crate::engine::main::seat::{self, Running};
+use crate::pool::stream::Limits;
 use crate::python::current;
 use crate::python::interpreter::GilCell;
 use crate::python::made::Made;
@@ -30,6 +32,8 @@ pub enum Gives {
     Nothing,
     /// The results of a `map`, a list, or `(index, exception)`.
     Results,
+    /// What a stream is to have its items from, in the loop of this worker.
+    Stream(Limits, u64),
 }
 
 #[pyclass(frozen, module = "erlang", name = "_Step")]
@@ -40,7 +44,7 @@ pub struct Step {
 }
 
 struct Own {
-    origin: Origin,
+    origin: GilCell<Origin>,
     /// Of the call's own coroutine, until that has ended.
     flight: GilCell<Option<(Flight, Gives)>>,
 }
@@ -58,10 +62,18 @@ impl Step {
     fn new(coroutine: Py<PyAny>, origin: Origin, flight: Option<(Flight, Gives)>) -> Self {
         Step {
             own: Made::new(Own {
-                origin,
+                origin: GilCell::new(origin),
                 flight: GilCell::new(flight),
             }),
             coroutine: Some(coroutine),
+        }
+    }
+
+    /// Its steps are those of another request from now on.
+    pub fn adopt(&self, py: Python<'_>, origin: Origin) {
+        if let Some(own) = self.own.get() {
+            let before = own.origin.with(py, |own| std::mem::replace(own, origin));
+            drop(before);
         }
     }
 
@@ -85,7 +97,7 @@ impl Step {
             // It was taken to another loop, or is closed by the garbage collector.
             return work(coroutine);
         };
-        let request = own.origin.request();
+        let request = own.origin.with(py, |origin| origin.request());
         if let Some(request) = &request {
             running.runner.begin(py, request);
         }
@@ -177,6 +189,7 @@ fn answer_of<'a>(
     let answer = match gives {
         Gives::Nothing => atoms::ok().to_term(work.env),
         Gives::Value => work.value(value)?,
+        Gives::Stream(limits, worker) => streams::open(work, &value, limits, worker)?,
         Gives::Results => {
             if let Ok(failed) = value.cast::<PyTuple>() {
                 let (index, error): (usize, Bound<'_, PyAny>) = failed.extract()?;

@@ -113,6 +113,12 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
 
     /// `{:stream, max_items, max_wait, prefetch, call_or_eval}`: `{:ok, consumer}`.
     fn stream(&self) -> Result<Term<'a>, Error> {
+        let (object, limits) = self.source_of_stream()?;
+        fill::open(self, &object, limits)
+    }
+
+    /// What a stream is to have its items from.
+    pub fn source_of_stream(&self) -> Result<(Bound<'py, PyAny>, Limits), Error> {
         let &[max_items, max_wait, prefetch, source] = self.operands else {
             return Err(Error::BadRequest("expected four operands of a stream"));
         };
@@ -133,7 +139,7 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             .decode()
             .map_err(|_| Error::BadRequest("expected the tag of a source to be an atom"))?;
         let object = Work { operands, ..*self }.result(tag)?;
-        fill::open(self, &object, limits)
+        Ok((object, limits))
     }
 
     /// `{:ok, value}`

@@ -33,6 +33,7 @@ use crate::pool::elsewhere::{self, Elsewhere};
 use crate::pool::marks::{BESIDE, NESTED, TOLD};
 use crate::pool::request::Request;
 use crate::python::child;
+use crate::python::contextvars::Kept as Context;
 use crate::python::convert::{Decoder, Encoder, Failure};
 use crate::python::current;
 use crate::python::host::{Host, Target};
@@ -71,6 +72,8 @@ pub struct Callback {
     number: AtomicU64,
     /// Wakes the event loop that waits in place of a thread.
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// The context variables of a body that a loop goes on beside.
+    surroundings: OnceLock<Arc<Context>>,
 }
 
 #[derive(Default)]
@@ -133,7 +136,13 @@ impl Callback {
             hold,
             number: AtomicU64::new(0),
             wake: OnceLock::new(),
+            surroundings: OnceLock::new(),
         })
+    }
+
+    /// What its body asks of the pool has these context variables.
+    pub fn set_surroundings(&self, context: Context) {
+        let _ = self.surroundings.set(Arc::new(context));
     }
 
     /// What the VM is to know it by.
@@ -207,6 +216,9 @@ impl Callback {
             None => Main::runs_anywhere(&request.pool),
         };
         // A loop goes on, and takes it from the queue.
+        if same && let Some(surroundings) = self.surroundings.get() {
+            kept::surround(&request, surroundings);
+        }
         let same = same && self.wake.get().is_none();
         let mut state = self.lock();
         if !same || state.over || state.answer.is_some() {

@@ -5,6 +5,7 @@ use crate::base::term_env::SavedTerm;
 use crate::engine::main::call::{Answer, Work};
 use crate::engine::main::error::Error;
 use crate::engine::main::items::Items;
+use crate::pool::queue::ANY;
 use crate::pool::stream::{self, Chunk, Consumer, Found, Limits, Phase, State, Stream, closed};
 use crate::pool::watch;
 use crate::python::child;
@@ -27,10 +28,15 @@ pub fn open<'a>(
         limits.prefetch = 0;
     }
     let iterator = work.helpers.iterate.bind(work.py).call1((object,))?;
-    let items = Items::new(iterator.unbind(), work.isolated.keep(), within);
+    let items = Items::new(iterator.unbind(), work.isolated.keep(), within, ANY);
+    Ok(made(work, items, limits))
+}
+
+/// `{:ok, consumer}` for an iterator.
+pub fn made<'a>(work: &Work<'_, '_, '_, 'a>, items: Items, limits: Limits) -> Term<'a> {
     items.handed_out.add(work.py, work.touched.watches());
     let consumer = Consumer::new(work.request, Box::new(items), limits);
-    Ok((atoms::ok(), ResourceArc::new(consumer)).encode(work.env))
+    (atoms::ok(), ResourceArc::new(consumer)).encode(work.env)
 }
 
 /// `{:fill}`: fills a chunk. `{:ok, {:more | :done, items}}`, or `{:ok, {:failed, items, reason}}`
@@ -40,76 +46,40 @@ pub fn fill<'a>(
     stream: &Stream,
     items: &Items,
 ) -> Result<Answer<'a>, Error> {
-    let py = work.py;
-    let filling = Filling { py, stream, items };
     // SAFETY: the GIL is held.
     let iterator = items
-        .iterator(py)
+        .iterator(work.py)
         .filter(|iterator| unsafe { ffi::PyIter_Check(iterator.as_ptr()) } != 0)
         .ok_or(Error::BadRequest("expected an iterator"))?;
-    let mut clock = Clock::new();
-    {
-        let chunk = Chunk::default();
-        let mut state = stream.lock();
-        state.begun = Some(clock.begun);
-        let before = state.filled.replace(chunk);
-        state.wanted = false;
-        drop(state);
-        drop(before);
-    }
+    let filling = Filling::new(work.py, stream, items);
+    let mut clock = filling.begin();
     loop {
         work.go_on()?;
-        // SAFETY: an iterator (just checked), and the GIL is held. A new reference, or null, with
-        // an exception set if there was one.
-        let next = unsafe {
-            let next = ffi::PyIter_Next(iterator.as_ptr());
-            Bound::from_owned_ptr_or_opt(py, next)
-        };
-        child::end_if_child(work.py);
-        let finished = {
-            let mut state = stream.lock();
-            let added = next.as_ref().is_some_and(|object| {
-                filling.add_simple(state.filled.get_or_insert_default(), object)
-            });
-            if !added {
-                // Gone if the consumer has taken it: a new one begins.
-                let mut chunk = state.filled.take().unwrap_or_default();
-                drop(state);
-                let object = match &next {
-                    Some(object) => object,
-                    None => match PyErr::take(work.py) {
-                        Some(error) => {
-                            // To describe it may take long.
-                            work.go_on()?;
-                            return Ok(filling.failed(chunk, error.into()));
-                        }
-                        None => return Ok(filling.ended(chunk)),
-                    },
-                };
-                if let Err(failure) = filling.add(&mut chunk, object) {
-                    let at = items.count();
-                    let error = Error::decode(failure.inside(|| Step::Index(at)));
-                    return Ok(filling.failed(chunk, error));
-                }
-                state = stream.lock();
-                state.filled = Some(chunk);
+        match filling.next(&iterator, &mut clock) {
+            Filled::More => {}
+            Filled::Answer(answer) => return Ok(answer),
+            // To describe it may take long.
+            Filled::Raised(error) => {
+                work.go_on()?;
+                return Ok(filling.failed(error.into()));
             }
-            filling.finished(&mut state, &mut clock)
-        };
-        // Not under the lock: an item may have a `__del__` method of any length.
-        drop(next);
-        if let Some(chunk) = finished {
-            object::ballast(chunk.env.env(), items.weigh(&iterator));
-            let (env, answer) = chunk.answer();
-            return Ok(Answer::Elsewhere(env, answer));
         }
     }
+}
+
+/// What has come of asking for an item.
+pub enum Filled<'a> {
+    /// The chunk takes more.
+    More,
+    Answer(Answer<'a>),
+    /// The iterator has raised this, see `Filling::failed`.
+    Raised(PyErr),
 }
 
 /// How long a chunk is in the making. Reading the time costs a part of what a fast item does, so it
 /// is read rarely as long as items are fast. Should they become slow all of a sudden, whoever waits for
 /// them asks for what there is.
-struct Clock {
+pub struct Clock {
     begun: Instant,
     read: Instant,
     passed: Duration,
@@ -148,13 +118,84 @@ impl Clock {
 }
 
 /// A chunk in the making.
-struct Filling<'f, 'py> {
+pub struct Filling<'f, 'py> {
     py: Python<'py>,
     stream: &'f Stream,
     items: &'f Items,
 }
 
-impl<'py> Filling<'_, 'py> {
+impl<'f, 'py> Filling<'f, 'py> {
+    pub fn new(py: Python<'py>, stream: &'f Stream, items: &'f Items) -> Self {
+        Filling { py, stream, items }
+    }
+
+    /// A chunk begins.
+    pub fn begin(&self) -> Clock {
+        let clock = Clock::new();
+        let chunk = Chunk::default();
+        let mut state = self.stream.lock();
+        state.begun = Some(clock.begun);
+        let before = state.filled.replace(chunk);
+        state.wanted = false;
+        drop(state);
+        drop(before);
+        clock
+    }
+
+    /// Asks an iterator for an item.
+    pub fn next<'a>(&self, iterator: &Bound<'py, PyAny>, clock: &mut Clock) -> Filled<'a> {
+        // SAFETY: an iterator (the caller has checked), and the GIL is held. A new reference, or null, with
+        // an exception set if there was one.
+        let next = unsafe {
+            let next = ffi::PyIter_Next(iterator.as_ptr());
+            Bound::from_owned_ptr_or_opt(self.py, next)
+        };
+        child::end_if_child(self.py);
+        match next {
+            Some(object) => self.put(object, clock),
+            None => match PyErr::take(self.py) {
+                Some(error) => Filled::Raised(error),
+                None => Filled::Answer(self.ended()),
+            },
+        }
+    }
+
+    /// Takes an item.
+    pub fn put<'a>(&self, object: Bound<'py, PyAny>, clock: &mut Clock) -> Filled<'a> {
+        let finished = {
+            let mut state = self.stream.lock();
+            let added = self.add_simple(state.filled.get_or_insert_default(), &object);
+            if !added {
+                // Gone if the consumer has taken it: a new one begins.
+                let mut chunk = state.filled.take().unwrap_or_default();
+                drop(state);
+                if let Err(failure) = self.add(&mut chunk, &object) {
+                    let at = self.items.count();
+                    let error = Error::decode(failure.inside(|| Step::Index(at)));
+                    return Filled::Answer(self.failed_with(chunk, error));
+                }
+                state = self.stream.lock();
+                state.filled = Some(chunk);
+            }
+            self.finished(&mut state, clock)
+        };
+        // Not under the lock: an item may have a `__del__` method of any length.
+        drop(object);
+        let Some(chunk) = finished else {
+            return Filled::More;
+        };
+        if let Some(iterator) = self.items.iterator(self.py) {
+            object::ballast(chunk.env.env(), self.items.weigh(&iterator));
+        }
+        let (env, answer) = chunk.answer();
+        Filled::Answer(Answer::Elsewhere(env, answer))
+    }
+
+    /// What there is of the chunk.
+    fn rest(&self) -> Chunk {
+        self.stream.lock().filled.take().unwrap_or_default()
+    }
+
     /// Adds an item whose conversion runs no Python code. False if it is another one.
     fn add_simple(&self, chunk: &mut Chunk, object: &Bound<'py, PyAny>) -> bool {
         if self.stream.flags.return_object() {
@@ -199,7 +240,10 @@ impl<'py> Filling<'_, 'py> {
             || clock.passed() >= self.stream.limits.max_wait;
         if finished { state.filled.take() } else { None }
     }
-    fn ended<'a>(&self, chunk: Chunk) -> Answer<'a> {
+
+    /// There are no more items.
+    pub fn ended<'a>(&self) -> Answer<'a> {
+        let chunk = self.rest();
         self.stream.lock().found = Found::End;
         self.items.end(self.py);
         let answer = {
@@ -209,8 +253,12 @@ impl<'py> Filling<'_, 'py> {
         Answer::Elsewhere(chunk.env, answer)
     }
 
-    /// The iterator is closed when the consumer has been told.
-    fn failed<'a>(&self, chunk: Chunk, error: Error) -> Answer<'a> {
+    /// The iterator has failed. It is closed when the consumer has been told.
+    pub fn failed<'a>(&self, error: Error) -> Answer<'a> {
+        self.failed_with(self.rest(), error)
+    }
+
+    fn failed_with<'a>(&self, chunk: Chunk, error: Error) -> Answer<'a> {
         self.stream.lock().found = Found::Failure;
         let answer = {
             let env = chunk.env.env();
@@ -229,6 +277,13 @@ pub fn close<'a>(
     stream: &Stream,
     items: &Items,
 ) -> Result<Answer<'a>, Error> {
+    begin_to_close(stream);
+    items.close_iterator(work.py);
+    Ok(Answer::Here(closed(work.env)))
+}
+
+/// It is being closed, which has some time.
+pub fn begin_to_close(stream: &Stream) {
     let request = {
         let mut state = stream.lock();
         state.phase = Phase::Closed;
@@ -237,6 +292,4 @@ pub fn close<'a>(
     if let Some(request) = request {
         watch::give_up_later(&request, stream::CLEANUP);
     }
-    items.close_iterator(work.py);
-    Ok(Answer::Here(closed(work.env)))
 }

@@ -9,12 +9,16 @@
 //! callbacks.
 
 use crate::base::atoms;
+use crate::base::term_env::Sender;
 use crate::engine::main::callback::{self, Callback, CallbackHandle};
 use crate::engine::main::kept;
 use crate::engine::main::seat;
 use crate::pool::marks::TOLD;
+use crate::pool::request::Request;
+use crate::python::contextvars::Kept;
 use crate::python::convert::Decoder;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use rustler::{Encoder, ResourceArc};
 use std::sync::Arc;
@@ -22,6 +26,58 @@ use std::sync::Arc;
 /// A caller that dies with so many ms left is one whose time is over: by the clock that deadlines are read from, it
 /// may be a little early.
 const CLOSE: u64 = 20;
+
+/// The same in an event loop: a future that is done when the body has ended. What the body asks of Python runs in
+/// the loop like anything else.
+#[pyfunction]
+#[pyo3(name = "_hold_in_loop")]
+pub fn hold_in_loop<'py>(
+    py: Python<'py>,
+    entered: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let outside =
+        || PyRuntimeError::new_err("expected a call by Python.with/3: only it waits for a body");
+    let running = seat::running().ok_or_else(outside)?;
+    let event_loop = running.event_loop.clone().ok_or_else(outside)?;
+    let request = running.request(py).ok_or_else(outside)?;
+    let callback = Callback::of_hold(&request);
+    callback.set_surroundings(Kept::of_current(py)?);
+    let future = event_loop.future(py, Arc::clone(&callback) as _)?;
+    if !tell(py, &callback, &request, entered, running.sender) {
+        // It is being cancelled.
+        future.call_method0(intern!(py, "cancel"))?;
+    }
+    Ok(future)
+}
+
+/// The body in an event loop has ended, and its manager is left: that has some time.
+#[pyfunction]
+#[pyo3(name = "_leave_in_loop")]
+pub fn leave_in_loop(py: Python<'_>) {
+    if let Some(running) = seat::running()
+        && let Some(request) = running.request(py)
+    {
+        request.marks.set(TOLD);
+        running.runner.pre_empt(py, &request);
+    }
+}
+
+/// Tells the caller that the manager was entered. False if it waits no more.
+fn tell(
+    py: Python<'_>,
+    callback: &Arc<Callback>,
+    request: &Arc<Request>,
+    entered: &Bound<'_, PyAny>,
+    sender: Sender,
+) -> bool {
+    request.tell(sender, |env| {
+        let handle = ResourceArc::new(CallbackHandle(Arc::clone(callback)));
+        let decoder = Decoder::new(entered.py(), env, false).handing_out();
+        let entered = decoder.object(entered);
+        kept::hand_out(py, Some(request), decoder.handed_out());
+        (atoms::held(), handle, entered).encode(env)
+    })
+}
 
 /// Waits for the body. Raises what that raises, as an `erlang.Error`; `erlang.Interrupt` when nobody waits
 /// any more.
@@ -34,14 +90,7 @@ pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
     let request = running.request(py).ok_or_else(outside)?;
     let pool = Arc::clone(&running.pool);
     let callback = Callback::of_hold(&request);
-    let told = request.tell(running.sender, |env| {
-        let handle = ResourceArc::new(CallbackHandle(Arc::clone(&callback)));
-        let decoder = Decoder::new(py, env, false).handing_out();
-        let entered = decoder.object(entered);
-        kept::hand_out(py, Some(&request), decoder.handed_out());
-        (atoms::held(), handle, entered).encode(env)
-    });
-    if !told {
+    if !tell(py, &callback, &request, entered, running.sender) {
         return Err(callback::given_up(py, Some(&running), Some(&request)));
     }
     let held = pool.hold();

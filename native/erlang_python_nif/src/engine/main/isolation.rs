@@ -10,6 +10,7 @@
 //! was in the middle of: the exception that it handles, its event loop and its task.
 
 use crate::engine::main::items;
+use crate::engine::main::kept;
 use crate::engine::main::own::Main;
 use crate::pool::request::Request;
 use crate::python::contextvars::{Base, Kept, leave};
@@ -59,6 +60,9 @@ impl<'py> Isolated<'py> {
             if let Some(kept) = items.and_then(|items| items.context()) {
                 return kept.enter(py);
             }
+            if let Some(surroundings) = kept::surroundings(request) {
+                return surroundings.enter(py);
+            }
             let base = Main::of(&request.pool).and_then(|main| main.base.get());
             base.unwrap_or(&helpers.base).enter(py)
         });
@@ -96,6 +100,11 @@ impl<'py> Isolated<'py> {
         if !self.within {
             return None;
         }
+        Kept::of_current(self.py).ok()
+    }
+
+    /// A copy of what the current thread has, for a stream that is opened there.
+    pub fn keep_current(&self) -> Option<Kept> {
         Kept::of_current(self.py).ok()
     }
 

@@ -27,6 +27,8 @@ pub struct Items {
     context: Option<Kept>,
     /// It was opened in the body of a `with`: nothing is made ahead, on another thread.
     within: bool,
+    /// The worker that alone can ask for them, or `ANY`.
+    worker: u64,
     /// How many there have been.
     count: AtomicUsize,
 }
@@ -38,7 +40,7 @@ pub fn of(request: &Request) -> Option<&Items> {
 }
 
 impl Items {
-    pub fn new(iterator: Py<PyAny>, context: Option<Kept>, within: bool) -> Self {
+    pub fn new(iterator: Py<PyAny>, context: Option<Kept>, within: bool, worker: u64) -> Self {
         Items {
             iterator: Mutex::new(Some(Handle::new(iterator))),
             account: Account::default(),
@@ -46,6 +48,7 @@ impl Items {
             handed_out: HandedOut::new(),
             context,
             within,
+            worker,
             count: AtomicUsize::new(0),
         }
     }
@@ -116,6 +119,10 @@ impl Items {
 }
 
 impl Source for Items {
+    fn worker(&self) -> u64 {
+        self.worker
+    }
+
     fn release(&self) {
         // On the reaper's thread. That closes a generator, too.
         drop(self.take());

@@ -2,6 +2,7 @@
 
 use crate::engine::main::on_interrupt::Functions;
 use crate::pool::request::Request;
+use crate::python::contextvars::Kept as Context;
 use crate::python::growth::HandedOut;
 use crate::python::object::Watch;
 use pyo3::Python;
@@ -13,6 +14,19 @@ pub struct Kept {
     functions: OnceLock<Box<Functions>>,
     /// What its code has given to others.
     handed_out: OnceLock<Box<HandedOut>>,
+    /// The context variables of the body of a `with` that it is from.
+    surroundings: OnceLock<Arc<Context>>,
+}
+
+/// It is from a body that an event loop goes on beside.
+pub fn surround(request: &Request, context: &Arc<Context>) {
+    if let Some(kept) = request.keep_for_engine::<Kept>() {
+        let _ = kept.surroundings.set(Arc::clone(context));
+    }
+}
+
+pub fn surroundings(request: &Request) -> Option<&Context> {
+    request.kept::<Kept>()?.surroundings.get().map(|c| &**c)
 }
 
 /// What its code has registered for its interrupt, if it has.

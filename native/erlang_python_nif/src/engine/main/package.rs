@@ -50,6 +50,8 @@ pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     package.add_function(wrap_pyfunction!(registered::take, package)?)?;
     package.add_function(wrap_pyfunction!(registered::give_back, package)?)?;
     package.add_function(wrap_pyfunction!(hold::hold, package)?)?;
+    package.add_function(wrap_pyfunction!(hold::hold_in_loop, package)?)?;
+    package.add_function(wrap_pyfunction!(hold::leave_in_loop, package)?)?;
     package.add_function(wrap_pyfunction!(send, package)?)?;
     package.add_function(wrap_pyfunction!(whereis, package)?)?;
     package.add_function(wrap_pyfunction!(caller, package)?)?;
