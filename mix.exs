@@ -101,7 +101,7 @@ defmodule Python.MixProject do
         "From Erlang": [:py],
         "In Livebook": [Python.Livebook],
         "Values and objects":
-          ~r{^Python\.(Object|Array|Nx|Bytes|Buffer|Iterator|Function|Encoder)$},
+          ~r{^Python\.(Object|Array|Nx|Table|Bytes|Buffer|Iterator|Function|Encoder)$},
         Errors: ~r{^Python\.\w*Error$},
         "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$},
         "Mix tasks": ~r{^Mix\.Tasks\.}

@@ -31,6 +31,11 @@ defmodule Python.Operation do
   @spec array(Python.Object.t(), boolean) :: tuple
   def array(%Python.Object{} = object, copy), do: {:array_of, target(object), not copy}
 
+  @doc "The cells of a data frame, by rows or by columns."
+  @spec table(Python.Object.t(), boolean, boolean) :: tuple
+  def table(%Python.Object{} = object, by_rows, nan_is_nil),
+    do: {:table_of, target(object), by_rows, nan_is_nil}
+
   @doc "The value as it is in Python."
   @spec convert(term) :: tuple
   def convert(value), do: {:convert, value}

@@ -10,9 +10,19 @@ defmodule Python.Options do
   @max_line 1_000_000
 
   # Which options there are: with arguments, with code, ...
-  @kinds [:call, :code, :exec, :object, :array, :value, :stream, :stream_code]
+  @kinds [:call, :code, :exec, :object, :array, :table, :frame, :value, :stream, :stream_code]
 
-  @type kind :: :call | :code | :exec | :object | :array | :value | :stream | :stream_code
+  @type kind ::
+          :call
+          | :code
+          | :exec
+          | :object
+          | :array
+          | :table
+          | :frame
+          | :value
+          | :stream
+          | :stream_code
 
   # `:kinds`, if not all have it.
   @call [
@@ -46,7 +56,7 @@ defmodule Python.Options do
       type: {:parse, &Python.Decode.settings/1},
       default: 0,
       default_text: "",
-      kinds: [:call, :code, :value, :stream, :stream_code],
+      kinds: [:call, :code, :table, :value, :stream, :stream_code],
       doc: """
       a keyword list that converts more classes, at any depth: see [Decode](`m:Python#module-decode`). Defaults to that
       of the pool. Not for `exec/2`.
@@ -101,6 +111,18 @@ defmodule Python.Options do
       a binary of the VM. Another one is a `Python.DecodeError`.
       """
     },
+    nan: %{
+      type: {:one_of, [:nan, nil]},
+      default: :nan,
+      kinds: [:table],
+      doc: "what NaN becomes: `:nan` or `nil`."
+    },
+    as: %{
+      type: {:one_of, [:pandas, :polars, :pyarrow, :duckdb]},
+      default: nil,
+      kinds: [:frame],
+      doc: "the library of a data frame."
+    },
     max_chunk: %{
       type: {:integer, 1, 1_000_000},
       allowed: "a number of items from 1 to 1000000",
@@ -126,6 +148,9 @@ defmodule Python.Options do
     }
   ]
 
+  # The options of single functions, which document them.
+  @special [:as, :copy, :nan]
+
   # What is no option but goes with them: the caller speaks Erlang; it is the :init of a pool; the pool or context is
   # the home of the handle that the call is about.
   @others [erlang: false, init: false, at_home: false]
@@ -142,6 +167,8 @@ defmodule Python.Options do
           # Without it, as the pool says.
           keep_locals: boolean | nil,
           copy: boolean,
+          nan: :nan | nil,
+          as: atom,
           max_chunk: pos_integer,
           max_wait: non_neg_integer,
           prefetch: non_neg_integer,
@@ -157,7 +184,9 @@ defmodule Python.Options do
   @spec docs(:call | :stream) :: String.t()
   def docs(:call),
     do:
-      Schema.docs(for({key, entry} <- @call, not stream?(entry), key != :copy, do: {key, entry}))
+      Schema.docs(
+        for({key, entry} <- @call, not stream?(entry), key not in @special, do: {key, entry})
+      )
 
   def docs(:stream), do: Schema.docs(for({key, entry} <- @call, stream?(entry), do: {key, entry}))
 
@@ -223,7 +252,7 @@ defmodule Python.Options do
           do: {key, value}
 
     cond do
-      strange == %{} or kind in [:object, :array, :value] ->
+      strange == %{} or kind in [:object, :array, :table, :frame, :value] ->
         ""
 
       kind == :exec ->

@@ -19,6 +19,7 @@ rustler::atoms! {
     describe,
     convert,
     array_of,
+    table_of,
     // Failures
     exception,
     encode,
@@ -132,6 +133,7 @@ rustler::atoms! {
     copy,
     array = "Elixir.Python.Array",
     dtype,
+    table_stream = "Elixir.Python.Table.Stream",
     shape,
     f,
     bf,

@@ -13,6 +13,8 @@ pub struct Classes {
     pub decimal: OnceLock<Py<PyType>>,
     pub numpy: OnceLock<Numpy>,
     pub arrays: OnceLock<Arrays>,
+    /// Where the columns of a data frame are
+    pub frames: OnceLock<Py<PyAny>>,
     /// pandas' `NaT` and `NA`
     pub missing: [OnceLock<Py<PyAny>>; 2],
     /// Of the objects that hold a binary of the VM
@@ -29,6 +31,7 @@ impl Classes {
             decimal: OnceLock::new(),
             numpy: OnceLock::new(),
             arrays: OnceLock::new(),
+            frames: OnceLock::new(),
             missing: [const { OnceLock::new() }; 2],
             binary: OnceLock::new(),
             new_function: OnceLock::new(),

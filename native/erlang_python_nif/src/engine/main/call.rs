@@ -14,7 +14,7 @@ use crate::pool::stream::{Limits, Stream};
 use crate::python::arguments::Arguments;
 use crate::python::child;
 use crate::python::code::{Kind, Place};
-use crate::python::convert::{Decoder, Encoder, Unconvertible, array_from};
+use crate::python::convert::{Decoder, Encoder, Form, Unconvertible, array_from, table_from};
 use crate::python::current;
 use crate::python::growth::Touched;
 use crate::python::helpers::Helpers;
@@ -96,6 +96,8 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
             self.describe()
         } else if tag == atoms::array_of() {
             self.array()
+        } else if tag == atoms::table_of() {
+            self.table()
         } else {
             Err(Error::BadRequest("unknown operation"))
         };
@@ -344,6 +346,21 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
         let array = array_from(&self.decoder(), &object, atoms::true_() == shares);
         let array = array.map_err(Error::decode)?;
         Ok((atoms::ok(), array).encode(self.env))
+    }
+
+    /// `{:table_of, object, rows, nan_is_nil}`: the columns or the rows of a data frame, `{:ok, list}`.
+    fn table(&self) -> Result<Term<'a>, Error> {
+        let &[object, rows, nan_is_nil] = self.operands else {
+            return Err(Error::BadRequest("expected three operands of a table"));
+        };
+        let object = self.handle(object)?;
+        let form = Form {
+            rows: atoms::true_() == rows,
+            nan_is_nil: atoms::true_() == nan_is_nil,
+            settings: self.request.flags.settings(),
+        };
+        let table = table_from(&mut self.decoder(), &object, form, self.wanted);
+        Ok((atoms::ok(), table.map_err(Error::decode)?).encode(self.env))
     }
 
     /// Ends a loop of ours when nobody waits for its result any more. Python's own loops are ended

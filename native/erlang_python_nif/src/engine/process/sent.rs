@@ -155,6 +155,7 @@ fn target(operation: Term<'_>) -> Option<Term<'_>> {
             atoms::map(),
             atoms::describe(),
             atoms::array_of(),
+            atoms::table_of(),
         ]
         .contains(&tag) =>
         {

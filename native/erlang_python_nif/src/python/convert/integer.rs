@@ -1,7 +1,7 @@
 //! Integers beyond 64 bits, by way of the external term format: the NIF interface has no other.
 
 use pyo3::prelude::*;
-use rustler::{Env, OwnedBinary, Term};
+use rustler::{Encoder, Env, OwnedBinary, Term};
 
 const VERSION: u8 = 131;
 const SMALL_BIG: u8 = 110;
@@ -67,6 +67,31 @@ pub fn to_term<'a>(env: Env<'a>, value: &Bound<'_, PyAny>) -> PyResult<Option<Te
         return Ok(None);
     };
     Ok(env.binary_to_term(&encoded).map(|(term, _)| term))
+}
+
+/// An integer of its sign and the bytes of its magnitude, the lowest first.
+pub fn from_magnitude<'a>(env: Env<'a>, negative: bool, bytes: &[u8]) -> Term<'a> {
+    let digits = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    let bytes = &bytes[..digits];
+    let mut low = [0; 16];
+    if let Some(place) = low.get_mut(..digits) {
+        place.copy_from_slice(bytes);
+        let value = i128::from_le_bytes(low);
+        let value = if negative {
+            value.wrapping_neg()
+        } else {
+            value
+        };
+        if let Ok(value) = i64::try_from(value) {
+            return value.encode(env);
+        }
+    }
+    let encoded = encoded(negative, bytes).unwrap_or_default();
+    env.binary_to_term(&encoded)
+        .map_or_else(|| 0.encode(env), |(term, _)| term)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyString};
 use std::fmt::Write;
 
 /// Why a conversion ended early. Small, since every element's result has room for it.
@@ -81,6 +81,14 @@ impl Failure {
         };
         path.push(step());
         self
+    }
+}
+
+/// An answer of a function of the package's, which is a text if there is none: why.
+pub fn answered(answer: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>, Failure> {
+    match answer.cast_exact::<PyString>() {
+        Ok(text) => Err(Unconvertible::new(text.to_string_lossy()).into()),
+        Err(_) => Ok(answer),
     }
 }
 

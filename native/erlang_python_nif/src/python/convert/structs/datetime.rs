@@ -237,10 +237,11 @@ pub fn to_term<'py, 'a>(
     Ok(Some(moment.into_term(decoder.env(), decoder.is_erlang())))
 }
 
-struct Moment {
-    date: Option<(i64, i64, i64)>,
-    time: Option<(i64, i64, i64, i64)>,
-    utc: bool,
+/// A date: year, month and day; a time: hour, minute, second and µs; or both.
+pub struct Moment {
+    pub date: Option<(i64, i64, i64)>,
+    pub time: Option<(i64, i64, i64, i64)>,
+    pub utc: bool,
 }
 
 impl Moment {
@@ -271,7 +272,7 @@ impl Moment {
         }
     }
 
-    fn into_struct(self, env: Env<'_>) -> Term<'_> {
+    pub fn into_struct(self, env: Env<'_>) -> Term<'_> {
         let name = match (self.date, self.time, self.utc) {
             (Some(_), None, _) => atoms::date(),
             (None, _, _) => atoms::time(),

@@ -17,7 +17,8 @@ use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term, TermType};
 use std::sync::OnceLock;
 
-pub use array::from as array_from;
+pub use array::{from as array_from, items as array_items};
+pub use datetime::Moment;
 pub use function::to_python as described_function;
 pub use shape::whole;
 
@@ -40,6 +41,11 @@ static ELIXIR: OnceLock<Elixir> = OnceLock::new();
 /// To be told once, before the first conversion.
 pub fn set_elixir(elixir: Elixir) {
     let _ = ELIXIR.set(elixir);
+}
+
+/// Whether Elixir has decimals.
+pub fn has_decimal() -> bool {
+    elixir().decimal
 }
 
 fn elixir() -> &'static Elixir {
@@ -73,6 +79,11 @@ pub fn to_python<'py, 'a>(
         function::to_python(encoder, term, None)?
     } else if name == atoms::array() {
         array::to_python(encoder, term)?
+    } else if name == atoms::table_stream() {
+        let data: Term = field(term, atoms::data())?;
+        let view = super::buffer::view(py, data)?;
+        let frames = py.import("erlang._frames")?;
+        super::unconvertible::answered(frames.call_method1("of_explorer", (view,))?)?
     } else if name == atoms::buffer() {
         let data = term
             .map_get(atoms::data())
@@ -176,7 +187,7 @@ pub fn to_term<'py, 'a>(
     }
 }
 
-fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
+pub fn map<'a>(env: Env<'a>, fields: &[(Atom, Term<'a>)]) -> Term<'a> {
     let keys: Vec<Term> = fields.iter().map(|(key, _)| key.to_term(env)).collect();
     let values: Vec<Term> = fields.iter().map(|(_, value)| *value).collect();
     Term::map_from_term_arrays(env, &keys, &values).expect("the keys of a struct differ")

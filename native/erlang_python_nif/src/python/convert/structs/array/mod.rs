@@ -15,10 +15,11 @@ use crate::python::classes::Arrays;
 use crate::python::convert::buffer::{self, PyBuffer};
 use crate::python::convert::copy::{LARGE, View};
 use crate::python::convert::terms::bytes;
+use crate::python::convert::unconvertible::answered;
 use crate::python::convert::{Decoder, Encoder, Failure, MAX_COPIED, Unconvertible};
 use crate::python::current;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 use rustler::{Encoder as _, Env, Term};
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -66,15 +67,7 @@ pub fn to_python<'py, 'a>(encoder: &Encoder<'py, 'a>, term: Term<'a>) -> Result<
     let view = buffer::view(py, data)?;
     let shape = PyTuple::new(py, shape)?;
     let made = arrays(py)?.made.bind(py);
-    refused(made.call1((view, dtype.letter(), dtype.bytes(), shape))?)
-}
-
-/// An answer of the Python half, which is a text if it cannot be.
-fn refused(answer: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>> {
-    match answer.cast_exact::<PyString>() {
-        Ok(text) => Err(Unconvertible::new(text.to_string_lossy()).into()),
-        Err(_) => Ok(answer),
-    }
+    answered(made.call1((view, dtype.letter(), dtype.bytes(), shape))?)
 }
 
 /// Where items are that are not those of the keeper's buffer: whether they are in it nevertheless, from which byte on,
@@ -95,7 +88,7 @@ impl<'py> Source<'py> {
     fn of(object: &Bound<'py, PyAny>, shares: bool) -> Result<Self> {
         let py = object.py();
         let described = arrays(py)?.described.bind(py).call1((object, shares))?;
-        let described = refused(described)?;
+        let described = answered(described)?;
         let Ok(parts) = described.cast_exact::<PyTuple>() else {
             let (first, layout) = dlpack::of_capsule(&described)?;
             return Self::checked(first, layout, None, described, None);
@@ -247,6 +240,17 @@ pub fn from<'py, 'a>(
             ),
         ],
     ))
+}
+
+/// The letter of an array's items, the bytes of each, and all of them in row-major order.
+pub fn items(object: &Bound<'_, PyAny>) -> Result<(char, usize, Vec<u8>)> {
+    let source = Source::of(object, false)?;
+    let layout = &source.layout;
+    let size = layout.size().filter(|size| *size <= MAX_COPIED);
+    let mut bytes = vec![0; size.ok_or_else(too_large)?];
+    // SAFETY: the source has its items where its layout says, and there is room for them.
+    unsafe { layout.copy(source.first, bytes.as_mut_ptr()) };
+    Ok((layout.dtype.letter(), layout.dtype.bytes(), bytes))
 }
 
 fn copied<'a>(py: Python<'_>, env: Env<'a>, source: &Source<'_>, size: usize) -> Result<Term<'a>> {
