@@ -3,11 +3,18 @@
 import datetime
 import decimal
 import random
+import sys
 
 KINDS = [
     "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "Boolean", "String", "Binary",
     "Date", "Time", "Datetime", "Zoned", "Duration", "Decimal", "Categorical", "Enum", "List", "Array", "Struct", "Null", "Nested",
 ]
+
+# The polars of Python 3.8 has no objects with zones without a further package, and gives Arrow wrong places for parts
+# of columns of arrays.
+if sys.version_info < (3, 9):
+    KINDS.remove("Zoned")
+    KINDS.remove("Array")
 
 
 def random_polars(seed):

@@ -151,6 +151,10 @@ impl<'a, 'w> Cells<'a, 'w> {
         items: Range<usize>,
     ) -> Result<Vec<ErlNifTerm>> {
         self.count(items.len())?;
+        // Some versions of polars say of parts of columns of arrays that they begin behind their end.
+        if items.end > array.length.max(0) as usize {
+            return Err(incomplete().into());
+        }
         if let Some(dictionary) = &of.dictionary {
             // SAFETY: as this function demands, here and below: what is read of a buffer are the items that it has.
             return unsafe { self.categories(of, dictionary, array, items) };
@@ -420,7 +424,10 @@ impl<'a, 'w> Cells<'a, 'w> {
 }
 
 fn incomplete() -> Unconvertible {
-    Unconvertible::new("this column of Arrow's is not complete")
+    Unconvertible::new(
+        "this column has fewer items in Arrow's memory than its library says; copy it in Python first, such as with \
+         polars' rechunk()",
+    )
 }
 
 /// Where items are in the buffers of their array.
