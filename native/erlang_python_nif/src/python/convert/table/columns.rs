@@ -151,7 +151,7 @@ impl<'a, 'w> Cells<'a, 'w> {
         items: Range<usize>,
     ) -> Result<Vec<ErlNifTerm>> {
         self.count(items.len())?;
-        // Some versions of polars say of parts of columns of arrays that they begin behind their end.
+        // Older versions of polars say so of parts of columns of arrays and of structs.
         if items.end > array.length.max(0) as usize {
             return Err(incomplete().into());
         }
@@ -425,8 +425,8 @@ impl<'a, 'w> Cells<'a, 'w> {
 
 fn incomplete() -> Unconvertible {
     Unconvertible::new(
-        "this column has fewer items in Arrow's memory than its library says; copy it in Python first, such as with \
-         polars' rechunk()",
+        "this column has fewer items in Arrow's memory than its library says, which is a fault of that library; use a \
+         newer version of it, or make lists in Python",
     )
 }
 
