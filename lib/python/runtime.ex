@@ -136,6 +136,7 @@ defmodule Python.Runtime do
     Python.Function,
     Python.Iterator,
     Python.Object,
+    Python.Table.Cells,
     Python.Table.Stream,
     Range,
     Time

@@ -17,6 +17,7 @@ defmodule Python.Struct do
     Python.Function,
     Python.Iterator,
     Python.Object,
+    Python.Table.Cells,
     Python.Table.Stream,
     Range,
     Time

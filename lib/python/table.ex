@@ -87,7 +87,12 @@ defmodule Python.Table do
           {:ok, Object.t()} | {:error, Exception.t()}
   def new(data, opts) do
     {names, cells} = data |> columns_of() |> Enum.unzip()
-    call(:made, opts, fn library -> [library, names, cells] end)
+
+    call(:made, opts, fn library ->
+      # pandas looks at texts one by one, whatever they come as.
+      texts = library != "pandas"
+      [library, names, Enum.map(cells, &packed(&1, texts))]
+    end)
   end
 
   @doc "Makes a data frame, or raises the exception. Takes the data and the options of `new/2`."
@@ -147,6 +152,11 @@ defmodule Python.Table do
     Request.run(Operation.call(@module, function, arguments, %{}), %{options | return: :object})
   end
 
+  defp packed(cells, texts) when is_list(cells),
+    do: %Python.Table.Cells{list: cells, texts: texts}
+
+  defp packed(other, _texts), do: other
+
   # Rows have the columns that any of them has, in the order in which they come up.
   defp columns_of([%{} = row | _] = rows) when not is_struct(row) do
     unless Enum.all?(rows, &(is_map(&1) and not is_struct(&1))) do
@@ -205,18 +215,4 @@ defmodule Python.Table do
 
   defp bang({:ok, value}), do: value
   defp bang({:error, error}), do: Python.Error.raise!(error)
-end
-
-defmodule Python.Table.Stream do
-  @moduledoc false
-
-  # A data frame of Explorer's on its way to Python, which makes one of its own of it.
-  @enforce_keys [:data]
-  defstruct [:data]
-end
-
-defimpl Python.Encoder, for: Explorer.DataFrame do
-  @compile {:no_warn_undefined, Explorer.DataFrame}
-
-  def encode(frame), do: %Python.Table.Stream{data: Explorer.DataFrame.dump_ipc_stream!(frame)}
 end

@@ -150,22 +150,82 @@ def _name(object):
 
 
 def made(library, names, columns):
-    return _of_columns(library, dict(zip(names, columns)))
-
-
-def _of_columns(library, columns):
+    """A frame of columns: objects with items, or the cells of one kind as the native library packs them."""
     if library == "pandas":
         import pandas
 
-        return pandas.DataFrame(columns)
+        return pandas.DataFrame({name: _for_pandas(column) for name, column in zip(names, columns)})
+    pyarrow = _pyarrow()
+    if pyarrow is None and library == "polars":
+        import polars
+
+        return polars.DataFrame({name: _unpacked(column) for name, column in zip(names, columns)})
+    import pyarrow
+
     if library == "polars":
         import polars
 
-        return polars.DataFrame(columns)
-    import pyarrow
+        # What it makes of objects is its own: Arrow has types that it has not.
+        return polars.DataFrame([_for_polars(polars, pyarrow, *column) for column in zip(names, columns)])
+    return _of_arrow(library, pyarrow.table({name: _for_arrow(pyarrow, column) for name, column in zip(names, columns)}))
 
-    table = pyarrow.table(columns)
-    return _of_arrow(library, table)
+
+def _for_pandas(column):
+    if type(column) is not tuple:
+        return column
+    letter, _length, missing, _present, data, _places = column
+    # Floats that are missing are NaN, and columns of others with something missing are pandas' to decide.
+    if letter != "f" and missing:
+        return _unpacked(column)
+    import numpy
+
+    return numpy.frombuffer(data, {"i": "i8", "f": "f8", "b": "?"}[letter])
+
+
+def _for_polars(polars, pyarrow, name, column):
+    if type(column) is not tuple:
+        return polars.Series(name, column)
+    return polars.from_arrow(_for_arrow(pyarrow, column)).alias(name)
+
+
+def _for_arrow(pyarrow, column):
+    if type(column) is not tuple:
+        return pyarrow.array(column)
+    letter, length, missing, present, data, places = column
+    if letter == "b":
+        column = pyarrow.Array.from_buffers(pyarrow.uint8(), length, _buffers(pyarrow, present, data), missing)
+        return column.cast(pyarrow.bool_())
+    if letter == "u":
+        texts = pyarrow.Array.from_buffers(
+            pyarrow.large_string(), length, _buffers(pyarrow, present, places, data), missing
+        )
+        # As its own constructor makes them, where they fit.
+        return texts.cast(pyarrow.string()) if len(data) < 2**31 else texts
+    kind = pyarrow.int64() if letter == "i" else pyarrow.float64()
+    return pyarrow.Array.from_buffers(kind, length, _buffers(pyarrow, present, data), missing)
+
+
+def _buffers(pyarrow, *parts):
+    return [None if part is None else pyarrow.py_buffer(part) for part in parts]
+
+
+def _unpacked(column):
+    """The cells as a list."""
+    if type(column) is not tuple:
+        return column
+    import array
+
+    letter, length, _missing, present, data, places = column
+    if letter == "u":
+        places = array.array("q", bytes(places))
+        items = [data[places[at] : places[at + 1]].decode() for at in range(length)]
+    elif letter == "b":
+        items = [item == 1 for item in data]
+    else:
+        items = array.array("q" if letter == "i" else "d", bytes(data)).tolist()
+    if present is None:
+        return items
+    return [item if present[at >> 3] >> (at & 7) & 1 else None for at, item in enumerate(items)]
 
 
 def _of_arrow(library, table):
