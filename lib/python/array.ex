@@ -4,18 +4,18 @@ defmodule Python.Array do
 
   As an argument it is a read-only `numpy.ndarray` over the bytes of the binary, without a copy:
 
-      iex> array = Python.Array.new(<<1::64-native, 2::64-native, 3::64-native>>, {:s, 64}, {3})
-      iex> Python.call(:numpy, :sum, [array])
-      {:ok, 6}
+      array = Python.Array.new(<<1::64-native, 2::64-native, 3::64-native>>, {:s, 64}, {3})
+      Python.call(:numpy, :sum, [array])
+      #=> {:ok, 6}
 
   `from/2` gets one out of Python, from numpy, torch and other libraries:
 
-      iex> matrix = Python.eval!("__import__('numpy').arange(6).reshape(2, 3).T", return: :object)
+      iex> matrix = Python.eval!("memoryview(bytes(range(6))).cast('B', (2, 3))", %{}, return: :object)
       iex> {:ok, array} = Python.Array.from(matrix)
       iex> array
-      #Python.Array<s64 {3, 2}>
-      iex> for <<item::64-native-signed <- array.data>>, do: item
-      [0, 3, 1, 4, 2, 5]
+      #Python.Array<u8 {2, 3}>
+      iex> for <<item <- array.data>>, do: item
+      [0, 1, 2, 3, 4, 5]
 
   | field | |
   |---|---|

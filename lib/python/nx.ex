@@ -24,6 +24,13 @@ defmodule Python.Nx do
 
     * `:names` - the names of the dimensions, a list as in `Nx.tensor/2`.
     * `:backend` - the backend of the tensor, such as `EXLA.Backend` or `{EXLA.Backend, client: :cuda}`. Defaults to Nx's default.
+
+  ## Examples
+
+      iex> object = Python.eval!("memoryview(b'abcd')", %{}, return: :object)
+      iex> {:ok, tensor} = Python.Nx.from(object, names: [:byte])
+      iex> {tensor.type, tensor.shape, tensor.names}
+      {{:u, 8}, {4}, [:byte]}
   """
   @spec from(Python.Object.t() | Python.Array.t(), keyword) ::
           {:ok, struct} | {:error, Exception.t()}
@@ -36,7 +43,15 @@ defmodule Python.Nx do
     end
   end
 
-  @doc "Returns a tensor with the items of a Python object, or raises the exception. Takes the options of `from/2`."
+  @doc """
+  Returns a tensor with the items of a Python object, or raises the exception. Takes the options of `from/2`.
+
+  ## Examples
+
+      iex> array = Python.Array.new(<<1, 2, 3, 4>>, {:u, 8}, {2, 2})
+      iex> Nx.to_binary(Python.Nx.from!(array))
+      <<1, 2, 3, 4>>
+  """
   @spec from!(Python.Object.t() | Python.Array.t(), keyword) :: struct
   def from!(object, opts \\ []) do
     case from(object, opts) do

@@ -49,11 +49,25 @@ defmodule Python.Table do
 
     * `:nan` - what NaN becomes: `:nan`, the default, or `nil`.
     * `:decode` - with `[timedelta: unit]`, the unit of durations: `:microseconds`, the default, `:milliseconds` or `:seconds`.
+
+  ## Examples
+
+      iex> frame = Python.Table.new!([item: ["tea", "milk"], price: [2.5, nil]], as: :polars)
+      iex> Python.Table.columns(frame)
+      {:ok, [{"item", ["tea", "milk"]}, {"price", [2.5, nil]}]}
   """
   @spec columns(Object.t(), keyword) :: {:ok, columns} | {:error, Exception.t()}
   def columns(frame, opts \\ []), do: read(frame, opts, false)
 
-  @doc "Returns the columns of a data frame, or raises the exception. Takes the options of `columns/2`."
+  @doc """
+  Returns the columns of a data frame, or raises the exception. Takes the options of `columns/2`.
+
+  ## Examples
+
+      iex> frame = Python.Table.new!([a: [0.5, :nan]], as: :pandas)
+      iex> Python.Table.columns!(frame, nan: nil)
+      [{"a", [0.5, nil]}]
+  """
   @spec columns!(Object.t(), keyword) :: columns
   def columns!(frame, opts \\ []), do: bang(columns(frame, opts))
 
@@ -61,11 +75,24 @@ defmodule Python.Table do
   Returns the rows of a data frame, `{:ok, [%{name => cell}]}` or `{:error, exception}`. Takes the options of `columns/2`.
 
   Two columns of the same name are a `Python.DecodeError`, as one would be lost.
+
+  ## Examples
+
+      iex> frame = Python.Table.new!([item: ["tea", "milk"], since: [~D[2020-01-01], nil]], as: :polars)
+      iex> Python.Table.rows(frame)
+      {:ok, [%{"item" => "tea", "since" => ~D[2020-01-01]}, %{"item" => "milk", "since" => nil}]}
   """
   @spec rows(Object.t(), keyword) :: {:ok, [row]} | {:error, Exception.t()}
   def rows(frame, opts \\ []), do: read(frame, opts, true)
 
-  @doc "Returns the rows of a data frame, or raises the exception. Takes the options of `columns/2`."
+  @doc """
+  Returns the rows of a data frame, or raises the exception. Takes the options of `columns/2`.
+
+  ## Examples
+
+      iex> Python.Table.rows!(Python.Table.new!([a: [1, 2]], as: :pandas))
+      [%{"a" => 1}, %{"a" => 2}]
+  """
   @spec rows!(Object.t(), keyword) :: [row]
   def rows!(frame, opts \\ []), do: bang(rows(frame, opts))
 
@@ -82,6 +109,12 @@ defmodule Python.Table do
       to be installed too. Must be given.
 
   The others are those of `Python.to_object/2`. Invalid data raise `ArgumentError`.
+
+  ## Examples
+
+      iex> {:ok, frame} = Python.Table.new([%{item: "tea", price: 3}, %{item: "milk"}], as: :polars)
+      iex> Python.Table.columns!(frame)
+      [{"item", ["tea", "milk"]}, {"price", [3, nil]}]
   """
   @spec new(columns | keyword | map | [map], keyword) ::
           {:ok, Object.t()} | {:error, Exception.t()}
@@ -95,7 +128,15 @@ defmodule Python.Table do
     end)
   end
 
-  @doc "Makes a data frame, or raises the exception. Takes the data and the options of `new/2`."
+  @doc """
+  Makes a data frame, or raises the exception. Takes the data and the options of `new/2`.
+
+  ## Examples
+
+      iex> frame = Python.Table.new!(%{"price" => [3, 2]}, as: :pandas)
+      iex> Python.call!(frame["price"], :sum)
+      5
+  """
   @spec new!(columns | keyword | map | [map], keyword) :: Object.t()
   def new!(data, opts), do: bang(new(data, opts))
 
@@ -104,6 +145,12 @@ defmodule Python.Table do
 
   It is for `Explorer.DataFrame.load_ipc_stream/1`, ADBC and files. Needs pyarrow, but for data frames of polars. The
   options are those of `Python.to_term/2`.
+
+  ## Examples
+
+      iex> {:ok, ipc} = Python.Table.to_ipc(Python.Table.new!([a: [1, 2]], as: :polars))
+      iex> is_binary(ipc)
+      true
   """
   @spec to_ipc(Object.t(), keyword) :: {:ok, binary} | {:error, Exception.t()}
   def to_ipc(frame, opts \\ []) do
@@ -112,7 +159,14 @@ defmodule Python.Table do
     Request.run(Operation.call(@module, :to_ipc, [frame], %{}), options)
   end
 
-  @doc "Returns a data frame as an IPC stream of Arrow's, or raises the exception. Takes the options of `to_ipc/2`."
+  @doc """
+  Returns a data frame as an IPC stream of Arrow's, or raises the exception. Takes the options of `to_ipc/2`.
+
+  ## Examples
+
+      iex> is_binary(Python.Table.to_ipc!(Python.Table.new!([a: [1, 2]], as: :polars)))
+      true
+  """
   @spec to_ipc!(Object.t(), keyword) :: binary
   def to_ipc!(frame, opts \\ []), do: bang(to_ipc(frame, opts))
 
@@ -120,6 +174,13 @@ defmodule Python.Table do
   Makes a data frame of an IPC stream, or of an IPC file, of Arrow's. Returns `{:ok, object}` or `{:error, exception}`.
 
   Tables of pyarrow use the memory of the binary, without a copy. Takes the options of `new/2`.
+
+  ## Examples
+
+      iex> ipc = Python.Table.to_ipc!(Python.Table.new!([a: [1, 2]], as: :polars))
+      iex> {:ok, frame} = Python.Table.from_ipc(ipc, as: :polars)
+      iex> Python.Table.columns!(frame)
+      [{"a", [1, 2]}]
   """
   @spec from_ipc(binary, keyword) :: {:ok, Object.t()} | {:error, Exception.t()}
   def from_ipc(data, opts) when is_binary(data) do
@@ -130,7 +191,15 @@ defmodule Python.Table do
     raise ArgumentError, "expected an IPC stream, a binary, got: #{Arguments.short(other)}"
   end
 
-  @doc "Makes a data frame of an IPC stream, or raises the exception. Takes the options of `new/2`."
+  @doc """
+  Makes a data frame of an IPC stream, or raises the exception. Takes the options of `new/2`.
+
+  ## Examples
+
+      iex> ipc = Python.Table.to_ipc!(Python.Table.new!([a: [1, 2]], as: :polars))
+      iex> Python.Table.from_ipc!(ipc, as: :polars) |> Python.Table.rows!()
+      [%{"a" => 1}, %{"a" => 2}]
+  """
   @spec from_ipc!(binary, keyword) :: Object.t()
   def from_ipc!(data, opts), do: bang(from_ipc(data, opts))
 

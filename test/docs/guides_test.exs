@@ -21,7 +21,7 @@ defmodule Python.Docs.GuidesTest do
     names = Enum.map(@guides, &Path.basename/1)
 
     for name <-
-          ~w(getting_started project_layout types errors callbacks streaming recipes testing production
+          ~w(getting_started project_layout types data errors callbacks streaming recipes testing production
                    deployment erlang troubleshooting comparison) do
       assert "#{name}.md" in names
     end
@@ -29,26 +29,32 @@ defmodule Python.Docs.GuidesTest do
     assert "cheatsheet.cheatmd" in names
   end
 
-  # Its examples use packages: it is run in a VM whose Python has them.
-  @recipes Path.join(@root, "guides/recipes.md")
-  @packages ~w(numpy pandas pillow tqdm)
+  # Their examples use packages: they are run in VMs whose Python has them.
+  @with_packages [
+    {Path.join(@root, "guides/recipes.md"), ~w(numpy pandas pillow tqdm)},
+    {Path.join(@root, "guides/data.md"), ~w(numpy pandas matplotlib pillow polars)}
+  ]
 
-  @tag skip: Packages.skip(__ENV__, @packages)
-  @tag :tmp_dir
-  @tag timeout: 300_000
-  test "the code in guides/recipes.md does what it says", %{tmp_dir: folder} do
-    {:ok, venv} = Packages.venv(@packages)
-    vm = FreshVM.start(settings: [python_path: venv, paths: [folder]])
-    {:ok, _} = FreshVM.call(vm, Application, :ensure_all_started, [:ex_unit])
-    assert DocBlock.indented(@recipes) == []
+  for {path, packages} <- @with_packages do
+    @path path
+    @packages packages
+    @tag skip: Packages.skip(__ENV__, @packages)
+    @tag :tmp_dir
+    @tag timeout: 300_000
+    test "the code in #{Path.relative_to(path, @root)} does what it says", %{tmp_dir: folder} do
+      {:ok, venv} = Packages.venv(@packages)
+      vm = FreshVM.start(settings: [python_path: venv, paths: [folder]])
+      {:ok, _} = FreshVM.call(vm, Application, :ensure_all_started, [:ex_unit])
+      assert DocBlock.indented(@path) == []
 
-    case FreshVM.call(vm, DocBlock, :outcome, [DocBlock.read(@recipes), folder], 250_000) do
-      :ok -> FreshVM.stop(vm)
-      {:error, text} -> flunk(text)
+      case FreshVM.call(vm, DocBlock, :outcome, [DocBlock.read(@path), folder], 250_000) do
+        :ok -> FreshVM.stop(vm)
+        {:error, text} -> flunk(text)
+      end
     end
   end
 
-  for path <- [Path.join(@root, "README.md") | @guides -- [@recipes]] do
+  for path <- [Path.join(@root, "README.md") | @guides -- Enum.map(@with_packages, &elem(&1, 0))] do
     @path path
     @tag :tmp_dir
     test "the code in #{Path.relative_to(path, @root)} does what it says", %{tmp_dir: folder} do

@@ -96,6 +96,20 @@ defmodule Python.Arrays.NxTest do
            """) =~ "expected an array with items, got: one of the shape {0, 2}"
   end
 
+  test "the examples are right", %{eval: eval} do
+    assert %{failures: 0, total: 2} =
+             eval.("""
+             ExUnit.start(autorun: false)
+
+             defmodule Python.NxExamples do
+               use ExUnit.Case
+               doctest Python.Nx
+             end
+
+             ExUnit.run()
+             """)
+  end
+
   test "without Nx it says what to do" do
     assert_raise ArgumentError, ~r/add {:nx, /, fn ->
       Python.Nx.from(Python.Array.new("a", {:u, 8}, {1}))

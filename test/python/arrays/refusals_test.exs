@@ -5,10 +5,6 @@ defmodule Python.Arrays.RefusalsTest do
 
   alias Python.{Array, DecodeError, EncodeError}
 
-  doctest Array,
-    import: true,
-    except: if(match?({:ok, _}, Python.import(:numpy)), do: [], else: [:moduledoc])
-
   defp object(code), do: Python.eval!(code, %{}, return: :object)
 
   defp refused(code, options \\ []) do
