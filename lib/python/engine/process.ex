@@ -67,6 +67,7 @@ defmodule Python.Engine.Process do
     with {:ok, paths} <- paths(settings) do
       # One without a name is a context.
       name = if kind == :pool, do: options.name
+      command = Worker.command(options, settings)
 
       config = %{
         settings: settings(kind, options, %{settings | paths: paths}),
@@ -75,7 +76,8 @@ defmodule Python.Engine.Process do
         stop_after: settings.shutdown_timeout + @stop_after,
         start_after: @start_after,
         max_calls: Map.get(options, :max_calls, :infinity) |> number(),
-        bounded: Keyword.has_key?(options.limits, :memory)
+        bounded: Keyword.has_key?(options.limits, :memory),
+        way: Worker.way(command)
       }
 
       queue = Start.native_queue(options.max_queue)
@@ -83,7 +85,7 @@ defmodule Python.Engine.Process do
       Native.configure(:erlang_python_process, pool, kind, options)
 
       # The process of a pool starts its workers itself.
-      command = Worker.command(options, settings) |> with_template(pool, options, config.settings)
+      command = with_template(command, pool, options, config.settings)
       Process.put({__MODULE__, pool}, with_spares(kind, pool, command, options))
       {:ok, pool}
     end

@@ -18,16 +18,14 @@ class _Loader(_SourceFileLoader):
     at the start, and where no ``.pyc`` files can be written each process would do so.
     """
 
-    #: For the names of modules: the path, the time and the size of the file, and its code, or that in bytes. None if it
-    #: is not to be known. The native library fills it and reads it (``compiled.rs``).
-    known = None
-
     def exec_module(self, module):
         module.__dict__["__builtins__"] = __builtins__
         super().exec_module(module)
 
     def get_code(self, fullname):
-        known = _Loader.known
+        # For the names of modules: the path, the time and the size of the file, and its code, or that in bytes. None if
+        # it is not to be known. The native library fills it and reads it (``compiled.rs``).
+        known = _known  # noqa: F821
         if known is None:
             return super().get_code(fullname)
         stats = self.path_stats(self.path)

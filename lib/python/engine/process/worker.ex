@@ -41,6 +41,13 @@ defmodule Python.Engine.Process.Worker do
     }
   end
 
+  @doc "Tells ways to start a worker apart. The environment may have secrets, so that it is not kept for that."
+  @spec way(command) :: binary
+  def way(command) do
+    started_by = Map.take(command, [:python, :prefix, :environment, :cd])
+    :erlang.md5(:erlang.term_to_binary({started_by, File.cwd()}))
+  end
+
   # How often it looks at the memory of a worker whose memory is limited, in ms.
   @look 250
 

@@ -14,7 +14,7 @@ use crate::engine::process::spawn::{Command, Start};
 use crate::engine::process::start::{self, LinkHandle};
 use crate::engine::process::turns;
 use crate::pool::handles::PoolHandle;
-use rustler::{Atom, Encoder, Env, LocalPid, NifMap, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifMap, ResourceArc, Term};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,8 @@ struct Config<'a> {
     start_after: u64,
     max_calls: u64,
     bounded: bool,
+    /// Tells ways to start a worker apart.
+    way: Binary<'a>,
 }
 
 /// Gets ready, once. `native_layouts`: whether terms may be read in place. `{:error, text}` if there is no thread.
@@ -68,6 +70,7 @@ fn process_new<'a>(
     let mut process = Process::new(config.settings, config.init, patience);
     process.max_calls = config.max_calls;
     process.is_bounded = config.bounded;
+    process.way = config.way.to_vec();
     let held = config.init.is_some();
     super::pool::new(env, name, max_queue, timeout, held, Box::new(process))
 }

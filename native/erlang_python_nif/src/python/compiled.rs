@@ -25,10 +25,14 @@ pub fn known<'py>(py: Python<'py>, compiled: &Compiled) -> PyResult<Option<Bound
         Compiled::Before(bytes) => {
             let kind = kind(py)?;
             // That of another Python is not even looked at.
-            Some(match bytes.strip_prefix(kind.as_bytes()) {
-                Some(code) => marshal(py, "loads", PyBytes::new(py, code))?.cast_into()?,
-                None => PyDict::new(py),
-            })
+            let code = bytes.strip_prefix(kind.as_bytes());
+            let known = code.and_then(|code| marshal(py, "loads", PyBytes::new(py, code)).ok());
+            // Without it all is compiled again.
+            Some(
+                known
+                    .and_then(|known| known.cast_into().ok())
+                    .unwrap_or_else(|| PyDict::new(py)),
+            )
         }
     })
 }
@@ -37,6 +41,7 @@ pub fn known<'py>(py: Python<'py>, compiled: &Compiled) -> PyResult<Option<Bound
 pub fn run(package: &Bound<'_, PyModule>, known: Option<Bound<'_, PyDict>>) -> PyResult<()> {
     let py = package.py();
     let loader = package.getattr("__loader__")?;
+    package.setattr("_known", &known)?;
     let Some(known) = known else {
         return loader.call_method1("exec_module", (package,)).map(drop);
     };
@@ -60,18 +65,18 @@ pub fn run(package: &Bound<'_, PyModule>, known: Option<Bound<'_, PyDict>>) -> P
         Err(error) => error.into_inner(),
     };
     py.import("builtins")?
-        .call_method1("exec", (code, package.dict()))?;
-    package.getattr("_Loader")?.setattr("known", known)
+        .call_method1("exec", (code, package.dict()))
+        .map(drop)
 }
 
 /// What the processes after this one need not compile, and forgets it. None if they know it, or are forked from where it
 /// is known.
 pub fn tell(py: Python<'_>) -> PyResult<Option<Vec<u8>>> {
-    let loader = py.import("erlang")?.getattr("_Loader")?;
-    let Ok(known) = loader.getattr("known")?.cast_into::<PyDict>() else {
+    let package = py.import("erlang")?;
+    let Ok(known) = package.getattr("_known")?.cast_into::<PyDict>() else {
         return Ok(None);
     };
-    loader.setattr("known", py.None())?;
+    package.setattr("_known", py.None())?;
     let mut is_new = false;
     // Each in bytes of its own: code that has run is freed before the next is there.
     for (name, found) in known.iter() {

@@ -24,7 +24,7 @@ defmodule Python.Engine.Process.CompiledTest do
     }
 
     options = Keyword.merge([engine: :process, env: env], Map.get(context, :pool, []))
-    {:ok, pool: start_pool(options)}
+    {:ok, pool: start_pool(options), options: options}
   end
 
   # The files of the package that the worker has compiled.
@@ -37,9 +37,13 @@ defmodule Python.Engine.Process.CompiledTest do
     assert {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
   end
 
-  test "is compiled by the first one, and by no other", %{pool: pool} do
+  test "is compiled by the first one, and by no other", %{pool: pool, options: options} do
     first = compiled(pool)
     assert "_bootstrap" in first and "_errors" in first and "__init__" in first
+    assert compiled(start_pool(options)) == []
+    {:ok, context} = Python.Context.start_link(options)
+    code = "[file for file in __import__('sys').compiled if '/python/erlang/' in file]"
+    assert Python.eval!(code, context: context) == []
 
     for _ <- 1..2 do
       crash(pool)
@@ -127,17 +131,16 @@ defmodule Python.Engine.Process.CompiledTest do
       Python.exec(
         """
         import builtins, erlang
-        known = erlang._Loader.known = {}
+        known = {}
         def changing(file):
-            erlang._Loader.known = known
+            erlang._known = known
             names = {}
             try:
                 exec(erlang._Loader("erlang._changing", file).get_code("erlang._changing"), names)
             finally:
-                erlang._Loader.known = None
+                erlang._known = None
             return names["value"]
         builtins.changing = changing
-        erlang._Loader.known = None
         """,
         pool: pool
       )
@@ -150,18 +153,31 @@ defmodule Python.Engine.Process.CompiledTest do
   end
 
   describe "a worker that says something else" do
-    test "is heard by the next ones of its pool alone" do
-      pool = start_pool(FakeWorker.options("compiled"))
+    # Nobody else has the same environment.
+    defp own(mode) do
+      options = FakeWorker.options(mode)
+      put_in(options[:env]["FAKE_OWN"], unique())
+    end
+
+    test "is heard by those alone that are started in the same way" do
+      options = own("compiled")
+      pool = start_pool(options)
       {"", said} = Python.call!(:fake, :compiled, [], pool: pool)
       assert {:error, %CrashedError{}} = Python.call(:fake, :exit, [1], pool: pool)
-      assert {^said, _own} = Python.call!(:fake, :compiled, [], pool: pool)
+      assert {^said, said} = Python.call!(:fake, :compiled, [], pool: pool)
+      assert {^said, _own} = Python.call!(:fake, :compiled, [], pool: start_pool(options))
 
-      assert {"", _own} =
-               Python.call!(:fake, :compiled, [], pool: start_pool(FakeWorker.options()))
+      for other <- [
+            put_in(options[:env]["MORE"], ""),
+            Keyword.put(options, :cd, System.tmp_dir!()),
+            Keyword.put(options, :command, ["env"])
+          ] do
+        assert {"", _own} = Python.call!(:fake, :compiled, [], pool: start_pool(other))
+      end
     end
 
     test "is ended when it has run a request by then" do
-      pool = start_pool(FakeWorker.options())
+      pool = start_pool(own(""))
 
       assert {:error, %CrashedError{} = error} =
                Python.call(:fake, :frame, [15, "00"], pool: pool)
@@ -178,7 +194,7 @@ defmodule Python.Engine.Process.CompiledTest do
     end
 
     test "does not have more kept than there can be" do
-      options = FakeWorker.options("compiled")
+      options = own("compiled")
       options = put_in(options[:env]["FAKE_COMPILED"], "#{5_000_000}")
       pool = start_pool(options)
       Python.call!(:fake, :compiled, [], pool: pool)

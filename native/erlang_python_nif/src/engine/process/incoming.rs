@@ -2,6 +2,7 @@
 
 use super::beside;
 use super::callback;
+use super::compiled;
 use super::decode::{decode, decode_or_leave};
 use super::decoding::Decoding;
 use super::helping;
@@ -95,7 +96,7 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
             link.beside.free(link, number)?;
             beside::used(link);
         }
-        to_vm::COMPILED => compiled(link, reader.bytes(reader.len())?)?,
+        to_vm::COMPILED => keep_compiled(link, reader.bytes(reader.len())?)?,
         _ => return Err(Broken("a frame is of an unknown kind")),
     }
     if link.tray.was_read() {
@@ -147,12 +148,12 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
 }
 
 /// From when it runs the first request on, it may be anybody who says so.
-fn compiled(link: &Link, bytes: &[u8]) -> Result<()> {
+fn keep_compiled(link: &Link, bytes: &[u8]) -> Result<()> {
     if link.stage() >= Stage::Opening {
         return Err(Broken("it says too late what it has compiled"));
     }
     if let Some(process) = Process::of(&link.pool) {
-        process.keep_compiled(bytes);
+        compiled::keep(&process.way, bytes);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod at_once;
 pub mod beside;
 pub mod callback;
+mod compiled;
 pub mod decode;
 pub mod decoding;
 pub mod encode;

@@ -20,8 +20,8 @@ pub struct Process {
     pub max_calls: u64,
     /// There is a limit to the memory of its workers.
     pub is_bounded: bool,
-    /// What a worker has compiled, for the next ones. Held for a copy of the reference.
-    compiled: Mutex<Arc<[u8]>>,
+    /// Tells the ways apart in which workers are started.
+    pub way: Vec<u8>,
     /// Held for a push or a copy.
     links: Mutex<Vec<Weak<Link>>>,
     /// How many workers have ended one after the other without a call that they could have ended for.
@@ -30,9 +30,6 @@ pub struct Process {
 
 /// The workers of all pools. Held for a push or a copy.
 static LINKS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
-
-/// How many bytes of compiled code are kept for a pool. There are 200 KB.
-const MOST_COMPILED: usize = 4 << 20;
 
 /// How long another worker waits after the first failure, and at most.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -47,7 +44,7 @@ impl Process {
             patience,
             max_calls: 0,
             is_bounded: false,
-            compiled: Mutex::new([].into()),
+            way: Vec::new(),
             links: Mutex::default(),
             failures: AtomicU32::new(0),
         }
@@ -56,19 +53,6 @@ impl Process {
     /// None for a pool of another engine.
     pub fn of(pool: &Pool) -> Option<&Process> {
         (&*pool.engine as &dyn Any).downcast_ref()
-    }
-
-    /// The workers of a pool are alike, and none has run a request yet when it says what it has compiled. Other pools
-    /// may be for code that is less to be trusted.
-    pub fn keep_compiled(&self, bytes: &[u8]) {
-        if bytes.len() <= MOST_COMPILED {
-            let former = std::mem::replace(&mut *self.compiled.lock(), bytes.into());
-            drop(former);
-        }
-    }
-
-    pub fn compiled(&self) -> Arc<[u8]> {
-        Arc::clone(&self.compiled.lock())
     }
 
     pub fn add(&self, link: &Arc<Link>) {

@@ -1,5 +1,6 @@
 //! What all workers are told of: the process that callbacks are sent to, and the functions that are registered.
 
+use super::compiled;
 use super::leaf;
 use super::link::{Link, Stage};
 use super::own::{self, Process};
@@ -116,7 +117,7 @@ pub fn start(link: &Arc<Link>) {
         .and_then(|settings| sent::encode(settings).map_err(drop))
     {
         let mut frame = Writer::frame(to_worker::START);
-        let compiled = process.compiled();
+        let compiled = compiled::find(&process.way).unwrap_or_default();
         frame.u32(compiled.len() as u32);
         frame.bytes(&compiled);
         link.send_terms(frame, &[&encoded]);
