@@ -2,7 +2,8 @@
 
 Code.require_file("support/suite.exs", __DIR__)
 
-for topic <- ~w(calls eval map values streams callbacks handles concurrency startup processes) do
+for topic <-
+      ~w(calls eval map values data streams callbacks handles concurrency startup processes) do
   Code.require_file("#{topic}.exs", __DIR__)
 end
 
