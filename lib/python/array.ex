@@ -23,8 +23,8 @@ defmodule Python.Array do
   | `:dtype` | the type of an item and its bits: see `t:dtype/0` |
   | `:shape` | the number of items in each dimension, a tuple; `{}` for a single item |
 
-  An array whose package numpy is not installed is a `Python.EncodeError`, and so is one of `{:bf, 16}` without the package
-  `ml_dtypes`, which has this type for numpy.
+  Without the package numpy an array is a `Python.EncodeError`. One of `{:bf, 16}` needs the package `ml_dtypes`, too, which has this type
+  for numpy; without it, and where torch is imported, it becomes a tensor of torch, with a copy of the data.
 
   If Nx is loaded, an `Nx.Tensor` is converted in the same way, without its names. See `Python.Nx` for results.
   """

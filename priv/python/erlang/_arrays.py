@@ -227,8 +227,8 @@ def made(view, letter, size, shape):
     dtype = _dtypes.get((letter, size))
     if dtype is None:
         dtype = _dtype(numpy, letter, size)
-        if isinstance(dtype, str):
-            return dtype
+        if dtype is None:
+            return _bfloat16(view, shape)
         _dtypes[letter, size] = dtype
     try:
         return numpy.ndarray(shape, dtype, view)
@@ -242,11 +242,21 @@ def _dtype(numpy, letter, size):
     try:
         import ml_dtypes
     except ModuleNotFoundError:
-        return (
-            "numpy has the dtype bfloat16 from the package ml_dtypes, which is not installed; install it, or convert the "
-            "array to {:f, 32}"
-        )
+        return None
     return numpy.dtype(ml_dtypes.bfloat16)
+
+
+def _bfloat16(view, shape):
+    """A tensor of torch, which has this type without a further package. It can be written to, so it is a copy."""
+    torch = _loaded("torch", "Tensor")
+    if torch is None:
+        return (
+            "numpy has the dtype bfloat16 from the package ml_dtypes, which is not installed; install it, or import torch, "
+            "or convert the array to {:f, 32}"
+        )
+    if not len(view):
+        return torch.empty(shape, dtype=torch.bfloat16)
+    return torch.frombuffer(bytearray(view), dtype=torch.bfloat16).reshape(shape)
 
 
 def _import_numpy():
