@@ -187,6 +187,11 @@ defmodule Python.Callback do
     {:noreply, state, @idle}
   end
 
+  def handle_info({:loop_blocked, _home, _place, _ms} = blocked, state) do
+    Python.Blocked.report(blocked)
+    {:noreply, state, @idle}
+  end
+
   # What passed through here, functions among it, is not to be kept alive by our garbage.
   def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
   def handle_info(_message, state), do: {:noreply, state, @idle}

@@ -13,6 +13,7 @@ defmodule Python.Telemetry do
   | `[:python, :callback, :start]` | `:system_time`, `:monotonic_time` | `:function`, the name of a registered function or the function |
   | `[:python, :callback, :stop]` | `:duration`, `:monotonic_time` | the same |
   | `[:python, :callback, :exception]` | `:duration`, `:monotonic_time` | the same, with `:kind`, `:reason` and `:stacktrace` |
+  | `[:python, :loop, :blocked]` | `:duration` so far | `:pool` or `:context` (a pid), `:file`, `:line` and `:function`, which hold up an event loop of the engine `:asyncio` |
   | `[:python, :pool, :queue]` | `:queued` (calls that wait), `:busy` (workers at work) | `:pool` |
 
   Times are in native units, see `System.convert_time_unit/3`. A call that fails emits `:exception` instead of `:stop`,
@@ -109,6 +110,17 @@ defmodule Python.Telemetry do
   def queue(pool, engine, native) do
     %{queued: queued, busy: busy} = engine.stats(native)
     execute([:python, :pool, :queue], %{queued: queued, busy: busy}, %{pool: pool})
+  end
+
+  @doc false
+  # `home`: a pool's name, or the process of a context.
+  @spec blocked(atom | pid, map, non_neg_integer) :: :ok
+  def blocked(home, place, ms) do
+    pool = if is_atom(home), do: home
+    context = if is_pid(home), do: home
+    duration = System.convert_time_unit(ms, :millisecond, :native)
+    metadata = Map.merge(place, %{pool: pool, context: context})
+    execute([:python, :loop, :blocked], %{duration: duration}, metadata)
   end
 
   defp metadata(operation, options) do

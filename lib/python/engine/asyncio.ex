@@ -92,7 +92,16 @@ defmodule Python.Engine.Asyncio do
     # One without a name is a context.
     name = if kind == :pool, do: options.name
     queue = Start.native_queue(options.max_queue)
-    pool = :erlang_python.loop_new(name, queue, options.timeout, options.init != nil)
+
+    pool =
+      :erlang_python.loop_new(
+        name,
+        queue,
+        options.timeout,
+        options.init != nil,
+        options.block_warning
+      )
+
     Native.configure(:erlang_python, pool, kind, options)
 
     # The process of a pool starts its workers itself.

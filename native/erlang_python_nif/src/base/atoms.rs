@@ -153,6 +153,7 @@ rustler::atoms! {
     next,
     iterator = "Elixir.Python.Iterator",
     starting,
+    loop_blocked,
     // Statistics
     workers,
     busy,

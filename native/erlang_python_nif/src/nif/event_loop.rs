@@ -6,8 +6,9 @@ use crate::engine::asyncio::serve::Kind;
 use crate::nif::pool;
 use crate::pool::handles::PoolHandle;
 use rustler::{Atom, Env, Error, LocalPid, NifResult, Term};
+use std::time::Duration;
 
-/// As `pool_new`.
+/// As `pool_new`. `block_warning`: how long code may hold a loop up until it is said where, in ms or `:infinity`.
 #[rustler::nif]
 fn loop_new<'a>(
     env: Env<'a>,
@@ -15,8 +16,10 @@ fn loop_new<'a>(
     max_queue: usize,
     timeout: Term<'a>,
     held: bool,
+    block_warning: Term<'a>,
 ) -> Term<'a> {
-    let engine = Box::new(Asyncio::new(name == atoms::nil()));
+    let block_warning = block_warning.decode().ok().map(Duration::from_millis);
+    let engine = Box::new(Asyncio::new(name == atoms::nil(), block_warning));
     pool::new(env, name, max_queue, timeout, held, engine)
 }
 

@@ -1,6 +1,7 @@
 //! The end of a request that ran in an event loop: its answer.
 
 use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::asyncio::blocked;
 use crate::engine::asyncio::event_loop::Loop;
 use crate::engine::main::answer::Outcome;
 use crate::engine::main::drain;
@@ -31,6 +32,8 @@ impl Flight {
             return None;
         };
         worker.begin_beside(request);
+        // It may have been woken for something else.
+        blocked::watch(own);
         let busy = &request.pool.stats.busy;
         busy.fetch_add(1, Ordering::SeqCst);
         Some(Flight {

@@ -1,11 +1,14 @@
 //! An event loop, as others reach it: on any thread, also on a scheduler.
 
+use crate::base::Location;
 use crate::base::clock;
 use crate::base::lock::Mutex;
 use crate::base::term_env::Sender;
 use crate::base::waker::Waker;
+use crate::engine::asyncio::blocked::{self, Looks};
 use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::interrupt;
+use crate::engine::main::runner::Runner;
 use crate::pool::request::Request;
 use crate::pool::worker::Taker;
 use crate::python::interpreter::GilCell;
@@ -34,6 +37,11 @@ pub struct Loop {
     pub ended: AtomicBool,
     /// The tasks of its requests, by the addresses of these.
     tasks: GilCell<HashMap<usize, Py<PyAny>>>,
+    /// The thread that it runs on, until it ends.
+    pub runner: GilCell<Option<Arc<Runner>>>,
+    /// See `blocked`.
+    pub looks: OnceLock<Looks>,
+    pub watched: AtomicBool,
     /// What its code waits for.
     pub waiting: GilCell<Waiting>,
     /// The loop in Python.
@@ -70,6 +78,9 @@ impl Loop {
             stops: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tasks: GilCell::new(HashMap::new()),
+            runner: GilCell::new(None),
+            looks: OnceLock::new(),
+            watched: AtomicBool::new(false),
             waiting: GilCell::new(Waiting::default()),
             object: GilCell::new(None),
         }))
@@ -78,6 +89,18 @@ impl Loop {
     /// What the loop watches.
     pub fn descriptor(&self) -> RawFd {
         self.waker.descriptor()
+    }
+
+    /// How often it has looked for letters and requests.
+    pub fn turns(&self) -> usize {
+        self.turns.load(Ordering::SeqCst)
+    }
+
+    /// Where the code of its thread is.
+    pub fn location(&self, py: Python<'_>) -> Option<Location> {
+        let runner = self.runner.with(py, |runner| runner.clone())?;
+        // SAFETY: it is taken away with the GIL, before the thread ends.
+        unsafe { runner.location(py) }
     }
 
     /// Has it look for letters and requests. Never waits.
@@ -165,6 +188,7 @@ impl Waiting {
 
 impl Taker for Loop {
     fn take(self: Arc<Self>, _sender: Sender) {
+        blocked::watch(&self);
         self.ring();
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod awaits;
 pub mod begin;
+pub mod blocked;
 pub mod end;
 pub mod event_loop;
 pub mod futures;
@@ -15,6 +16,7 @@ pub mod streams;
 use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
 use crate::base::term_env::Sender;
+use crate::engine::asyncio::blocked::Looks;
 use crate::engine::asyncio::event_loop::{Letter, Loop};
 use crate::engine::asyncio::serve::Kind;
 use crate::engine::main::assistant;
@@ -28,16 +30,20 @@ use std::any::Any;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 pub struct Asyncio {
     main: Main,
     /// Held for a look, or a push.
     loops: Mutex<Vec<Arc<Loop>>>,
+    /// How long code may hold a loop up until it is said where. None: for ever.
+    block_warning: Option<Duration>,
 }
 
 impl Asyncio {
-    pub fn new(is_context: bool) -> Self {
+    pub fn new(is_context: bool, block_warning: Option<Duration>) -> Self {
         Asyncio {
+            block_warning,
             main: Main {
                 in_loops: true,
                 ..Main::new(is_context)
@@ -59,6 +65,10 @@ impl Asyncio {
     /// Starts a worker. What becomes of it says `state`.
     pub fn start(&self, pool: &Arc<Pool>, id: u64, kind: Kind) -> io::Result<()> {
         let own = Loop::new(id)?;
+        if let Some(patience) = self.block_warning {
+            let pool = Arc::downgrade(pool);
+            let _ = own.looks.set(Looks { patience, pool });
+        }
         let worker = Worker::new(id, Wake::taker());
         let taker: Arc<dyn Taker> = own.clone();
         let taker: Weak<dyn Taker> = Arc::downgrade(&taker);

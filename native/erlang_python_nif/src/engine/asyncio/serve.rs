@@ -79,6 +79,8 @@ fn run(
             event_loop: Some(own.clone()),
         };
         let _entered = seat.enter();
+        let runs = Arc::clone(runner);
+        own.runner.with(py, |runner| *runner = Some(runs));
         if let (Some(namespace), Some(helpers)) = (own::namespace(pool), current::helpers()) {
             // Should it fail (for want of memory), the interpreter's `__main__` serves.
             let _ = namespace.make(py, helpers);
@@ -94,6 +96,8 @@ fn run(
         if let (Some(namespace), Some(helpers)) = (own::namespace(pool), current::helpers()) {
             namespace.clear(py, helpers);
         }
+        let ended = own.runner.with(py, Option::take);
+        drop(ended);
         result.err().map(|error| error.to_string())
     });
     done.flatten()

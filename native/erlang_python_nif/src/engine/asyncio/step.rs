@@ -22,6 +22,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use rustler::Encoder;
+use std::sync::atomic::Ordering;
 
 /// What becomes of what the coroutine of a call gives.
 #[derive(Clone, Copy)]
@@ -166,6 +167,14 @@ fn end(py: Python<'_>, running: &Running, flight: Flight, gives: Gives, error: P
     };
     if ended.is_ok() {
         isolation::keep_base(py, &request);
+    }
+    // Those who close a pool may not have come as far as to answer.
+    if flight.own.stops.load(Ordering::Acquire)
+        && ended.as_ref().is_err_and(|error| is_cancelled(py, error))
+    {
+        request.answer(running.sender, &mut reply, |env| {
+            (atoms::error(), atoms::stopped()).encode(env)
+        });
     }
     let outcome = (!request.is_over()).then(|| {
         let operation = flight.body.operation();

@@ -26,7 +26,7 @@ use crate::pool::request::Request;
 use crate::pool::sink::Body;
 use crate::pool::watch;
 use crate::python::current;
-use crate::python::interpreter::delicate::Look;
+use crate::python::interpreter::delicate::Look as Delicacy;
 use crate::python::interpreter::imports::Loading;
 use crate::python::interpreter::{Detached, Location, Uncollected, stack_size, wait_for_python};
 use crate::python::source;
@@ -58,7 +58,16 @@ const ENDS: Duration = Duration::from_millis(50);
 /// A thread that cannot be interrupted for so long may be waiting for what its code has registered.
 const UNREACHED: Duration = Duration::from_millis(100);
 
-static POSTED: Inbox<Arc<Request>> = Inbox::new();
+static POSTED: Inbox<Posted> = Inbox::new();
+
+enum Posted {
+    Request(Arc<Request>),
+    Look(Look),
+}
+
+/// Looks at something with the GIL, runs no code of Python's, and says what is to be told without it.
+pub type Look = Box<dyn FnOnce(Python<'_>) -> Option<Told> + Send>;
+pub type Told = Box<dyn FnOnce(Sender, &mut TermEnv) + Send>;
 
 /// Starts the thread. Once per VM.
 pub fn start() -> std::io::Result<()> {
@@ -76,7 +85,17 @@ pub fn start() -> std::io::Result<()> {
                 let mut message = TermEnv::new();
                 let mut aims: Vec<Aim> = Vec::new();
                 loop {
-                    for request in POSTED.wait(aims.iter().map(|aim| aim.due).min()) {
+                    for posted in POSTED.wait(aims.iter().map(|aim| aim.due).min()) {
+                        let request = match posted {
+                            Posted::Request(request) => request,
+                            Posted::Look(look) => {
+                                let told = own.attach(look);
+                                if let Some(told) = told.flatten() {
+                                    told(sender, &mut message);
+                                }
+                                continue;
+                            }
+                        };
                         let known = aims
                             .iter()
                             .position(|aim| Arc::ptr_eq(&aim.request, &request));
@@ -104,7 +123,12 @@ pub fn start() -> std::io::Result<()> {
 
 /// Hands a cancelled request over. Never waits.
 pub fn post(request: Arc<Request>) {
-    POSTED.post(request);
+    POSTED.post(Posted::Request(request));
+}
+
+/// Has the thread look at something. Never waits.
+pub fn look(look: Look) {
+    POSTED.post(Posted::Look(look));
 }
 
 /// A request that is to be interrupted, and when.
@@ -189,9 +213,9 @@ impl Aim {
             self.finalizes = None;
         }
         match helpers.delicate.look(py, runner.frame(py, &self.request)) {
-            Look::Safe => {}
-            Look::Delicate => return,
-            Look::Unknown(code) => {
+            Delicacy::Safe => {}
+            Delicacy::Delicate => return,
+            Delicacy::Unknown(code) => {
                 assistant::examine(code);
                 // Should that be held up, an interrupt matters more.
                 if self.begun.elapsed() < UNKNOWN {

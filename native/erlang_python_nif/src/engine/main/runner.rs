@@ -6,7 +6,9 @@ use crate::pool::request::{Place, Request};
 use crate::python::current;
 use crate::python::helpers::Helpers;
 use crate::python::interpreter::nudge;
-use crate::python::interpreter::{self, Code, Frame, GilCell, PythonThread, Settings, absorb};
+use crate::python::interpreter::{
+    self, Code, Frame, GilCell, Location, PythonThread, Settings, absorb,
+};
 use pyo3::prelude::*;
 use std::cell::{Cell, OnceCell};
 use std::ffi::c_int;
@@ -108,6 +110,16 @@ impl Runner {
         // SAFETY: the end of the request would take it out of the list, with the GIL, and comes before the
         // end of the thread.
         unsafe { self.thread.frame(py) }
+    }
+
+    /// Where the code of the thread is, whatever it runs.
+    ///
+    /// # Safety
+    ///
+    /// The thread has not ended.
+    pub unsafe fn location(&self, py: Python<'_>) -> Option<Location> {
+        // SAFETY: as this function demands.
+        unsafe { self.thread.frame(py) }?.location()
     }
 
     /// The code of the request, the innermost first: what is below the frame that it stands in belongs to another.

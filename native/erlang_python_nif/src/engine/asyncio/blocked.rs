@@ -1,0 +1,104 @@
+//! Finds out when something holds a loop up, and tells the log where that is.
+//!
+//! While a loop has calls, the clock rings it every now and then. A loop that does not look within the time that it
+//! has is held up: the interrupter, which may wait for the GIL, looks where its thread is.
+
+use crate::base::atoms;
+use crate::base::clock;
+use crate::base::server;
+use crate::base::term_env::{SavedTerm, Sender, TermEnv};
+use crate::engine::asyncio::event_loop::Loop;
+use crate::engine::main::interrupt;
+use crate::pool::Pool;
+use rustler::Encoder;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How a loop is looked after. None: it is not.
+pub struct Looks {
+    pub patience: Duration,
+    pub pool: Weak<Pool>,
+}
+
+/// Has the clock look after a loop that has something to do, unless it does so already. On any thread.
+pub fn watch(own: &Arc<Loop>) {
+    let Some(looks) = own.looks.get() else { return };
+    if own.watched.load(Ordering::SeqCst) || own.watched.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let own = Arc::downgrade(own);
+    let period = (looks.patience / 2).max(Duration::from_millis(1));
+    let mut asked: Option<Asked> = None;
+    clock::after(period, move |_, _| {
+        let own = own.upgrade()?;
+        look(&own, &mut asked).then_some(period)
+    });
+}
+
+/// When a loop was rung, and how often it had looked before.
+struct Asked {
+    at: Instant,
+    turns: usize,
+    told: bool,
+}
+
+/// False if there is nothing to look after any more.
+fn look(own: &Arc<Loop>, asked: &mut Option<Asked>) -> bool {
+    let (Some(looks), false) = (own.looks.get(), own.ended.load(Ordering::Acquire)) else {
+        return false;
+    };
+    let Some(pool) = looks.pool.upgrade() else {
+        return false;
+    };
+    let turns = own.turns();
+    if let Some(asked) = asked.as_mut().filter(|asked| asked.turns == turns) {
+        let passed = asked.at.elapsed();
+        if passed >= looks.patience && !asked.told {
+            asked.told = true;
+            tell(own, &pool, turns, asked.at);
+        }
+        return true;
+    }
+    *asked = None;
+    if !has_work(&pool) {
+        own.watched.store(false, Ordering::SeqCst);
+        // What has come this moment has seen that it was looked after.
+        if !has_work(&pool) || own.watched.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+    }
+    *asked = Some(Asked {
+        at: Instant::now(),
+        turns,
+        told: false,
+    });
+    own.ring();
+    true
+}
+
+fn has_work(pool: &Pool) -> bool {
+    pool.stats.busy.load(Ordering::SeqCst) > 0 || pool.queued() > 0
+}
+
+fn tell(own: &Arc<Loop>, pool: &Arc<Pool>, turns: usize, since: Instant) {
+    let (own, home) = (Arc::clone(own), pool.home);
+    interrupt::look(Box::new(move |py| {
+        // It may have gone on meanwhile.
+        if own.turns() != turns {
+            return None;
+        }
+        let location = own.location(py);
+        Some(Box::new(move |sender: Sender, message: &mut TermEnv| {
+            let Some(server) = server::get() else { return };
+            let ms = since.elapsed().as_millis() as u64;
+            message.send(sender, &server, |env| {
+                let place = match &location {
+                    Some(location) => location.encode(env),
+                    None => atoms::none().encode(env),
+                };
+                (atoms::loop_blocked(), SavedTerm::load(home, env), place, ms).encode(env)
+            });
+        }))
+    }));
+}
