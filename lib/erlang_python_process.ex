@@ -16,7 +16,7 @@ defmodule :erlang_python_process do
   def process_join(_pool, _id, _spare), do: not_loaded()
   def process_template(_pool), do: not_loaded()
   def process_fork(_link, _template), do: not_loaded()
-  def process_look(_callback), do: not_loaded()
+  def process_look(_callback, _first, _last), do: not_loaded()
   def process_enter(_link), do: not_loaded()
   def process_retire(_link), do: not_loaded()
   def process_make(_link), do: not_loaded()

@@ -240,15 +240,14 @@ defmodule Python.Engine.Process do
   @impl true
   def callback_answer(callback, answer) do
     answered = :erlang_python_process.callback_answer(callback, answer)
-    if answered, do: look_on(callback, 3)
+    if answered, do: look_on(callback, @looks)
     answered
   end
 
-  defp look_on(_callback, 0), do: :ok
-
+  # The last look never says that it is worth it to look again.
   defp look_on(callback, left) do
     if :erlang.statistics(:total_run_queue_lengths) == 0 and
-         :erlang_python_process.process_look(callback),
+         :erlang_python_process.process_look(callback, left == @looks, left == 1),
        do: look_on(callback, left - 1),
        else: :ok
   end

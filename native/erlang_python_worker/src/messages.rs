@@ -30,7 +30,7 @@ impl host::Vm for Vm {
             let mut frame = Writer::frame(to_vm::SEND);
             host::encode(&mut frame, to).is_ok()
                 && host::encode(&mut frame, message).is_ok()
-                && (slot::put(&frame) || link::send(frame))
+                && send(frame)
         })
     }
 
@@ -102,7 +102,7 @@ fn numbers(kind: u8, numbers: &[u64]) {
     for &number in numbers {
         frame.u64(number);
     }
-    link::send(frame);
+    send(frame);
 }
 
 /// What a request has come to, or what is told before that.
@@ -130,7 +130,7 @@ fn answer(number: u64, term: Term<'_>) -> bool {
     let begin = frame.bytes.len();
     if host::encode(&mut frame, term).is_ok() && frame.bytes.len() <= erlang_python_wire::MAX_FRAME
     {
-        return slot::put(&frame) || link::send(frame);
+        return send(frame);
     }
     // It cannot cross.
     tray::give_back();
@@ -167,12 +167,22 @@ impl remote::Link for Vm {
     }
 
     fn over(&self, callback: u64) {
-        send_number(to_vm::OVER, callback);
+        let frame = numbered(to_vm::OVER, callback);
+        send(frame);
     }
 }
 
 pub fn send_number(kind: u8, number: u64) {
+    link::send(numbered(kind, number));
+}
+
+fn numbered(kind: u8, number: u64) -> Writer {
     let mut frame = Writer::frame(kind);
     frame.u64(number);
-    link::send(frame);
+    frame
+}
+
+/// By the shortest way, if the VM looks for such frames there.
+fn send(frame: Writer) -> bool {
+    slot::put(&frame) || link::send(frame)
 }

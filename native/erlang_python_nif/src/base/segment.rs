@@ -1,5 +1,5 @@
-//! Memory that the VM and a Python process share: a place for one frame on its way to the process, and one for a frame on
-//! its way back. What does not fit goes by the socket.
+//! Memory that the VM and a Python process share: a place for one frame on its way to the process, and a ring of places
+//! for frames on their way back. What does not fit goes by the socket.
 //!
 //! Neither side can shrink it under the other one (Linux seals it), and nothing in it is trusted: a length is read
 //! once, and what it counts is copied before it is looked at. Who answers whom is not decided here but by the state
@@ -12,11 +12,14 @@ use erlang_python_wire::Broken;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How many bytes a frame may have.
 pub const ROOM: usize = 4 << 10;
+
+/// How many frames there may be on their way to the VM. Each has pages of its own, once it was there.
+const BACK: usize = 16;
 
 const FREE: u32 = 0;
 const WRITTEN: u32 = 1;
@@ -36,7 +39,8 @@ struct Line<T>(T);
 #[repr(C)]
 struct Layout {
     to_process: Place,
-    to_vm: Place,
+    /// Written and read one after the other.
+    to_vm: [Place; BACK],
     /// The main thread of the process sleeps until this is 0.
     sleeps: Line<AtomicU32>,
     /// How many frames the process has handled that came by the socket.
@@ -49,7 +53,11 @@ struct Layout {
     armed: Line<AtomicU32>,
 }
 
-pub struct Segment(NonNull<Layout>);
+pub struct Segment {
+    layout: NonNull<Layout>,
+    /// How many frames were put there for the VM, or taken, by this side. The other one does not see it.
+    back: AtomicUsize,
+}
 
 // SAFETY: all in it are atomics.
 unsafe impl Send for Segment {}
@@ -96,7 +104,16 @@ impl Place {
 impl Segment {
     fn layout(&self) -> &Layout {
         // SAFETY: mapped as long as `self`; atomics, of which all values are valid.
-        unsafe { self.0.as_ref() }
+        unsafe { self.layout.as_ref() }
+    }
+
+    /// Where the next frame for the VM is.
+    fn back(&self) -> &Place {
+        &self.layout().to_vm[self.back.load(Ordering::Relaxed) % BACK]
+    }
+
+    fn step(&self) {
+        self.back.fetch_add(1, Ordering::SeqCst);
     }
 
     /// A new one, with what the other side is to be given.
@@ -161,9 +178,9 @@ impl Segment {
         if place == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        NonNull::new(place.cast())
-            .map(Segment)
-            .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+        let layout = NonNull::new(place.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let back = AtomicUsize::new(0);
+        Ok(Segment { layout, back })
     }
 
     // The VM.
@@ -189,18 +206,19 @@ impl Segment {
 
     /// Whether there is a frame for the VM.
     pub fn has_frame(&self) -> bool {
-        self.layout().to_vm.state.load(Ordering::SeqCst) >= THERE
+        self.back().state.load(Ordering::SeqCst) >= THERE
     }
 
     /// Takes it. False if there is none. One thread at a time.
     pub fn take_frame(&self, bytes: &mut Vec<u8>) -> Result<bool, Broken> {
-        let place = &self.layout().to_vm;
+        let place = self.back();
         match place.state.load(Ordering::SeqCst) {
             FREE | WRITTEN => return Ok(false),
             THERE => {}
             _ => return Err(Broken("a frame is in an impossible state")),
         }
         let read = place.read(bytes);
+        self.step();
         place.state.store(FREE, Ordering::SeqCst);
         read.map(|()| true)
             .ok_or(Broken("a frame has an impossible length"))
@@ -248,9 +266,22 @@ impl Segment {
         self.layout().to_process.state.load(Ordering::SeqCst) == TAKEN
     }
 
-    /// Puts a frame there for the VM, if there is room.
+    /// Puts a frame there for the VM, if there is room and no other thread is about to do so.
     pub fn put(&self, frame: &[u8]) -> bool {
-        self.layout().to_vm.put(frame)
+        let at = self.back.load(Ordering::SeqCst);
+        let place = &self.layout().to_vm[at % BACK];
+        if frame.len() > ROOM || place.change(FREE, WRITTEN).is_err() {
+            return false;
+        }
+        // Another thread may have put one there meanwhile, which was taken. While we have the place, nobody gets past it.
+        if self.back.load(Ordering::SeqCst) != at {
+            place.state.store(FREE, Ordering::SeqCst);
+            return false;
+        }
+        self.step();
+        place.write(frame);
+        place.state.store(THERE, Ordering::SeqCst);
+        true
     }
 
     /// Whether the VM is to be rung for that. True once.
@@ -308,7 +339,7 @@ const SIZE: usize = size_of::<Layout>();
 impl Drop for Segment {
     fn drop(&mut self) {
         // SAFETY: mapped by `map`, with this size; nobody has a reference into it any more.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), SIZE) };
+        unsafe { libc::munmap(self.layout.as_ptr().cast(), SIZE) };
     }
 }
 
@@ -378,10 +409,19 @@ mod tests {
             assert!(process.is_taken() && !process.take_request(&mut bytes));
             process.accepted();
             assert!(!vm.has_frame() && !vm.take_frame(&mut bytes).unwrap());
-            assert!(process.put(&frame) && !process.put(&frame));
-            assert!(vm.has_frame() && vm.take_frame(&mut bytes).unwrap());
-            assert_eq!(bytes, frame);
-            assert!(!vm.take_frame(&mut bytes).unwrap());
+            for at in 0..BACK {
+                assert!(process.put(&[&[at as u8], &frame[..]].concat()) || length == ROOM);
+            }
+            while length == ROOM && process.put(&frame) {}
+            assert!(!process.put(&frame));
+            for at in 0..BACK {
+                assert!(vm.has_frame() && vm.take_frame(&mut bytes).unwrap());
+                match length {
+                    ROOM => assert_eq!(bytes, frame),
+                    _ => assert_eq!((bytes[0], &bytes[1..]), (at as u8, &frame[..])),
+                }
+            }
+            assert!(!vm.has_frame() && !vm.take_frame(&mut bytes).unwrap());
         }
         assert!(!vm.offer(&[0; ROOM + 1]) && !process.put(&[0; ROOM + 1]));
     }
@@ -433,8 +473,8 @@ mod tests {
         };
         let take = |last: &mut u64| {
             let mut bytes = Vec::new();
-            if vm.take_frame(&mut bytes).unwrap() {
-                handle(last, u64::from_ne_bytes(bytes.try_into().unwrap()));
+            while vm.take_frame(&mut bytes).unwrap() {
+                handle(last, u64::from_ne_bytes(bytes[..].try_into().unwrap()));
             }
         };
         /// Whatever happens.
@@ -485,17 +525,47 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_put_frames_at_once_leave_no_place_out() {
+        let (vm, process, _) = pair();
+        let count = std::thread::scope(|scope| {
+            let putting: Vec<_> = (0..4u8)
+                .map(|thread| {
+                    let process = &process;
+                    scope.spawn(move || {
+                        let put = (0..20_000).filter(|_| process.put(&[thread]));
+                        put.count()
+                    })
+                })
+                .collect();
+            let mut taken = 0;
+            let mut bytes = Vec::new();
+            while putting.iter().any(|thread| !thread.is_finished()) {
+                taken += usize::from(vm.take_frame(&mut bytes).unwrap());
+            }
+            while vm.take_frame(&mut bytes).unwrap() {
+                taken += 1;
+            }
+            let put = putting.into_iter().map(|thread| thread.join().unwrap());
+            assert_eq!(put.sum::<usize>(), taken);
+            taken
+        });
+        assert!(count > 0);
+    }
+
+    #[test]
     fn what_a_process_writes_breaks_its_own_calls_alone() {
         let (vm, process, file) = pair();
         let mut bytes = Vec::new();
         // It cannot be made shorter or longer, nor be given other seals.
         assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
-        let place = size_of::<Place>() as u64;
-        for length in [ROOM as u32 + 1, 1 << 31, u32::MAX] {
+        let place = |at: u64| (1 + at) * size_of::<Place>() as u64;
+        for (at, length) in (0..).zip([ROOM as u32 + 1, 1 << 31, u32::MAX]) {
             assert!(process.put(b"frame"));
-            file.write_all_at(&length.to_ne_bytes(), place + 4).unwrap();
+            file.write_all_at(&length.to_ne_bytes(), place(at) + 4)
+                .unwrap();
             assert!(vm.take_frame(&mut bytes).is_err());
         }
+        let place = place(3);
         for state in [THERE + 1, 77, u32::MAX] {
             file.write_all_at(&state.to_ne_bytes(), place).unwrap();
             assert!(vm.has_frame() && vm.take_frame(&mut bytes).is_err());
@@ -507,6 +577,7 @@ mod tests {
         }
         // A length that changes while it is read: what is read is of one of them.
         let (vm, process, file) = pair();
+        let place = size_of::<Place>() as u64;
         let stop = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -76,13 +76,14 @@ fn process_new<'a>(
 }
 
 /// For a process that has just answered a callback: what the worker does next may come at once. True if it may be worth
-/// it to look again.
+/// it to look again. `first`, `last`: of the looks for one answer.
 #[rustler::nif]
-fn process_look<'a>(env: Env<'a>, callback: Term<'a>) -> bool {
+fn process_look<'a>(env: Env<'a>, callback: Term<'a>, first: bool, last: bool) -> bool {
     let callback = callback.decode::<ResourceArc<RemoteCallback>>();
     let callback = callback.as_ref().ok().and_then(|held| held.0.as_ref());
-    callback
-        .is_some_and(|callback| at_once::look_after_answer(&callback.link, Sender::scheduler(env)))
+    callback.is_some_and(|callback| {
+        at_once::look_after_answer(&callback.link, first, last, Sender::scheduler(env))
+    })
 }
 
 /// A new worker, which the calling process looks after. `spare`: it runs nothing until it enters. It has no process of the operating system yet.

@@ -63,7 +63,7 @@ pub fn watch(luck: &Luck, longest: Duration, has_happened: impl Fn() -> bool) ->
     let come = || has_happened() || segment.has_request();
     let listening = segment.listen();
     let mut left = LOOKS;
-    while left > 0 && luck.look_politely(longest, ALONE, come) && !has_happened() {
+    while left > 0 && luck.look_politely(longest * FARTHER, ALONE, come) && !has_happened() {
         serve();
         left -= 1;
     }
@@ -72,6 +72,9 @@ pub fn watch(luck: &Luck, longest: Duration, has_happened: impl Fn() -> bool) ->
     serve();
     has_happened()
 }
+
+/// What comes from another process takes so much longer.
+const FARTHER: u32 = 2;
 
 /// How often it looks again when it was something else.
 const LOOKS: u32 = 4;

@@ -181,8 +181,14 @@ impl Callback {
 
     /// Nobody will answer.
     pub fn down(&self) {
-        self.lock().down = true;
-        self.tell();
+        let waits = {
+            let mut state = self.lock();
+            state.down = true;
+            !state.over
+        };
+        if waits {
+            self.tell();
+        }
     }
 
     /// `{:ok, value}` or `{:error, {kind, type, reason, stacktrace, original}}`. False if nobody
@@ -309,9 +315,11 @@ impl Callback {
         state.over = true;
         let late = std::mem::take(&mut state.nested);
         let given_up = state.elsewhere.is_given_up();
+        let answered = state.answered;
         drop(state);
+        // Who has answered knows that this is the end of it.
         let number = self.number.load(Ordering::Acquire);
-        if let (Some(link), 1..) = (side::link(), number) {
+        if let (Some(link), 1.., false) = (side::link(), number, answered) {
             link.over(number);
         }
         for request in late {

@@ -5,7 +5,7 @@
 //! | who | waits | for |
 //! |---|---|---|
 //! | a caller, in its NIF on a scheduler | 9 µs at most at once, a few times in a row, and not while a process waits for a scheduler | its answer, or what comes before |
-//! | a process that has answered a callback | 9 µs at most | the next callback, or the end of the call |
+//! | a process that has answered a callback | the same | the next callback, or the end of the call |
 //! | the link's thread | until it is rung for, which is done if nobody looks | anything |
 //!
 //! None of the first two does so when it has been in vain of late. With many callers each takes what has come before it
@@ -51,6 +51,9 @@ const GLANCE: Duration = Duration::from_micros(9);
 /// How many frames are handled before something else is looked at.
 const ROUND: usize = 16;
 
+/// The same on a scheduler.
+const FEW: usize = 4;
+
 thread_local! {
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -82,7 +85,7 @@ fn take<'a>(
         Ok(false) => Ok(Seen::Nothing),
         Ok(true) => match (bytes.first(), asked) {
             (Some(&to_vm::ANSWER), Some(asked)) => answer_to(link, &bytes, asked, sender),
-            (Some(&(to_vm::ANSWER | to_vm::SEND)), _) => {
+            (Some(&(to_vm::ANSWER | to_vm::SEND | to_vm::OVER | to_vm::RELEASE_KEPT)), _) => {
                 incoming::frame(link, &bytes, sender).map(|()| Seen::Other)
             }
             _ => Err(Broken("a frame is not where it belongs")),
@@ -93,7 +96,7 @@ fn take<'a>(
     seen
 }
 
-/// On a scheduler: takes what there is, unless somebody else is at it.
+/// On a scheduler: takes what there is, up to the answer that is asked for, unless somebody else is at it.
 fn try_take<'a>(link: &Arc<Link>, asked: Option<Asked<'a, '_>>, sender: Sender) -> Seen<'a> {
     let shared = &link.shared;
     let Some(segment) = shared.segment().filter(|segment| segment.has_frame()) else {
@@ -102,10 +105,19 @@ fn try_take<'a>(link: &Arc<Link>, asked: Option<Asked<'a, '_>>, sender: Sender) 
     let Some(_reading) = shared.try_read() else {
         return Seen::Nothing;
     };
-    take(link, segment, asked, sender).unwrap_or_else(|broken| {
-        over::broken(link, broken, sender);
-        Seen::Other
-    })
+    let mut seen = Seen::Nothing;
+    for _ in 0..FEW {
+        match take(link, segment, asked, sender) {
+            Ok(Seen::Nothing) => break,
+            Ok(Seen::Other) => seen = Seen::Other,
+            Ok(answer) => return answer,
+            Err(broken) => {
+                over::broken(link, broken, sender);
+                return Seen::Other;
+            }
+        }
+    }
+    seen
 }
 
 /// The answer, if it is the one to this request; whatever else it is is handled.
@@ -274,10 +286,18 @@ fn visit<'a>(request: &Arc<Request>, asked: Option<Asked<'a, '_>>, sender: Sende
 }
 
 /// For a process that has just answered a callback, on its scheduler: what the worker does next may come at once. True
-/// if it has not, and it is worth it to look again.
-pub fn look_after_answer(link: &Arc<Link>, sender: Sender) -> bool {
+/// if it has not, and it is worth it to look again. `first`, `last`: of the looks for one answer.
+pub fn look_after_answer(link: &Arc<Link>, first: bool, last: bool, sender: Sender) -> bool {
     let luck = &link.shared.callbacks;
-    luck.is_good_for(OFTEN) && matches!(look(link, luck, None, sender), Seen::Nothing)
+    if first && !luck.is_good_for(OFTEN) {
+        return false;
+    }
+    match look(link, &Luck::new(), None, sender) {
+        Seen::Nothing if last => luck.miss(),
+        Seen::Nothing => return true,
+        Seen::Other | Seen::Answer(_) => luck.hit(),
+    }
+    false
 }
 
 /// On the link's thread: handles what is in the segment, and then what was sent after it, as nobody else does
@@ -289,7 +309,8 @@ pub fn in_turn(
 ) -> Result<(), Broken> {
     let _reading = link.shared.read();
     if let Some(segment) = link.shared.segment() {
-        take(link, segment, None, sender)?;
+        // There are no more of them: what comes now is put there when this one counts as handled.
+        while !matches!(take(link, segment, None, sender)?, Seen::Nothing) {}
     }
     handle()
 }

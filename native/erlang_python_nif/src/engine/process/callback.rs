@@ -137,6 +137,8 @@ impl Callback {
         if !self.settle() {
             return false;
         }
+        // The worker does not say that it waits no more.
+        self.link.remove_callback(self.number);
         if answer.len() > outbox::LARGE || self.link.has_mail() {
             self.link.post(Errand::Answer(self.number, answer));
         } else {

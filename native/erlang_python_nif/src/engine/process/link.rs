@@ -6,11 +6,11 @@ use super::guard::Guard;
 use super::kick::Kick;
 use super::outbox::Outbox;
 use super::shared::Shared;
-use super::shown::Shown;
+use super::shown::{Pins, Shown};
 use super::tray::Tray;
 use super::wear::Wear;
 use crate::base::lock::{Mutex, MutexGuard};
-use crate::base::segment;
+use crate::base::clock;
 use crate::base::term_env::{OwnedTerm, Sender};
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
@@ -66,6 +66,10 @@ pub enum Listener {
     /// A thread that waits for the answer to a callback, and may look there.
     Waiting,
 }
+
+/// How long an object that nobody has any more waits for others, of so many at most: the worker is told of all at once.
+const TOGETHER: Duration = Duration::from_millis(1);
+const MANY: usize = 64;
 
 /// How long a worker may take.
 #[derive(Clone, Copy, Default)]
@@ -236,30 +240,29 @@ impl Link {
 
     /// Sends a frame with terms at its end. What they refer to is kept for the worker before it has them.
     pub fn send_terms(&self, mut frame: Writer, terms: &[&Encoded]) {
-        let mut pins = Vec::new();
-        for term in terms {
-            self.keep(term);
-            if term.large().next().is_none() {
-                term.write(&mut frame);
-                continue;
-            }
-            let (places, pinned) = beside::place(self, term);
-            term.write_beside(&mut frame, &places);
-            pins.push(pinned);
-        }
+        let terms = terms.iter();
+        let _pins: Vec<_> = terms.map(|term| self.write(&mut frame, term)).collect();
         self.send(frame);
     }
 
     /// The same by the shortest way to who has asked for it.
     pub fn offer(&self, mut frame: Writer, term: &Encoded, listener: Listener) {
-        if term.len() > segment::ROOM {
-            return self.send_terms(frame, &[term]);
-        }
-        self.keep(term);
-        term.write(&mut frame);
+        let _pins = self.write(&mut frame, term);
         if !self.put(&frame, listener) {
             self.send(frame);
         }
+    }
+
+    /// Adds a term to a frame. What this gives back is to live until that is on its way.
+    fn write(&self, frame: &mut Writer, term: &Encoded) -> Option<Pins> {
+        self.keep(term);
+        if term.large().next().is_none() {
+            term.write(frame);
+            return None;
+        }
+        let (places, pinned) = beside::place(self, term);
+        term.write_beside(frame, &places);
+        Some(pinned)
     }
 
     /// Puts a frame into the memory that both share. False if it has to go by the socket.
@@ -302,16 +305,22 @@ impl Link {
     }
 
     /// An object of the worker's that nobody has any more. By a destructor, so that many come at once.
-    pub fn release(&self, number: u64) {
-        let first = {
+    pub fn release(self: &Arc<Self>, number: u64) {
+        let count = {
             let mut state = self.lock();
             if state.ended {
                 return;
             }
             state.released.push(number);
-            state.released.len() == 1
+            state.released.len()
         };
-        if first {
+        if count == 1 {
+            let link = Arc::downgrade(self);
+            clock::after(TOGETHER, move |_, _| {
+                link.upgrade()?.kick.kick();
+                None
+            });
+        } else if count == MANY {
             self.kick.kick();
         }
     }
@@ -329,7 +338,9 @@ impl Link {
             for &number in numbers {
                 frame.u64(number);
             }
-            self.send(frame);
+            if !self.put(&frame, Listener::Waiting) {
+                self.send(frame);
+            }
         }
     }
 
