@@ -50,6 +50,8 @@ pub mod to_worker {
     pub const NUDGE: u8 = 22;
     /// As `MESSAGE`, for a request that `RUN` follows of.
     pub const AHEAD: u8 = 23;
+    /// As `RUN`, with the time at which its caller gives up, of the clock that both sides have, in the place of a timeout.
+    pub const RUN_UNTIL: u8 = 24;
     /// To a template only: a descriptor of a worker that is to be forked comes with it. Its socket, its output, its
     /// errors and the socket of its guard, one frame after the other.
     pub const HAND: u8 = 30;

@@ -189,10 +189,13 @@ fn run(fields: &mut Reader<'_>) -> Result<()> {
 pub fn arrive(frame: &[u8]) -> Result<Option<remote::Arrived>> {
     let mut fields = Reader::new(frame);
     let kind = fields.u8()?;
-    if kind != to_worker::RUN {
+    if kind != to_worker::RUN && kind != to_worker::RUN_UNTIL {
         return handle(kind, fields).map(|()| None);
     }
-    let (call, _) = call(&mut fields)?;
+    let (mut call, _) = call(&mut fields)?;
+    if kind == to_worker::RUN_UNTIL {
+        call.timeout = call.timeout.map(remote::left_until);
+    }
     with_env(|env| {
         let (terms, caller, leader) = terms(&mut fields, &call, env)?;
         let arrived = remote::arrive(&call, terms, caller, leader);

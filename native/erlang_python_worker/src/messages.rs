@@ -30,7 +30,7 @@ impl host::Vm for Vm {
             let mut frame = Writer::frame(to_vm::SEND);
             host::encode(&mut frame, to).is_ok()
                 && host::encode(&mut frame, message).is_ok()
-                && send(frame)
+                && send(frame, true)
         })
     }
 
@@ -102,7 +102,7 @@ fn numbers(kind: u8, numbers: &[u64]) {
     for &number in numbers {
         frame.u64(number);
     }
-    send(frame);
+    send(frame, false);
 }
 
 /// What a request has come to, or what is told before that.
@@ -130,7 +130,7 @@ fn answer(number: u64, term: Term<'_>) -> bool {
     let begin = frame.bytes.len();
     if host::encode(&mut frame, term).is_ok() && frame.bytes.len() <= erlang_python_wire::MAX_FRAME
     {
-        return send(frame);
+        return send(frame, false);
     }
     // It cannot cross.
     tray::give_back();
@@ -167,8 +167,11 @@ impl remote::Link for Vm {
     }
 
     fn over(&self, callback: u64) {
-        let frame = numbered(to_vm::OVER, callback);
-        send(frame);
+        send(numbered(to_vm::OVER, callback), true);
+    }
+
+    fn ring(&self) {
+        link::ring();
     }
 }
 
@@ -183,6 +186,6 @@ fn numbered(kind: u8, number: u64) -> Writer {
 }
 
 /// By the shortest way, if the VM looks for such frames there.
-fn send(frame: Writer) -> bool {
-    slot::put(&frame) || link::send(frame)
+fn send(frame: Writer, waits: bool) -> bool {
+    slot::put(&frame, waits) || link::send(frame)
 }

@@ -36,14 +36,14 @@ pub fn handled(count: u64) {
     }
 }
 
-/// Puts a frame there, if the VM has handled all that was sent before.
-pub fn put(frame: &Writer) -> bool {
+/// Puts a frame there, if the VM has handled all that was sent before. `waits`: something here waits for what comes of it.
+pub fn put(frame: &Writer, waits: bool) -> bool {
     let Some(segment) = SEGMENT.get().filter(|_| !OFF.load(Ordering::Relaxed)) else {
         return false;
     };
     let put =
         segment.heard() == link::sent() && !may_be_beside(frame) && segment.put(frame.fields());
-    if put && segment.rings() {
+    if put && segment.rings(waits) {
         link::ring();
     }
     put

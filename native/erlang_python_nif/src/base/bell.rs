@@ -77,9 +77,9 @@ impl Bell {
     /// Waits until it is rung, a signal has come to this thread, or so many ms have passed.
     pub fn wait(&self, longest: i32) -> Woken {
         if let Some(segment) = self.segment.get() {
-            let has_work = || self.rung.load(Ordering::SeqCst) || segment.has_request();
+            let has_work = || self.rung.load(Ordering::SeqCst) || segment.has_work();
             segment.sleep(Duration::from_millis(longest.max(0) as u64), has_work);
-            return if self.rung.swap(false, Ordering::SeqCst) || segment.has_request() {
+            return if self.rung.swap(false, Ordering::SeqCst) || segment.has_work() {
                 Woken::Rung
             } else {
                 Woken::Otherwise

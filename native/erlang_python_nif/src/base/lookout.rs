@@ -66,13 +66,17 @@ impl Lookout {
         self.luck.watch(LOOK, || self.has_arrived(mark)) || (may_sleep && self.sleep(mark))
     }
 
-    /// The same, awake, for so long, or until there is something else.
-    pub fn wait_for(&self, mark: Mark, longest: Duration, other: impl Fn() -> bool) -> bool {
+    /// The same, awake, for so long, or until there is something else. After `alone` others have the processor in between.
+    pub fn wait_for(
+        &self,
+        mark: Mark,
+        longest: Duration,
+        alone: Duration,
+        other: impl Fn() -> bool,
+    ) -> bool {
         lock::forbid("a request is waited for");
-        self.luck.is_good_for(OFTEN)
-            && self
-                .luck
-                .look(longest, || self.has_arrived(mark) || other())
+        let has_come = || self.has_arrived(mark) || other();
+        self.luck.is_good_for(OFTEN) && self.luck.look_politely(longest, alone, has_come)
     }
 
     fn has_arrived(&self, mark: Mark) -> bool {

@@ -1,12 +1,15 @@
-//! Memory that the VM and a Python process share: a place for one frame on its way to the process, and a ring of places
-//! for frames on their way back. What does not fit goes by the socket.
+//! Memory that the VM and a Python process share: a place for one frame on its way to the process, a ring of places for
+//! frames on their way back, and one for small requests that lie ahead. What does not fit goes by the socket.
 //!
 //! Neither side can shrink it under the other one (Linux seals it), and nothing in it is trusted: a length is read
 //! once, and what it counts is copied before it is looked at. Who answers whom is not decided here but by the state
 //! of a request: whatever a process writes, it can only make a mess of its own calls.
 //!
-//! A place is free, written, there, and free again when its frame was copied. That to the process counts as taken until
+//! A place is free, written, there, and free again when its frame was copied. One to the process counts as taken until
 //! what has come of it can be found.
+//!
+//! What lies ahead is taken by the main thread of the process alone, when it is done with what it is at. Until then the
+//! VM may take it back. When it is due it stays, and also the one who reads the socket takes it.
 
 use erlang_python_wire::Broken;
 use std::io;
@@ -21,26 +24,42 @@ pub const ROOM: usize = 4 << 10;
 /// How many frames there may be on their way to the VM. Each has pages of its own, once it was there.
 const BACK: usize = 16;
 
+/// How many requests may lie ahead, and how many bytes one may have.
+pub const AHEAD: usize = 16;
+pub const LIGHT: usize = 1 << 10;
+
 const FREE: u32 = 0;
 const WRITTEN: u32 = 1;
 const THERE: u32 = 2;
 const TAKEN: u32 = 3;
+/// It lies ahead, and is not taken back any more.
+const DUE: u32 = 4;
+/// It was taken back, which who takes the next one has to see.
+const GONE: u32 = 5;
 
 #[repr(C, align(64))]
-struct Place {
+struct Place<const WORDS: usize> {
     state: AtomicU32,
     length: AtomicU32,
-    words: [AtomicU64; ROOM / 8],
+    words: [AtomicU64; WORDS],
 }
 
 #[repr(C, align(64))]
 struct Line<T>(T);
 
+/// When the VM is to be rung for: somebody looks all the time.
+const NEVER: u32 = 0;
+/// For each frame.
+const ALWAYS: u32 = 1;
+/// When the process is at nothing any more: somebody looks every now and then.
+const IDLE: u32 = 2;
+
 #[repr(C)]
 struct Layout {
-    to_process: Place,
+    to_process: Place<{ ROOM / 8 }>,
     /// Written and read one after the other.
-    to_vm: [Place; BACK],
+    to_vm: [Place<{ ROOM / 8 }>; BACK],
+    ahead: [Place<{ LIGHT / 8 }>; AHEAD],
     /// The main thread of the process sleeps until this is 0.
     sleeps: Line<AtomicU32>,
     /// How many frames the process has handled that came by the socket.
@@ -49,7 +68,7 @@ struct Layout {
     heard: Line<AtomicU64>,
     /// How many threads of the process look for frames while they wait.
     listens: Line<AtomicU32>,
-    /// The VM is to be rung for: nobody looks.
+    /// When the VM is to be rung for.
     armed: Line<AtomicU32>,
 }
 
@@ -57,6 +76,8 @@ pub struct Segment {
     layout: NonNull<Layout>,
     /// How many frames were put there for the VM, or taken, by this side. The other one does not see it.
     back: AtomicUsize,
+    /// The same of those that lie ahead.
+    ahead: AtomicUsize,
 }
 
 // SAFETY: all in it are atomics.
@@ -64,7 +85,7 @@ unsafe impl Send for Segment {}
 // SAFETY: as above.
 unsafe impl Sync for Segment {}
 
-impl Place {
+impl<const WORDS: usize> Place<WORDS> {
     fn write(&self, bytes: &[u8]) {
         self.length.store(bytes.len() as u32, Ordering::Relaxed);
         for (word, bytes) in self.words.iter().zip(bytes.chunks(8)) {
@@ -92,7 +113,7 @@ impl Place {
 
     /// Puts a frame there, if that is free and large enough.
     fn put(&self, frame: &[u8]) -> bool {
-        if frame.len() > ROOM || self.change(FREE, WRITTEN).is_err() {
+        if frame.len() > WORDS * 8 || self.change(FREE, WRITTEN).is_err() {
             return false;
         }
         self.write(frame);
@@ -108,7 +129,7 @@ impl Segment {
     }
 
     /// Where the next frame for the VM is.
-    fn back(&self) -> &Place {
+    fn back(&self) -> &Place<{ ROOM / 8 }> {
         &self.layout().to_vm[self.back.load(Ordering::Relaxed) % BACK]
     }
 
@@ -179,8 +200,11 @@ impl Segment {
             return Err(io::Error::last_os_error());
         }
         let layout = NonNull::new(place.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let back = AtomicUsize::new(0);
-        Ok(Segment { layout, back })
+        Ok(Segment {
+            layout,
+            back: AtomicUsize::new(0),
+            ahead: AtomicUsize::new(0),
+        })
     }
 
     // The VM.
@@ -192,6 +216,40 @@ impl Segment {
             self.wake();
         }
         put
+    }
+
+    /// Lays a request there, behind the others. None if there is no room. One thread at a time.
+    pub fn lay(&self, frame: &[u8]) -> Option<usize> {
+        let at = self.ahead.load(Ordering::Relaxed);
+        self.ahead(at).put(frame).then(|| {
+            self.ahead.store(at + 1, Ordering::Relaxed);
+            self.wake();
+            at
+        })
+    }
+
+    pub fn has_room_ahead(&self) -> bool {
+        self.ahead(self.next_ahead()).state.load(Ordering::SeqCst) == FREE
+    }
+
+    /// Where the next one would lie.
+    pub fn next_ahead(&self) -> usize {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request that was laid there is there still. As for the next two, no later one is in its place yet.
+    pub fn lies(&self, at: usize) -> bool {
+        self.ahead(at).state.load(Ordering::SeqCst) == THERE
+    }
+
+    /// Takes a request back. False if the process has taken it.
+    pub fn take_back(&self, at: usize) -> bool {
+        self.ahead(at).change(THERE, GONE).is_ok()
+    }
+
+    /// The process is to take it before it looks at what comes by the socket from here on.
+    pub fn set_due(&self, at: usize) {
+        let _taken = self.ahead(at).change(THERE, DUE);
     }
 
     /// Whether its main thread has to be woken.
@@ -226,12 +284,18 @@ impl Segment {
 
     /// From here on the process rings for what it puts there, once. What it has put there before is to be looked for.
     pub fn arm(&self) {
-        self.layout().armed.0.store(1, Ordering::SeqCst);
+        self.layout().armed.0.store(ALWAYS, Ordering::SeqCst);
+    }
+
+    /// The same, but for what nobody waits for in the process it rings when that has nothing to do any more. Somebody is
+    /// to look every now and then.
+    pub fn arm_for_idle(&self) {
+        self.layout().armed.0.store(IDLE, Ordering::SeqCst);
     }
 
     /// Somebody looks.
     pub fn disarm(&self) {
-        self.layout().armed.0.store(0, Ordering::SeqCst);
+        self.layout().armed.0.store(NEVER, Ordering::SeqCst);
     }
 
     /// How many frames the process has handled.
@@ -261,9 +325,55 @@ impl Segment {
         state.store(FREE, Ordering::SeqCst);
     }
 
-    /// Whether another thread has taken it and not found out yet what it is.
+    /// Whether another thread has taken one and not found out yet what it is.
     pub fn is_taken(&self) -> bool {
-        self.layout().to_process.state.load(Ordering::SeqCst) == TAKEN
+        let ahead = self.layout().ahead.iter().map(|place| &place.state);
+        let mut states = ahead.chain([&self.layout().to_process.state]);
+        states.any(|state| state.load(Ordering::SeqCst) == TAKEN)
+    }
+
+    fn ahead(&self, at: usize) -> &Place<{ LIGHT / 8 }> {
+        &self.layout().ahead[at % AHEAD]
+    }
+
+    /// Whether there is anything for its main thread.
+    pub fn has_work(&self) -> bool {
+        self.has_request() || {
+            let next = self.ahead(self.ahead.load(Ordering::SeqCst));
+            matches!(next.state.load(Ordering::SeqCst), THERE | DUE | GONE)
+        }
+    }
+
+    /// Takes the next of those that lie ahead, if there is one, and that is due if it has to be. It counts as taken until
+    /// `accepted_ahead`.
+    pub fn take_ahead(&self, due: bool, bytes: &mut Vec<u8>) -> Option<usize> {
+        loop {
+            let at = self.ahead.load(Ordering::SeqCst);
+            let place = self.ahead(at);
+            let state = match place.state.load(Ordering::SeqCst) {
+                THERE if due => return None,
+                state @ (THERE | DUE | GONE) => state,
+                _ => return None,
+            };
+            if place.change(state, TAKEN).is_err() {
+                continue;
+            }
+            // Another thread may have taken that one, and this be a later one in its place.
+            if self.ahead.load(Ordering::SeqCst) != at {
+                place.state.store(state, Ordering::SeqCst);
+                continue;
+            }
+            self.ahead.store(at + 1, Ordering::SeqCst);
+            if state != GONE && place.read(bytes).is_some() {
+                return Some(at);
+            }
+            place.state.store(FREE, Ordering::SeqCst);
+        }
+    }
+
+    /// What was taken can be found from here on.
+    pub fn accepted_ahead(&self, at: usize) {
+        self.ahead(at).state.store(FREE, Ordering::SeqCst);
     }
 
     /// Puts a frame there for the VM, if there is room and no other thread is about to do so.
@@ -284,10 +394,19 @@ impl Segment {
         true
     }
 
-    /// Whether the VM is to be rung for that. True once.
-    pub fn rings(&self) -> bool {
+    /// Whether the VM is to be rung for a frame that was put there. True once. `waits`: the process waits for what comes
+    /// of it.
+    pub fn rings(&self, waits: bool) -> bool {
         let armed = &self.layout().armed.0;
-        armed.load(Ordering::SeqCst) != 0 && armed.swap(0, Ordering::SeqCst) != 0
+        let rings = |armed| armed == ALWAYS || waits && armed == IDLE;
+        rings(armed.load(Ordering::SeqCst)) && armed.swap(NEVER, Ordering::SeqCst) != NEVER
+    }
+
+    /// The same for a process that is at nothing any more.
+    pub fn rings_as_idle(&self) -> bool {
+        let last = self.back.load(Ordering::SeqCst).wrapping_sub(1);
+        let last = &self.layout().to_vm[last % BACK];
+        last.state.load(Ordering::SeqCst) != FREE && self.rings(true)
     }
 
     /// The current thread looks there, as long as the result lives. Then it is to look once more.
@@ -432,7 +551,7 @@ mod tests {
         for _ in 0..2_000 {
             vm.disarm();
             std::thread::scope(|scope| {
-                let rings = scope.spawn(|| process.put(b"frame") && process.rings());
+                let rings = scope.spawn(|| process.put(b"frame") && process.rings(false));
                 vm.arm();
                 let seen = vm.has_frame();
                 assert!(rings.join().unwrap() || seen);
@@ -441,6 +560,21 @@ mod tests {
             assert!(process.put(b"frame"));
             assert!(vm.take_frame(&mut Vec::new()).unwrap());
         }
+    }
+
+    #[test]
+    fn one_that_looks_now_and_then_is_rung_for_by_a_process_that_waits_or_is_idle() {
+        let (vm, process, _) = pair();
+        vm.arm_for_idle();
+        assert!(process.put(b"frame") && !process.rings(false));
+        assert!(process.rings_as_idle() && !process.rings_as_idle());
+        vm.arm_for_idle();
+        assert!(process.put(b"frame") && process.rings(true) && !process.rings(true));
+        vm.arm_for_idle();
+        while vm.take_frame(&mut Vec::new()).unwrap() {}
+        assert!(!process.rings_as_idle());
+        vm.arm();
+        assert!(process.put(b"frame") && process.rings(false));
     }
 
     #[test]
@@ -553,12 +687,89 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_ahead_is_taken_in_its_order_or_taken_back() {
+        let (vm, process, _) = pair();
+        let mut bytes = Vec::new();
+        for _ in 0..3 * AHEAD {
+            let laid: Vec<_> = (0..AHEAD as u8).map(|at| vm.lay(&[at]).unwrap()).collect();
+            assert!(vm.lay(b"one more").is_none());
+            assert!(!process.has_request() && process.has_work());
+            // Who reads the socket leaves it, unless it is due.
+            assert!(process.take_ahead(true, &mut bytes).is_none());
+            vm.set_due(laid[0]);
+            assert!(!vm.take_back(laid[0]) && !vm.lies(laid[0]));
+            let at = process.take_ahead(true, &mut bytes).unwrap();
+            assert!(bytes == [0] && process.is_taken());
+            process.accepted_ahead(at);
+            assert!(!process.is_taken());
+            // Those that are gone are passed over.
+            for &at in &laid[1..] {
+                assert!(vm.lies(at) && (at % 3 != 0 || vm.take_back(at)));
+            }
+            for (number, &at) in laid.iter().enumerate().skip(1) {
+                if at % 3 == 0 {
+                    continue;
+                }
+                assert_eq!(process.take_ahead(false, &mut bytes), Some(at));
+                assert_eq!(bytes, [number as u8]);
+                assert!(!vm.take_back(at));
+                process.accepted_ahead(at);
+            }
+            assert!(process.take_ahead(false, &mut bytes).is_none() && !process.has_work());
+        }
+        assert!(vm.lay(&[0; LIGHT + 1]).is_none());
+    }
+
+    #[test]
+    fn each_that_lies_ahead_is_taken_once_or_taken_back() {
+        let (vm, process, _) = pair();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let (mut laid, mut back) = (0, 0);
+        let taken = std::thread::scope(|scope| {
+            let taking: Vec<_> = [false, true]
+                .map(|due| {
+                    let (process, is_over) = (&process, &is_over);
+                    scope.spawn(move || {
+                        let mut bytes = Vec::new();
+                        let mut taken = 0;
+                        loop {
+                            let last = is_over.load(Ordering::SeqCst);
+                            match process.take_ahead(due, &mut bytes) {
+                                Some(at) => {
+                                    taken += 1;
+                                    process.accepted_ahead(at);
+                                }
+                                None if last => break taken,
+                                None => {}
+                            }
+                        }
+                    })
+                })
+                .into();
+            for number in 0..100_000u32 {
+                if let Some(at) = vm.lay(&number.to_ne_bytes()) {
+                    laid += 1;
+                    match number % 4 {
+                        0 => back += usize::from(vm.take_back(at)),
+                        1 => vm.set_due(at),
+                        _ => {}
+                    }
+                }
+            }
+            is_over.store(true, Ordering::SeqCst);
+            let taken = taking.into_iter().map(|thread| thread.join().unwrap());
+            taken.sum::<usize>()
+        });
+        assert_eq!(laid, taken + back);
+    }
+
+    #[test]
     fn what_a_process_writes_breaks_its_own_calls_alone() {
         let (vm, process, file) = pair();
         let mut bytes = Vec::new();
         // It cannot be made shorter or longer, nor be given other seals.
         assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
-        let place = |at: u64| (1 + at) * size_of::<Place>() as u64;
+        let place = |at: u64| (1 + at) * size_of::<Place<{ ROOM / 8 }>>() as u64;
         for (at, length) in (0..).zip([ROOM as u32 + 1, 1 << 31, u32::MAX]) {
             assert!(process.put(b"frame"));
             file.write_all_at(&length.to_ne_bytes(), place(at) + 4)
@@ -577,7 +788,7 @@ mod tests {
         }
         // A length that changes while it is read: what is read is of one of them.
         let (vm, process, file) = pair();
-        let place = size_of::<Place>() as u64;
+        let place = size_of::<Place<{ ROOM / 8 }>>() as u64;
         let stop = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

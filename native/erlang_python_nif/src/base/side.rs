@@ -17,6 +17,9 @@ pub trait Link: Send + Sync {
 
     /// Nobody waits for the answer of a callback any more. `number`: what it was given when it left.
     fn over(&self, callback: u64);
+
+    /// There is something in the memory that both share.
+    fn ring(&self);
 }
 
 static LINK: OnceLock<&'static dyn Link> = OnceLock::new();

@@ -72,6 +72,13 @@ pub trait Engine: Any + Send + Sync {
         false
     }
 
+    /// A request that was offered to a worker (`Request::offer`) is to wait nowhere when this is back, or to run. Never
+    /// waits.
+    fn settle(&self, _request: &Request) {}
+
+    /// Its pool takes no request any more. What was offered to workers goes back to the queue, which answers it.
+    fn closing(&self, _sender: Sender) {}
+
     /// Whether a worker that stays with a request which was given up is replaced at once.
     fn leaves_workers(&self) -> bool {
         true

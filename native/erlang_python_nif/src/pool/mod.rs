@@ -21,20 +21,21 @@ pub mod watch;
 pub mod worker;
 
 use crate::base::apart::Apart;
+use crate::base::atoms;
 use crate::base::clock;
 use crate::base::flags::Flags;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::lookout::{Lookout, Mark};
 use crate::base::mailbox::Mailbox;
 use crate::base::sleepers::{Sleepers, Wake};
-use crate::base::term_env::{SavedTerm, Sender};
+use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::pool::engine::Engine;
 use crate::pool::queue::{ANY, Popped, Queue, Refused, Then};
 use crate::pool::request::Request;
 use crate::pool::stats::{Counted, Stats};
 use crate::pool::stuck::Report;
 use crate::pool::worker::HELPER;
-use rustler::LocalPid;
+use rustler::{Encoder, LocalPid};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -341,6 +342,53 @@ impl Pool {
         request
     }
 
+    /// How many wait in the queue for any worker, and how many were offered to workers.
+    pub fn line(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.live, queue.ahead)
+    }
+
+    /// Offers the first request to a worker that is at something, if `may` and nobody is free for it. `dropped`: what is to
+    /// be dropped without a lock.
+    pub fn take_ahead(
+        &self,
+        may: impl Fn(&Arc<Request>) -> bool,
+        dropped: &mut Vec<Arc<Request>>,
+    ) -> Option<Arc<Request>> {
+        let mut queue = self.lock();
+        let request = queue.take_ahead(|request| may(request).then(|| request.offer()));
+        dropped.append(&mut queue.gone);
+        request
+    }
+
+    /// One that was offered runs, or has ended.
+    pub fn taken_ahead(&self) {
+        self.lock().ahead -= 1;
+    }
+
+    /// Puts back what was offered, the last one first.
+    pub fn put_back(
+        self: &Arc<Self>,
+        requests: impl IntoIterator<Item = Arc<Request>>,
+        sender: Sender,
+    ) {
+        for request in requests {
+            let (wake, over) = self.lock().put_back(request, |request| {
+                request.leave_offered();
+            });
+            if let Some(over) = over {
+                // The pool was closed, if it is not that nobody waits for it.
+                over.answer(sender, &mut TermEnv::new(), |env| {
+                    (atoms::error(), atoms::closed()).encode(env)
+                });
+            } else if let Some(worker) = wake {
+                self.wake(worker, sender);
+            } else {
+                self.help_if_needed();
+            }
+        }
+    }
+
     /// Makes a new worker known. What it runs when the pool closes is ended.
     pub fn join(&self, worker: &Arc<Worker>) {
         let mut workers = self.workers();
@@ -453,6 +501,7 @@ impl Pool {
             worker.wake(sender);
         }
         self.closed.store(true, Ordering::Release);
+        self.engine.closing(sender);
         self.lookout.tell();
         for worker in self.living_workers() {
             worker.stop();

@@ -108,6 +108,8 @@ pub struct Queue<R, W> {
     pub coming: usize,
     /// How many of `line` were not cancelled.
     pub live: usize,
+    /// How many wait that were offered to workers.
+    pub ahead: usize,
     limit: usize,
     /// How many run, where these count against the limit as well.
     running: Option<usize>,
@@ -129,6 +131,7 @@ impl<R: Start, W: Announce> Queue<R, W> {
             idle: Vec::new(),
             coming: 0,
             live: 0,
+            ahead: 0,
             limit,
             running: None,
             closed: false,
@@ -175,14 +178,15 @@ impl<R: Start, W: Announce> Queue<R, W> {
             .iter()
             .filter(|(worker, line)| is_coming(worker, line))
             .count();
-        let waiting = self.live.saturating_sub(taken) + self.lanes.live.saturating_sub(pinned);
+        let waiting =
+            self.live.saturating_sub(taken) + self.ahead + self.lanes.live.saturating_sub(pinned);
         let takes = !has_any(own) && (worker.is_announced() || self.idle_at(pin).is_some());
         waiting >= self.limit.saturating_add(takes.into())
     }
 
     /// How many wait that were not cancelled.
     pub fn waiting(&self) -> usize {
-        self.live + self.lanes.live
+        self.live + self.lanes.live + self.ahead
     }
 
     fn idle_at(&self, id: u64) -> Option<usize> {
@@ -344,6 +348,42 @@ impl<R: Start, W: Announce> Queue<R, W> {
             }
             self.gone.push(request);
         }
+    }
+
+    /// The first request, if that may be offered to a worker that is at something: nobody else is free for it.
+    pub fn take_ahead(&mut self, offer: impl Fn(&R) -> Option<bool>) -> Option<R> {
+        let is_busy = self.idle.is_empty() && self.coming == 0;
+        if self.closed || self.held || !is_busy || self.first.is_some() || !self.lanes.is_empty() {
+            return None;
+        }
+        while let Some((_, request)) = self.line.front() {
+            let offered = offer(request)?;
+            let (_, request) = self.line.pop_front()?;
+            if request.take_place(false) {
+                self.live -= 1;
+            }
+            if offered {
+                self.ahead += 1;
+                return Some(request);
+            }
+            self.gone.push(request);
+        }
+        None
+    }
+
+    /// Puts back what was offered, before all that waits. `leave`: it is offered no more. Hands back who is to be woken,
+    /// and the request if it does not wait any more, or nothing does.
+    pub fn put_back(&mut self, request: R, leave: impl Fn(&R)) -> (Option<W>, Option<R>) {
+        self.ahead -= 1;
+        leave(&request);
+        if self.closed || !request.is_waiting() {
+            return (None, Some(request));
+        }
+        request.take_place(true);
+        let place = self.line.front().map_or(self.pushed, |(place, _)| *place);
+        self.line.push_front((place, request));
+        self.live += 1;
+        (self.whom_to_wake(), None)
     }
 
     /// Whether anything waits for one worker alone.

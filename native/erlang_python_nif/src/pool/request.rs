@@ -31,6 +31,8 @@ const ANSWERED: u8 = 2;
 const CANCELLED: u8 = 3;
 /// The caller gave up and listens no more.
 const CLOSED: u8 = 4;
+/// It waits still, and a worker may begin with it at any moment.
+const OFFERED: u8 = 5;
 
 pub struct Request {
     state: AtomicU8,
@@ -178,12 +180,14 @@ impl Request {
     ) -> bool {
         // The body first: once the state says answered, the one who runs the request may free it.
         let body = self.body();
+        self.settle_offer();
         if self.change(QUEUED, ANSWERED) {
             self.leave_queue();
             // It may stay in the queue for long.
             self.forget_body();
         } else if !self.change(RUNNING, ANSWERED) {
-            return false;
+            // It may have left or entered the queue this moment.
+            return self.is_pending() && self.answer(sender, env, build);
         }
         self.send(body.as_deref(), sender, env, build)
     }
@@ -309,6 +313,7 @@ impl Request {
     /// its strength is kept.
     pub fn cancel(self: &Arc<Self>, listens: bool) -> Progress {
         let state = if listens { CANCELLED } else { CLOSED };
+        self.settle_offer();
         if self.change(QUEUED, state) {
             self.leave_queue();
             self.forget_body();
@@ -318,8 +323,37 @@ impl Request {
             watch::watch(Arc::clone(self));
             self.let_go();
             Progress::Running
+        } else if self.is_pending() {
+            // It has left or entered the queue this moment.
+            self.cancel(listens)
         } else {
             Progress::Answered
+        }
+    }
+
+    /// It waits for a worker that may begin with it at any moment, who says so (`begin_offered`), in no queue. False if it
+    /// was cancelled before.
+    pub fn offer(&self) -> bool {
+        self.change(QUEUED, OFFERED)
+    }
+
+    pub fn is_offered(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == OFFERED
+    }
+
+    /// That worker has begun.
+    pub fn begin_offered(&self) -> bool {
+        self.change(OFFERED, RUNNING)
+    }
+
+    /// No worker begins with it.
+    pub fn leave_offered(&self) -> bool {
+        self.change(OFFERED, QUEUED)
+    }
+
+    fn settle_offer(&self) {
+        while self.is_offered() {
+            self.pool.engine.settle(self);
         }
     }
 
@@ -329,7 +363,7 @@ impl Request {
         *lock(&self.kept) = Some(Box::new(ticket));
         // In one order with the end of the request: either this sees that, or that sees the mark.
         self.marks.set(KEPT);
-        if !matches!(self.state.load(Ordering::SeqCst), QUEUED | RUNNING) {
+        if self.is_over() {
             self.let_go();
         }
     }
@@ -374,7 +408,8 @@ impl Request {
     /// Whether somebody still waits for the answer.
     pub fn is_pending(&self) -> bool {
         // In one order with `change`, for `Sleepers::enter`.
-        matches!(self.state.load(Ordering::SeqCst), QUEUED | RUNNING)
+        let state = self.state.load(Ordering::SeqCst);
+        matches!(state, QUEUED | OFFERED | RUNNING)
     }
 
     pub fn keep_locals(&self) -> bool {

@@ -20,8 +20,8 @@ pub use callbacks::{
     callback_answer, callback_down, callback_left, callbacks, register, serve_callbacks, unregister,
 };
 pub use requests::{
-    Arrived, Call, Terms, answered, arrive, cancel, done, fill_done, run, send, send_ahead, settle,
-    share,
+    Arrived, Call, Terms, answered, arrive, cancel, done, fill_done, left_until, run, send,
+    send_ahead, settle, share,
 };
 pub use start::{End, Settings, serve, start, stop, tidy};
 pub use streams::{close, demand, flush, is_part, streams};

@@ -1,6 +1,7 @@
 //! The requests that the VM has sent, by the numbers that it knows them by.
 
 use super::pool;
+use crate::base::deadline;
 use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
 use crate::base::segment::Segment;
@@ -207,8 +208,10 @@ pub fn share(
 /// On the thread that reads the socket, before it handles what has come: whatever was sent before that can be found
 /// now.
 pub fn settle() {
-    if let (Some(request), Some(sender)) = (beside::settle(), Sender::own_thread()) {
-        submit(request, sender);
+    for request in beside::settle() {
+        if let Some(sender) = Sender::own_thread() {
+            submit(request, sender);
+        }
     }
 }
 
@@ -241,6 +244,11 @@ impl Terms {
             operation,
         })
     }
+}
+
+/// How many ms are left until then.
+pub fn left_until(due: u64) -> u64 {
+    due.saturating_sub(deadline::now())
 }
 
 /// Gives a request up. `listens`: its place is wanted.

@@ -3,6 +3,7 @@
 
 use crate::base::lookout::{ALONE, Luck, OFTEN};
 use crate::base::segment::Segment;
+use crate::base::side;
 use crate::base::term_env::Sender;
 use crate::pool::request::Request;
 use std::cell::Cell;
@@ -20,16 +21,24 @@ pub fn set(segment: &'static Segment, accept: Accept) {
 }
 
 pub fn has_any() -> bool {
-    BESIDE
-        .get()
-        .is_some_and(|(segment, _)| segment.has_request())
+    BESIDE.get().is_some_and(|(segment, _)| segment.has_work())
 }
 
-/// Takes the request, if there is one.
-pub fn take() -> Option<Arc<Request>> {
-    thread_local! {
-        static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+/// The main thread is at nothing any more.
+pub fn is_idle() {
+    if let (Some((segment, _)), Some(link)) = (BESIDE.get(), side::link())
+        && segment.rings_as_idle()
+    {
+        link.ring();
     }
+}
+
+thread_local! {
+    static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Takes the request that has come for whoever looks first, if there is one.
+fn take() -> Option<Arc<Request>> {
     let (segment, accept) = BESIDE.get()?;
     let mut bytes = BYTES.take();
     let request = segment
@@ -40,15 +49,38 @@ pub fn take() -> Option<Arc<Request>> {
     request.flatten()
 }
 
-/// Takes it for the thread that reads the socket: what comes there may be about the request. When this is back, it can
-/// be found.
-pub fn settle() -> Option<Arc<Request>> {
-    let (segment, _) = BESIDE.get()?;
-    let request = take();
+/// Takes the next of those that lie ahead, if there is one. `due`: if it is.
+fn take_ahead(due: bool) -> Option<Arc<Request>> {
+    let (segment, accept) = BESIDE.get()?;
+    let mut bytes = BYTES.take();
+    let request = segment.take_ahead(due, &mut bytes).map(|at| {
+        let request = accept(&bytes);
+        segment.accepted_ahead(at);
+        request
+    });
+    BYTES.set(bytes);
+    request.flatten()
+}
+
+/// For the main thread, which is at nothing: takes a request, if there is one.
+pub fn take_next() -> Option<Arc<Request>> {
+    take().or_else(|| take_ahead(false))
+}
+
+/// Takes for the thread that reads the socket what was sent before: what comes there may be about it. When this is back,
+/// it can be found.
+pub fn settle() -> Vec<Arc<Request>> {
+    let Some((segment, _)) = BESIDE.get() else {
+        return Vec::new();
+    };
+    let mut requests: Vec<_> = take().into_iter().collect();
+    while let Some(request) = take_ahead(true) {
+        requests.push(request);
+    }
     while segment.is_taken() {
         std::thread::yield_now();
     }
-    request
+    requests
 }
 
 /// For a thread that waits for what the VM sends: looks a moment whether that has happened, or comes this way. False if it

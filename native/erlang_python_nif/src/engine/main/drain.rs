@@ -35,6 +35,9 @@ const TURN: Duration = Duration::from_millis(2);
 /// How long the main thread of a process looks out: the VM has further to go than its own threads have.
 const LOOK_BESIDE: Duration = Duration::from_micros(40);
 
+/// Before that it says that it is at nothing any more.
+const LOOK_ALONE: Duration = Duration::from_micros(10);
+
 /// How many requests run between two looks at the clock.
 const LOOK: u32 = 16;
 
@@ -100,8 +103,14 @@ fn look_out(pool: &Pool, worker: &Worker, mark: Mark) -> (bool, Option<Arc<Reque
     if !worker.is_main() {
         return (!pool.lookout.wait(mark, worker.is_process()), None);
     }
-    let found = pool.lookout.wait_for(mark, LOOK_BESIDE, beside::has_any);
-    let request = beside::take();
+    let look = |longest, alone| pool.lookout.wait_for(mark, longest, alone, beside::has_any);
+    let mut found = look(LOOK_ALONE, LOOK_ALONE);
+    if !found {
+        // What it has answered may wait for somebody who looks.
+        beside::is_idle();
+        found = look(LOOK_BESIDE, Duration::ZERO);
+    }
+    let request = beside::take_next();
     (!found && request.is_none(), request)
 }
 

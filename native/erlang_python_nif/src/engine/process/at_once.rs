@@ -8,8 +8,9 @@
 //! | a process that has answered a callback | the same | the next callback, or the end of the call |
 //! | the link's thread | until it is rung for, which is done if nobody looks | anything |
 //!
-//! None of the first two does so when it has been in vain of late. With many callers each takes what has come before it
-//! hands in its own, and the link's thread looks on its own clock for a while, so that nobody has to be woken for each.
+//! None of the first two does so when it has been in vain of late, or when many wait. With many callers each takes what has
+//! come before it hands in its own, and gives the worker more to do (`ahead.rs`). The link's thread is rung for only when
+//! the worker is at nothing any more, and looks on its own clock for a while.
 //!
 //! # In which order frames count
 //!
@@ -21,6 +22,7 @@
 //!    was put there when nothing was on its way. One frame is handled at a time: here by who has `reading`, in the worker
 //!    by who has taken it (`remote::settle` waits for that).
 
+use super::ahead;
 use super::decode::decode;
 use super::decoding::Decoding;
 use super::incoming;
@@ -35,6 +37,7 @@ use crate::base::lookout::{Luck, OFTEN};
 use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
 use crate::pool::engine::AtOnce;
+use crate::pool::queue::Start;
 use crate::pool::request::Request;
 use erlang_python_wire::frame::answer::FAILED;
 use erlang_python_wire::frame::to_vm;
@@ -131,6 +134,7 @@ fn answer_to<'a>(
     let _kind = reader.u8()?;
     let number = reader.u64()?;
     let flags = reader.u8()?;
+    ahead::notice(link, number)?;
     let own = Sent::of(request).is_some_and(|sent| sent.number == number);
     if !own || flags > FAILED {
         return incoming::frame(link, frame, sender).map(|()| Seen::Other);
@@ -171,15 +175,16 @@ impl Drop for Looking<'_> {
     /// What has come meanwhile is to be looked for once more: it was not rung for.
     fn drop(&mut self) {
         if self.0.looking.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.1.arm();
+            self.0.arm(self.1);
         }
     }
 }
 
-/// On a scheduler: looks a moment for what comes.
+/// On a scheduler: looks a moment for what comes. `politely`: others have the processor in between.
 fn look<'a>(
     link: &Arc<Link>,
     luck: &Luck,
+    politely: bool,
     asked: Option<Asked<'a, '_>>,
     sender: Sender,
 ) -> Seen<'a> {
@@ -188,7 +193,12 @@ fn look<'a>(
     };
     let looking = Looking::begin(&link.shared, segment);
     let over = || asked.is_some_and(|asked| asked.request.is_over());
-    let seen = match luck.look(GLANCE, || segment.has_frame() || over()) {
+    // The one that was woken may have been given this processor.
+    let alone = match politely || link.shared.was_woken() {
+        true => Duration::ZERO,
+        false => GLANCE,
+    };
+    let seen = match luck.look_politely(GLANCE, alone, || segment.has_frame() || over()) {
         true => try_take(link, asked, sender),
         false => Seen::Nothing,
     };
@@ -222,12 +232,16 @@ pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnc
     let Some(link) = Some(()).filter(|()| waits).and_then(|()| whom(request)) else {
         return AtOnce::Later;
     };
+    // Of many that wait others will have come before.
+    if link.pool.queued() > 1 {
+        return AtOnce::Later;
+    }
     let shared = &link.shared;
     let patient = shared.patient.is_good_for(OFTEN);
     if !patient && !shared.callers.is_good_for(OFTEN) {
         return AtOnce::Later;
     }
-    match look(&link, &shared.callers, Some(asked), sender) {
+    match look(&link, &shared.callers, false, Some(asked), sender) {
         Seen::Answer(answer) => AtOnce::Answer(answer),
         Seen::Other if request.is_pending() => AtOnce::Soon,
         Seen::Nothing if patient && request.is_pending() => AtOnce::Soon,
@@ -246,7 +260,8 @@ pub fn answer_again<'a>(
         return AtOnce::Later;
     };
     let patient = &link.shared.patient;
-    let seen = look(&link, &Luck::new(), Some(Asked { env, request }), sender);
+    let asked = Some(Asked { env, request });
+    let seen = look(&link, &Luck::new(), true, asked, sender);
     match seen {
         Seen::Answer(_) | Seen::Other => patient.hit(),
         Seen::Nothing if last => patient.miss(),
@@ -282,6 +297,9 @@ fn visit<'a>(request: &Arc<Request>, asked: Option<Asked<'a, '_>>, sender: Sende
             seen => return seen,
         }
     }
+    if let (true, Some(links)) = (Start::is_waiting(&**request), &links) {
+        ahead::fill_one(links, sender);
+    }
     Seen::Nothing
 }
 
@@ -292,7 +310,7 @@ pub fn look_after_answer(link: &Arc<Link>, first: bool, last: bool, sender: Send
     if first && !luck.is_good_for(OFTEN) {
         return false;
     }
-    match look(link, &Luck::new(), None, sender) {
+    match look(link, &Luck::new(), !first, None, sender) {
         Seen::Nothing if last => luck.miss(),
         Seen::Nothing => return true,
         Seen::Other | Seen::Answer(_) => luck.hit(),
@@ -317,20 +335,20 @@ pub fn in_turn(
 
 /// What the link's thread knows of its last look.
 #[derive(Default)]
-pub struct Seat<'l> {
+pub struct Seat {
     visits: usize,
-    looking: Option<Looking<'l>>,
+    naps: bool,
 }
 
-impl Seat<'_> {
-    /// Whether it looks by itself before long, as it need not be rung for.
-    pub fn is_looking(&self) -> bool {
-        self.looking.is_some()
+impl Seat {
+    /// How long it sleeps if it looks by itself after that.
+    pub fn nap(&self) -> Option<Duration> {
+        self.naps.then_some(NAP)
     }
 }
 
 /// On the link's thread: handles what has come. True if there may be more.
-pub fn serve<'l>(link: &'l Arc<Link>, seat: &mut Seat<'l>, sender: Sender) -> Result<bool, Broken> {
+pub fn serve(link: &Arc<Link>, seat: &mut Seat, sender: Sender) -> Result<bool, Broken> {
     let shared = &link.shared;
     let Some(segment) = shared.segment() else {
         return Ok(false);
@@ -345,17 +363,14 @@ pub fn serve<'l>(link: &'l Arc<Link>, seat: &mut Seat<'l>, sender: Sender) -> Re
     // One that waits may be the next of a caller who is alone, and takes its answers itself.
     let crowded = (seat.visits != visits || count > 0) && link.pool.queued() > 1;
     seat.visits = visits;
-    match (crowded, seat.looking.is_some()) {
-        (true, false) => seat.looking = Some(Looking::begin(shared, segment)),
-        (false, true) => seat.looking = None,
-        _ => {}
-    }
+    seat.naps = crowded;
+    shared.naps.store(crowded, Ordering::Relaxed);
     // Those who look do it when they stop. It may have rung, which it does once.
     if shared.looking.load(Ordering::SeqCst) == 0 {
-        segment.arm();
+        shared.arm(segment);
     }
     Ok(segment.has_frame())
 }
 
-/// How long the link's thread sleeps when it looks by itself.
-pub const NAP: Duration = Duration::from_micros(50);
+/// How long the link's thread sleeps when it looks by itself: it is rung for when the worker is at nothing.
+const NAP: Duration = Duration::from_micros(200);

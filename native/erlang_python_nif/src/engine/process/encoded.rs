@@ -1,5 +1,6 @@
 //! Terms as bytes for a worker process, and what has to live until the bytes have been sent.
 
+use crate::base::segment::LIGHT;
 use crate::base::term_env::{SavedTerm, TermEnv};
 use erlang_python_wire::{BESIDE, Writer, tag};
 use rustler::{Term, sys};
@@ -8,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The tag of a binary and its length.
 const HEAD: usize = 5;
+
+/// As much as comes before the operation in a frame, with the names of nodes of a usual length.
+const HEADER: usize = 256;
 
 /// An object in a worker process, as a resource of ours stands for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +78,11 @@ impl Encoded {
     /// The worker that the objects in it are in, if there are any.
     pub fn worker(&self) -> Option<u64> {
         self.worker
+    }
+
+    /// Whether it is small, and refers to nothing.
+    pub fn is_light(&self) -> bool {
+        self.env.is_none() && self.worker.is_none() && self.bytes.len() <= LIGHT - HEADER
     }
 
     /// How many bytes are to be sent.

@@ -1,5 +1,6 @@
 //! What a worker process says, on the link's thread. It is not trusted.
 
+use super::ahead;
 use super::beside;
 use super::callback;
 use super::compiled;
@@ -68,6 +69,7 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
         to_vm::ANSWER => answer(link, &mut reader, sender)?,
         to_vm::DONE => {
             let number = reader.u64()?;
+            ahead::notice(link, number)?;
             finish(link, number, Ending::Nothing, sender);
         }
         to_vm::LOCATION => location(link, &mut reader, sender)?,
@@ -161,6 +163,7 @@ fn keep_compiled(link: &Link, bytes: &[u8]) -> Result<()> {
 fn answer(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
     let number = reader.u64()?;
     let flags = reader.u8()?;
+    ahead::notice(link, number)?;
     let request = link.request(number);
     let mut env = TermEnv::new();
     let objects = Decoding {
@@ -247,7 +250,7 @@ pub fn go_on(link: &Arc<Link>, request: &Arc<Request>, sender: Sender) {
         // It was free for others before, or it still waits for what that was a part of.
         link.pool.ask_for_help();
         turns::end_if_left(link);
-    } else if link.stage() == Stage::Ready {
+    } else if link.stage() == Stage::Ready && link.ahead.running.load(Ordering::SeqCst) == 0 {
         Arc::clone(link).take(sender);
     }
 }
@@ -277,6 +280,7 @@ fn location(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result
 }
 
 fn told(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    ahead::notice_taken(link);
     let request = link.request(reader.u64()?);
     let env = TermEnv::new();
     let objects = Decoding {
@@ -289,10 +293,12 @@ fn told(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()>
         // Should nobody listen, the callback in it goes, which the worker is told.
         request.tell(sender, |to| env.term(message).in_env(to));
     }
+    make_way(link, sender);
     Ok(())
 }
 
 fn send(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
+    ahead::notice_taken(link);
     let mut env = TermEnv::new();
     let to = term(link, reader, &mut env, None)?;
     let message = term(link, reader, &mut env, None)?;
@@ -303,8 +309,16 @@ fn send(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()>
     // What is sent to nobody is freed, and the callback in it ends.
     env.send(sender, &to, |env| message.load(env));
     // It may be a callback, and what that waits for may wait itself.
+    make_way(link, sender);
     helping::serve(link, sender);
     Ok(())
+}
+
+/// What lies with a worker that waits for Elixir is for others.
+fn make_way(link: &Arc<Link>, sender: Sender) {
+    if link.ahead.count() > 0 && link.waits() {
+        ahead::give_back(link, sender);
+    }
 }
 
 fn question(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {

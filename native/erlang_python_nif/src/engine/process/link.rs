@@ -1,5 +1,6 @@
 //! The VM's side of one worker process: what is sent to it, and what it is at.
 
+use super::ahead::Ahead;
 use super::beside::{self, Beside};
 use super::encoded::Encoded;
 use super::guard::Guard;
@@ -9,8 +10,8 @@ use super::shared::Shared;
 use super::shown::{Pins, Shown};
 use super::tray::Tray;
 use super::wear::Wear;
-use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::clock;
+use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::term_env::{OwnedTerm, Sender};
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
@@ -56,6 +57,7 @@ pub struct Link {
     pub killed: AtomicU8,
     pub born: Instant,
     pub wear: Wear,
+    pub ahead: Ahead,
 }
 
 /// Who takes a small frame in the worker.
@@ -186,6 +188,7 @@ impl Link {
             killed: AtomicU8::new(0),
             born: Instant::now(),
             wear,
+            ahead: Ahead::default(),
         }
     }
 
@@ -413,6 +416,11 @@ impl Link {
             state.callbacks.insert(number, callback);
         }
         !state.ended
+    }
+
+    /// Whether Python waits for something of Elixir's.
+    pub fn waits(&self) -> bool {
+        !self.lock().callbacks.is_empty()
     }
 
     /// The innermost callback that waits, if all that it is at waits for one.

@@ -5,6 +5,7 @@
 //! (`thread`, `incoming`). Everything that limits a request, such as its time and the life of its caller, is the
 //! pool's: a worker that does not answer is interrupted, and killed after a while.
 
+pub mod ahead;
 pub mod at_once;
 pub mod beside;
 pub mod callback;
@@ -106,6 +107,9 @@ impl Engine for Process {
     fn mail(&self, _pool: &Pool, request: Option<&Arc<Request>>) {
         match request {
             Some(request) => {
+                if request.is_offered() {
+                    ahead::recall(request);
+                }
                 if let Some(link) = Sent::of(request).and_then(Sent::link) {
                     link.post(Errand::Mail(Some(Arc::clone(request))));
                 }
@@ -115,6 +119,16 @@ impl Engine for Process {
                     link.post(Errand::Mail(None));
                 }
             }
+        }
+    }
+
+    fn settle(&self, request: &Request) {
+        ahead::settle(request);
+    }
+
+    fn closing(&self, sender: Sender) {
+        for link in self.links() {
+            ahead::shut(&link, sender);
         }
     }
 

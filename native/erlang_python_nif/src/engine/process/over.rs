@@ -1,5 +1,6 @@
 //! The end of a worker process: what it was at is answered, and nobody waits for it.
 
+use super::ahead;
 use super::guard::Guard;
 use super::lines::Lines;
 use super::link::{Killed, Left, Link, Stage};
@@ -129,6 +130,7 @@ fn failed(link: &Arc<Link>, process: &Process, sender: Sender) {
 
 /// Answers what it was at.
 fn settle(link: &Arc<Link>, ended: Ended, sender: Sender) {
+    ahead::shut(link, sender);
     let Left {
         requests,
         callbacks,

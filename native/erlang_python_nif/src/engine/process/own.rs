@@ -6,7 +6,7 @@ use crate::base::term_env::OwnedTerm;
 use crate::pool::Pool;
 use rustler::Term;
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Process {
     links: Mutex<Vec<Weak<Link>>>,
     /// How many workers have ended one after the other without a call that they could have ended for.
     failures: AtomicU32,
+    /// How many requests lie ahead with its workers.
+    pub lying: AtomicUsize,
 }
 
 /// The workers of all pools. Held for a push or a copy.
@@ -47,6 +49,7 @@ impl Process {
             way: Vec::new(),
             links: Mutex::default(),
             failures: AtomicU32::new(0),
+            lying: AtomicUsize::new(0),
         }
     }
 
@@ -65,6 +68,11 @@ impl Process {
 
     pub fn links(&self) -> Vec<Arc<Link>> {
         living(&self.links)
+    }
+
+    /// How many there are, or were this moment.
+    pub fn count(&self) -> usize {
+        self.links.lock().len()
     }
 
     /// Those that run requests, or will.

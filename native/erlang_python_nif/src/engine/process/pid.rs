@@ -14,7 +14,9 @@ use std::cell::RefCell;
 /// How often the bytes of a pid are used before the VM is asked again.
 const USES: u16 = 1_000;
 
-const PLACES: usize = 16;
+/// Those that ask are more than those that are told something.
+const WRITERS: usize = 128;
+const READERS: usize = 16;
 const LONGEST: usize = 64;
 
 /// A pid of this VM as bytes, behind the tag.
@@ -43,11 +45,11 @@ impl Known {
     }
 }
 
-type Places = [Option<Known>; PLACES];
+type Places<const COUNT: usize> = [Option<Known>; COUNT];
 
 thread_local! {
-    static WRITTEN: RefCell<Places> = const { RefCell::new([None; PLACES]) };
-    static READ: RefCell<Places> = const { RefCell::new([None; PLACES]) };
+    static WRITTEN: RefCell<Places<WRITERS>> = const { RefCell::new([None; WRITERS]) };
+    static READ: RefCell<Places<READERS>> = const { RefCell::new([None; READERS]) };
 }
 
 /// The names that this VM has had as a node, each with what tells it from others of that name.
@@ -76,7 +78,7 @@ pub fn write(bytes: &mut Vec<u8>, pid: Term<'_>) {
         return bytes.extend_from_slice(&external(pid));
     }
     let saved = SavedTerm::save(pid);
-    let place = saved.mix() % PLACES;
+    let place = saved.mix() % WRITERS;
     WRITTEN.with_borrow_mut(|places| {
         if let Some(known) = &mut places[place]
             && known.pid == saved
@@ -148,7 +150,7 @@ pub fn read(env: Env<'_>, bytes: &[u8]) -> Result<ErlNifTerm, Broken> {
         .number
         .iter()
         .fold(0, |sum, &byte| sum + usize::from(byte))
-        % PLACES;
+        % READERS;
     READ.with_borrow_mut(|places| {
         if let Some(known) = &places[place]
             && known.bytes() == bytes

@@ -1,5 +1,6 @@
 //! Requests on their way to a worker process, and their ends.
 
+use super::ahead;
 use super::callback::Callback;
 use super::encoded::Unsendable;
 use super::incoming;
@@ -63,9 +64,13 @@ fn take(link: &Arc<Link>, sender: Sender) {
                 Refused::Nothing => return,
             }
         }
+        if ahead::goes_on(link, sender) {
+            return;
+        }
         if turns::is_over(link, sender) && link.stage() == Stage::Ready {
             return turns::go(link, sender);
         }
+        ahead::relieve_slow(link, sender);
         match pool.next(&link.worker, sender, true) {
             Next::Run(request) if is_done_already(&request, sender) => {}
             Next::Run(request) => {
@@ -74,7 +79,10 @@ fn take(link: &Arc<Link>, sender: Sender) {
                 }
             }
             Next::LookOut(_) => {}
-            Next::Idle => return turns::go_if_idle(link, sender),
+            Next::Idle => {
+                turns::go_if_idle(link, sender);
+                return ahead::relieve(link, sender);
+            }
             Next::Stop if link.wear.leaves.load(Ordering::SeqCst) && !pool.is_closed() => {
                 return turns::end_if_left(link);
             }
@@ -133,6 +141,7 @@ fn refuse(link: &Arc<Link>, sender: Sender) -> Refused {
 /// The worker takes nothing any more.
 pub fn leave(link: &Arc<Link>, sender: Sender) {
     link.worker.stop();
+    ahead::shut(link, sender);
     link.pool.remove(&link.worker, sender);
 }
 
@@ -160,13 +169,7 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
     let Some(sent) = Sent::of_any(request) else {
         return false;
     };
-    link.worker.begin(request);
-    request.enter(Arc::new(Place {
-        worker: Arc::clone(&link.worker),
-        at: Arc::clone(link) as _,
-    }));
-    link.pool.stats.busy.fetch_add(1, Ordering::Relaxed);
-    sent.set_link(link);
+    enter(link, request, sent);
     if !link.begin(sent.number, request) {
         end(link, request, Ending::Failed(atoms::worker_down()), sender);
         return false;
@@ -189,8 +192,34 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
         link.post(Errand::Send(Arc::clone(request), callback));
     } else {
         send(link, request, callback);
+        if !is_nested(request) {
+            ahead::open(link, sent.number);
+        }
     }
     true
+}
+
+/// The worker is at a request from here on.
+pub fn enter(link: &Arc<Link>, request: &Arc<Request>, sent: &Sent) {
+    if !is_nested(request) {
+        link.ahead.running.fetch_add(1, Ordering::SeqCst);
+    }
+    link.worker.begin(request);
+    request.enter(Arc::new(Place {
+        worker: Arc::clone(&link.worker),
+        at: Arc::clone(link) as _,
+    }));
+    link.pool.stats.busy.fetch_add(1, Ordering::Relaxed);
+    sent.set_link(link);
+}
+
+/// And is so no more.
+fn exit(link: &Link, request: &Arc<Request>) {
+    link.worker.end_of(request);
+    request.leave();
+    if !is_nested(request) {
+        link.ahead.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Asks the worker for a request.
@@ -202,6 +231,14 @@ pub fn send(link: &Arc<Link>, request: &Arc<Request>, callback: u64) {
         Some(stream) => ask_stream(link, request, stream, sent.number, callback),
         None => ask(link, request, sent, callback),
     }
+    asked(link, request);
+}
+
+/// The worker was asked for it.
+pub fn asked(link: &Arc<Link>, request: &Arc<Request>) {
+    let Some(sent) = Sent::of(request) else {
+        return;
+    };
     sent.forget();
     if sent.was_asked() {
         cancel(link, sent.number);
@@ -219,10 +256,28 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     if request.mailbox.may_have_some() {
         incoming::mail(link, to_worker::AHEAD, sent.number, &request.mailbox);
     }
-    let mut frame = Writer::frame(to_worker::RUN);
+    let left = request.time_left();
+    let frame = head(link, request, sent, to_worker::RUN, left, callback);
+    if is_nested(request) {
+        link.send_terms(frame, &[&operation]);
+    } else {
+        link.offer(frame, &operation, Listener::Idle);
+    }
+}
+
+/// What comes before the operation in the frame that asks for it.
+pub fn head(
+    link: &Link,
+    request: &Request,
+    sent: &Sent,
+    kind: u8,
+    time: Option<u64>,
+    callback: u64,
+) -> Writer {
+    let mut frame = Writer::frame(kind);
     frame.u64(sent.number);
     frame.u32(request.flags.bits());
-    frame.u64(request.time_left().unwrap_or(to_worker::FOREVER));
+    frame.u64(time.unwrap_or(to_worker::FOREVER));
     frame.u64(callback);
     let env = TermEnv::new();
     let env = env.env();
@@ -230,11 +285,7 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     let caller = request.caller().unwrap_or(link.owner).encode(env);
     pid::write(&mut frame.bytes, caller);
     pid::write(&mut frame.bytes, request.leader().in_env(env));
-    if is_nested(request) {
-        link.send_terms(frame, &[&operation]);
-    } else {
-        link.offer(frame, &operation, Listener::Idle);
-    }
+    frame
 }
 
 fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64, callback: u64) {
@@ -313,8 +364,7 @@ pub enum Ending {
 
 /// The worker is at a request no more. To be called when it was taken from the link.
 pub fn end(link: &Arc<Link>, request: &Arc<Request>, ending: Ending, sender: Sender) {
-    link.worker.end_of(request);
-    request.leave();
+    exit(link, request);
     let busy = &link.pool.stats.busy;
     let (mut env, failed) = match &ending {
         Ending::Answer(_, _, failed) => (TermEnv::new(), *failed),
@@ -359,8 +409,7 @@ pub fn end(link: &Arc<Link>, request: &Arc<Request>, ending: Ending, sender: Sen
 /// The same for a process that has asked for a request and takes the answer as what its NIF returns. False if it was
 /// answered otherwise, or given up.
 pub fn end_here(link: &Link, request: &Arc<Request>, failed: bool) -> bool {
-    link.worker.end_of(request);
-    request.leave();
+    exit(link, request);
     let settled = request.settle_here();
     if settled {
         link.pool.stats.count(failed);

@@ -23,6 +23,8 @@ pub struct Sent {
     pub limits: Option<Limits>,
     /// It is for every worker.
     pub is_exec: bool,
+    /// It is a small call with nothing in it that a worker or the VM has to keep.
+    pub is_light: bool,
     /// How far it is, a bit each.
     progress: AtomicU8,
     link: OnceLock<Weak<Link>>,
@@ -53,9 +55,11 @@ impl Default for Sent {
 impl Sent {
     fn new(operation: Operation, limits: Option<Limits>, is_exec: bool) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
+        let is_light = matches!(&operation, Operation::Ready(encoded) if encoded.is_light());
         Sent {
             number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             operation: Mutex::new(operation),
+            is_light: is_light && limits.is_none() && !is_exec,
             limits,
             is_exec,
             progress: AtomicU8::new(0),

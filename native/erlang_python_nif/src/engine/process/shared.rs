@@ -4,7 +4,7 @@ use crate::base::lookout::Luck;
 use crate::base::segment::Segment;
 use erlang_python_wire::Writer;
 use std::fs::File;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 #[derive(Default)]
@@ -17,6 +17,10 @@ pub struct Shared {
     pub looking: AtomicUsize,
     /// How often callers have come by that cannot be served at once.
     pub visits: AtomicUsize,
+    /// The link's thread looks every now and then.
+    pub naps: AtomicBool,
+    /// It was asleep when something was put there, and nobody has looked since.
+    woken: AtomicBool,
     pub callers: Luck,
     pub patient: Luck,
     pub callbacks: Luck,
@@ -29,6 +33,14 @@ impl Shared {
         segment.arm();
         self.segment.set(segment).ok()?;
         Some(File::from(descriptor))
+    }
+
+    /// Nobody looks all the time.
+    pub fn arm(&self, segment: &Segment) {
+        match self.naps.load(Ordering::Relaxed) {
+            true => segment.arm_for_idle(),
+            false => segment.arm(),
+        }
     }
 
     pub fn segment(&self) -> Option<&Segment> {
@@ -44,8 +56,32 @@ impl Shared {
 
     /// Puts a frame where the worker finds it, if it has handled all that were sent by the socket, so many.
     pub fn offer(&self, sent: u64, frame: &Writer) -> bool {
+        let Some(segment) = self.segment() else {
+            return false;
+        };
+        let sleeps = segment.is_asleep();
+        let offered = segment.handled() == sent && segment.offer(frame.fields());
+        if offered && sleeps {
+            self.woken.store(true, Ordering::Relaxed);
+        }
+        offered
+    }
+
+    /// Whether it was asleep when it was given what is looked for now.
+    pub fn was_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether there is room for one that is to be taken later.
+    pub fn has_room_ahead(&self, sent: u64) -> bool {
         let segment = self.segment();
-        segment.is_some_and(|segment| segment.handled() == sent && segment.offer(frame.fields()))
+        segment.is_some_and(|segment| segment.handled() == sent && segment.has_room_ahead())
+    }
+
+    /// Lays a request there that the worker is to take later. Says where.
+    pub fn lay(&self, sent: u64, frame: &Writer) -> Option<usize> {
+        let segment = self.segment()?;
+        (segment.handled() == sent).then(|| segment.lay(frame.fields()))?
     }
 
     /// Whether a thread of the worker's that waits for something looks there.

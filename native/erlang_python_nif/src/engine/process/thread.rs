@@ -120,7 +120,7 @@ impl Listener {
             });
             let longest = match more {
                 true => Some(Duration::ZERO),
-                false => seat.is_looking().then_some(at_once::NAP),
+                false => seat.nap(),
             };
             let readable = self.wait(longest);
             self.link.kick.take(readable.kicked);
