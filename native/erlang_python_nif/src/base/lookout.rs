@@ -79,7 +79,8 @@ impl Lookout {
         self.luck.is_good_for(OFTEN) && self.luck.look_politely(longest, alone, has_come)
     }
 
-    fn has_arrived(&self, mark: Mark) -> bool {
+    /// Whether a request was handed in since the mark.
+    pub fn has_arrived(&self, mark: Mark) -> bool {
         self.arrivals.load(Ordering::Acquire) != mark.0
     }
 

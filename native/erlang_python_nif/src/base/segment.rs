@@ -338,10 +338,12 @@ impl Segment {
 
     /// Whether there is anything for its main thread.
     pub fn has_work(&self) -> bool {
-        self.has_request() || {
-            let next = self.ahead(self.ahead.load(Ordering::SeqCst));
-            matches!(next.state.load(Ordering::SeqCst), THERE | DUE | GONE)
-        }
+        self.has_request() || self.has_ahead()
+    }
+
+    pub fn has_ahead(&self) -> bool {
+        let next = self.ahead(self.ahead.load(Ordering::SeqCst));
+        matches!(next.state.load(Ordering::SeqCst), THERE | DUE | GONE)
     }
 
     /// Takes the next of those that lie ahead, if there is one, and that is due if it has to be. It counts as taken until

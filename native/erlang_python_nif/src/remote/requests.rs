@@ -208,11 +208,11 @@ pub fn share(
 /// On the thread that reads the socket, before it handles what has come: whatever was sent before that can be found
 /// now.
 pub fn settle() {
-    for request in beside::settle() {
+    beside::settle(|request| {
         if let Some(sender) = Sender::own_thread() {
             submit(request, sender);
         }
-    }
+    });
 }
 
 fn refuse(request: &Request, sender: Sender, reason: rustler::Atom) {

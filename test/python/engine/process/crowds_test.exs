@@ -110,6 +110,22 @@ defmodule Python.Engine.Process.CrowdsTest do
     end
   end
 
+  @tag pool: [kill_after: 50]
+  test "one that has to be killed takes none of those behind it along", %{pool: pool} do
+    for _ <- 1..3 do
+      quickly(pool)
+      stuck = Python.eval_async("sum(range(10**11))", %{}, pool: pool, timeout: 100)
+
+      callers =
+        for n <- 1..10 do
+          Task.async(fn -> Python.eval("#{n}", %{}, pool: pool, timeout: 60_000) end)
+        end
+
+      assert Task.await_many(callers, 60_000) == for(n <- 1..10, do: {:ok, n})
+      assert {:error, %TimeoutError{}} = Python.await(stuck)
+    end
+  end
+
   @tag pool: [size: 2]
   test "a call that takes long holds up none of those behind it", %{pool: pool} do
     for _ <- 1..10 do

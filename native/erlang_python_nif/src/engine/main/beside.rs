@@ -37,50 +37,59 @@ thread_local! {
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Takes the request that has come for whoever looks first, if there is one.
-fn take() -> Option<Arc<Request>> {
+/// Takes the frame that has come for whoever looks first, if there is one. `with`: does something with the request before
+/// others may find that it was taken.
+fn take<T>(with: impl FnOnce(Arc<Request>) -> T) -> Option<T> {
     let (segment, accept) = BESIDE.get()?;
     let mut bytes = BYTES.take();
-    let request = segment
-        .take_request(&mut bytes)
-        .then(|| accept(&bytes))
-        .inspect(|_| segment.accepted());
-    BYTES.set(bytes);
-    request.flatten()
-}
-
-/// Takes the next of those that lie ahead, if there is one. `due`: if it is.
-fn take_ahead(due: bool) -> Option<Arc<Request>> {
-    let (segment, accept) = BESIDE.get()?;
-    let mut bytes = BYTES.take();
-    let request = segment.take_ahead(due, &mut bytes).map(|at| {
-        let request = accept(&bytes);
-        segment.accepted_ahead(at);
-        request
+    let done = segment.take_request(&mut bytes).then(|| {
+        let done = accept(&bytes).map(with);
+        segment.accepted();
+        done
     });
     BYTES.set(bytes);
-    request.flatten()
+    done.flatten()
 }
 
-/// For the main thread, which is at nothing: takes a request, if there is one.
-pub fn take_next() -> Option<Arc<Request>> {
-    take().or_else(|| take_ahead(false))
+/// The same with the next of those that lie ahead. `due`: if it is.
+fn take_ahead<T>(due: bool, with: impl FnOnce(Arc<Request>) -> T) -> Option<T> {
+    let (segment, accept) = BESIDE.get()?;
+    let mut bytes = BYTES.take();
+    let done = segment.take_ahead(due, &mut bytes).map(|at| {
+        let done = accept(&bytes).map(with);
+        segment.accepted_ahead(at);
+        done
+    });
+    BYTES.set(bytes);
+    done.flatten()
 }
 
-/// Takes for the thread that reads the socket what was sent before: what comes there may be about it. When this is back,
-/// it can be found.
-pub fn settle() -> Vec<Arc<Request>> {
-    let Some((segment, _)) = BESIDE.get() else {
-        return Vec::new();
-    };
-    let mut requests: Vec<_> = take().into_iter().collect();
-    while let Some(request) = take_ahead(true) {
-        requests.push(request);
+/// For the main thread, which is at nothing: takes a request, if there is one. What lies ahead comes after all that was sent
+/// before it. `has_arrived`: something is in the queue, or may be.
+pub fn take_next(has_arrived: impl Fn() -> bool) -> Option<Arc<Request>> {
+    let (segment, _) = BESIDE.get()?;
+    let request = take(|request| request);
+    if request.is_some() || !segment.has_ahead() {
+        return request;
     }
+    // Seen in this order: another thread puts what it has taken into the queue first.
+    if segment.has_request() || segment.is_taken() || has_arrived() {
+        return None;
+    }
+    take_ahead(false, |request| request)
+}
+
+/// Has what was sent before found, for the thread that reads the socket: what comes there may be about it. `submit`: puts a
+/// request into the queue.
+pub fn settle(submit: impl Fn(Arc<Request>)) {
+    let Some((segment, _)) = BESIDE.get() else {
+        return;
+    };
+    take(&submit);
+    while take_ahead(true, &submit).is_some() {}
     while segment.is_taken() {
         std::thread::yield_now();
     }
-    requests
 }
 
 /// For a thread that waits for what the VM sends: looks a moment whether that has happened, or comes this way. False if it
@@ -113,9 +122,11 @@ const LOOKS: u32 = 4;
 
 /// Takes what has come for whom it is for.
 fn serve() {
-    if let (Some(request), Some(sender)) = (take(), Sender::own_thread()) {
-        let pool = Arc::clone(&request.pool);
-        // A process's own pool has no limit, and what is refused when it ends is not waited for.
-        pool.submit_anyway(request, sender);
-    }
+    take(|request| {
+        if let Some(sender) = Sender::own_thread() {
+            let pool = Arc::clone(&request.pool);
+            // A process's own pool has no limit, and what is refused when it ends is not waited for.
+            pool.submit_anyway(request, sender);
+        }
+    });
 }

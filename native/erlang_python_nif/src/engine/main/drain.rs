@@ -110,7 +110,7 @@ fn look_out(pool: &Pool, worker: &Worker, mark: Mark) -> (bool, Option<Arc<Reque
         beside::is_idle();
         found = look(LOOK_BESIDE, Duration::ZERO);
     }
-    let request = beside::take_next();
+    let request = beside::take_next(|| pool.lookout.has_arrived(mark));
     (!found && request.is_none(), request)
 }
 

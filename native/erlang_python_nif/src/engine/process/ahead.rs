@@ -33,7 +33,7 @@ pub struct Ahead {
     answered: AtomicU64,
     /// Held for what a worker is given, or gives back. The pool's queue is asked meanwhile.
     state: Mutex<State>,
-    /// How many requests the worker is at that are in no other one.
+    /// How many requests the worker is at that are in no other one. Those that lay ahead are counted with the lock held.
     pub running: AtomicUsize,
 }
 
@@ -194,6 +194,10 @@ pub fn goes_on(link: &Arc<Link>, sender: Sender) -> bool {
     link.ahead.answered.store(answered, Ordering::Relaxed);
     let next = {
         let mut state = link.ahead.lock();
+        // It was found meanwhile that it has begun with another one.
+        if link.ahead.running.load(Ordering::SeqCst) > 0 {
+            return true;
+        }
         let next = state.lying.pop_front();
         match &next {
             Some(lying) => {
@@ -312,7 +316,19 @@ pub fn shut(link: &Arc<Link>, sender: Sender) {
     take_out(link, shut, usize::MAX, sender);
 }
 
-fn take_out(link: &Arc<Link>, before: impl FnOnce(&mut State), most: usize, sender: Sender) {
+/// For a worker that may be killed for what it is at: it takes nothing more before that has ended. False if it has taken
+/// something already, so that it has ended.
+pub fn hold_back(link: &Arc<Link>, sender: Sender) -> bool {
+    take_out(link, |state| state.open = false, usize::MAX, sender)
+}
+
+/// Whether it had taken nothing.
+fn take_out(
+    link: &Arc<Link>,
+    before: impl FnOnce(&mut State),
+    most: usize,
+    sender: Sender,
+) -> bool {
     let (mut back, mut taken, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
     {
         let mut state = link.ahead.lock();
@@ -330,12 +346,14 @@ fn take_out(link: &Arc<Link>, before: impl FnOnce(&mut State), most: usize, send
         counted(link, &state);
     }
     drop(dropped);
+    let has_taken = !taken.is_empty();
     for request in taken {
         begun(link, &request);
     }
     if !back.is_empty() {
         link.pool.put_back(back, sender);
     }
+    !has_taken
 }
 
 fn takes_back(link: &Link, lying: &Lying, dropped: &mut Vec<Arc<Request>>) -> bool {

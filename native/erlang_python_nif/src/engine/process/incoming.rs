@@ -250,7 +250,7 @@ pub fn go_on(link: &Arc<Link>, request: &Arc<Request>, sender: Sender) {
         // It was free for others before, or it still waits for what that was a part of.
         link.pool.ask_for_help();
         turns::end_if_left(link);
-    } else if link.stage() == Stage::Ready && link.ahead.running.load(Ordering::SeqCst) == 0 {
+    } else if link.stage() == Stage::Ready {
         Arc::clone(link).take(sender);
     }
 }
@@ -342,7 +342,9 @@ fn question(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
 /// What others have left to the thread.
 pub fn errand(link: &Arc<Link>, errand: Errand) {
     match errand {
-        Errand::Send(request, callback) => run::send(link, &request, callback),
+        Errand::Send(request, callback) => {
+            run::send(link, &request, callback);
+        }
         Errand::Answer(number, answer) => callback::send_answer(link, number, &answer),
         Errand::Tidy => beside::tidy(link),
         Errand::Forget(shown) => shown::send_forget(link, &shown),

@@ -248,12 +248,14 @@ impl Link {
         self.send(frame);
     }
 
-    /// The same by the shortest way to who has asked for it.
-    pub fn offer(&self, mut frame: Writer, term: &Encoded, listener: Listener) {
+    /// The same by the shortest way to who has asked for it. False if that was the socket.
+    pub fn offer(&self, mut frame: Writer, term: &Encoded, listener: Listener) -> bool {
         let _pins = self.write(&mut frame, term);
-        if !self.put(&frame, listener) {
+        let put = self.put(&frame, listener);
+        if !put {
             self.send(frame);
         }
+        put
     }
 
     /// Adds a term to a frame. What this gives back is to live until that is on its way.

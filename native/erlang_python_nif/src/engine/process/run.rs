@@ -190,11 +190,8 @@ pub fn run(link: &Arc<Link>, request: &Arc<Request>, callback: u64, sender: Send
     };
     if size > outbox::LARGE || link.has_mail() || request.mailbox.may_have_some() {
         link.post(Errand::Send(Arc::clone(request), callback));
-    } else {
-        send(link, request, callback);
-        if !is_nested(request) {
-            ahead::open(link, sent.number);
-        }
+    } else if send(link, request, callback) {
+        ahead::open(link, sent.number);
     }
     true
 }
@@ -222,16 +219,20 @@ fn exit(link: &Link, request: &Arc<Request>) {
     }
 }
 
-/// Asks the worker for a request.
-pub fn send(link: &Arc<Link>, request: &Arc<Request>, callback: u64) {
+/// Asks the worker for a request. True if that is where its main thread finds it before all that comes later.
+pub fn send(link: &Arc<Link>, request: &Arc<Request>, callback: u64) -> bool {
     let Some(sent) = Sent::of(request) else {
-        return;
+        return false;
     };
-    match Stream::of(request) {
-        Some(stream) => ask_stream(link, request, stream, sent.number, callback),
+    let put = match Stream::of(request) {
+        Some(stream) => {
+            ask_stream(link, request, stream, sent.number, callback);
+            false
+        }
         None => ask(link, request, sent, callback),
-    }
+    };
     asked(link, request);
+    put
 }
 
 /// The worker was asked for it.
@@ -248,9 +249,9 @@ pub fn asked(link: &Arc<Link>, request: &Arc<Request>) {
     }
 }
 
-fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
+fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) -> bool {
     let Ok(Some(operation)) = sent.operation() else {
-        return;
+        return false;
     };
     // What was sent to it while it was queued is there when it begins.
     if request.mailbox.may_have_some() {
@@ -260,9 +261,9 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) {
     let frame = head(link, request, sent, to_worker::RUN, left, callback);
     if is_nested(request) {
         link.send_terms(frame, &[&operation]);
-    } else {
-        link.offer(frame, &operation, Listener::Idle);
+        return false;
     }
+    link.offer(frame, &operation, Listener::Idle)
 }
 
 /// What comes before the operation in the frame that asks for it.
@@ -345,9 +346,11 @@ pub fn interrupt(request: &Arc<Request>) {
     }
     let (number, after) = (sent.number, link.patience.kill_after);
     let weak: Weak<Link> = Arc::downgrade(&link);
-    clock::after(after, move |_, _| {
+    clock::after(after, move |sender, _| {
         let link = weak.upgrade()?;
-        link.kill_if_at(number);
+        if link.is_at(number) && ahead::hold_back(&link, sender) {
+            link.kill_if_at(number);
+        }
         None
     });
 }
