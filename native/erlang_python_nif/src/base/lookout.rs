@@ -66,17 +66,13 @@ impl Lookout {
         self.luck.watch(LOOK, || self.has_arrived(mark)) || (may_sleep && self.sleep(mark))
     }
 
-    /// The same, awake, for so long, or until there is something else. After `alone` others have the processor in between.
-    pub fn wait_for(
-        &self,
-        mark: Mark,
-        longest: Duration,
-        alone: Duration,
-        other: impl Fn() -> bool,
-    ) -> bool {
+    /// The same, awake, for so long, or until there is something else.
+    pub fn wait_for(&self, mark: Mark, longest: Duration, other: impl Fn() -> bool) -> bool {
         lock::forbid("a request is waited for");
-        let has_come = || self.has_arrived(mark) || other();
-        self.luck.is_good_for(OFTEN) && self.luck.look_politely(longest, alone, has_come)
+        self.luck.is_good_for(OFTEN)
+            && self
+                .luck
+                .look(longest, || self.has_arrived(mark) || other())
     }
 
     /// Whether a request was handed in since the mark.

@@ -120,6 +120,11 @@ impl OwnedTerm {
         }
     }
 
+    /// Whether it is one that needs no environment.
+    pub fn is_word(&self) -> bool {
+        self.env.is_none()
+    }
+
     pub fn in_env<'a>(&self, env: Env<'a>) -> Term<'a> {
         match &self.env {
             Some(own) => own.0.term(self.term).in_env(env),

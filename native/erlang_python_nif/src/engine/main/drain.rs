@@ -103,12 +103,13 @@ fn look_out(pool: &Pool, worker: &Worker, mark: Mark) -> (bool, Option<Arc<Reque
     if !worker.is_main() {
         return (!pool.lookout.wait(mark, worker.is_process()), None);
     }
-    let look = |longest, alone| pool.lookout.wait_for(mark, longest, alone, beside::has_any);
-    let mut found = look(LOOK_ALONE, LOOK_ALONE);
+    let look = |longest| pool.lookout.wait_for(mark, longest, beside::has_any);
+    let mut found = look(LOOK_ALONE);
     if !found {
-        // What it has answered may wait for somebody who looks.
+        // What it has answered may wait for somebody who looks, and that one for this processor.
         beside::is_idle();
-        found = look(LOOK_BESIDE, Duration::ZERO);
+        std::thread::yield_now();
+        found = look(LOOK_BESIDE);
     }
     let request = beside::take_next(|| pool.lookout.has_arrived(mark));
     (!found && request.is_none(), request)

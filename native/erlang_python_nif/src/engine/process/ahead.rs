@@ -13,10 +13,10 @@ use crate::base::clock;
 use crate::base::deadline;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::segment::AHEAD;
-use crate::base::term_env::Sender;
+use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::request::Request;
-use erlang_python_wire::Broken;
 use erlang_python_wire::frame::to_worker;
+use erlang_python_wire::{Broken, Writer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,6 +24,11 @@ use std::time::{Duration, Instant};
 
 /// A worker that has answered nothing for so long has something that takes long.
 const SLOW: Duration = Duration::from_micros(500);
+
+thread_local! {
+    /// For terms that need no environment, as none can be freed while a lock is held.
+    static WORDS: TermEnv = TermEnv::new();
+}
 
 #[derive(Default)]
 pub struct Ahead {
@@ -140,7 +145,8 @@ fn fill(link: &Arc<Link>, most: usize, sender: Sender) {
 
 /// Whether a request needs nothing of a worker but that it runs.
 fn is_light(request: &Arc<Request>) -> bool {
-    Sent::of(request).is_some_and(|sent| sent.is_light)
+    let is_light = Sent::of(request).is_some_and(|sent| sent.is_light);
+    is_light && request.leader().is_word()
 }
 
 /// Puts it where the worker finds it.
@@ -153,7 +159,8 @@ fn lay(link: &Arc<Link>, request: &Arc<Request>) -> Option<usize> {
     let operation = sent.operation().ok()??;
     let until = request.time_left();
     let until = until.map(|left| deadline::now().saturating_add(left));
-    let mut frame = run::head(link, request, sent, to_worker::RUN_UNTIL, until, 0);
+    let mut frame = Writer::frame(to_worker::RUN_UNTIL);
+    WORDS.with(|env| run::write_head(&mut frame, env.env(), link, request, until, 0));
     operation.write(&mut frame);
     if !link.begin(sent.number, request) {
         return None;

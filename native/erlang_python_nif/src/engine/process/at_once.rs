@@ -46,10 +46,13 @@ use rustler::{Env, Term};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a scheduler waits, at most.
 const GLANCE: Duration = Duration::from_micros(9);
+
+/// Who has looked for so long did not have the processor.
+const LONG: Duration = Duration::from_micros(500);
 
 /// How many frames are handled before something else is looked at.
 const ROUND: usize = 16;
@@ -73,6 +76,8 @@ enum Seen<'a> {
     Nothing,
     /// Something was handled.
     Other,
+    /// Nothing that was looked for, and that took long.
+    Late,
     Answer(Term<'a>),
 }
 
@@ -180,7 +185,8 @@ impl Drop for Looking<'_> {
     }
 }
 
-/// On a scheduler: looks a moment for what comes. `politely`: others have the processor in between.
+/// On a scheduler: looks a moment for what comes. `politely`: others may have the processor before that. Sees that it is
+/// `Late` if they needed it for long: then it is not looked again.
 fn look<'a>(
     link: &Arc<Link>,
     luck: &Luck,
@@ -193,12 +199,12 @@ fn look<'a>(
     };
     let looking = Looking::begin(&link.shared, segment);
     let over = || asked.is_some_and(|asked| asked.request.is_over());
+    let begun = Instant::now();
     // The one that was woken may have been given this processor.
-    let alone = match politely || link.shared.was_woken() {
-        true => Duration::ZERO,
-        false => GLANCE,
-    };
-    let seen = match luck.look_politely(GLANCE, alone, || segment.has_frame() || over()) {
+    if politely || link.shared.was_woken() {
+        std::thread::yield_now();
+    }
+    let seen = match luck.look(GLANCE, || segment.has_frame() || over()) {
         true => try_take(link, asked, sender),
         false => Seen::Nothing,
     };
@@ -211,7 +217,10 @@ fn look<'a>(
     if segment.has_frame() {
         link.kick.kick();
     }
-    seen
+    match seen {
+        Seen::Nothing | Seen::Other if begun.elapsed() > LONG => Seen::Late,
+        seen => seen,
+    }
 }
 
 /// For a process that has just handed a request in, on its scheduler: its answer, if that comes at once.
@@ -226,7 +235,7 @@ pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnc
     match visit(request, Some(asked), sender) {
         Seen::Answer(answer) => return AtOnce::Answer(answer),
         Seen::Other if waits && request.is_pending() => return AtOnce::Soon,
-        Seen::Other => return AtOnce::Later,
+        Seen::Other | Seen::Late => return AtOnce::Later,
         Seen::Nothing => {}
     }
     let Some(link) = Some(()).filter(|()| waits).and_then(|()| whom(request)) else {
@@ -245,7 +254,7 @@ pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnc
         Seen::Answer(answer) => AtOnce::Answer(answer),
         Seen::Other if request.is_pending() => AtOnce::Soon,
         Seen::Nothing if patient && request.is_pending() => AtOnce::Soon,
-        Seen::Nothing | Seen::Other => AtOnce::Later,
+        Seen::Nothing | Seen::Other | Seen::Late => AtOnce::Later,
     }
 }
 
@@ -265,10 +274,12 @@ pub fn answer_again<'a>(
     match seen {
         Seen::Answer(_) | Seen::Other => patient.hit(),
         Seen::Nothing if last => patient.miss(),
+        Seen::Late => patient.miss(),
         Seen::Nothing => {}
     }
     match seen {
         Seen::Answer(answer) => AtOnce::Answer(answer),
+        Seen::Late => AtOnce::Later,
         _ if last || request.is_over() => AtOnce::Later,
         _ => AtOnce::Soon,
     }
@@ -312,6 +323,7 @@ pub fn look_after_answer(link: &Arc<Link>, first: bool, last: bool, sender: Send
     }
     match look(link, &Luck::new(), !first, None, sender) {
         Seen::Nothing if last => luck.miss(),
+        Seen::Late => luck.miss(),
         Seen::Nothing => return true,
         Seen::Other | Seen::Answer(_) => luck.hit(),
     }

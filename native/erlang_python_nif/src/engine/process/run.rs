@@ -258,7 +258,9 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) -> bool {
         incoming::mail(link, to_worker::AHEAD, sent.number, &request.mailbox);
     }
     let left = request.time_left();
-    let frame = head(link, request, sent, to_worker::RUN, left, callback);
+    let env = TermEnv::new();
+    let mut frame = Writer::frame(to_worker::RUN);
+    write_head(&mut frame, env.env(), link, request, left, callback);
     if is_nested(request) {
         link.send_terms(frame, &[&operation]);
         return false;
@@ -266,27 +268,23 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) -> bool {
     link.offer(frame, &operation, Listener::Idle)
 }
 
-/// What comes before the operation in the frame that asks for it.
-pub fn head(
+/// Adds what comes before the operation in the frame that asks for it. `env`: for the leader, if that is of another node.
+pub fn write_head(
+    frame: &mut Writer,
+    env: Env<'_>,
     link: &Link,
     request: &Request,
-    sent: &Sent,
-    kind: u8,
     time: Option<u64>,
     callback: u64,
-) -> Writer {
-    let mut frame = Writer::frame(kind);
-    frame.u64(sent.number);
+) {
+    frame.u64(Sent::of(request).map_or(0, |sent| sent.number));
     frame.u32(request.flags.bits());
     frame.u64(time.unwrap_or(to_worker::FOREVER));
     frame.u64(callback);
-    let env = TermEnv::new();
-    let env = env.env();
     // An `:init` is asked for by the one who looks after the worker.
     let caller = request.caller().unwrap_or(link.owner).encode(env);
     pid::write(&mut frame.bytes, caller);
     pid::write(&mut frame.bytes, request.leader().in_env(env));
-    frame
 }
 
 fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64, callback: u64) {
