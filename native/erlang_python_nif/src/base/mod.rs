@@ -6,6 +6,7 @@ mod allocator;
 pub mod apart;
 pub mod atoms;
 pub mod bell;
+pub mod binaries;
 #[cfg(unix)]
 pub mod blocks;
 pub mod boxed;

@@ -12,6 +12,7 @@ use super::{
     Failure, MAX_COPIED, MAX_DEPTH, MAX_ITEMS, Unconvertible, buffer, copy, integer, opaque,
     replaced, structs,
 };
+use crate::base::binaries::Binaries;
 use crate::base::flags::Flags;
 use crate::python::current;
 use crate::python::handle::Handle;
@@ -58,6 +59,7 @@ pub struct Decoder<'py, 'a, 's> {
     items: usize,
     /// Bytes of text and data that were copied.
     copied: usize,
+    binaries: Binaries,
     /// Whether anybody still waits for the term, and how many containers were entered since the last look.
     wanted: Option<&'s dyn Fn() -> bool>,
     entered: usize,
@@ -108,6 +110,7 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
             made: Terms::default(),
             items: 0,
             copied: 0,
+            binaries: Binaries::default(),
             wanted: None,
             entered: 0,
             plain: true,
@@ -412,16 +415,13 @@ impl<'py, 'a, 's> Decoder<'py, 'a, 's> {
 
     /// Copies `size` bytes at `data` into a binary.
     fn binary(&self, data: *const u8, size: usize) -> Term<'a> {
-        let mut term = MaybeUninit::uninit();
-        // SAFETY: enif_make_new_binary gives `size` writable bytes and writes the term; the
-        // callers have `size` readable bytes at `data`, which nobody changes while the GIL is held.
-        unsafe {
-            let target = sys::enif_make_new_binary(self.env.as_c_arg(), size, term.as_mut_ptr());
-            if size > 0 {
-                std::ptr::copy_nonoverlapping(data, target, size);
-            }
-            Term::new(self.env, term.assume_init())
-        }
+        let bytes = match size {
+            0 => &[],
+            // SAFETY: the callers have `size` readable bytes at `data`, which nobody changes while the GIL is held.
+            _ => unsafe { std::slice::from_raw_parts(data, size) },
+        };
+        // SAFETY: a term of this environment.
+        unsafe { Term::new(self.env, self.binaries.make(self.env, bytes)) }
     }
 }
 

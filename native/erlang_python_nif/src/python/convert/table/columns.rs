@@ -4,13 +4,13 @@ use super::arrow::Array;
 use super::cells;
 use super::half::half;
 use super::types::{Kind, Type, Unit};
+use crate::base::binaries::Binaries;
 use crate::base::{atoms, map};
 use crate::python::convert::to_term::Immediate;
 use crate::python::convert::{Failure, MAX_COPIED, MAX_ITEMS, Unconvertible};
 use rustler::Env;
-use rustler::sys::{ErlNifTerm, enif_make_list_from_array, enif_make_new_binary, enif_make_uint64};
+use rustler::sys::{ErlNifTerm, enif_make_list_from_array, enif_make_uint64};
 use rustler::types::atom::Atom;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -29,6 +29,7 @@ pub struct Cells<'a, 'w> {
     style: Style,
     items: usize,
     copied: usize,
+    binaries: Binaries,
     wanted: &'w dyn Fn() -> bool,
 }
 
@@ -39,6 +40,7 @@ impl<'a, 'w> Cells<'a, 'w> {
             style,
             items: 0,
             copied: 0,
+            binaries: Binaries::default(),
             wanted,
         }
     }
@@ -130,13 +132,7 @@ impl<'a, 'w> Cells<'a, 'w> {
             ))
             .into());
         }
-        let mut term = MaybeUninit::uninit();
-        // SAFETY: gives so many writable bytes and writes the term.
-        unsafe {
-            let target = enif_make_new_binary(self.env.as_c_arg(), bytes.len(), term.as_mut_ptr());
-            target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            Ok(term.assume_init())
-        }
+        Ok(self.binaries.make(self.env, bytes))
     }
 
     /// The terms of some items of a column.
