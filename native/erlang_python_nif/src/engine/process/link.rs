@@ -41,6 +41,8 @@ pub struct Link {
     pub tray: Tray,
     /// There is some of it.
     pub has_beside: AtomicBool,
+    /// It was forked from a template, so that it knows what that has compiled.
+    pub is_forked: AtomicBool,
     /// Held for a look-up or a move.
     state: Mutex<State>,
     /// Answers that a scheduler is to make. Held for a move.
@@ -179,6 +181,7 @@ impl Link {
             beside: Beside::default(),
             tray: Tray::default(),
             has_beside: AtomicBool::new(false),
+            is_forked: AtomicBool::new(false),
             state: Mutex::default(),
             unmade: Mutex::default(),
             mail: AtomicUsize::new(0),

@@ -13,6 +13,7 @@ use erlang_python_wire::frame::to_worker;
 use rustler::{Encoder, Env, LocalPid, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Held for a look-up or a copy.
 static SERVING: Mutex<Option<Serving>> = Mutex::new(None);
@@ -117,7 +118,9 @@ pub fn start(link: &Arc<Link>) {
         .and_then(|settings| sent::encode(settings).map_err(drop))
     {
         let mut frame = Writer::frame(to_worker::START);
-        let compiled = compiled::find(&process.way).unwrap_or_default();
+        let is_forked = link.is_forked.load(Ordering::Acquire);
+        let compiled = (!is_forked).then(|| compiled::find(&process.way));
+        let compiled = compiled.flatten().unwrap_or_default();
         frame.u32(compiled.len() as u32);
         frame.bytes(&compiled);
         link.send_terms(frame, &[&encoded]);

@@ -86,6 +86,8 @@ pub fn template(pool: &Arc<Pool>, owner: LocalPid) -> Option<Arc<Link>> {
 
 /// Starts the process of a worker, or of a template. What comes of it is sent to its owner.
 pub fn spawn(link: &Arc<Link>, what: spawn::Start) -> io::Result<()> {
+    let is_forked = matches!(what, spawn::Start::Fork(_));
+    link.is_forked.store(is_forked, Ordering::Release);
     let link = Arc::clone(link);
     spawn::spawn(
         what,
