@@ -18,6 +18,8 @@ SECONDS := 600
 export PYTHON
 # The interpreter of Python processes, where that is another.
 export WORKER_PYTHON
+# The kind of event loops, where both can be had.
+export LOOP
 
 # On shared machines what failed is run once more, alone: a test that fails twice is broken.
 MIX_TEST := mix test$(if $(CI), || mix test --failed)
@@ -76,6 +78,16 @@ PROCESS_TESTS := test/python/calls/{call,exec,map,async,nested}_test.exs test/py
 test-processes: setup ## the tests of what holds on every engine, on Python processes (SHORT=1: a part; WORKER_PYTHON=path: of that Python)
 	@export ENGINE=process; mix test $(if $(SHORT),$(PROCESS_TESTS))$(if $(CI), || mix test --failed)
 
+# What CI runs of it: what has no file under test/python/engine/asyncio, and is not much the same as on :main.
+LOOP_TESTS := test/python/calls/{call,eval,exec,map,async}_test.exs test/python/with/manager_test.exs \
+	test/python/values/{round_trips,unconvertible,decode_option}_test.exs test/python/objects/operations_test.exs \
+	test/python/streams/{example,delivery,errors,asynchronous}_test.exs test/python/errors/{exceptions,tracebacks}_test.exs \
+	test/python/output/print_test.exs test/python/pools test/python/timeouts/{cancellation,interrupts,time_left}_test.exs
+
+.PHONY: test-loops
+test-loops: setup ## the tests of what holds on every engine, on event loops (SHORT=1: a part; LOOP=uvloop: on those, if PYTHON has them)
+	@export ENGINE=asyncio; mix test $(if $(SHORT),$(LOOP_TESTS))$(if $(CI), || mix test --failed)
+
 .PHONY: matrix
 matrix: build ## run the test suite on all versions, in chroots of newer Debian releases too (CELLS="host forky-3.14")
 	@scripts/matrix.sh $(CELLS)
@@ -88,9 +100,12 @@ bench: build ## measure speed and memory against floors and targets (QUICK=1: on
 docs: ## build the documentation into doc/, with the ExDoc of Debian
 	@scripts/docs.sh
 
+STRESS_process := processes
+STRESS_asyncio := loops
+
 .PHONY: stress
-stress: build ## thousands of callers that do their worst, for SECONDS=600 (ENGINE=process: to Python processes)
-	@mix run --no-compile test/stress/$(if $(filter process,$(ENGINE)),processes,stress).exs $(SECONDS)
+stress: build ## thousands of callers that do their worst, for SECONDS=600 (ENGINE=process: to Python processes; asyncio: to event loops)
+	@mix run --no-compile test/stress/$(or $(STRESS_$(ENGINE)),stress).exs $(SECONDS)
 
 # Ends at the first lock that is held where none may be: native/erlang_python_nif/src/lock.rs. It has a build of its own.
 .PHONY: test-locks

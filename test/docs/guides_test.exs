@@ -21,7 +21,7 @@ defmodule Python.Docs.GuidesTest do
     names = Enum.map(@guides, &Path.basename/1)
 
     for name <-
-          ~w(getting_started project_layout types data errors callbacks streaming recipes testing production
+          ~w(getting_started project_layout types data errors callbacks streaming asyncio recipes testing production
                    deployment erlang troubleshooting comparison) do
       assert "#{name}.md" in names
     end
@@ -32,7 +32,8 @@ defmodule Python.Docs.GuidesTest do
   # Their examples use packages: they are run in VMs whose Python has them.
   @with_packages [
     {Path.join(@root, "guides/recipes.md"), ~w(numpy pandas pillow tqdm)},
-    {Path.join(@root, "guides/data.md"), ~w(numpy pandas matplotlib pillow polars)}
+    {Path.join(@root, "guides/data.md"), ~w(numpy pandas matplotlib pillow polars)},
+    {Path.join(@root, "guides/asyncio.md"), ~w(aiohttp aiosqlite httpx uvloop)}
   ]
 
   for {path, packages} <- @with_packages do

@@ -4,7 +4,8 @@ defmodule Python.Engines do
   # The engines that the suite can run on: `ENGINE=name mix test` runs the files that use
   # Python.EngineCase or Python.StreamCase on that one. Without ENGINE the whole suite runs, on :main.
   #
-  # With ENGINE=process, WORKER_PYTHON is the interpreter of the processes; PYTHON is that of the VM.
+  # With ENGINE=process, WORKER_PYTHON is the interpreter of the processes; PYTHON is that of the VM. With ENGINE=asyncio,
+  # LOOP is the event loop; without it that is uvloop where PYTHON has it.
 
   # Each with the options that its pools and contexts are started with.
   defp engines do
@@ -12,8 +13,15 @@ defmodule Python.Engines do
       main: [],
       # Code that goes on after an interrupt is to be interrupted again, before it is killed.
       process: [engine: :process, kill_after: 5_000] ++ worker_python(),
-      asyncio: [engine: :asyncio]
+      asyncio: [engine: :asyncio] ++ loop()
     ]
+  end
+
+  defp loop do
+    case System.get_env("LOOP", "") do
+      "" -> []
+      loop -> [loop: String.to_existing_atom(loop)]
+    end
   end
 
   defp worker_python do
@@ -30,7 +38,7 @@ defmodule Python.Engines do
     engine = Enum.find(Keyword.keys(engines()), &(Atom.to_string(&1) == name))
 
     cond do
-      name in ["", "main"] and worker_python() != [] -> raise "WORKER_PYTHON needs ENGINE=process"
+      name != "process" and worker_python() != [] -> raise "WORKER_PYTHON needs ENGINE=process"
       name == "" -> :main
       engine -> engine
       true -> raise "ENGINE=#{name} is none of #{inspect(Keyword.keys(engines()))}"
@@ -73,7 +81,18 @@ defmodule Python.Engines do
   Not by `--only`, which would run tests that are too long, or need a newer Python, as well.
   """
   @spec exclude() :: keyword
-  def exclude, do: if(current() == :main, do: [], else: [engine: :main])
+  def exclude do
+    case current() do
+      :main -> []
+      # Nothing else runs on a loop while code blocks, and it may not wait for Elixir: `@tag blocks: "why"`.
+      :asyncio -> [:blocks, engine: :main]
+      _ -> [engine: :main]
+    end
+  end
+
+  @doc "Whether calls run in the VM's interpreter, whose modules and `__main__` all pools share."
+  @spec in_vm?() :: boolean
+  def in_vm?, do: current() in [:main, :asyncio]
 
   @doc "What is defined from now on in this process is for all tests of a module."
   @spec set_up(module) :: :ok
@@ -85,7 +104,7 @@ defmodule Python.Engines do
   @doc "Begins a test. `sources`: what is executed in its pools first, where they are processes of their own."
   @spec begin_test(module, [String.t()]) :: :ok
   def begin_test(module, sources \\ []) do
-    if current() != :main, do: Process.put(__MODULE__, {[], sources ++ of_all_tests(module)})
+    if not in_vm?(), do: Process.put(__MODULE__, {[], sources ++ of_all_tests(module)})
     :ok
   end
 
@@ -99,7 +118,7 @@ defmodule Python.Engines do
   def define(source) do
     Python.exec!(source)
 
-    if current() != :main, do: define_in_pools(source, Process.get({__MODULE__, :module}))
+    if not in_vm?(), do: define_in_pools(source, Process.get({__MODULE__, :module}))
     :ok
   end
 
@@ -116,7 +135,7 @@ defmodule Python.Engines do
   @doc "Notes that the calling test has started a pool, and defines there what it has defined."
   @spec started(atom) :: atom
   def started(pool) do
-    if current() != :main do
+    if not in_vm?() do
       # Timeouts of tests are for calls, and not for the start of a process.
       Python.TestCase.eventually("the workers of a pool are ready", fn ->
         not match?({Python.Engine.Process, _, _}, Python.Pool.lookup(pool)) or

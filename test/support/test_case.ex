@@ -69,7 +69,7 @@ defmodule Python.TestCase do
   @doc "Where an object can be used in a call that names no place: anywhere in the VM's interpreter, else at its home."
   def at_home(%Python.Object{home: home}) do
     cond do
-      Engines.current() == :main -> []
+      Engines.in_vm?() -> []
       is_pid(home) -> [context: home]
       true -> [pool: home]
     end

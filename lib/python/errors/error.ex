@@ -22,7 +22,8 @@ defmodule Python.Error do
       `nil`;
     * `:traceback` - the text that Python prints for this exception, without its causes;
     * `:builtin` - whether the class is defined by Python itself;
-    * `:hint` - for a missing module, in which interpreter it was looked for and how to install it; else `nil`.
+    * `:hint` - what to do, where Python's text leaves it open: for a missing module, in which interpreter it was looked for and
+      how to install it; for code that is to be awaited, where that is done; else `nil`.
       `Exception.message/1` contains it;
     * `:value` - the exception itself, a `Python.Object`.
   """

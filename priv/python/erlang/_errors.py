@@ -86,7 +86,7 @@ def _data(exception):
         "notes": _notes(exception),
         "traceback": _traceback(exception, trace),
         "link": None,
-        "hint": _builtins.hint() or (_hint(exception) if issubclass(cls, ImportError) else None),
+        "hint": _builtins.hint() or (_hint(exception) if issubclass(cls, HINTED) else None),
     }
 
 
@@ -128,11 +128,21 @@ def _imported_by():
     return getattr(module, "__file__", None)
 
 
+#: What there may be something to say about.
+HINTED = (ImportError, SyntaxError, TypeError, AttributeError)
+
+
+#: In messages about code that is to be awaited.
+AWAITING = ("'await'", "'async ", "asynchronous", "'coroutine'", "'async_generator'")
+
+
 def _hint(exception):
     try:
+        if not isinstance(exception, ImportError) and not any(word in str(exception) for word in AWAITING):
+            return None
         from erlang import _hints
 
-        return _text(_hints.of_import(exception) or "") or None
+        return _text(_hints.of(exception) or "") or None
     except BaseException:
         return None
 

@@ -1,4 +1,5 @@
-"""What to do about an import that failed: for the message on the other side, which Python's own text leaves open.
+"""What to do about an import that failed, and about code that nobody awaits: for the message on the other side, which
+Python's own text leaves open.
 
 Imported when there is something to say, and never in the way: what fails here is no hint.
 """
@@ -6,6 +7,7 @@ Imported when there is something to say, and never in the way: what fails here i
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 
@@ -72,6 +74,29 @@ STANDARD = getattr(
     "stdlib_module_names",
     frozenset("curses dbm ensurepip idlelib lib2to3 readline sqlite3 tkinter turtle venv".split()),
 )
+
+
+#: What Python says of ``await`` where there is no coroutine around it, and of coroutines that were not awaited.
+AWAITS = re.compile(r"'(await|async (for|with))' outside|^asynchronous comprehension outside")
+UNAWAITED = re.compile(r"'(coroutine|async_generator)' object ")
+
+
+def of(exception):
+    """What to do about an exception, or ``None``."""
+    if isinstance(exception, ImportError):
+        return of_import(exception)
+    pattern = AWAITS if isinstance(exception, SyntaxError) else UNAWAITED
+    if pattern.search(str(exception)) and not _in_loop():
+        return (
+            "A pool with engine: :asyncio awaits what calls give, and takes await outside of functions. "
+            "Elsewhere asyncio.run(…) runs a coroutine to its end."
+        )
+    return None
+
+
+def _in_loop():
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def of_import(exception):

@@ -44,7 +44,8 @@ def _as_call(origin, function, *args):
 
 
 class _Selector(_Loop, asyncio.SelectorEventLoop):
-    pass
+    # Code asks for this name to tell the kinds of loops apart.
+    __module__ = asyncio.SelectorEventLoop.__module__
 
 
 def _make(kind):
@@ -55,7 +56,7 @@ def _make(kind):
             if kind == "uvloop":
                 raise
         else:
-            return type("_Uv", (_Loop, uvloop.Loop), {})()
+            return type("Loop", (_Loop, uvloop.Loop), {"__module__": uvloop.Loop.__module__})()
     return _Selector()
 
 
@@ -94,7 +95,12 @@ def run(own, kind, patience, call):
 
 
 def _take(own, loop):
+    # Code that has run another loop here, or tried to, may have left it without its mark.
+    if asyncio._get_running_loop() is not loop:
+        asyncio._set_running_loop(loop)
     if own.take():
+        # Once: uvloop keeps a second one for its next run.
+        loop.remove_reader(own.fileno())
         loop.stop()
 
 
@@ -188,10 +194,16 @@ def _end(own, loop, cancelled, patience):
     """What ``asyncio.run`` does at its end, in so many seconds."""
     # What comes now, such as the end of a call that waits, does not stop it.
     loop.add_reader(own.fileno(), own.take)
+    deadline = loop.time() + patience
+    ending = loop.create_task(_ending(loop, cancelled, deadline))
     try:
-        loop.run_until_complete(_ending(loop, cancelled, loop.time() + patience))
-    except BaseException as exception:
-        _report(loop, exception)
+        # Code that ends now may stop the loop, or raise in its callbacks.
+        while not ending.done() and loop.time() < deadline + AGAIN:
+            try:
+                loop.run_until_complete(ending)
+            except BaseException as exception:
+                if ending.done():
+                    _report(loop, exception)
     finally:
         asyncio.set_event_loop(None)
         loop.close()

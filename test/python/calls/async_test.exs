@@ -149,6 +149,7 @@ defmodule Python.Calls.AsyncTest do
       assert messages() == []
     end
 
+    @tag blocks: "plain code waits for a message"
     test "and eval_async can be cancelled, sent to, and end with their owner" do
       pool = start_pool()
 

@@ -141,6 +141,7 @@ defmodule Python.Calls.ContextVariablesTest do
   end
 
   describe "a call that a function makes which Python calls" do
+    @tag blocks: "a plain function waits for Elixir"
     test "does not see the outer one's, and the outer one keeps its own" do
       pool = start_pool()
       inner = fn -> set_to("inner", pool: pool) end
@@ -151,6 +152,7 @@ defmodule Python.Calls.ContextVariablesTest do
       assert get(pool: pool) == "none"
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "on a thread of Python's neither" do
       pool = start_pool()
       inner = fn -> set_to("inner", pool: pool) end

@@ -4,6 +4,8 @@ defmodule Python.Calls.NestedTest do
 
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   setup_all do: Python.SupportModules.find()
 
   # Where: a pool of one worker, so that the thread is the same, and a context.

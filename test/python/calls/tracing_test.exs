@@ -174,6 +174,7 @@ defmodule Python.Calls.TracingTest do
   end
 
   describe "what a call has set is in force" do
+    @tag blocks: "a plain function waits for Elixir"
     test "in the call, and in what it calls of Elixir's and back", %{name: name} do
       for place <- places() do
         function = fn -> elem(ask(name, :of_thread, [], place), 1) end

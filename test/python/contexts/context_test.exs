@@ -87,7 +87,7 @@ defmodule Python.Contexts.ContextTest do
 
       connection = Python.eval!("db", context: context)
 
-      if Python.Engines.current() == :main do
+      if Python.Engines.in_vm?() do
         assert {:error, %Python.Error{type: "ProgrammingError"}} =
                  Python.call(connection, :commit, [], pool: Python.Pool)
       else
@@ -111,6 +111,7 @@ defmodule Python.Contexts.ContextTest do
       assert Python.eval("l.x, v.get()", context: context) == {:ok, {1, 2}}
     end
 
+    @tag blocks: "asyncio.run runs on no thread where a loop runs"
     test "is where asyncio runs, again and again, and with a loop that is kept" do
       context =
         context(
@@ -148,6 +149,7 @@ defmodule Python.Contexts.ContextTest do
       assert Python.eval("seen", context: context) == {:ok, Enum.to_list(1..50)}
     end
 
+    @tag blocks: "calls in flight are counted, and not those that wait"
     test "has a timeout and a bound for its queue" do
       context = context(timeout: 40, max_queue: 2)
       Python.call!(:builtins, :__import__, ["production"], context: context, timeout: 30_000)

@@ -100,7 +100,7 @@ defmodule Python.Errors.RecursionTest do
 
   # In the VM a script that sets a higher limit gets what the stack lasts for. In a process it gets what it sets, as in
   # any program, and may end that process.
-  defp limits, do: if(Python.Engines.current() == :main, do: [false, true], else: [false])
+  defp limits, do: if(Python.Engines.in_vm?(), do: [false, true], else: [false])
 
   # As scripts do that want more.
   defp raise_limit(vm) do
@@ -206,7 +206,7 @@ defmodule Python.Errors.RecursionTest do
       FreshVM.call(vm, There, :drop, [made])
     end
 
-    if Python.Engines.current() == :main do
+    if Python.Engines.in_vm?() do
       eventually("all handles are given up", fn ->
         FreshVM.call(vm, :erlang_python, :runtime_pending_releases, []) == 0
       end)

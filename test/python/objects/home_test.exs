@@ -74,16 +74,16 @@ defmodule Python.Objects.HomeTest do
   defp made(class, place) do
     if place[:context], do: Python.exec!("import __main__", place)
     pinned = place[:context] != nil
-    made(class, place, pinned, Python.Engines.current())
+    made(class, place, pinned, Python.Engines.in_vm?())
   end
 
   # Each process has a class of its own.
-  defp made(class, place, pinned, engine) when engine != :main do
+  defp made(class, place, pinned, false) do
     Python.exec!(String.replace(@here, "NAME", class), place)
     Python.eval!("#{class}(pinned)", %{pinned: pinned}, place)
   end
 
-  defp made(class, place, pinned, :main) do
+  defp made(class, place, pinned, true) do
     Python.eval!(
       "#{class}(pinned)",
       %{:pinned => pinned, class => Python.eval!(class, return: :object)},
@@ -236,7 +236,7 @@ defmodule Python.Objects.HomeTest do
       # The interpreter is the same, if it is the VM's.
       elsewhere = Python.str(object, pool: Python.Pool)
 
-      if Python.Engines.current() == :main,
+      if Python.Engines.in_vm?(),
         do: assert({:ok, "<object object" <> _} = elsewhere),
         else: assert({:error, %StoppedError{reason: :worker_down}} = elsewhere)
     end
@@ -245,7 +245,7 @@ defmodule Python.Objects.HomeTest do
     start_pool(name: pool)
     again = Python.str(of_pool)
 
-    if Python.Engines.current() == :main,
+    if Python.Engines.in_vm?(),
       do: assert({:ok, "<object object" <> _} = again),
       else: assert({:error, %StoppedError{reason: :worker_down}} = again)
   end

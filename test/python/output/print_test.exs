@@ -81,6 +81,7 @@ defmodule Python.Output.PrintTest do
              ) == "one two three\n"
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "comes in order from all the turns of Elixir and Python" do
       output =
         capture_io(fn ->
@@ -215,6 +216,7 @@ defmodule Python.Output.PrintTest do
   end
 
   describe "input" do
+    @tag blocks: "input waits for Elixir"
     test "reads lines from the group leader" do
       assert capture_io("first\nsecond größe\nlast", fn ->
                assert Python.eval("[input(), input(), input()]") ==
@@ -222,12 +224,14 @@ defmodule Python.Output.PrintTest do
              end) == ""
     end
 
+    @tag blocks: "input waits for Elixir"
     test "shows its prompt" do
       assert capture_io([input: "Ada\n", capture_prompt: true], fn ->
                assert Python.eval("input('Name? ')") == {:ok, "Ada"}
              end) == "Name? "
     end
 
+    @tag blocks: "input waits for Elixir"
     test "raises EOFError at the end" do
       capture_io("", fn ->
         assert {:error, %Python.Error{type: "EOFError"}} = Python.eval("input()")
@@ -238,6 +242,7 @@ defmodule Python.Output.PrintTest do
       end)
     end
 
+    @tag blocks: "input waits for Elixir"
     test "has its relatives in sys.stdin" do
       stdin = fn input, code ->
         test = self()
@@ -271,6 +276,7 @@ defmodule Python.Output.PrintTest do
     end
   end
 
+  @tag blocks: "input waits for Elixir"
   test "input and output cannot be closed: they are everybody's" do
     assert {:error, %Python.Error{type: "SystemExit"}} = Python.exec("exit()")
 

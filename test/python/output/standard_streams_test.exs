@@ -93,6 +93,7 @@ defmodule Python.Output.StandardStreamsTest do
              end)
   end
 
+  @tag blocks: "input waits for Elixir"
   test "bytes are read, and then text, as in plain Python" do
     input =
       "ab" <>
@@ -103,12 +104,14 @@ defmodule Python.Output.StandardStreamsTest do
     assert ours(code, input) == plain(code, input)
   end
 
+  @tag blocks: "input waits for Elixir"
   test "bytes and text are read by turns" do
     input = "text\nbytes\nßab\nx ☃\nend"
     expected = ~S"['text\n', b'bytes\n', 'ß', b'ab', '\n', b'x', 'x', b' ', ' ☃\nend']"
     assert ours("print(read_by_turns())", input) == expected <> "\n"
   end
 
+  @tag blocks: "input waits for Elixir"
   test "what a caller left half read is not the next caller's" do
     assert ours("print(sys.stdin.buffer.read(1))", "größe\n") == "b'g'\n"
 

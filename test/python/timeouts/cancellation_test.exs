@@ -108,6 +108,7 @@ defmodule Python.Timeouts.CancellationTest do
       assert_left(name, pool)
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "the process that calls it in a callback is killed" do
       pool = start_pool()
       inner = fn name -> Python.call(:production, :guarded, [name], pool: pool) end

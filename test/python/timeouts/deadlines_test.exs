@@ -57,6 +57,7 @@ defmodule Python.Timeouts.DeadlinesTest do
       end
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "in a callback that is in Python" do
       pool = start_pool()
       options = [pool: pool, timeout: 60]
@@ -109,6 +110,7 @@ defmodule Python.Timeouts.DeadlinesTest do
       eventually_idle(pool)
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "leaves nothing behind, at whatever moment that is" do
       # The first calls of a worker take longer than the others.
       for _ <- 1..8 do
@@ -127,6 +129,7 @@ defmodule Python.Timeouts.DeadlinesTest do
     end
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "the innermost deadline comes first, and is an error that Python can handle" do
     pool = start_pool()
     inner = fn -> Python.call!(:production, :wait, [], pool: pool, timeout: 30) end

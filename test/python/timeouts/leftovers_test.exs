@@ -119,6 +119,7 @@ defmodule Python.Timeouts.LeftoversTest do
   end
 
   describe "an interrupt that comes too late" do
+    @tag blocks: "a plain function waits for Elixir"
     test "for a call of a callback does not hit the code that called Elixir" do
       pool = start_pool(size: 1)
       name = define("def NAME(f):\n    return [f() for _ in range(3)] + [sum(range(100_000))]")

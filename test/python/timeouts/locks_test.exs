@@ -10,7 +10,7 @@ defmodule Python.Timeouts.LocksTest do
   # A pool in which calls meet at one object, and where that is: anywhere in the VM's interpreter, so that others look
   # after it, or in the one process of the pool.
   defp start(size \\ 4) do
-    if Python.Engines.current() == :main do
+    if Python.Engines.in_vm?() do
       {start_pool(size: size), []}
     else
       pool = start_pool(size: 1)

@@ -185,6 +185,7 @@ defmodule Python.Timeouts.StuckTest do
       assert Python.eval!("erlang.time_left()", %{}, context: context) == nil
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "is the call's in its threads, and of a nested call its own" do
       code = """
       import threading
@@ -359,6 +360,8 @@ defmodule Python.Timeouts.StuckTest do
   end
 
   describe "an event loop that waits is woken at the deadline, and its finally blocks run" do
+    @describetag blocks: "asyncio.run runs on no thread where a loop runs"
+
     for {what, run} <- [
           {"asyncio.run", "asyncio.run(main())"},
           {"run_until_complete", "asyncio.new_event_loop().run_until_complete(main())"},

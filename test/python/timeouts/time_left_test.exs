@@ -33,6 +33,7 @@ defmodule Python.Timeouts.TimeLeftTest do
     assert nested([:infinity, :infinity]) == nil
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "in whatever way the call is made" do
     name = unique("left")
     Python.register(name, fn -> left(timeout: 60_000) end)
@@ -105,6 +106,7 @@ defmodule Python.Timeouts.TimeLeftTest do
     assert Python.eval!("f()", %{f: ask}, timeout: 20_000, pool: pool) > 30.0
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "and the call ends with the one that it is nested in, whatever it has itself" do
     test = self()
     pool = start_pool(size: 1)
@@ -133,6 +135,7 @@ defmodule Python.Timeouts.TimeLeftTest do
     assert Python.eval("f()", %{f: function}, timeout: 60_000) == {:ok, 1}
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "is nothing once the outer call was cancelled" do
     test = self()
     begun = unique("begun")

@@ -147,6 +147,7 @@ defmodule Python.Values.PickleTest do
     end
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "erlang.Error is pickled without what was raised, and copied with it" do
     code = """
     import copy, pickle

@@ -216,6 +216,7 @@ defmodule Python.Values.TableTest do
       assert there_and_back(buffer) == "größe"
     end
 
+    @tag blocks: "a plain function waits for Elixir"
     test "Python.iterator(enumerable): an iterator" do
       squares = Stream.map(1..1_000, &(&1 * &1))
       assert Python.eval!("iter(x) is x", %{x: Python.iterator(squares)})

@@ -213,7 +213,7 @@ defmodule Python.With.ThreadTest do
     # What names no place is the outer body's, whatever pool has made the manager, if one can use what another has.
     {outer, inner} = {new(:Threads, [], one), new(:Threads, [], other)}
     Python.with(outer, fn _ -> Python.with(inner, fn _ -> ask(:ident) end) end)
-    assert threads(outer) == threads(inner) == (Python.Engines.current() == :main)
+    assert threads(outer) == threads(inner) == Python.Engines.in_vm?()
   end
 
   test "works with sqlite3's connection in a context" do
@@ -429,7 +429,7 @@ defmodule Python.With.ThreadTest do
         end)
       end
 
-      if Python.Engines.current() == :main do
+      if Python.Engines.in_vm?() do
         eventually("it is left", fn ->
           length(Python.getattr!(manager, :threads, pool: Pool)) == 2
         end)

@@ -26,6 +26,9 @@ pub const KEPT: u16 = 1 << 8;
 /// It is no part of the callback that it waits with.
 pub const BESIDE: u16 = 1 << 9;
 
+/// The last interrupt that was aimed at it has not struck.
+pub const MISSED: u16 = 1 << 10;
+
 impl Marks {
     pub fn has(&self, mark: u16) -> bool {
         self.0.load(Ordering::SeqCst) & mark != 0

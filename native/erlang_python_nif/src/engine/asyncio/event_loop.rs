@@ -9,6 +9,7 @@ use crate::engine::asyncio::blocked::{self, Looks};
 use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::interrupt;
 use crate::engine::main::runner::Runner;
+use crate::pool::marks::INTERRUPTED;
 use crate::pool::request::Request;
 use crate::pool::worker::Taker;
 use crate::python::interpreter::GilCell;
@@ -59,8 +60,8 @@ pub struct Waiting {
 
 /// What a loop is told.
 pub enum Letter {
-    /// Nobody waits for the request any more.
-    Cancel(Arc<Request>),
+    /// Nobody waits for the request any more; whether it was interrupted before that was said.
+    Cancel(Arc<Request>, bool),
     /// What the future of this number waits for is settled.
     Settled(u64),
     /// Something is in this mailbox.
@@ -125,7 +126,8 @@ impl Loop {
         let seen = self.turns.load(Ordering::SeqCst);
         let own = Arc::clone(self);
         let cancelled = Arc::clone(&request);
-        self.post(Letter::Cancel(request));
+        let interrupted = request.marks.has(INTERRUPTED);
+        self.post(Letter::Cancel(request, interrupted));
         clock::after(BUSY, move |_, _| {
             if own.turns.load(Ordering::SeqCst) == seen && cancelled.place().is_some() {
                 interrupt::post(Arc::clone(&cancelled));

@@ -1,7 +1,7 @@
 //! A thread that runs requests, and how it is interrupted in one.
 
 use crate::pool::Worker;
-use crate::pool::marks::{INTERRUPTED, NESTED, PUT_OFF, SKIP};
+use crate::pool::marks::{INTERRUPTED, MISSED, NESTED, PUT_OFF, SKIP};
 use crate::pool::request::{Place, Request};
 use crate::python::current;
 use crate::python::helpers::Helpers;
@@ -168,8 +168,8 @@ impl Runner {
             });
             self.set_aimed_at(aimed_at);
         }
-        if request.marks.has(INTERRUPTED) {
-            self.take_back(py);
+        if request.marks.has(INTERRUPTED) && self.take_back(py) {
+            request.marks.set(MISSED);
         }
     }
 
@@ -257,6 +257,7 @@ impl Runner {
     }
 
     fn aim(&self, request: &Request, exception: &Bound<'_, PyAny>) {
+        request.marks.take(MISSED);
         request.marks.set(INTERRUPTED);
         self.thread.state.aim(self.thread.ident, exception);
         nudge::nudge(self.thread.ident);
