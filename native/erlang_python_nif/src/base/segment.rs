@@ -21,12 +21,15 @@ use std::time::Duration;
 /// How many bytes a frame may have.
 pub const ROOM: usize = 4 << 10;
 
-/// How many frames there may be on their way to the VM. Each has pages of its own, once it was there.
-const BACK: usize = 16;
+/// How many frames there may be on their way to the VM, of which one may have more than `LIGHT` bytes.
+const BACK: usize = 64;
 
 /// How many requests may lie ahead, and how many bytes one may have.
-pub const AHEAD: usize = 16;
+pub const AHEAD: usize = 64;
 pub const LIGHT: usize = 1 << 10;
+
+/// In place of its length: a frame is where there is more room.
+const ELSEWHERE: u32 = u32::MAX;
 
 const FREE: u32 = 0;
 const WRITTEN: u32 = 1;
@@ -57,8 +60,10 @@ const IDLE: u32 = 2;
 #[repr(C)]
 struct Layout {
     to_process: Place<{ ROOM / 8 }>,
+    /// For one of those in `to_vm`.
+    large_to_vm: Place<{ ROOM / 8 }>,
     /// Written and read one after the other.
-    to_vm: [Place<{ ROOM / 8 }>; BACK],
+    to_vm: [Place<{ LIGHT / 8 }>; BACK],
     ahead: [Place<{ LIGHT / 8 }>; AHEAD],
     /// The main thread of the process sleeps until this is 0.
     sleeps: Line<AtomicU32>,
@@ -78,6 +83,8 @@ pub struct Segment {
     back: AtomicUsize,
     /// The same of those that lie ahead.
     ahead: AtomicUsize,
+    /// How many threads of the process have taken one and not found out yet what it is, or are about to take it.
+    taking: AtomicUsize,
 }
 
 // SAFETY: all in it are atomics.
@@ -129,7 +136,7 @@ impl Segment {
     }
 
     /// Where the next frame for the VM is.
-    fn back(&self) -> &Place<{ ROOM / 8 }> {
+    fn back(&self) -> &Place<{ LIGHT / 8 }> {
         &self.layout().to_vm[self.back.load(Ordering::Relaxed) % BACK]
     }
 
@@ -204,6 +211,7 @@ impl Segment {
             layout,
             back: AtomicUsize::new(0),
             ahead: AtomicUsize::new(0),
+            taking: AtomicUsize::new(0),
         })
     }
 
@@ -275,7 +283,15 @@ impl Segment {
             THERE => {}
             _ => return Err(Broken("a frame is in an impossible state")),
         }
-        let read = place.read(bytes);
+        let read = match place.length.load(Ordering::Relaxed) {
+            ELSEWHERE => {
+                let large = &self.layout().large_to_vm;
+                let read = large.read(bytes);
+                large.state.store(FREE, Ordering::SeqCst);
+                read
+            }
+            _ => place.read(bytes),
+        };
         self.step();
         place.state.store(FREE, Ordering::SeqCst);
         read.map(|()| true)
@@ -316,20 +332,27 @@ impl Segment {
     /// Takes the frame for the process, if there is one. It counts as taken until `accepted`.
     pub fn take_request(&self, bytes: &mut Vec<u8>) -> bool {
         let place = &self.layout().to_process;
-        place.change(THERE, TAKEN).is_ok() && place.read(bytes).is_some()
+        if !self.has_request() {
+            return false;
+        }
+        self.taking.fetch_add(1, Ordering::SeqCst);
+        let taken = place.change(THERE, TAKEN).is_ok() && place.read(bytes).is_some();
+        if !taken {
+            self.taking.fetch_sub(1, Ordering::SeqCst);
+        }
+        taken
     }
 
     /// What was taken can be found from here on.
     pub fn accepted(&self) {
         let state = &self.layout().to_process.state;
         state.store(FREE, Ordering::SeqCst);
+        self.taking.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether another thread has taken one and not found out yet what it is.
+    /// Whether a thread has taken one and not found out yet what it is. Seen after its place was found free, it has.
     pub fn is_taken(&self) -> bool {
-        let ahead = self.layout().ahead.iter().map(|place| &place.state);
-        let mut states = ahead.chain([&self.layout().to_process.state]);
-        states.any(|state| state.load(Ordering::SeqCst) == TAKEN)
+        self.taking.load(Ordering::SeqCst) > 0
     }
 
     fn ahead(&self, at: usize) -> &Place<{ LIGHT / 8 }> {
@@ -349,6 +372,18 @@ impl Segment {
     /// Takes the next of those that lie ahead, if there is one, and that is due if it has to be. It counts as taken until
     /// `accepted_ahead`.
     pub fn take_ahead(&self, due: bool, bytes: &mut Vec<u8>) -> Option<usize> {
+        if !self.has_ahead() {
+            return None;
+        }
+        self.taking.fetch_add(1, Ordering::SeqCst);
+        let taken = self.take_next(due, bytes);
+        if taken.is_none() {
+            self.taking.fetch_sub(1, Ordering::SeqCst);
+        }
+        taken
+    }
+
+    fn take_next(&self, due: bool, bytes: &mut Vec<u8>) -> Option<usize> {
         loop {
             let at = self.ahead.load(Ordering::SeqCst);
             let place = self.ahead(at);
@@ -376,6 +411,7 @@ impl Segment {
     /// What was taken can be found from here on.
     pub fn accepted_ahead(&self, at: usize) {
         self.ahead(at).state.store(FREE, Ordering::SeqCst);
+        self.taking.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Puts a frame there for the VM, if there is room and no other thread is about to do so.
@@ -386,12 +422,17 @@ impl Segment {
             return false;
         }
         // Another thread may have put one there meanwhile, which was taken. While we have the place, nobody gets past it.
-        if self.back.load(Ordering::SeqCst) != at {
+        let is_next = self.back.load(Ordering::SeqCst) == at;
+        if !is_next || frame.len() > LIGHT && !self.layout().large_to_vm.put(frame) {
             place.state.store(FREE, Ordering::SeqCst);
             return false;
         }
         self.step();
-        place.write(frame);
+        if frame.len() > LIGHT {
+            place.length.store(ELSEWHERE, Ordering::Relaxed);
+        } else {
+            place.write(frame);
+        }
         place.state.store(THERE, Ordering::SeqCst);
         true
     }
@@ -522,7 +563,7 @@ mod tests {
     fn a_frame_goes_there_and_one_comes_back() {
         let (vm, process, _) = pair();
         let mut bytes = Vec::new();
-        for length in [0, 1, 7, 8, 9, 100, ROOM] {
+        for length in [0, 1, 7, 8, 9, 100, LIGHT, LIGHT + 1, ROOM, 5] {
             let frame: Vec<u8> = (0..length).map(|at| at as u8).collect();
             assert!(vm.offer(&frame) && !vm.offer(&frame));
             assert!(process.has_request() && process.take_request(&mut bytes));
@@ -530,17 +571,16 @@ mod tests {
             assert!(process.is_taken() && !process.take_request(&mut bytes));
             process.accepted();
             assert!(!vm.has_frame() && !vm.take_frame(&mut bytes).unwrap());
-            for at in 0..BACK {
-                assert!(process.put(&[&[at as u8], &frame[..]].concat()) || length == ROOM);
-            }
-            while length == ROOM && process.put(&frame) {}
-            assert!(!process.put(&frame));
-            for at in 0..BACK {
+            // Of large ones there may be one at a time.
+            assert!(process.put(&frame) && process.put(&frame) == (length <= LIGHT));
+            let more: Vec<_> = (0..BACK as u8).filter(|at| process.put(&[*at])).collect();
+            assert_eq!(more.len(), BACK - 1 - usize::from(length <= LIGHT));
+            for _ in 0..1 + usize::from(length <= LIGHT) {
                 assert!(vm.has_frame() && vm.take_frame(&mut bytes).unwrap());
-                match length {
-                    ROOM => assert_eq!(bytes, frame),
-                    _ => assert_eq!((bytes[0], &bytes[1..]), (at as u8, &frame[..])),
-                }
+                assert_eq!(bytes, frame);
+            }
+            for at in more {
+                assert!(vm.take_frame(&mut bytes).unwrap() && bytes == [at]);
             }
             assert!(!vm.has_frame() && !vm.take_frame(&mut bytes).unwrap());
         }
@@ -771,26 +811,37 @@ mod tests {
         let mut bytes = Vec::new();
         // It cannot be made shorter or longer, nor be given other seals.
         assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
-        let place = |at: u64| (1 + at) * size_of::<Place<{ ROOM / 8 }>>() as u64;
-        for (at, length) in (0..).zip([ROOM as u32 + 1, 1 << 31, u32::MAX]) {
+        let (large, small) = (
+            size_of::<Place<{ ROOM / 8 }>>(),
+            size_of::<Place<{ LIGHT / 8 }>>(),
+        );
+        let place = |at: u64| 2 * large as u64 + at * small as u64;
+        for (at, length) in (0..).zip([LIGHT as u32 + 1, 1 << 31, u32::MAX - 1]) {
             assert!(process.put(b"frame"));
             file.write_all_at(&length.to_ne_bytes(), place(at) + 4)
                 .unwrap();
             assert!(vm.take_frame(&mut bytes).is_err());
         }
-        let place = place(3);
+        // One that is said to be where there is none.
+        assert!(process.put(b"frame"));
+        file.write_all_at(&ELSEWHERE.to_ne_bytes(), place(3) + 4)
+            .unwrap();
+        file.write_all_at(&u32::MAX.to_ne_bytes(), large as u64 + 4)
+            .unwrap();
+        assert!(vm.take_frame(&mut bytes).is_err());
+        let there = place(4);
         for state in [THERE + 1, 77, u32::MAX] {
-            file.write_all_at(&state.to_ne_bytes(), place).unwrap();
+            file.write_all_at(&state.to_ne_bytes(), there).unwrap();
             assert!(vm.has_frame() && vm.take_frame(&mut bytes).is_err());
         }
-        file.write_all_at(&FREE.to_ne_bytes(), place).unwrap();
+        file.write_all_at(&FREE.to_ne_bytes(), there).unwrap();
         for state in [WRITTEN, THERE, TAKEN, 77] {
             file.write_all_at(&state.to_ne_bytes(), 0).unwrap();
             assert!(!vm.offer(b"request"));
         }
         // A length that changes while it is read: what is read is of one of them.
         let (vm, process, file) = pair();
-        let place = size_of::<Place<{ ROOM / 8 }>>() as u64;
+        let place = place(0);
         let stop = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -227,12 +227,12 @@ defmodule Python.Engine.Process.SmallCallsTest do
               def words():
                   found = place()
                   return (ctypes.c_uint * (len(found) // 4)).from_buffer(found)
-              # Behind the first place there are 16 for answers, and 16 smaller ones for requests.
+              # Behind two large places there are small ones, 64 for answers and 64 for requests.
               PLACE, SMALL = 4160 // 4, 1088 // 4
               def spoil(kind):
                   w = words()
-                  ANSWER = PLACE * (1 + random.randrange(16))
-                  AHEAD = PLACE * 17 + SMALL * random.randrange(16)
+                  ANSWER = PLACE * 2 + SMALL * random.randrange(64)
+                  AHEAD = PLACE * 2 + SMALL * random.randrange(64, 128)
                   if kind == 0:
                       w[ANSWER] = random.choice([3, 4, 77, 2**32 - 1])
                   elif kind == 1:
@@ -241,7 +241,7 @@ defmodule Python.Engine.Process.SmallCallsTest do
                   elif kind == 2:
                       for at in range(ANSWER + 2, ANSWER + 60):
                           w[at] = random.getrandbits(32)
-                      w[ANSWER + 1] = random.randrange(4096)
+                      w[ANSWER + 1] = random.choice([random.randrange(1024), 2**32 - 1])
                       w[ANSWER] = 2
                   elif kind == 3:
                       w[0] = random.choice([0, 1, 2, 3, 77])
@@ -254,8 +254,8 @@ defmodule Python.Engine.Process.SmallCallsTest do
                       w[ANSWER + 1] = len(frame)
                       w[ANSWER] = 2
                   elif kind == 6:
-                      for _ in range(8):
-                          w[PLACE * 17 + SMALL * random.randrange(16)] = random.choice([0, 1, 2, 3, 4, 5, 77])
+                      for _ in range(40):
+                          w[PLACE * 2 + SMALL * random.randrange(64, 128)] = random.choice([0, 1, 2, 3, 4, 5, 77])
                   elif kind == 7:
                       w[AHEAD + 1] = random.getrandbits(32)
                       w[AHEAD] = 2

@@ -233,6 +233,10 @@ pub fn notice(link: &Arc<Link>, number: u64) -> Result<(), Broken> {
     if link.ahead.count() == 0 {
         return Ok(());
     }
+    let request = link.request(number);
+    if !request.is_some_and(|request| request.is_offered()) {
+        return Ok(());
+    }
     let found = {
         let mut state = link.ahead.lock();
         let is_it = |lying: &Lying| Sent::of(&lying.request).is_some_and(|it| it.number == number);

@@ -367,28 +367,20 @@ pub enum Ending {
 pub fn end(link: &Arc<Link>, request: &Arc<Request>, ending: Ending, sender: Sender) {
     exit(link, request);
     let busy = &link.pool.stats.busy;
-    let (mut env, failed) = match &ending {
-        Ending::Answer(_, _, failed) => (TermEnv::new(), *failed),
-        _ => (TermEnv::new(), true),
+    let failed = !matches!(&ending, Ending::Answer(_, _, false));
+    let made = |make: &dyn Fn(&TermEnv) -> SavedTerm| {
+        let env = TermEnv::new();
+        let term = make(&env);
+        Some((env, term))
     };
-    let mut answer = None;
-    match ending {
-        Ending::Answer(own, term, _) => {
-            env = own;
-            answer = Some(term);
-        }
-        Ending::Failed(reason) => {
-            let term = env.env().error_tuple(reason);
-            answer = Some(SavedTerm::save(term));
-        }
-        Ending::Unsendable(error) => {
-            let term = unsendable(env.env(), error);
-            answer = Some(SavedTerm::save(term));
-        }
-        Ending::Nothing => {}
-    }
+    let answer = match ending {
+        Ending::Answer(env, term, _) => Some((env, term)),
+        Ending::Failed(reason) => made(&|env| SavedTerm::save(env.env().error_tuple(reason))),
+        Ending::Unsendable(error) => made(&|env| SavedTerm::save(unsendable(env.env(), error))),
+        Ending::Nothing => None,
+    };
     let counts = request.receiver().is_none();
-    let answered = answer.is_some_and(|answer| {
+    let answered = answer.is_some_and(|(mut env, answer)| {
         request.answer(sender, &mut env, |env| {
             if counts {
                 link.pool.stats.count(failed);
