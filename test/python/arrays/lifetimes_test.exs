@@ -101,13 +101,13 @@ defmodule Python.Arrays.LifetimesTest do
     1..8
     |> Task.async_stream(
       fn number ->
-        for _ <- 1..20 do
+        for _ <- 1..5 do
           Python.call!(source, :fill, [number * 1.0])
           data = Array.from!(source).data
           assert byte_size(data) == 2_400_000
           # Each item is one of those that were written.
-          for <<item::float-native <- data>>,
-            do: assert(item in [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+          items = for <<item::binary-8 <- data>>, uniq: true, do: item
+          assert items -- for(number <- 0..8, do: <<number * 1.0::float-native>>) == []
         end
       end,
       timeout: 120_000

@@ -166,7 +166,7 @@ defmodule Python.EngineTest do
                      end
 
         assert_raise ArgumentError,
-                     ~r/the option :engine of a context to be :main, :process, got: /,
+                     ~r/the option :engine of a context to be :asyncio, :main, :process, got: /,
                      fn ->
                        Python.Context.start_link(engine: engine)
                      end

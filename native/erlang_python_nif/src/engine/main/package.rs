@@ -267,12 +267,19 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
         }
     };
     output::flush(py)?;
-    let blocked = running.pool.block();
     let mailbox = if running.pool.pinned {
         &running.pool.mailbox
     } else {
         &request.mailbox
     };
+    // Who only looks does not wait: no other worker is needed in its place.
+    if let Some((env, message)) = mailbox.take_now() {
+        return message_of(py, &env, message);
+    }
+    if timeout.is_some_and(|timeout| timeout <= 0.0) && !request.is_over() {
+        return Err(no_message());
+    }
+    let blocked = running.pool.block();
     let patience = Patience::of(py, &request);
     let sleeper: Weak<dyn Wake> = if running.pool.pinned {
         Arc::downgrade(&running.pool) as _
@@ -285,14 +292,24 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
     });
     drop(blocked);
     match received {
-        Received::Message(env, message) => convert::Encoder::new(py)
-            .value(env.term(message))
-            .map_err(|failure| failure.into_python("the message")),
-        Received::TimedOut => Err(PyTimeoutError::new_err(
-            "no message arrived within the timeout",
-        )),
+        Received::Message(env, message) => message_of(py, &env, message),
+        Received::TimedOut => Err(no_message()),
         Received::GivenUp => Err(callback::given_up(py, Some(running), Some(&request))),
     }
+}
+
+fn message_of<'py>(
+    py: Python<'py>,
+    env: &TermEnv,
+    message: SavedTerm,
+) -> PyResult<Bound<'py, PyAny>> {
+    convert::Encoder::new(py)
+        .value(env.term(message))
+        .map_err(|failure| failure.into_python("the message"))
+}
+
+fn no_message() -> PyErr {
+    PyTimeoutError::new_err("no message arrived within the timeout")
 }
 
 /// An event loop is not to be held up by what waits for Elixir.
@@ -327,10 +344,7 @@ fn take_message(py: Python<'_>) -> PyResult<Option<(Bound<'_, PyAny>,)>> {
     let Some((env, message)) = mailbox.take_now() else {
         return Ok(None);
     };
-    let message = convert::Encoder::new(py)
-        .value(env.term(message))
-        .map_err(|failure| failure.into_python("the message"))?;
-    Ok(Some((message,)))
+    Ok(Some((message_of(py, &env, message)?,)))
 }
 
 /// A future that is done when there may be a message. None where the loop is none of ours.
