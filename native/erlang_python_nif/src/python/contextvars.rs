@@ -67,7 +67,7 @@ fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(context.py(), PyContext_Copy(context.as_ptr())) }
 }
 
-fn enter(context: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn enter(context: &Bound<'_, PyAny>) -> PyResult<()> {
     // SAFETY: a context, and the GIL is held.
     match unsafe { PyContext_Enter(context.as_ptr()) } {
         0 => Ok(()),
@@ -107,6 +107,10 @@ impl Kept {
             leave(&context);
         }
         done
+    }
+
+    pub fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.0.get(py)
     }
 
     /// To be left (`leave`).

@@ -39,6 +39,7 @@ pub fn begin(
     let Some(flight) = Flight::begin(request, own, seat.worker) else {
         return;
     };
+    own.stepped();
     request.enter(Arc::clone(seat.place));
     seat.runner.begin(py, request);
     let isolated = Isolated::enter(py, request, Nesting::Outermost);
@@ -62,7 +63,7 @@ pub fn begin(
                 awaits.cancel(task);
             }
         }
-        let _ = mark(py, None);
+        unmark(py, seat);
         isolated.restore();
         return;
     }
@@ -82,12 +83,11 @@ pub fn begin(
                 if request.is_over() && request.place().is_some() {
                     awaits.cancel(&task);
                 }
-                // Where its context is the thread's own, the mark is not to stay there.
-                let _ = mark(py, None);
+                unmark(py, seat);
                 isolated.restore();
             }
             Err((step, error)) => {
-                let _ = mark(py, None);
+                unmark(py, seat);
                 isolated.restore();
                 step.fail(py, error);
             }
@@ -98,10 +98,17 @@ pub fn begin(
         crate::engine::main::isolation::keep_base(py, request);
     }
     flight.land(py, seat.runner);
-    let _ = mark(py, None);
+    unmark(py, seat);
     isolated.restore();
     flight.answer(outcome.take(), reply, seat.sender);
     reply.clear();
+}
+
+/// In a `Python.Context` requests share the thread's own context, which the mark is not to stay in.
+fn unmark(py: Python<'_>, seat: &Seat<'_>) {
+    if seat.pool.pinned {
+        let _ = mark(py, None);
+    }
 }
 
 /// Says in the current context whose code runs there.

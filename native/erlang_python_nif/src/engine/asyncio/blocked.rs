@@ -3,6 +3,7 @@
 //! While a loop has calls, the clock rings it every now and then. A loop that does not look within the time that it
 //! has is held up: the interrupter, which may wait for the GIL, looks where its thread is.
 
+use crate::base::Location;
 use crate::base::atoms;
 use crate::base::clock;
 use crate::base::server;
@@ -36,7 +37,7 @@ pub fn watch(own: &Arc<Loop>) {
     });
 }
 
-/// When a loop was rung, and how often it had looked before.
+/// When a loop was rung, and how far it was.
 struct Asked {
     at: Instant,
     turns: usize,
@@ -51,7 +52,7 @@ fn look(own: &Arc<Loop>, asked: &mut Option<Asked>) -> bool {
     let Some(pool) = looks.pool.upgrade() else {
         return false;
     };
-    let turns = own.turns();
+    let turns = own.progress();
     if let Some(asked) = asked.as_mut().filter(|asked| asked.turns == turns) {
         let passed = asked.at.elapsed();
         if passed >= looks.patience && !asked.told {
@@ -81,14 +82,28 @@ fn has_work(pool: &Pool) -> bool {
     pool.stats.busy.load(Ordering::SeqCst) > 0 || pool.queued() > 0
 }
 
+/// Whether that is code of the loop itself.
+fn is_of_loop((file, _, _): &Location) -> bool {
+    const OWN: [&str; 3] = [
+        "/selectors.py",
+        "/asyncio/base_events.py",
+        "/erlang/_loop.py",
+    ];
+    OWN.iter().any(|own| file.ends_with(own))
+}
+
 fn tell(own: &Arc<Loop>, pool: &Arc<Pool>, turns: usize, since: Instant) {
     let (own, home) = (Arc::clone(own), pool.home);
     interrupt::look(Box::new(move |py| {
         // It may have gone on meanwhile.
-        if own.turns() != turns {
+        if own.progress() != turns {
             return None;
         }
         let location = own.location(py);
+        // It waits for the GIL, or for the processor.
+        if location.as_ref().is_some_and(is_of_loop) {
+            return None;
+        }
         Some(Box::new(move |sender: Sender, message: &mut TermEnv| {
             let Some(server) = server::get() else { return };
             let ms = since.elapsed().as_millis() as u64;

@@ -30,6 +30,8 @@ pub struct Loop {
     letters: Mutex<Vec<Letter>>,
     /// How often it has looked for letters and requests.
     turns: AtomicUsize,
+    /// How many steps of tasks it has done.
+    steps: AtomicUsize,
     /// Whether it runs, or why it does not. Set once it is known.
     pub started: OnceLock<Result<(), String>>,
     /// It is to end.
@@ -75,6 +77,7 @@ impl Loop {
             waker: Waker::new()?,
             letters: Mutex::new(Vec::new()),
             turns: AtomicUsize::new(0),
+            steps: AtomicUsize::new(0),
             started: OnceLock::new(),
             stops: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -92,9 +95,14 @@ impl Loop {
         self.waker.descriptor()
     }
 
-    /// How often it has looked for letters and requests.
-    pub fn turns(&self) -> usize {
-        self.turns.load(Ordering::SeqCst)
+    /// A number that changes as long as it goes on: with each turn, and each step in a long one.
+    pub fn progress(&self) -> usize {
+        let steps = self.steps.load(Ordering::Relaxed);
+        self.turns.load(Ordering::SeqCst).wrapping_add(steps)
+    }
+
+    pub fn stepped(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where the code of its thread is.
@@ -129,8 +137,16 @@ impl Loop {
         let interrupted = request.marks.has(INTERRUPTED);
         self.post(Letter::Cancel(request, interrupted));
         clock::after(BUSY, move |_, _| {
-            if own.turns.load(Ordering::SeqCst) == seen && cancelled.place().is_some() {
+            if own.turns.load(Ordering::SeqCst) == seen
+                && let Some(place) = cancelled.place()
+            {
                 interrupt::post(Arc::clone(&cancelled));
+                // What it has asked of Elixir may have asked for what holds the loop up.
+                for nested in place.worker.current() {
+                    if nested.is_pending() && nested.time_left() == Some(0) {
+                        nested.cancel(false);
+                    }
+                }
             }
             None
         });

@@ -37,6 +37,10 @@ impl EventLoop for Loop {
         Ok(future)
     }
 
+    fn stepped(&self) {
+        Loop::stepped(self);
+    }
+
     fn pass_mail(&self, mailbox: usize) {
         self.post(Letter::Mail(mailbox));
     }

@@ -236,25 +236,48 @@ impl LoopObject {
         }
         // A letter wakes it as well, and then it is still among those that are idle.
         seat.pool.has_come(seat.worker);
-        let mut reply = TermEnv::new();
-        let begun = Instant::now();
-        loop {
-            match seat.pool.next(seat.worker, seat.sender, true) {
-                Next::Run(request) => {
-                    begin::begin(py, &seat, &own.event_loop, &awaits, &request, &mut reply);
-                }
-                Next::LookOut(_) | Next::Idle => return Ok(false),
-                Next::Stop => {
-                    own.event_loop.stops.store(true, Ordering::Release);
-                    return Ok(true);
-                }
+        match seat.pool.next(seat.worker, seat.sender, true) {
+            Next::Run(first) => {
+                // What runs at once stands in `__main__`, as calls do.
+                let namespace = own::namespace(seat.pool);
+                Ok(namespace::within(py, namespace, || {
+                    take_all(py, &seat, &own.event_loop, &awaits, first)
+                }))
             }
-            if begun.elapsed() > TURN {
-                own.event_loop.ring();
-                return Ok(false);
-            }
+            Next::LookOut(_) | Next::Idle => Ok(false),
+            Next::Stop => Ok(stop(&own.event_loop)),
         }
     }
+}
+
+/// Begins with what waits, for as long as the loop can do without. True if that is to end.
+fn take_all(
+    py: Python<'_>,
+    seat: &Seat<'_>,
+    own: &Arc<Loop>,
+    awaits: &Awaits,
+    first: Arc<Request>,
+) -> bool {
+    let mut reply = TermEnv::new();
+    let begun = Instant::now();
+    let mut request = first;
+    loop {
+        begin::begin(py, seat, own, awaits, &request, &mut reply);
+        if begun.elapsed() > TURN {
+            own.ring();
+            return false;
+        }
+        match seat.pool.next(seat.worker, seat.sender, true) {
+            Next::Run(next) => request = next,
+            Next::LookOut(_) | Next::Idle => return false,
+            Next::Stop => return stop(own),
+        }
+    }
+}
+
+fn stop(own: &Loop) -> bool {
+    own.stops.store(true, Ordering::Release);
+    true
 }
 
 /// Ends the task of a request that nobody waits for any more.

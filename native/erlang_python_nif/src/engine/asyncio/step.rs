@@ -13,7 +13,9 @@ use crate::engine::main::origin::Origin;
 use crate::engine::main::output;
 use crate::engine::main::seat::{self, Running};
 use crate::pool::stream::Limits;
+use crate::python::contextvars;
 use crate::python::current;
+use crate::python::handle::Handle;
 use crate::python::interpreter::GilCell;
 use crate::python::made::Made;
 use pyo3::exceptions::PyStopIteration;
@@ -46,24 +48,37 @@ pub struct Step {
 
 struct Own {
     origin: GilCell<Origin>,
+    /// In which its steps run, where that is not the task's.
+    context: Option<Handle>,
     /// Of the call's own coroutine, until that has ended.
     flight: GilCell<Option<(Flight, Gives)>>,
 }
 
 impl Step {
     pub fn of_call(coroutine: Py<PyAny>, origin: Origin, flight: Flight, gives: Gives) -> Self {
-        Self::new(coroutine, origin, Some((flight, gives)))
+        Self::new(coroutine, origin, None, Some((flight, gives)))
     }
 
     /// Of a task that the call has started.
     pub fn of_task(coroutine: Py<PyAny>, origin: Origin) -> Self {
-        Self::new(coroutine, origin, None)
+        Self::new(coroutine, origin, None, None)
     }
 
-    fn new(coroutine: Py<PyAny>, origin: Origin, flight: Option<(Flight, Gives)>) -> Self {
+    /// Of the task of a stream, which has context variables of its own.
+    pub fn of_stream(coroutine: Py<PyAny>, origin: Origin, context: Option<Handle>) -> Self {
+        Self::new(coroutine, origin, context, None)
+    }
+
+    fn new(
+        coroutine: Py<PyAny>,
+        origin: Origin,
+        context: Option<Handle>,
+        flight: Option<(Flight, Gives)>,
+    ) -> Self {
         Step {
             own: Made::new(Own {
                 origin: GilCell::new(origin),
+                context,
                 flight: GilCell::new(flight),
             }),
             coroutine: Some(coroutine),
@@ -102,7 +117,15 @@ impl Step {
         if let Some(request) = &request {
             running.runner.begin(py, request);
         }
+        let context = own.context.as_ref().map(|context| context.get(py));
+        let entered = context.filter(|context| contextvars::enter(context).is_ok());
         let result = work(coroutine);
+        if let Some(event_loop) = &running.event_loop {
+            event_loop.stepped();
+        }
+        if let Some(context) = entered {
+            contextvars::leave(&context);
+        }
         match result {
             Ok(yielded) => {
                 if let Some(request) = &request {

@@ -13,11 +13,13 @@ use crate::engine::main::items::{self, Items};
 use crate::engine::main::origin::Origin;
 use crate::engine::main::seat;
 use crate::pool::stream::{Found, Limits, Stream, closed};
+use crate::python::handle::Handle;
 use crate::python::interpreter::GilCell;
 use crate::python::made::Made;
 use pyo3::intern;
 use pyo3::prelude::*;
 use rustler::{Atom, Env, Term};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an iterator may make items before the loop goes on.
@@ -122,12 +124,16 @@ impl FillingObject {
     /// A coroutine whose steps are those of this request, until another one adopts it.
     fn follow(&self, py: Python<'_>, coroutine: Py<PyAny>) -> PyResult<Option<Step>> {
         let own = self.0.or_raise()?;
-        let origin = own.flight.with(py, |flight| {
+        let request = own.flight.with(py, |flight| {
             flight
                 .as_ref()
-                .map(|(flight, _)| Origin::of(&flight.request))
+                .map(|(flight, _)| Arc::clone(&flight.request))
         });
-        Ok(origin.map(|origin| Step::of_task(coroutine, origin)))
+        Ok(request.map(|request| {
+            let context = items::of(&request).and_then(|items| items.context());
+            let context = context.map(|kept| Handle::new(kept.object(py).unbind()));
+            Step::of_stream(coroutine, Origin::of(&request), context)
+        }))
     }
 
     fn adopt(&self, py: Python<'_>, step: &Bound<'_, Step>) -> PyResult<()> {

@@ -27,6 +27,9 @@ pub trait EventLoop: Send + Sync {
     /// A future that is done when something may be in this mailbox, known by a number.
     fn mail<'py>(&self, py: Python<'py>, mailbox: usize) -> PyResult<Bound<'py, PyAny>>;
 
+    /// A step of a task is done.
+    fn stepped(&self);
+
     /// Tells another one who waits for that mailbox.
     fn pass_mail(&self, mailbox: usize);
 }

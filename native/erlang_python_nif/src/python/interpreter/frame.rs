@@ -53,6 +53,9 @@ pub use crate::base::Location;
 /// The program of a Python process.
 const WORKER: &str = "/priv/python/worker/start.py";
 
+/// Where event loops are run.
+const LOOP: &str = "/priv/python/erlang/_loop.py";
+
 /// A frame of a thread that stands still, as it waits for the GIL.
 pub struct Frame<'py>(Bound<'py, PyAny>);
 
@@ -88,7 +91,15 @@ impl<'py> Frame<'py> {
         {
             frame = frame.back()?;
         }
-        (!frame.is_of_worker()).then_some(frame)
+        (!frame.is_of_worker() && !frame.is_of_loop()).then_some(frame)
+    }
+
+    /// That in which an event loop begins with what it is asked for.
+    fn is_of_loop(&self) -> bool {
+        self.code().is_some_and(|code| {
+            code.name().is_some_and(|name| name == "_take")
+                && code.file().is_some_and(|file| file.ends_with(LOOP))
+        })
     }
 
     /// That of the program that a Python process runs for its VM, below all that it is asked for.
