@@ -27,7 +27,7 @@ defmodule :erlang_python do
   def worker_drain(_worker), do: not_loaded()
 
   # nif/event_loop.rs
-  def loop_new(_name, _max_queue, _timeout, _held, _block_warning), do: not_loaded()
+  def loop_new(_name, _max_queue, _timeout, _held, _size, _block_warning), do: not_loaded()
   def loop_spawn(_pool, _id, _kind, _patience), do: not_loaded()
   def loop_state(_pool, _id), do: not_loaded()
   def loop_count(_pool), do: not_loaded()

@@ -99,6 +99,7 @@ defmodule Python.Engine.Asyncio do
         queue,
         options.timeout,
         options.init != nil,
+        Map.get(options, :size, 1),
         options.block_warning
       )
 

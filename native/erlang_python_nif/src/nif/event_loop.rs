@@ -8,7 +8,7 @@ use crate::pool::handles::PoolHandle;
 use rustler::{Atom, Env, Error, LocalPid, NifResult, Term};
 use std::time::Duration;
 
-/// As `pool_new`. `block_warning`: how long code may hold a loop up until it is said where, in ms or `:infinity`.
+/// As `pool_new`. `size`: how many loops it is to have. `block_warning`: how long code may hold a loop up until it is said where, in ms or `:infinity`.
 #[rustler::nif]
 fn loop_new<'a>(
     env: Env<'a>,
@@ -16,10 +16,11 @@ fn loop_new<'a>(
     max_queue: usize,
     timeout: Term<'a>,
     held: bool,
+    size: usize,
     block_warning: Term<'a>,
 ) -> Term<'a> {
     let block_warning = block_warning.decode().ok().map(Duration::from_millis);
-    let engine = Box::new(Asyncio::new(name == atoms::nil(), block_warning));
+    let engine = Box::new(Asyncio::new(name == atoms::nil(), size == 1, block_warning));
     pool::new(env, name, max_queue, timeout, held, engine)
 }
 

@@ -402,6 +402,18 @@ impl Pool {
         queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
     }
 
+    /// A worker that was woken does not come: it is held up. What waits is for another one, if any is idle.
+    pub fn pass_on(self: &Arc<Self>, worker: &Worker, sender: Sender) {
+        let wake = {
+            let mut queue = self.lock();
+            queue.arrived(worker);
+            queue.whom_to_wake()
+        };
+        if let Some(other) = wake {
+            self.wake(other, sender);
+        }
+    }
+
     /// Counts a woken worker as arrived.
     pub fn arrived(&self, worker: &Worker) {
         self.lock().arrived(worker);

@@ -12,12 +12,13 @@ use crate::engine::main::runner::Runner;
 use crate::pool::marks::INTERRUPTED;
 use crate::pool::request::Request;
 use crate::pool::worker::Taker;
+use crate::pool::{Pool, Worker};
 use crate::python::interpreter::GilCell;
 use pyo3::prelude::*;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// How long a loop may take to a letter before what holds it up is interrupted.
@@ -30,6 +31,8 @@ pub struct Loop {
     letters: Mutex<Vec<Letter>>,
     /// How often it has looked for letters and requests.
     turns: AtomicUsize,
+    /// What it is to others that have the same queue. None: there are no others.
+    pub among: OnceLock<(Weak<Pool>, Weak<Worker>)>,
     /// How many steps of tasks it has done.
     steps: AtomicUsize,
     /// Whether it runs, or why it does not. Set once it is known.
@@ -77,6 +80,7 @@ impl Loop {
             waker: Waker::new()?,
             letters: Mutex::new(Vec::new()),
             turns: AtomicUsize::new(0),
+            among: OnceLock::new(),
             steps: AtomicUsize::new(0),
             started: OnceLock::new(),
             stops: AtomicBool::new(false),
@@ -207,6 +211,24 @@ impl Waiting {
 impl Taker for Loop {
     fn take(self: Arc<Self>, _sender: Sender) {
         blocked::watch(&self);
+        if self.among.get().is_some() {
+            self.pass_on_later();
+        }
         self.ring();
+    }
+}
+
+impl Loop {
+    /// Should it be held up, what it was woken for is for the others.
+    fn pass_on_later(self: &Arc<Self>) {
+        let own = Arc::clone(self);
+        let seen = self.turns.load(Ordering::SeqCst);
+        clock::after(BUSY, move |sender, _| {
+            let (pool, worker) = own.among.get()?;
+            if own.turns.load(Ordering::SeqCst) == seen {
+                pool.upgrade()?.pass_on(&*worker.upgrade()?, sender);
+            }
+            None
+        });
     }
 }

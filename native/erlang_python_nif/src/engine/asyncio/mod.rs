@@ -36,13 +36,16 @@ pub struct Asyncio {
     main: Main,
     /// Held for a look, or a push.
     loops: Mutex<Vec<Arc<Loop>>>,
+    /// It has one loop.
+    alone: bool,
     /// How long code may hold a loop up until it is said where. None: for ever.
     block_warning: Option<Duration>,
 }
 
 impl Asyncio {
-    pub fn new(is_context: bool, block_warning: Option<Duration>) -> Self {
+    pub fn new(is_context: bool, alone: bool, block_warning: Option<Duration>) -> Self {
         Asyncio {
+            alone,
             block_warning,
             main: Main {
                 in_loops: true,
@@ -80,6 +83,10 @@ impl Asyncio {
             let mut loops = self.loops.lock();
             loops.retain(|l| !l.ended.load(Ordering::Acquire));
             loops.push(Arc::clone(&own));
+        }
+        if !self.alone {
+            let among = (Arc::downgrade(pool), Arc::downgrade(&worker));
+            let _ = own.among.set(among);
         }
         serve::spawn(Arc::clone(pool), worker, own, kind)
     }
