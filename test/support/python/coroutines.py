@@ -279,6 +279,7 @@ def thread_id():
     return threading.get_ident()
 
 
-async def thread_after(seconds):
-    await asyncio.sleep(seconds)
+def thread_after(seconds):
+    """Its thread, which it keeps meanwhile."""
+    time.sleep(seconds)
     return threading.get_ident()

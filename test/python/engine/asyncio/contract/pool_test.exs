@@ -61,7 +61,7 @@ defmodule Python.Engine.Asyncio.Contract.PoolTest do
       seen =
         eventually("all three work", fn ->
           calls =
-            for _ <- 1..60, do: Python.call_async(:coroutines, :thread_after, [0.02], pool: pool)
+            for _ <- 1..12, do: Python.call_async(:coroutines, :thread_after, [0.02], pool: pool)
 
           seen = calls |> Enum.map(&Python.await/1) |> Enum.uniq()
           length(seen) == 3 && seen
