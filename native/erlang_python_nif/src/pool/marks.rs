@@ -34,6 +34,11 @@ impl Marks {
         self.0.load(Ordering::SeqCst) & mark != 0
     }
 
+    /// Whether its code was interrupted, and is on its way out.
+    pub fn struck(&self) -> bool {
+        self.has(INTERRUPTED) && !self.has(MISSED)
+    }
+
     /// Says whether it was there before.
     pub fn set(&self, mark: u16) -> bool {
         self.0.fetch_or(mark, Ordering::SeqCst) & mark != 0

@@ -79,8 +79,8 @@ pub fn begin(
                 if request.place().is_some() {
                     own.keep(py, request, task.clone().unbind());
                 }
-                // It was given up before there was a task.
-                if request.is_over() && request.place().is_some() {
+                // It was given up before there was a task, and not interrupted in its first step.
+                if request.is_over() && request.place().is_some() && !request.marks.struck() {
                     awaits.cancel(&task);
                 }
                 unmark(py, seat);

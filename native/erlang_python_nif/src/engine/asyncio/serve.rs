@@ -14,7 +14,6 @@ use crate::engine::main::own;
 use crate::engine::main::runner;
 use crate::engine::main::seat::{self, Seat};
 use crate::pool::marks::SKIP;
-use crate::pool::marks::{INTERRUPTED, MISSED};
 use crate::pool::request::Request;
 use crate::pool::{Next, Pool, Worker, ending};
 use crate::python::current;
@@ -227,8 +226,7 @@ impl LoopObject {
                 Letter::Mail(mailbox) => futures::deliver(py, &own.event_loop, mailbox)?,
                 Letter::Cancel(request, interrupted) => {
                     // An interrupt that has struck since is in its place: its `finally` blocks may await.
-                    let struck = request.marks.has(INTERRUPTED) && !request.marks.has(MISSED);
-                    if interrupted || !struck {
+                    if interrupted || !request.marks.struck() {
                         cancel(py, &own.event_loop, &awaits, &request, seat.sender);
                     }
                 }

@@ -281,17 +281,18 @@ defmodule Python.Engine.Asyncio.Contract.ElixirTest do
     test "is cancelled, and loses no message by that", %{pool: pool} do
       function =
         define("""
-        async def NAME():
+        async def NAME(pid):
             for _ in range(20):
                 try:
                     await coroutines.asyncio.wait_for(erlang.areceive(), 0.001)
                 except coroutines.asyncio.TimeoutError:
                     pass
+            erlang.send(pid, "given up")
             return await erlang.areceive()
         """)
 
-      call = Python.call_async(:__main__, function, [], pool: pool)
-      Process.sleep(100)
+      call = Python.call_async(:__main__, function, [self()], pool: pool)
+      assert_receive "given up", 15_000
       Python.send(call, "kept")
       assert Python.await(call) == {:ok, "kept"}
 
