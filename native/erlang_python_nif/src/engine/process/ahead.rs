@@ -5,21 +5,20 @@
 //! has not taken it (`base/segment.rs`), which decides. What was taken runs.
 
 use super::link::{Link, Stage};
+use super::lying::{Lying, State};
 use super::own::Process;
 use super::run::{self, Ending};
 use super::sent::Sent;
 use crate::base::atoms;
 use crate::base::clock;
 use crate::base::deadline;
-use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::segment::AHEAD;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::pool::request::Request;
 use erlang_python_wire::frame::to_worker;
 use erlang_python_wire::{Broken, Writer};
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A worker that has answered nothing for so long has something that takes long.
@@ -28,43 +27,6 @@ const SLOW: Duration = Duration::from_micros(500);
 thread_local! {
     /// For terms that need no environment, as none can be freed while a lock is held.
     static WORDS: TermEnv = TermEnv::new();
-}
-
-#[derive(Default)]
-pub struct Ahead {
-    /// How many there are. Changed with the lock held.
-    count: AtomicUsize,
-    /// When it has answered last, in µs since it was started.
-    answered: AtomicU64,
-    /// Held for what a worker is given, or gives back. The pool's queue is asked meanwhile.
-    state: Mutex<State>,
-    /// How many requests the worker is at that are in no other one. Those that lay ahead are counted with the lock held.
-    pub running: AtomicUsize,
-}
-
-#[derive(Default)]
-struct State {
-    /// The worker is at something, for which it can be given more.
-    open: bool,
-    /// It takes nothing any more.
-    over: bool,
-    lying: VecDeque<Lying>,
-}
-
-struct Lying {
-    request: Arc<Request>,
-    /// Where it lies.
-    at: usize,
-}
-
-impl Ahead {
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
 }
 
 /// The worker has been sent a request. It can be given more, unless it has ended that by now.

@@ -10,6 +10,7 @@ use super::helping;
 use super::leaf;
 use super::link::{Errand, Link, Stage, Unmade};
 use super::made;
+use super::mail;
 use super::opening;
 use super::own::Process;
 use super::question;
@@ -19,7 +20,6 @@ use super::serving;
 use super::shown;
 use super::turns;
 use crate::base::atoms;
-use crate::base::mailbox::Mailbox;
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::request::Request;
 use crate::pool::stream::{Found, Stream};
@@ -351,26 +351,15 @@ pub fn errand(link: &Arc<Link>, errand: Errand) {
         Errand::Mail(Some(request)) => {
             let sent = Sent::of(&request).filter(|sent| sent.is_asked() && link.is_at(sent.number));
             if let Some(sent) = sent {
-                mail(link, to_worker::MESSAGE, sent.number, &request.mailbox);
+                mail::send(link, to_worker::MESSAGE, sent.number, &request.mailbox);
             }
             link.mailed();
         }
         Errand::Mail(None) => {
             if link.stage() == Stage::Ready {
-                mail(link, to_worker::MESSAGE, 0, &link.pool.mailbox);
+                mail::send(link, to_worker::MESSAGE, 0, &link.pool.mailbox);
             }
             link.mailed();
-        }
-    }
-}
-
-/// Hands messages on, in their order.
-pub fn mail(link: &Link, kind: u8, number: u64, mailbox: &Mailbox) {
-    while let Some((env, message)) = mailbox.take_now() {
-        let mut frame = Writer::frame(kind);
-        frame.u64(number);
-        if let Ok(encoded) = sent::encode(env.term(message)) {
-            link.send_terms(frame, &[&encoded]);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The VM's side of one worker process: what is sent to it, and what it is at.
 
-use super::ahead::Ahead;
 use super::beside::{self, Beside};
 use super::encoded::Encoded;
 use super::guard::Guard;
 use super::kick::Kick;
+use super::lying::Ahead;
 use super::outbox::Outbox;
 use super::shared::Shared;
 use super::shown::{Pins, Shown};

@@ -3,8 +3,8 @@
 use super::ahead;
 use super::callback::Callback;
 use super::encoded::Unsendable;
-use super::incoming;
 use super::link::{Errand, Killed, Link, Listener, Stage};
+use super::mail;
 use super::object;
 use super::outbox;
 use super::own::Process;
@@ -255,7 +255,7 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) -> bool {
     };
     // What was sent to it while it was queued is there when it begins.
     if request.mailbox.may_have_some() {
-        incoming::mail(link, to_worker::AHEAD, sent.number, &request.mailbox);
+        mail::send(link, to_worker::AHEAD, sent.number, &request.mailbox);
     }
     let left = request.time_left();
     let env = TermEnv::new();
