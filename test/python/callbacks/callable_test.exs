@@ -3,6 +3,8 @@ defmodule Python.Callbacks.CallableTest do
 
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   defmodule Shop do
     def add(a, b), do: a + b
     def free?(_), do: true

@@ -1,6 +1,8 @@
 defmodule Python.Callbacks.ErrorsTest do
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   defmodule Refused do
     defexception [:code]
     def message(error), do: "refused with #{error.code}"

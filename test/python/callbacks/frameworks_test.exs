@@ -3,6 +3,8 @@ defmodule Python.Callbacks.FrameworksTest do
   # of its own, whose Python has the packages.
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   alias Python.{FreshVM, Packages}
 
   @packages ~w(duckdb numpy pydantic fastapi flask blinker httpx)

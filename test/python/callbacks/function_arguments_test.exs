@@ -1,6 +1,8 @@
 defmodule Python.Callbacks.FunctionArgumentsTest do
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   describe "a function as an argument" do
     test "is a callable" do
       assert Python.eval("callable(f)", %{f: fn -> 1 end}) == {:ok, true}

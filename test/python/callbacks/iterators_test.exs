@@ -2,6 +2,8 @@ defmodule Python.Callbacks.IteratorsTest do
   # Python.iterator: an enumerable of Elixir's that Python pulls from, and how it ends.
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   # In a process that lives until it is told to end.
   defp made_elsewhere(enumerable) do
     test = self()

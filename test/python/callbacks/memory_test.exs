@@ -3,6 +3,8 @@ defmodule Python.Callbacks.MemoryTest do
 
   use Python.EngineCase
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   test "1,000 processes call Python, which calls each back ten times" do
     pool = start_pool(size: 4, max_queue: :infinity, timeout: 60_000)
     name = define("def NAME(f, n): return [f(n, i) for i in range(10)]")

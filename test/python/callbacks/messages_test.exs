@@ -1,6 +1,8 @@
 defmodule Python.Callbacks.MessagesTest do
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   setup_all do
     %{erlang: Python.import!(:erlang)}
   end

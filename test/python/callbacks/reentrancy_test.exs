@@ -1,6 +1,8 @@
 defmodule Python.Callbacks.ReentrancyTest do
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   defmodule Server do
     use GenServer
     def init(pool), do: {:ok, pool}

@@ -1,6 +1,8 @@
 defmodule Python.Callbacks.RegisterTest do
   use Python.EngineCase, async: true
 
+  @moduletag blocks: "plain functions wait for Elixir"
+
   alias Python.FreshVM
 
   defmodule Shop do

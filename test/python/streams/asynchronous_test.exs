@@ -225,6 +225,7 @@ defmodule Python.Streams.AsynchronousTest do
   end
 
   describe "asyncio inside of it" do
+    @tag blocks: "its tasks are in the pool's loop, and live on"
     test "tasks that fill a queue go on while items are waited for, and end with it", %{
       name: name
     } do
@@ -251,6 +252,7 @@ defmodule Python.Streams.AsynchronousTest do
       assert %Error{type: "TimeoutError"} = catch_error(Enum.to_list(stream(:deadline, [0.2])))
     end
 
+    @tag blocks: "its tasks are in the pool's loop, and live on"
     test "tasks that are left are cancelled and waited for, and what they raise is logged", %{
       name: name
     } do
@@ -289,6 +291,7 @@ defmodule Python.Streams.AsynchronousTest do
     assert ident(name) == ident
   end
 
+  @tag blocks: "a generator waits for Elixir"
   test "a callback of one reads another, with one worker", %{name: name} do
     pool = start_pool()
 

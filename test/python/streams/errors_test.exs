@@ -180,6 +180,7 @@ defmodule Python.Streams.ErrorsTest do
       {:ok, pool: pool, release: release, waiting: waiting}
     end
 
+    @tag blocks: "calls in flight are counted, and not those that wait"
     test "refuses a stream", %{pool: pool, name: name, release: release} do
       assert {[], %OverloadedError{pool: ^pool}} = read(stream(:numbers, [name], pool: pool))
       assert made(name) == 0
@@ -189,6 +190,7 @@ defmodule Python.Streams.ErrorsTest do
     end
   end
 
+  @tag blocks: "calls in flight are counted, and not those that wait"
   test "a pool that has become full refuses the next chunk, and the generator is closed", %{
     name: name
   } do
