@@ -151,7 +151,7 @@ impl FillingObject {
 
     /// Takes an item.
     fn add<'py>(&self, py: Python<'py>, item: Bound<'py, PyAny>) -> PyResult<u8> {
-        self.ask(py, |filling, clock| filling.put(item, clock))
+        self.ask(py, |filling, clock| filling.put(item, clock, None))
     }
 
     /// Takes items of an iterator, for some ms.

@@ -152,7 +152,7 @@ impl<'f, 'py> Filling<'f, 'py> {
         };
         child::end_if_child(self.py);
         match next {
-            Some(object) => self.put(object, clock),
+            Some(object) => self.put(object, clock, Some(iterator)),
             None => match PyErr::take(self.py) {
                 Some(error) => Filled::Raised(error),
                 None => Filled::Answer(self.ended()),
@@ -160,8 +160,13 @@ impl<'f, 'py> Filling<'f, 'py> {
         }
     }
 
-    /// Takes an item.
-    pub fn put<'a>(&self, object: Bound<'py, PyAny>, clock: &mut Clock) -> Filled<'a> {
+    /// Takes an item. `iterator`: the caller's reference to it, if there is one.
+    pub fn put<'a>(
+        &self,
+        object: Bound<'py, PyAny>,
+        clock: &mut Clock,
+        iterator: Option<&Bound<'py, PyAny>>,
+    ) -> Filled<'a> {
         let finished = {
             let mut state = self.stream.lock();
             let added = self.add_simple(state.filled.get_or_insert_default(), &object);
@@ -184,8 +189,13 @@ impl<'f, 'py> Filling<'f, 'py> {
         let Some(chunk) = finished else {
             return Filled::More;
         };
-        if let Some(iterator) = self.items.iterator(self.py) {
-            object::ballast(chunk.env.env(), self.items.weigh(&iterator));
+        let own = match iterator {
+            // One more reference, and it would be taken for somebody else's.
+            Some(_) => None,
+            None => self.items.iterator(self.py),
+        };
+        if let Some(iterator) = iterator.or(own.as_ref()) {
+            object::ballast(chunk.env.env(), self.items.weigh(iterator));
         }
         let (env, answer) = chunk.answer();
         Filled::Answer(Answer::Elsewhere(env, answer))
