@@ -12,8 +12,6 @@ defmodule Python.Nx do
 
   alias Python.{Arguments, Options}
 
-  @compile {:no_warn_undefined, Nx}
-
   @doc """
   Returns a tensor with the items of a Python object, `{:ok, tensor}` or `{:error, exception}`.
 
@@ -77,9 +75,9 @@ defmodule Python.Nx do
             "expected an array with items, got: one of the shape #{Arguments.short(array.shape)}, which Nx has no tensors of"
     end
 
-    array.data
-    |> Nx.from_binary(type, Keyword.take(opts, [:backend]))
-    |> Nx.reshape(array.shape, Keyword.take(opts, [:names]))
+    # Nx may not be there when this is compiled.
+    tensor = apply(Nx, :from_binary, [array.data, type, Keyword.take(opts, [:backend])])
+    apply(Nx, :reshape, [tensor, array.shape, Keyword.take(opts, [:names])])
   end
 
   defp loaded! do
@@ -91,12 +89,10 @@ defmodule Python.Nx do
 end
 
 defimpl Python.Encoder, for: Nx.Tensor do
-  @compile {:no_warn_undefined, Nx}
-
   # Axes that are vectorized come first, as the data has them.
   def encode(tensor) do
     axes = for {_name, size} <- Map.get(tensor, :vectorized_axes, []), do: size
     shape = List.to_tuple(axes ++ Tuple.to_list(tensor.shape))
-    Python.Array.new(Nx.to_binary(tensor), tensor.type, shape)
+    Python.Array.new(apply(Nx, :to_binary, [tensor]), tensor.type, shape)
   end
 end

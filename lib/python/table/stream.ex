@@ -7,7 +7,7 @@ defmodule Python.Table.Stream do
 end
 
 defimpl Python.Encoder, for: Explorer.DataFrame do
-  @compile {:no_warn_undefined, Explorer.DataFrame}
-
-  def encode(frame), do: %Python.Table.Stream{data: Explorer.DataFrame.dump_ipc_stream!(frame)}
+  def encode(frame) do
+    %Python.Table.Stream{data: apply(Explorer.DataFrame, :dump_ipc_stream!, [frame])}
+  end
 end
