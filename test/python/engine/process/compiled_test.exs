@@ -17,14 +17,16 @@ defmodule Python.Engine.Process.CompiledTest do
     sys.addaudithook(note)
     """)
 
-    env = %{
+    options = Keyword.merge([engine: :process, env: env(dir)], Map.get(context, :pool, []))
+    {:ok, pool: start_pool(options), options: options}
+  end
+
+  defp env(dir) do
+    %{
       "PYTHONPATH" => dir,
       "PYTHONDONTWRITEBYTECODE" => "1",
       "PYTHONPYCACHEPREFIX" => Path.join(dir, "none")
     }
-
-    options = Keyword.merge([engine: :process, env: env], Map.get(context, :pool, []))
-    {:ok, pool: start_pool(options), options: options}
   end
 
   # The files of the package that the worker has compiled.
@@ -86,12 +88,7 @@ defmodule Python.Engine.Process.CompiledTest do
 
     File.chmod!(script, 0o755)
 
-    pool =
-      start_pool(
-        engine: :process,
-        command: [script],
-        env: %{"PYTHONPATH" => dir, "PYTHONDONTWRITEBYTECODE" => "1"}
-      )
+    pool = start_pool(engine: :process, command: [script], env: env(dir))
 
     optimize = fn -> Python.eval!("__import__('sys').flags.optimize", pool: pool) end
     assert optimize.() == 0
