@@ -126,8 +126,16 @@ defmodule Python.Engine.Process.PreloadTest do
 
   @tag pool: [kill_after: 50]
   test "that do not end are killed", %{pool: pool} do
+    before = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
+
     assert {:error, %Python.TimeoutError{}} =
              Python.eval("sum(range(10**11))", pool: pool, timeout: 50)
+
+    # Its successor has only what it has had from its own start on.
+    eventually("it is killed", fn ->
+      pids = FakeWorker.os_pids(pool)
+      pids && Enum.any?(before, &(&1 not in pids))
+    end)
 
     assert [_, _] = on_each(pool, "os.getpid()")
   end
