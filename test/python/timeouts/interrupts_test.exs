@@ -8,6 +8,7 @@ defmodule Python.Timeouts.InterruptsTest do
   alias Python.{FreshVM, Pool, TimeoutError}
 
   describe "a call that runs past its timeout" do
+    @tag blocks: "a function in C holds its loop until it returns"
     test "again and again leaves the pool and the VM's files as they were" do
       pool = start_pool()
 
