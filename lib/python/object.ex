@@ -29,7 +29,7 @@ defmodule Python.Object do
   | protocol | in Python |
   |---|---|
   | `Access` | `object[key]`, or `nil` if there is no such key or index |
-  | `Enumerable` | iteration (over the keys of a `dict`), lazily and in chunks |
+  | `Enumerable` | iteration (over the keys of a `dict`), lazily and in chunks; of asynchronous iterators too |
   | `String.Chars` | `str(object)` |
   | `Inspect` | the class and `repr(object)`, shortened |
 
@@ -197,7 +197,7 @@ defmodule Python.Object do
     alias Python.{Home, Operation, Options}
 
     def reduce(object, acc, fun) do
-      source = Operation.call(:builtins, :iter, [object], %{})
+      source = Operation.call("erlang._stream", :itself, [object], %{})
       Enumerable.reduce(Python.Stream.new(source, Home.options(%Options{}, object)), acc, fun)
     end
 

@@ -17,6 +17,11 @@ def iterate(iterable):
     return iter(iterable)
 
 
+def itself(iterable):
+    """What a stream iterates over, for a handle of that."""
+    return iterable
+
+
 def close(iterator):
     """Ends a generator early, so that its ``finally`` blocks run.
 

@@ -351,6 +351,12 @@ defmodule Python.Objects.OperationsTest do
       assert for([x] <- object("[[1], [2]]"), do: x) == [1, 2]
     end
 
+    test "goes through asynchronous iterators too" do
+      name = define("async def NAME():\n    yield 1\n    yield 2")
+      assert Enum.to_list(object("#{name}()")) == [1, 2]
+      assert Enum.take(object("#{name}()"), 1) == [1]
+    end
+
     test "counts, finds and cuts" do
       assert Enum.count(object("range(100_000)")) == 100_000
       assert Enum.member?(object("range(10)"), 5)

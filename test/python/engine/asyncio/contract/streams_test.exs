@@ -42,7 +42,6 @@ defmodule Python.Engine.Asyncio.Contract.StreamsTest do
     assert Python.stream_eval(code, pool: pool) |> Enum.to_list() == [1, 2]
   end
 
-  @tag skip: "Enum reads plain iterators only, of any engine"
   test "a handle of an asynchronous generator is enumerable", %{pool: pool} do
     {:ok, items} = on_loop(pool, :numbers, [5])
     assert Enum.to_list(items) == [0, 1, 2, 3, 4]
