@@ -68,8 +68,14 @@ pub fn begin(
         return;
     }
     let mut awaited = None;
+    // As on other engines, a `Python.Context` keeps what its calls set. What a coroutine sets is the loop's from its first
+    // `await` on, as in any program.
+    let settings = (!seat.pool.pinned).then(|| seat.runner.settings(py));
     let mut outcome = (!request.is_over())
         .then(|| work(py, seat, &flight, awaits, reply, &isolated, &mut awaited));
+    if let Some(settings) = settings {
+        settings.end();
+    }
     if let Some((coroutine, gives)) = awaited {
         output::finish(py);
         seat.runner.end(py, request);

@@ -157,12 +157,18 @@ impl FillingObject {
     /// Takes items of an iterator, for some ms.
     fn fill<'py>(&self, py: Python<'py>, iterator: &Bound<'py, PyAny>) -> PyResult<u8> {
         let until = Instant::now() + TURN;
-        loop {
-            let state = self.ask(py, |filling, clock| filling.next(iterator, clock))?;
-            if state != MORE || Instant::now() >= until {
-                return Ok(state);
+        let running = seat::running().filter(|running| !running.pool.pinned);
+        let settings = running.as_ref().map(|running| running.runner.settings(py));
+        let state = loop {
+            let state = self.ask(py, |filling, clock| filling.next(iterator, clock));
+            if !matches!(state, Ok(MORE)) || Instant::now() >= until {
+                break state;
             }
+        };
+        if let Some(settings) = settings {
+            settings.end();
         }
+        state
     }
 
     /// There are no more items.
