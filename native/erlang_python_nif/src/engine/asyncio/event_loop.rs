@@ -141,16 +141,8 @@ impl Loop {
         let interrupted = request.marks.has(INTERRUPTED);
         self.post(Letter::Cancel(request, interrupted));
         clock::after(BUSY, move |_, _| {
-            if own.turns.load(Ordering::SeqCst) == seen
-                && let Some(place) = cancelled.place()
-            {
+            if own.turns.load(Ordering::SeqCst) == seen && cancelled.place().is_some() {
                 interrupt::post(Arc::clone(&cancelled));
-                // What it has asked of Elixir may have asked for what holds the loop up.
-                for nested in place.worker.current() {
-                    if nested.is_pending() && nested.time_left() == Some(0) {
-                        nested.cancel(false);
-                    }
-                }
             }
             None
         });
