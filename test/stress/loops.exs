@@ -5,13 +5,13 @@
 # Each answer carries its request's number. Ends with status 1 if an answer was lost or somebody else's, or if a task, a
 # request, a connection, a descriptor, a thread or memory is left over. A further argument is the seed of an earlier run.
 
-for file <- ~w(book gauge) do
+for file <- ~w(book gauge course) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
 defmodule Stress.Loops do
   alias Python.{Error, Pool, TimeoutError}
-  alias Stress.{Book, Gauge}
+  alias Stress.{Book, Course, Gauge}
 
   @callers 2_000
   @connections 200
@@ -62,15 +62,19 @@ defmodule Stress.Loops do
     kind = Python.eval!("type(asyncio.get_running_loop()).__module__", pool: Stress.One)
     IO.puts("#{@callers} callers, loops of #{kind}")
 
-    stop_at = now() + seconds * 1_000
+    stop_at = Course.now() + seconds * 1_000
 
     callers =
       for number <- 1..@callers do
-        {pid, _} = spawn_monitor(fn -> caller(clients, seed, number, stop_at) end)
+        {pid, _} =
+          spawn_monitor(fn ->
+            Course.caller(@kinds, seed, number, stop_at, &operation(&1, clients))
+          end)
+
         pid
       end
 
-    readings = await(MapSet.new(callers), stop_at + @hangs, [])
+    readings = Course.await(MapSet.new(callers), stop_at + @hangs)
     for {pool, client} <- clients, do: at_rest(pool, client)
     for {_, client} <- clients, do: Python.call!(client, :close)
     Supervisor.stop(supervisor)
@@ -119,31 +123,9 @@ defmodule Stress.Loops do
 
   ## Callers
 
-  defp caller(clients, seed, number, stop_at) do
-    :rand.seed(:exsss, {seed, number, 0})
-    kinds = for {kind, weight} <- @kinds, _ <- 1..weight, do: kind
-
-    Stream.repeatedly(fn -> operation(Enum.random(kinds), clients) end)
-    |> Enum.find(fn _ -> now() > stop_at or Book.wrongs() != [] end)
-
-    Book.done()
-  end
-
   defp operation(kind, clients) do
-    number = Book.number()
     {pool, client} = Enum.random(clients)
-    Book.doing(kind, number)
-
-    try do
-      Book.count(kind, do_it(kind, number, pool, client))
-    catch
-      :throw, {:wrong, text} -> Book.wrong("#{kind} #{number} in #{inspect(pool)}: #{text}")
-    end
-
-    case Process.info(self(), :messages) do
-      {:messages, []} -> :ok
-      {:messages, strays} -> Book.wrong("#{kind} #{number}: strays #{inspect(strays, limit: 12)}")
-    end
+    Course.operation(kind, pool, &do_it(kind, &1, pool, client))
   end
 
   defp is(same, same), do: :ok
@@ -293,12 +275,7 @@ defmodule Stress.Loops do
   end
 
   defp in_time(call) do
-    timeout = random(30)
-    begun = now()
-    result = call.(timeout)
-    Book.late(now() - begun - timeout)
-
-    case result do
+    case Course.with_timeout(call) do
       {:error, %TimeoutError{}} -> :timeout
       other -> wrong("a timeout", other)
     end
@@ -313,43 +290,15 @@ defmodule Stress.Loops do
 
   ## The end
 
-  # Takes a reading each second.
-  defp await(callers, deadline, readings) do
-    receive do
-      {:DOWN, _, :process, pid, reason} ->
-        if pid in callers and reason != :normal, do: Book.wrong("a caller: #{inspect(reason)}")
-        left = MapSet.delete(callers, pid)
-
-        if MapSet.size(left) > 0,
-          do: await(left, deadline, readings),
-          else: Enum.reverse(readings)
-    after
-      1_000 ->
-        readings = [Gauge.read() | readings]
-        if now() < deadline, do: await(callers, deadline, readings), else: hung(readings)
-    end
-  end
-
-  defp hung(readings) do
-    for {pid, kind, number, _} <- Enum.take(Book.stuck(1_000), 10) do
-      Book.wrong("#{kind} #{number} hangs: #{inspect(Process.info(pid, :current_stacktrace))}")
-    end
-
-    Enum.reverse(readings)
-  end
-
   defp at_rest(pool, client) do
-    wait("the pool #{inspect(pool)} is at rest", fn ->
-      stats = Pool.stats(pool)
-      {stats.busy == 0 and stats.queued == 0 and stats.stuck == 0, stats}
-    end)
+    Course.at_rest(pool, @rest)
 
-    wait("#{inspect(pool)} has no tasks", fn ->
+    Course.wait("#{inspect(pool)} has no tasks", @rest, fn ->
       state = Python.call!(:loops, :state, [], pool: pool)
       {state["tasks"] == 0 and state["left"] == 0, state}
     end)
 
-    wait("#{inspect(pool)} has no requests", fn ->
+    Course.wait("#{inspect(pool)} has no requests", @rest, fn ->
       busy = Python.call!(client, :busy)
       {busy == 0, busy}
     end)
@@ -357,7 +306,7 @@ defmodule Stress.Loops do
 
   # Of this process there is no connection any more.
   defp server_at_rest(port) do
-    wait("the server has no connections", fn ->
+    Course.wait("the server has no connections", @rest, fn ->
       {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
       :ok = :gen_tcp.send(socket, "GET /status HTTP/1.1\r\n\r\n")
       {:ok, answer} = :gen_tcp.recv(socket, 0, 10_000)
@@ -367,93 +316,28 @@ defmodule Stress.Loops do
   end
 
   defp nothing_left(before) do
-    for key <- [:descriptors, :threads, :processes] do
-      wait("#{key} are as before", fn ->
-        :erlang.garbage_collect()
-        {at, now} = {before[key], reading()[key]}
-        {at == nil or now <= at, {at, now}}
-      end)
-    end
+    Course.as_before([:descriptors, :threads, :processes], before, @rest, &reading/0)
   end
 
   defp reading do
     %{
       processes: length(Process.list()),
-      threads: threads(),
-      descriptors: descriptors()
+      # Of loops, and of their executors.
+      threads: Course.threads(~r/^(py_loop|py_context|asyncio|beam\.smp$)/),
+      descriptors: Course.descriptors(~r/socket|pipe|event/)
     }
-  end
-
-  # Of loops, and of their executors.
-  defp threads do
-    with {:ok, tasks} <- File.ls("/proc/self/task") do
-      Enum.count(tasks, fn task ->
-        case File.read("/proc/self/task/#{task}/comm") do
-          {:ok, name} -> name =~ ~r/^(py_loop|py_context|asyncio|beam\.smp$)/
-          _ -> false
-        end
-      end)
-    else
-      _ -> nil
-    end
-  end
-
-  defp descriptors do
-    with {:ok, names} <- File.ls("/proc/self/fd") do
-      kinds =
-        for name <- names, {:ok, path} <- [File.read_link("/proc/self/fd/#{name}")], do: path
-
-      Enum.count(kinds, &(&1 =~ ~r/socket|pipe|event/))
-    else
-      _ -> nil
-    end
-  end
-
-  defp wait(what, check, deadline \\ now() + @rest) do
-    case check.() do
-      {true, _} ->
-        :ok
-
-      {false, state} ->
-        if now() > deadline do
-          Book.wrong("#{what}: #{inspect(state, limit: 10)}")
-        else
-          Process.sleep(50)
-          wait(what, check, deadline)
-        end
-    end
   end
 
   defp report(readings) do
     # A short run is still warming up.
     allowance = if length(readings) < 120, do: 128, else: 32
 
-    if length(readings) > 5,
-      do: for(text <- Gauge.growth(readings, allowance * 1_048_576), do: Book.wrong(text))
+    grown = if length(readings) > 5, do: Gauge.growth(readings, allowance * 1_048_576), else: []
 
-    for {kind, outcomes} <- Book.totals() do
-      counts = Enum.map_join(outcomes, ", ", fn {outcome, count} -> "#{outcome} #{count}" end)
-      IO.puts(String.pad_trailing("#{inspect(kind)}", 20) <> counts)
-    end
-
-    IO.puts("BEAM memory in MB: #{Gauge.course(readings, :beam)}")
-    IO.puts("RSS in MB:         #{Gauge.course(readings, :rss)}")
-    wrongs = Book.wrongs()
-    for text <- Enum.take(wrongs, 20), do: IO.puts("WRONG: #{text}")
-    if wrongs == [], do: IO.puts("nothing went wrong")
-    wrongs == []
+    Course.report(readings, grown)
   end
-
-  defp now, do: System.monotonic_time(:millisecond)
 end
-
-{seconds, seed} =
-  case System.argv() do
-    [seconds] -> {seconds, "#{:rand.uniform(1_000_000)}"}
-    [seconds, seed] -> {seconds, seed}
-  end
 
 # Warnings of loops that are held up would fill the screen.
 :logger.set_primary_config(:level, :error)
-ok = Stress.Loops.run(String.to_integer(seconds), String.to_integer(seed))
-System.halt(if ok, do: 0, else: 1)
+Stress.Course.main(&Stress.Loops.run/2)

@@ -6,13 +6,13 @@
 # else's, if a crash was told to another call than its own, or if a process, a descriptor, a mapping, a thread or memory is
 # left over. A further argument is the seed of an earlier run.
 
-for file <- ~w(book gauge) do
+for file <- ~w(book gauge course) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
 defmodule Stress.Processes do
   alias Python.{CrashedError, Pool, StoppedError, TimeoutError}
-  alias Stress.{Book, Gauge}
+  alias Stress.{Book, Course, Gauge}
 
   # Workers of the first crash by their own calls only, those of the second are killed from outside, those of the third
   # are replaced all the time.
@@ -57,19 +57,23 @@ defmodule Stress.Processes do
     {:ok, supervisor} =
       Supervisor.start_link(pools(mark), strategy: :one_for_one, max_restarts: 0)
 
-    stop_at = now() + seconds * 1_000
+    stop_at = Course.now() + seconds * 1_000
     shooter = spawn_link(fn -> shoot(stop_at) end)
 
     clients =
       for number <- 1..@clients do
-        {pid, _} = spawn_monitor(fn -> client(mark, seed, number, stop_at) end)
+        {pid, _} =
+          spawn_monitor(fn ->
+            Course.caller(@kinds, seed, number, stop_at, &operation(&1, mark))
+          end)
+
         pid
       end
 
-    readings = await(MapSet.new(clients), stop_at + @hangs, [])
+    readings = Course.await(MapSet.new(clients), stop_at + @hangs)
     Process.unlink(shooter)
     Process.exit(shooter, :kill)
-    for pool <- [@own, @shot, @worn], do: at_rest(pool)
+    for pool <- [@own, @shot, @worn], do: Course.at_rest(pool, @rest)
     Supervisor.stop(supervisor)
     nothing_left(mark, before)
     report(readings)
@@ -90,31 +94,9 @@ defmodule Stress.Processes do
 
   ## Clients
 
-  defp client(mark, seed, number, stop_at) do
-    :rand.seed(:exsss, {seed, number, 0})
-    kinds = for {kind, weight} <- @kinds, _ <- 1..weight, do: kind
-
-    Stream.repeatedly(fn -> operation(Enum.random(kinds), mark) end)
-    |> Enum.find(fn _ -> now() > stop_at or Book.wrongs() != [] end)
-
-    Book.done()
-  end
-
   defp operation(kind, mark) do
-    number = Book.number()
     pool = pool(kind)
-    Book.doing(kind, number)
-
-    try do
-      Book.count(kind, do_it(kind, number, pool, mark))
-    catch
-      :throw, {:wrong, text} -> Book.wrong("#{kind} #{number} in #{inspect(pool)}: #{text}")
-    end
-
-    case Process.info(self(), :messages) do
-      {:messages, []} -> :ok
-      {:messages, strays} -> Book.wrong("#{kind} #{number}: strays #{inspect(strays, limit: 12)}")
-    end
+    Course.operation(kind, pool, &do_it(kind, &1, pool, mark))
   end
 
   # A worker that waits for a callback runs other calls besides, and its end is that of all of them: so nothing in this
@@ -288,12 +270,7 @@ defmodule Stress.Processes do
   end
 
   defp in_time(name, pool) do
-    timeout = random(30)
-    begun = now()
-    result = call(name, [], pool, timeout: timeout)
-    Book.late(now() - begun - timeout)
-
-    case result do
+    case Course.with_timeout(&call(name, [], pool, timeout: &1)) do
       {:error, %TimeoutError{}} -> :timeout
       other -> is(other, "a timeout", pool)
     end
@@ -314,56 +291,19 @@ defmodule Stress.Processes do
       System.cmd("kill", ["-KILL", "#{Enum.random(os_pids)}"], stderr_to_stdout: true)
     end
 
-    if now() < stop_at, do: shoot(stop_at)
+    if Course.now() < stop_at, do: shoot(stop_at)
   end
 
   ## The end
 
-  # Takes a reading each second.
-  defp await(clients, deadline, readings) do
-    receive do
-      {:DOWN, _, :process, pid, reason} ->
-        if pid in clients and reason != :normal, do: Book.wrong("a client: #{inspect(reason)}")
-        left = MapSet.delete(clients, pid)
-
-        if MapSet.size(left) > 0,
-          do: await(left, deadline, readings),
-          else: Enum.reverse(readings)
-    after
-      1_000 ->
-        readings = [Gauge.read() | readings]
-        if now() < deadline, do: await(clients, deadline, readings), else: hung(readings)
-    end
-  end
-
-  defp hung(readings) do
-    for {pid, kind, number, _} <- Book.stuck(1_000) do
-      Book.wrong("#{kind} #{number} hangs: #{inspect(Process.info(pid, :current_stacktrace))}")
-    end
-
-    Enum.reverse(readings)
-  end
-
-  defp at_rest(pool) do
-    wait("the pool #{inspect(pool)} is at rest", fn ->
-      stats = Pool.stats(pool)
-      {stats.busy == 0 and stats.queued == 0 and stats.stuck == 0, stats}
-    end)
-  end
-
   defp nothing_left(mark, before) do
-    wait("no process of Python's is left", fn ->
+    Course.wait("no process of Python's is left", @rest, fn ->
       left = marked(mark)
       {left == [], left}
     end)
 
-    for key <- [:descriptors, :mappings, :threads, :processes] do
-      wait("#{key} are as before", fn ->
-        :erlang.garbage_collect()
-        {at, now} = {before[key], reading()[key]}
-        {at == nil or now <= at, {at, now}}
-      end)
-    end
+    keys = [:descriptors, :mappings, :threads, :processes]
+    Course.as_before(keys, before, @rest, &reading/0)
   end
 
   defp reading do
@@ -372,32 +312,11 @@ defmodule Stress.Processes do
 
     %{
       processes: length(Process.list()),
-      threads: links(),
-      descriptors: descriptors(),
+      # Threads and descriptors of others come and go.
+      threads: Course.threads(~r/^py_link/),
+      descriptors: Course.descriptors(~r/socket|pipe|pidfd|memfd/),
       mappings: mappings()
     }
-  end
-
-  # Threads and descriptors of others come and go.
-  defp links do
-    with {:ok, tasks} <- File.ls("/proc/self/task") do
-      Enum.count(tasks, fn task ->
-        match?({:ok, "py_link" <> _}, File.read("/proc/self/task/#{task}/comm"))
-      end)
-    else
-      _ -> nil
-    end
-  end
-
-  defp descriptors do
-    with {:ok, names} <- File.ls("/proc/self/fd") do
-      kinds =
-        for name <- names, {:ok, path} <- [File.read_link("/proc/self/fd/#{name}")], do: path
-
-      Enum.count(kinds, &(&1 =~ ~r/socket|pipe|pidfd|memfd/))
-    else
-      _ -> nil
-    end
   end
 
   # Memory that is shared with Python processes.
@@ -416,49 +335,13 @@ defmodule Stress.Processes do
         do: path
   end
 
-  defp wait(what, check, deadline \\ now() + @rest) do
-    case check.() do
-      {true, _} ->
-        :ok
-
-      {false, state} ->
-        if now() > deadline do
-          Book.wrong("#{what}: #{inspect(state, limit: 10)}")
-        else
-          Process.sleep(50)
-          wait(what, check, deadline)
-        end
-    end
-  end
-
   defp report(readings) do
     # A short run is still warming up.
     allowance = if length(readings) < 120, do: 64, else: 16
-    for text <- Gauge.growth(readings, allowance * 1_048_576), do: Book.wrong(text)
-
-    for {kind, outcomes} <- Book.totals() do
-      counts = Enum.map_join(outcomes, ", ", fn {outcome, count} -> "#{outcome} #{count}" end)
-      IO.puts(String.pad_trailing("#{inspect(kind)}", 20) <> counts)
-    end
-
-    IO.puts("BEAM memory in MB: #{Gauge.course(readings, :beam)}")
-    IO.puts("RSS in MB:         #{Gauge.course(readings, :rss)}")
-    wrongs = Book.wrongs()
-    for text <- Enum.take(wrongs, 20), do: IO.puts("WRONG: #{text}")
-    if wrongs == [], do: IO.puts("nothing went wrong")
-    wrongs == []
+    Course.report(readings, Gauge.growth(readings, allowance * 1_048_576))
   end
-
-  defp now, do: System.monotonic_time(:millisecond)
 end
-
-{seconds, seed} =
-  case System.argv() do
-    [seconds] -> {seconds, "#{:rand.uniform(1_000_000)}"}
-    [seconds, seed] -> {seconds, seed}
-  end
 
 # Reports of crashes would fill the screen.
 :logger.set_primary_config(:level, :error)
-ok = Stress.Processes.run(String.to_integer(seconds), String.to_integer(seed))
-System.halt(if ok, do: 0, else: 1)
+Stress.Course.main(&Stress.Processes.run/2)

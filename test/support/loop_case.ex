@@ -13,6 +13,7 @@ defmodule Python.LoopCase do
     quote do
       @moduletag engine: :main
       import Python.LoopCase
+      import Python.StreamCase, only: [start: 1]
       import Python.Notes
       import Python.TestCase
     end
@@ -47,15 +48,5 @@ defmodule Python.LoopCase do
   def eventually_no_tasks(pool) do
     Python.TestCase.eventually_idle(pool)
     Python.TestCase.eventually("the loop has no tasks", fn -> tasks(pool) == 0 end)
-  end
-
-  @doc "Runs a function in a process that nobody is linked to. Returns its pid."
-  def start(fun) do
-    callers = [self() | Process.get(:"$callers", [])]
-
-    spawn(fn ->
-      Process.put(:"$callers", callers)
-      fun.()
-    end)
   end
 end
