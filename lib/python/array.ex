@@ -155,12 +155,7 @@ defmodule Python.Array do
       #Python.Array<u8 {2, 2}>
   """
   @spec from!(Python.Object.t() | t, keyword) :: t
-  def from!(object, opts \\ []) do
-    case from(object, opts) do
-      {:ok, array} -> array
-      {:error, error} -> Python.Error.raise!(error)
-    end
-  end
+  def from!(object, opts \\ []), do: Python.Error.value!(from(object, opts))
 
   defimpl Inspect do
     def inspect(%{dtype: {kind, bits}, shape: shape}, _options)

@@ -114,7 +114,7 @@ defmodule Python.Hold do
     outer = Callback.enter_hold({place.engine, callback}, place)
 
     try do
-      {:ok, fun.(value!(Python.to_term(entered)))}
+      {:ok, fun.(Python.Error.value!(Python.to_term(entered)))}
     catch
       kind, reason -> {:raised, kind, reason, __STACKTRACE__}
     after
@@ -211,7 +211,4 @@ defmodule Python.Hold do
 
   defp left(:infinity), do: :infinity
   defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
-
-  defp value!({:ok, value}), do: value
-  defp value!({:error, error}), do: Python.Error.raise!(error)
 end

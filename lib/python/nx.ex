@@ -51,12 +51,7 @@ defmodule Python.Nx do
       <<1, 2, 3, 4>>
   """
   @spec from!(Python.Object.t() | Python.Array.t(), keyword) :: struct
-  def from!(object, opts \\ []) do
-    case from(object, opts) do
-      {:ok, tensor} -> tensor
-      {:error, error} -> Python.Error.raise!(error)
-    end
-  end
+  def from!(object, opts \\ []), do: Python.Error.value!(from(object, opts))
 
   defp split(opts) do
     if Keyword.keyword?(opts) do

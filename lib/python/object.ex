@@ -90,10 +90,11 @@ defmodule Python.Object do
   def repr(object, opts \\ []), do: run(:builtins, :repr, [object], opts)
 
   @doc false
-  def type(object, opts \\ []), do: value!(run(@helpers, :type_name, [object], opts))
+  def type(object, opts \\ []), do: Python.Error.value!(run(@helpers, :type_name, [object], opts))
 
   @doc false
-  def callable?(object, opts \\ []), do: value!(run(:builtins, :callable, [object], opts))
+  def callable?(object, opts \\ []),
+    do: Python.Error.value!(run(:builtins, :callable, [object], opts))
 
   @doc false
   def with(object, fun, opts \\ []) do
@@ -124,9 +125,6 @@ defmodule Python.Object do
   defp done({:ok, _none}), do: :ok
   defp done(error), do: error
 
-  defp value!({:ok, value}), do: value
-  defp value!({:error, error}), do: Python.Error.raise!(error)
-
   ## Access
 
   @impl Access
@@ -156,7 +154,7 @@ defmodule Python.Object do
 
     case fun.(current) do
       {get, update} ->
-        value!(run(:operator, :setitem, [object, key, update]))
+        Python.Error.value!(run(:operator, :setitem, [object, key, update]))
         {get, object}
 
       :pop ->
@@ -168,7 +166,7 @@ defmodule Python.Object do
   def pop(object, key) do
     case fetch(object, key) do
       {:ok, value} ->
-        value!(run(:operator, :delitem, [object, key]))
+        Python.Error.value!(run(:operator, :delitem, [object, key]))
         {value, object}
 
       :error ->

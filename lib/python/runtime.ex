@@ -123,25 +123,7 @@ defmodule Python.Runtime do
     end
   end
 
-  # What is put into one of these besides its fields would be lost in Python. `Decimal` is there if it is loaded.
-  @structs [
-    Date,
-    DateTime,
-    Decimal,
-    MapSet,
-    NaiveDateTime,
-    Python.Array,
-    Python.Buffer,
-    Python.Bytes,
-    Python.Function,
-    Python.Iterator,
-    Python.Object,
-    Python.Table.Cells,
-    Python.Table.Stream,
-    Range,
-    Time
-  ]
-
+  # What is put into one of them besides its fields would be lost in Python. `Decimal` may not be there.
   defp fields(MapSet), do: Map.keys(MapSet.new())
   defp fields(module), do: Map.keys(module.__struct__())
 
@@ -160,7 +142,12 @@ defmodule Python.Runtime do
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
       decimal: Code.ensure_loaded?(Decimal),
-      fields: for(module <- @structs, Code.ensure_loaded?(module), do: {module, fields(module)})
+      fields:
+        for(
+          module <- Python.Struct.native(),
+          Code.ensure_loaded?(module),
+          do: {module, fields(module)}
+        )
     }
   end
 

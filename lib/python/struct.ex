@@ -31,6 +31,10 @@ defmodule Python.Struct do
   # levels of its own.
   @depth 1_010
 
+  @doc "The structs that the native code converts itself."
+  @spec native() :: [module]
+  def native, do: @native
+
   @doc "The term with all structs encoded for which there is an implementation."
   @spec encode(term) :: term
   def encode(term), do: walk(term, 0)

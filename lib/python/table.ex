@@ -31,7 +31,7 @@ defmodule Python.Table do
   A data frame of the package Explorer can be an argument: it becomes a data frame of polars, or else a table of pyarrow.
   """
 
-  alias Python.{Arguments, Home, Object, Operation, Options, Request}
+  alias Python.{Arguments, Error, Home, Object, Operation, Options, Request}
 
   @libraries [:pandas, :polars, :pyarrow, :duckdb]
   @module "erlang._frames"
@@ -69,7 +69,7 @@ defmodule Python.Table do
       [{"a", [0.5, nil]}]
   """
   @spec columns!(Object.t(), keyword) :: columns
-  def columns!(frame, opts \\ []), do: bang(columns(frame, opts))
+  def columns!(frame, opts \\ []), do: Error.value!(columns(frame, opts))
 
   @doc """
   Returns the rows of a data frame, `{:ok, [%{name => cell}]}` or `{:error, exception}`. Takes the options of `columns/2`.
@@ -94,7 +94,7 @@ defmodule Python.Table do
       [%{"a" => 1}, %{"a" => 2}]
   """
   @spec rows!(Object.t(), keyword) :: [row]
-  def rows!(frame, opts \\ []), do: bang(rows(frame, opts))
+  def rows!(frame, opts \\ []), do: Error.value!(rows(frame, opts))
 
   @doc """
   Makes a data frame. Returns `{:ok, object}` or `{:error, exception}`.
@@ -138,7 +138,7 @@ defmodule Python.Table do
       5
   """
   @spec new!(columns | keyword | map | [map], keyword) :: Object.t()
-  def new!(data, opts), do: bang(new(data, opts))
+  def new!(data, opts), do: Error.value!(new(data, opts))
 
   @doc """
   Returns a data frame as an IPC stream of Arrow's, `{:ok, binary}` or `{:error, exception}`.
@@ -168,7 +168,7 @@ defmodule Python.Table do
       true
   """
   @spec to_ipc!(Object.t(), keyword) :: binary
-  def to_ipc!(frame, opts \\ []), do: bang(to_ipc(frame, opts))
+  def to_ipc!(frame, opts \\ []), do: Error.value!(to_ipc(frame, opts))
 
   @doc """
   Makes a data frame of an IPC stream, or of an IPC file, of Arrow's. Returns `{:ok, object}` or `{:error, exception}`.
@@ -201,7 +201,7 @@ defmodule Python.Table do
       [%{"a" => 1}, %{"a" => 2}]
   """
   @spec from_ipc!(binary, keyword) :: Object.t()
-  def from_ipc!(data, opts), do: bang(from_ipc(data, opts))
+  def from_ipc!(data, opts), do: Error.value!(from_ipc(data, opts))
 
   defp read(frame, opts, by_rows) do
     Arguments.handle!(frame)
@@ -281,7 +281,4 @@ defmodule Python.Table do
           "expected the data of a table, either columns, a list of {name, cells} or a map of names and cells, or rows, a list of " <>
             "maps; names are atoms or strings, cells are lists; got: #{Arguments.short(given)}"
   end
-
-  defp bang({:ok, value}), do: value
-  defp bang({:error, error}), do: Python.Error.raise!(error)
 end

@@ -180,6 +180,12 @@ defmodule Python.Error do
   end
 
   @doc false
+  # What a function with a `!` gives for the answer of that without.
+  @spec value!({:ok, value} | {:error, Exception.t()}) :: value when value: term
+  def value!({:ok, value}), do: value
+  def value!({:error, error}), do: raise!(error)
+
+  @doc false
   # What shows the exception as one, with its traceback, where a process ends with it.
   @spec exit_reason(Exception.t()) :: {Exception.t(), Exception.stacktrace()}
   def exit_reason(error), do: {error, stacktrace(error)}

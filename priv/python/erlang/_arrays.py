@@ -31,8 +31,8 @@ _BIG = sys.byteorder == "big"
 # To Elixir
 
 
-class _Refused(Exception):
-    pass
+class Refused(Exception):
+    """Why there is nothing, as a text."""
 
 
 def described(object, shares):
@@ -45,15 +45,15 @@ def described(object, shares):
     """
     try:
         return _described(object, shares)
-    except _Refused as refused:
+    except Refused as refused:
         return str(refused)
 
 
 def _described(object, shares):
-    numpy = _loaded("numpy", "generic")
+    numpy = loaded("numpy", "generic")
     if numpy is not None and isinstance(object, (numpy.ndarray, numpy.generic)):
         return _of_numpy(numpy, object, shares)
-    torch = _loaded("torch", "Tensor")
+    torch = loaded("torch", "Tensor")
     if torch is not None and isinstance(object, torch.Tensor):
         return _of_torch(torch, object)
     try:
@@ -76,19 +76,19 @@ def _described(object, shares):
     else:
         reason = str(buffer_error)
     remedy = "; make an array of it in Python first, such as numpy.asarray(...)"
-    raise _Refused("expected an array, got: an object of the class %s, %s%s" % (_name(object), reason, remedy))
+    raise Refused("expected an array, got: an object of the class %s, %s%s" % (name_of(object), reason, remedy))
 
 
-def _loaded(module, name):
+def loaded(module, name):
     """A module that has this name already: another thread may be importing it."""
     module = sys.modules.get(module)
     return module if hasattr(module, name) else None
 
 
 def _of_numpy(numpy, array, shares):
-    masked = _loaded("numpy.ma", "MaskedArray")
+    masked = loaded("numpy.ma", "MaskedArray")
     if masked is not None and isinstance(array, masked.MaskedArray):
-        raise _Refused(
+        raise Refused(
             "a masked array has items that are missing, which a Python.Array cannot have; call its filled(value) first"
         )
     if not isinstance(array, numpy.ndarray):
@@ -98,7 +98,7 @@ def _of_numpy(numpy, array, shares):
     if letter == "V" and dtype.name == "bfloat16":
         letter, array = "B", numpy.ndarray.view(array, numpy.uint16)
     elif size not in _SIZES.get(letter, ()):
-        raise _Refused(_of_what(dtype, _numpy_remedy(letter)))
+        raise Refused(_of_what(dtype, _numpy_remedy(letter)))
     origin = _origin(numpy, array) if shares else None
     return array, letter, size, not dtype.isnative, None, origin
 
@@ -129,9 +129,9 @@ def _of_what(dtype, remedy):
 
 def _of_torch(torch, tensor):
     if tensor.layout != torch.strided:
-        raise _Refused("expected a dense tensor, got: one of the layout %s; call its to_dense()" % (tensor.layout,))
+        raise Refused("expected a dense tensor, got: one of the layout %s; call its to_dense()" % (tensor.layout,))
     if tensor.device.type != "cpu":
-        raise _Refused(
+        raise Refused(
             "expected a tensor in the memory of the processor, got: one on the device %s; call its cpu()" % (tensor.device,)
         )
     tensor = tensor.detach()
@@ -143,7 +143,7 @@ def _of_torch(torch, tensor):
     letter = "B" if name == "bfloat16" else {"b": "b", "f": "f", "i": "i", "u": "u", "c": "c"}.get(name[0])
     if getattr(tensor, "is_quantized", False) or size not in _SIZES.get(letter, ()) or not _is_plain(name):
         remedy = "convert it with its dequantize()" if name.startswith("q") else "convert it with its to(), such as to(torch.float32)"
-        raise _Refused(_of_what(name, remedy))
+        raise Refused(_of_what(name, remedy))
     strides = [items * size for items in tensor.stride()]
     return tensor, letter, size, False, (False, tensor.data_ptr(), list(tensor.shape), strides), None
 
@@ -163,10 +163,10 @@ def _of_buffer(view, shares):
     # Some say that items are a part of a larger one.
     letter = _FORMATS.get(name)
     if letter is None or view.itemsize not in _SIZES[letter]:
-        raise _Refused(_of_what("%r of %d bytes" % (view.format, view.itemsize), "call its tolist() for a list"))
+        raise Refused(_of_what("%r of %d bytes" % (view.format, view.itemsize), "call its tolist() for a list"))
     origin = None
     if shares:
-        numpy = _loaded("numpy", "generic")
+        numpy = loaded("numpy", "generic")
         origin = view.obj if numpy is None else _origin(numpy, view.obj)
     return view, letter, view.itemsize, swapped, None, origin
 
@@ -181,11 +181,11 @@ def _of_interface(object, interface):
         if min(shape + [offset], default=0) < 0:
             raise ValueError("a count below 0")
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _Refused("the __array_interface__ of this %s is not valid: %r" % (_name(object), error))
+        raise Refused("the __array_interface__ of this %s is not valid: %r" % (name_of(object), error))
     if mask is not None:
-        raise _Refused("an array with a mask has items that are missing, which a Python.Array cannot have")
+        raise Refused("an array with a mask has items that are missing, which a Python.Array cannot have")
     if letter not in "bfiuc" or size not in _SIZES[letter]:
-        raise _Refused(_of_what(typestr, "convert it to another dtype first"))
+        raise Refused(_of_what(typestr, "convert it to another dtype first"))
     swapped = order == ("<" if _BIG else ">")
     if isinstance(data, tuple):
         return object, letter, size, swapped, (False, int(data[0]), shape, strides), None
@@ -196,9 +196,9 @@ def _of_interface(object, interface):
 def _of_dlpack(object):
     device = object.__dlpack_device__()
     if device[0] not in (1, 3, 11):
-        raise _Refused(
+        raise Refused(
             "expected an array in the memory of the processor, got: one of the class %s on the device %d:%d of DLPack; "
-            "copy it there first" % (_name(object), device[0], device[1])
+            "copy it there first" % (name_of(object), device[0], device[1])
         )
     try:
         # Only newer capsules can have memory that is read-only.
@@ -207,7 +207,7 @@ def _of_dlpack(object):
         return object.__dlpack__()
 
 
-def _name(object):
+def name_of(object):
     kind = type(object)
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else "%s.%s" % (module, kind.__qualname__)
@@ -248,7 +248,7 @@ def _dtype(numpy, letter, size):
 
 def _bfloat16(view, shape):
     """A tensor of torch, which has this type without a further package. It can be written to, so it is a copy."""
-    torch = _loaded("torch", "Tensor")
+    torch = loaded("torch", "Tensor")
     if torch is None:
         return (
             "numpy has the dtype bfloat16 from the package ml_dtypes, which is not installed; install it, or import torch, "

@@ -3,17 +3,7 @@
 The cells are converted by the native library, which is told what there is: see ``described``.
 """
 
-import sys
-
-
-class _Refused(Exception):
-    pass
-
-
-def _loaded(module, name):
-    """A module that has this name already: another thread may be importing it."""
-    module = sys.modules.get(module)
-    return module if hasattr(module, name) else None
+from erlang._arrays import Refused, loaded, name_of
 
 
 # To Elixir
@@ -27,19 +17,19 @@ def described(frame):
     """
     try:
         return _described(frame)
-    except _Refused as refused:
+    except Refused as refused:
         return str(refused)
 
 
 def _described(frame):
-    pandas = _loaded("pandas", "DataFrame")
+    pandas = loaded("pandas", "DataFrame")
     if pandas is not None:
         if isinstance(frame, pandas.Series):
             frame = frame.to_frame()
         if isinstance(frame, pandas.DataFrame):
             return _of_pandas(pandas, frame)
     if _is_lazy(frame):
-        raise _Refused("expected a data frame, got: a lazy one, whose rows are not there yet; call its collect()")
+        raise Refused("expected a data frame, got: a lazy one, whose rows are not there yet; call its collect()")
     if hasattr(frame, "__arrow_c_stream__"):
         return frame.__arrow_c_stream__()
     pyarrow = _pyarrow()
@@ -49,14 +39,14 @@ def _described(frame):
         return _of_relation(frame)
     if hasattr(frame, "__dataframe__"):
         return _of_interchange(frame, pyarrow)
-    raise _Refused(
+    raise Refused(
         "expected a data frame of pandas, polars or pyarrow, a relation of duckdb or an object with __arrow_c_stream__ or "
-        "__dataframe__, got: an object of the class %s" % _name(frame)
+        "__dataframe__, got: an object of the class %s" % name_of(frame)
     )
 
 
 def _is_lazy(frame):
-    polars = _loaded("polars", "LazyFrame")
+    polars = loaded("polars", "LazyFrame")
     return polars is not None and isinstance(frame, polars.LazyFrame)
 
 
@@ -75,7 +65,7 @@ def _of_interchange(frame, pyarrow):
     try:
         import pandas
     except ModuleNotFoundError:
-        raise _Refused("a frame with __dataframe__ alone needs pyarrow or pandas, and neither is installed")
+        raise Refused("a frame with __dataframe__ alone needs pyarrow or pandas, and neither is installed")
     from pandas.api.interchange import from_dataframe
 
     return _of_pandas(pandas, from_dataframe(frame))
@@ -138,12 +128,6 @@ def _pyarrow():
     except ImportError:
         return None
     return pyarrow
-
-
-def _name(object):
-    kind = type(object)
-    module = kind.__module__
-    return kind.__qualname__ if module == "builtins" else "%s.%s" % (module, kind.__qualname__)
 
 
 # To Python
@@ -244,7 +228,7 @@ def _of_arrow(library, table):
 
 def to_ipc(frame):
     """The frame as Arrow's IPC stream."""
-    polars = _loaded("polars", "DataFrame")
+    polars = loaded("polars", "DataFrame")
     if polars is not None and isinstance(frame, polars.DataFrame) and hasattr(polars, "CompatLevel"):
         # With the types that all readers know.
         return frame.write_ipc_stream(None, compat_level=polars.CompatLevel.oldest()).getbuffer()
@@ -260,7 +244,7 @@ def to_ipc(frame):
 def _to_arrow(pyarrow, frame):
     if isinstance(frame, pyarrow.Table):
         return frame
-    pandas = _loaded("pandas", "DataFrame")
+    pandas = loaded("pandas", "DataFrame")
     if pandas is not None and isinstance(frame, pandas.DataFrame):
         return pyarrow.Table.from_pandas(frame, preserve_index=False)
     if isinstance(frame, pyarrow.RecordBatch):

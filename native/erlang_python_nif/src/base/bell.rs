@@ -1,8 +1,9 @@
 //! What wakes a thread that signals are to wake as well: it waits for a pipe, or for what it shares with the VM.
 
+use crate::base::pipe;
 use crate::base::segment::Segment;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,24 +28,7 @@ pub enum Woken {
 
 impl Bell {
     pub fn new() -> Result<Self> {
-        let mut ends = [0; 2];
-        // SAFETY: room for two descriptors, which are ours then.
-        let (reads, writes) = unsafe {
-            if libc::pipe(ends.as_mut_ptr()) != 0 {
-                return Err(Error::last_os_error());
-            }
-            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-        };
-        for end in [&reads, &writes] {
-            // SAFETY: a descriptor of ours.
-            let set = unsafe {
-                libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) == 0
-                    && libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) == 0
-            };
-            if !set {
-                return Err(Error::last_os_error());
-            }
-        }
+        let (reads, writes) = pipe::without_waiting()?;
         Ok(Bell {
             reads,
             writes,

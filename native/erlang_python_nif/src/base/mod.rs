@@ -26,6 +26,7 @@ pub mod map;
 pub mod name;
 pub mod once;
 pub mod pairs;
+pub mod pipe;
 pub mod processes;
 pub mod resident;
 pub mod resource;

@@ -1,7 +1,11 @@
 //! What wakes an event loop that waits for descriptors: one that it can be told to watch.
 
+#[cfg(not(target_os = "linux"))]
+use crate::base::pipe;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Waker {
@@ -30,24 +34,7 @@ impl Waker {
 
     #[cfg(not(target_os = "linux"))]
     pub fn new() -> Result<Self> {
-        let mut ends = [0; 2];
-        // SAFETY: room for two descriptors, which are ours then.
-        let (reads, writes) = unsafe {
-            if libc::pipe(ends.as_mut_ptr()) != 0 {
-                return Err(Error::last_os_error());
-            }
-            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-        };
-        for end in [&reads, &writes] {
-            // SAFETY: a descriptor of ours.
-            let set = unsafe {
-                libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) == 0
-                    && libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) == 0
-            };
-            if !set {
-                return Err(Error::last_os_error());
-            }
-        }
+        let (reads, writes) = pipe::without_waiting()?;
         Ok(Waker {
             reads,
             writes: Some(writes),

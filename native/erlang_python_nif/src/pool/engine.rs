@@ -88,11 +88,15 @@ pub trait Engine: Any + Send + Sync {
     fn mail(&self, _pool: &Pool, _request: Option<&Arc<Request>>) {}
 
     /// Runs what waits in the pool's queue, until nothing does, on the current thread: a dirty scheduler, or one
-    /// of its own.
-    fn drain(&self, pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained;
+    /// of its own. Nothing to do where workers take what waits when they are woken.
+    fn drain(&self, _pool: &Arc<Pool>, _worker: &Arc<Worker>, _sender: Sender) -> Drained {
+        Drained::Stop
+    }
 
     /// Starts a thread that drains whenever the worker is woken, until the pool is closed.
-    fn spawn(&self, pool: Arc<Pool>, worker: Arc<Worker>) -> io::Result<()>;
+    fn spawn(&self, _pool: Arc<Pool>, _worker: Arc<Worker>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Starts a thread that drains as long as something waits: all workers of the pool wait themselves.
     fn spawn_helper(&self, pool: Arc<Pool>) -> io::Result<()>;
@@ -101,12 +105,14 @@ pub trait Engine: Any + Send + Sync {
     /// if that is better left to the workers.
     fn run_here<'a>(
         &self,
-        env: Env<'a>,
-        pool: &Arc<Pool>,
-        flags: Flags,
-        operation: Term<'a>,
-        leader: Term<'a>,
-    ) -> Option<Term<'a>>;
+        _env: Env<'a>,
+        _pool: &Arc<Pool>,
+        _flags: Flags,
+        _operation: Term<'a>,
+        _leader: Term<'a>,
+    ) -> Option<Term<'a>> {
+        None
+    }
 
     /// Interrupts a request that it runs and nobody waits for any more, soon. Never waits. What has tried
     /// says so (`watch::tried`). It is asked again and again while the request runs.

@@ -13,19 +13,16 @@ pub mod serve;
 pub mod step;
 pub mod streams;
 
-use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
-use crate::base::term_env::Sender;
+use crate::engine::Engine;
 use crate::engine::asyncio::blocked::Looks;
 use crate::engine::asyncio::event_loop::{Letter, Loop};
 use crate::engine::asyncio::serve::Kind;
 use crate::engine::main::assistant;
 use crate::engine::main::own::Main;
-use crate::engine::{Drained, Engine};
 use crate::pool::request::Request;
 use crate::pool::worker::{Taker, Wake};
 use crate::pool::{Pool, Worker};
-use rustler::{Env, Term};
 use std::any::Any;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -120,29 +117,9 @@ impl Engine for Asyncio {
         false
     }
 
-    // A loop takes what waits when it is woken.
-    fn drain(&self, _pool: &Arc<Pool>, _worker: &Arc<Worker>, _sender: Sender) -> Drained {
-        Drained::Stop
-    }
-
-    fn spawn(&self, _pool: Arc<Pool>, _worker: Arc<Worker>) -> io::Result<()> {
-        Err(io::Error::other("a loop is started by loop_spawn"))
-    }
-
     // No call waits in a loop.
     fn spawn_helper(&self, _pool: Arc<Pool>) -> io::Result<()> {
         Ok(())
-    }
-
-    fn run_here<'a>(
-        &self,
-        _env: Env<'a>,
-        _pool: &Arc<Pool>,
-        _flags: Flags,
-        _operation: Term<'a>,
-        _leader: Term<'a>,
-    ) -> Option<Term<'a>> {
-        None
     }
 
     fn mail(&self, pool: &Pool, request: Option<&Arc<Request>>) {

@@ -50,15 +50,14 @@ pub mod tray;
 pub mod turns;
 pub mod wear;
 
-use crate::base::flags::Flags;
 use crate::base::term_env::Sender;
+use crate::engine::Engine;
 use crate::engine::process::link::Errand;
 use crate::engine::process::own::Process;
 use crate::engine::process::sent::Sent;
-use crate::engine::{Drained, Engine};
 use crate::pool::engine::AtOnce;
 use crate::pool::request::Request;
-use crate::pool::{Pool, Submitted, Worker};
+use crate::pool::{Pool, Submitted};
 use rustler::{Env, Term};
 use std::any::Any;
 use std::io;
@@ -134,31 +133,11 @@ impl Engine for Process {
         }
     }
 
-    // Workers take what waits where they are woken, and have no threads for it.
-    fn drain(&self, _pool: &Arc<Pool>, _worker: &Arc<Worker>, _sender: Sender) -> Drained {
-        Drained::Stop
-    }
-
-    fn spawn(&self, _pool: Arc<Pool>, _worker: Arc<Worker>) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
     fn spawn_helper(&self, pool: Arc<Pool>) -> io::Result<()> {
         if let Some(sender) = Sender::own_thread() {
             helping::help(self, &pool, sender);
         }
         Ok(())
-    }
-
-    fn run_here<'a>(
-        &self,
-        _env: Env<'a>,
-        _pool: &Arc<Pool>,
-        _flags: Flags,
-        _operation: Term<'a>,
-        _leader: Term<'a>,
-    ) -> Option<Term<'a>> {
-        None
     }
 
     fn interrupt(&self, request: Arc<Request>) {

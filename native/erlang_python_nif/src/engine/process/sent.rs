@@ -154,14 +154,11 @@ fn target(operation: Term<'_>) -> Option<Term<'_>> {
     let elements = tuple::get_tuple(operation).ok()?;
     match elements.first()?.decode::<Atom>().ok()? {
         tag if tag == atoms::stream() => target(*elements.last()?),
-        tag if [
-            atoms::call(),
-            atoms::map(),
-            atoms::describe(),
-            atoms::array_of(),
-            atoms::table_of(),
-        ]
-        .contains(&tag) =>
+        tag if tag == atoms::call()
+            || tag == atoms::map()
+            || tag == atoms::describe()
+            || tag == atoms::array_of()
+            || tag == atoms::table_of() =>
         {
             elements.get(1).copied().filter(|target| target.is_ref())
         }

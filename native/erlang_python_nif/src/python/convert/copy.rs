@@ -38,10 +38,7 @@ pub fn out(
 ) -> Result<(), Failure> {
     // SAFETY: pointers and numbers only.
     let mut view: PyBuffer = unsafe { std::mem::zeroed() };
-    // SAFETY: the GIL is held; the structure is written on success and released below.
-    if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut view, FULL_RO) } != 0 {
-        return Err(unreadable(py));
-    }
+    get(object, &mut view, FULL_RO)?;
     let copied = plain(&view)
         .and_then(|()| write(view.len as usize))
         .map(|target| {
@@ -71,10 +68,7 @@ impl View {
     pub fn of(object: &Bound<'_, PyAny>) -> Result<Self, Failure> {
         // SAFETY: pointers and numbers only.
         let mut view: Box<PyBuffer> = Box::new(unsafe { std::mem::zeroed() });
-        // SAFETY: the GIL is held; the structure is written on success and released when this is dropped.
-        if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut *view, STRIDES) } != 0 {
-            return Err(unreadable(object.py()));
-        }
+        get(object, &mut view, STRIDES)?;
         Ok(View(view))
     }
 
@@ -116,13 +110,19 @@ impl Drop for View {
     }
 }
 
-/// Why a buffer was refused: it is a `memoryview` that was released, for instance.
-fn unreadable(py: Python<'_>) -> Failure {
+/// Asks for a buffer, to be released by who asks. What refuses is a `memoryview` that was released, for instance.
+fn get(object: &Bound<'_, PyAny>, view: &mut PyBuffer, flags: c_int) -> Result<(), Failure> {
+    let py = object.py();
+    // SAFETY: the GIL is held; the structure is written on success.
+    if unsafe { PyObject_GetBuffer(object.as_ptr(), view, flags) } == 0 {
+        return Ok(());
+    }
     let error = PyErr::fetch(py);
     if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyBufferError>(py) {
-        Unconvertible::new(format!("this buffer cannot be read: {}", error.value(py))).into()
+        let text = format!("this buffer cannot be read: {}", error.value(py));
+        Err(Unconvertible::new(text).into())
     } else {
-        error.into()
+        Err(error.into())
     }
 }
 
