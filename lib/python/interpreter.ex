@@ -22,7 +22,7 @@ defmodule Python.Interpreter do
   # Decides what to run (Search), runs it (Probe), judges the report. It may call the loader's NIFs,
   # and knows nothing of pools, workers and the other native library.
 
-  alias Python.Environment
+  alias Python.Variables
   alias Python.Interpreter.{Probe, Search}
   alias Python.NotStartedError
 
@@ -117,7 +117,7 @@ defmodule Python.Interpreter do
     ]
 
     options = Keyword.validate!(options, defaults)
-    env = Environment.change(options[:env] || System.get_env(), options[:changes])
+    env = Variables.change(options[:env] || System.get_env(), options[:changes])
 
     with :ok <- load_native(),
          {:ok, candidate} <- locate(python_path, env),

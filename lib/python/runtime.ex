@@ -8,7 +8,7 @@ defmodule Python.Runtime do
 
   use GenServer
 
-  alias Python.{Environment, Interpreter, NotStartedError}
+  alias Python.{Interpreter, NotStartedError, Variables}
   alias Python.Interpreter.Running
 
   @start_timeout 60_000
@@ -155,7 +155,7 @@ defmodule Python.Runtime do
     config =
       Map.merge(config(settings), %{
         program: interpreter.executable,
-        environment: Map.to_list(Environment.with_changes(settings.env))
+        environment: Map.to_list(Variables.with_changes(settings.env))
       })
 
     # What has failed may be half done, and may yet come up after we have waited for it.

@@ -7,7 +7,7 @@ defmodule Python.Interpreter.Probe do
   # It runs through a port, never in a NIF: erts ignores SIGCHLD, so a child that native code waits
   # for is lost. A port also ends with its owner, and its program can be killed in time.
 
-  alias Python.Environment
+  alias Python.Variables
 
   @mark ~s({"erlang_python_probe":)
   @max_output 65_536
@@ -23,7 +23,7 @@ defmodule Python.Interpreter.Probe do
   The report of the interpreter at `executable`, as a map with string keys. `changes` are made to its
   environment, `meanwhile` is called while it works.
   """
-  @spec run(Path.t(), timeout_ms :: pos_integer, Environment.changes(), meanwhile :: (() -> term)) ::
+  @spec run(Path.t(), timeout_ms :: pos_integer, Variables.changes(), meanwhile :: (() -> term)) ::
           {:ok, map} | {:error, failure}
   def run(executable, timeout, changes \\ %{}, meanwhile \\ fn -> :ok end) do
     # A process of its own: the port's messages, and its exit signal, reach no process that calls.
@@ -57,7 +57,7 @@ defmodule Python.Interpreter.Probe do
   defp open(executable, changes) do
     script = Path.join([to_string(:code.priv_dir(:erlang_python)), "python", "probe.py"])
 
-    env = Environment.for_port(changes)
+    env = Variables.for_port(changes)
     options = [:binary, :exit_status, :stderr_to_stdout, :hide, args: [script], env: env]
     {:ok, Port.open({:spawn_executable, executable}, options)}
   rescue

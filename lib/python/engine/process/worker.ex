@@ -4,7 +4,7 @@ defmodule Python.Engine.Process.Worker do
   # Looks after one Python process: starts it, hands on what it writes below Python, and ends with it. It sees no
   # request. The pool's process, which is linked to it, starts another one in its place.
 
-  alias Python.{Environment, Interpreter, NotStartedError}
+  alias Python.{Interpreter, NotStartedError, Variables}
   alias Python.Engine.Process.{Spares, Template}
   alias Python.Native.Library
 
@@ -26,13 +26,13 @@ defmodule Python.Engine.Process.Worker do
   @spec command(map, Python.Settings.t()) :: command
   def command(options, settings) do
     {clear, changes} = Map.pop(options.env, :clear, false)
-    base = if clear, do: %{}, else: Environment.with_changes(settings.env)
+    base = if clear, do: %{}, else: Variables.with_changes(settings.env)
 
     %{
       name: options.name,
       python: options.python,
       prefix: options.command,
-      environment: Environment.change(base, changes),
+      environment: Variables.change(base, changes),
       cd: options.cd && Path.expand(options.cd),
       max_memory: with(:infinity <- Map.get(options, :max_memory), do: nil),
       pool: self(),

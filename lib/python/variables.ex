@@ -1,4 +1,4 @@
-defmodule Python.Environment do
+defmodule Python.Variables do
   @moduledoc false
 
   # The environment variables that Python starts with. The VM has an environment of its own, which
