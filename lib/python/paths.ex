@@ -39,10 +39,19 @@ defmodule Python.Paths do
 
   # A release can be started from any folder, and has the files of its application in a folder with a version. An
   # environment that says so may also be that of a release which has started this VM, such as Livebook's.
-  defp candidates(path) do
+  @doc "Where the file or folder of an entry may be, the likeliest first. `[]`: there is no such application."
+  @spec candidates(entry) :: [String.t()]
+  def candidates({app, path}) do
+    case :code.lib_dir(app) do
+      {:error, :bad_name} -> []
+      lib -> [Path.expand(path, lib)]
+    end
+  end
+
+  def candidates(path) do
     root = System.get_env("RELEASE_ROOT", "")
     released = if root == "", do: [], else: [released_app(), root]
-    for base <- released ++ [File.cwd!()], base != nil, do: Path.expand(path, base)
+    for base <- released ++ [File.cwd!()], base != nil, do: to_string(Path.expand(path, base))
   end
 
   defp released_app do

@@ -3,6 +3,7 @@ defmodule Python.Settings do
   # No process, no native code; it reads the application environment and nothing else.
 
   alias Python.{Arguments, Schema}
+  alias Python.Environment.Spec
   alias Python.Engine.Process.Options
 
   # Python's default recursion limit of 1000 fits into this, whatever recurses.
@@ -25,6 +26,13 @@ defmodule Python.Settings do
       doc:
         "The interpreter, or the folder of a virtual environment. " <>
           "Without it: `VIRTUAL_ENV`, then `python3` on `PATH`."
+    },
+    python: %{
+      type: :python,
+      default: nil,
+      doc:
+        "The environment with Python and its packages that `mix python.install` makes, in place of `python_path`. See " <>
+          "the guide Packages."
     },
     worker_timeout: %{
       type: {:integer_or_infinity, 1, @max_timeout},
@@ -146,6 +154,9 @@ defmodule Python.Settings do
     code: "Python code, a string or charlist, or `nil`",
     decode: "a keyword list such as `[uuid: :string, path: :string]`, see the option `:decode`",
     env: ~s(a map of strings such as `%{"OMP_NUM_THREADS" => "1"}`, with `nil` to remove one),
+    python:
+      ~s(a keyword list such as `[version: "3.13", packages: ["numpy~=2.1"]]`, `[requirements: "requirements.txt"]` ) <>
+        ~s(or `[project: "python"]`, or `nil`),
     paths: ~s(a list of folders such as `["priv/python", {:my_app, "priv/python"}]`)
   }
 
@@ -185,7 +196,7 @@ defmodule Python.Settings do
   An invalid or unknown setting stops the application at its start, with a message that says what is allowed.
 
   The application can be stopped and started again with other settings, except those of the interpreter, which lives as
-  long as the VM: `python_path` (another name of the same interpreter is allowed), `thread_stack_size`, `stdio`,
+  long as the VM: `python_path` and `python` (another name of the same interpreter is allowed), `thread_stack_size`, `stdio`,
   `logging`, `env`, `paths`, `native_layouts` and `native_memory`. To change one of these, restart the VM. Without a restart, the application starts, and
   calls return `Python.NotStartedError`.
   """
@@ -193,6 +204,7 @@ defmodule Python.Settings do
   @type t :: %__MODULE__{
           num_workers: pos_integer,
           python_path: String.t() | nil,
+          python: Python.Environment.Spec.t() | nil,
           worker_timeout: pos_integer | :infinity,
           max_queue: pos_integer | :infinity,
           thread_stack_size: pos_integer,
@@ -273,7 +285,7 @@ defmodule Python.Settings do
       iex> {:error, error} = Python.Settings.validate(num_worker: 2)
       iex> error.message
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
-        ":num_workers, :python_path, :worker_timeout, :max_queue, :thread_stack_size, " <>
+        ":num_workers, :python_path, :python, :worker_timeout, :max_queue, :thread_stack_size, " <>
         ":engine, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
         ":native_layouts, :native_memory, :cd, :command, :kill_after, :limits, :spares, :preload, :max_calls and :max_memory"
   """
@@ -281,6 +293,7 @@ defmodule Python.Settings do
   def validate(given) do
     with nil <- Enum.find_value(given, fn {key, _value} -> key not in @keys && unknown(key) end),
          {:ok, settings} <- cast_all(given),
+         nil <- two_pythons(settings),
          nil <- Enum.find_value(given, fn {key, _value} -> idle(key, settings.engine) end) do
       {:ok, settings}
     else
@@ -288,6 +301,13 @@ defmodule Python.Settings do
       text -> {:error, ArgumentError.exception(text)}
     end
   end
+
+  defp two_pythons(%{python: %{}, python_path: path}) when is_binary(path) do
+    "the settings :python_path and :python of :erlang_python both say which Python to use, got python_path: " <>
+      "#{inspect(path)}; leave one of them out"
+  end
+
+  defp two_pythons(_settings), do: nil
 
   # What has no effect is a mistake.
   defp idle(key, engine) when key in @keys_of_processes and engine != :process do
@@ -346,6 +366,7 @@ defmodule Python.Settings do
     Enum.reduce_while(@schema, {:ok, %{}}, fn {key, setting}, {:ok, settings} ->
       case cast_given(given_for(key, given), setting) do
         {:ok, value} -> {:cont, {:ok, Map.put(settings, key, value)}}
+        {:error, error} -> {:halt, {:error, error}}
         :error -> {:halt, {:error, ArgumentError.exception(refusal(key, given[key]))}}
       end
     end)
@@ -405,6 +426,9 @@ defmodule Python.Settings do
   end
 
   defp cast(:code, code) when is_list(code), do: cast_charlist(:code, code)
+
+  defp cast(:python, value) when value in [nil, :undefined], do: {:ok, nil}
+  defp cast(:python, value), do: Spec.new(value, "the setting :python of :erlang_python")
 
   defp cast(:decode, decode) do
     Python.Decode.settings(decode)

@@ -18,6 +18,7 @@ defmodule Python.NotStartedError do
   | reason | meaning |
   |---|---|
   | `:not_found` | there is no such file, folder or program |
+  | `:not_installed` | the environment of the setting `python` has not been made yet |
   | `:not_executable` | the file is not executable |
   | `:broken` | it does not run, does not answer like a Python, or its library does not load |
   | `:not_a_virtual_environment` | the folder is not a virtual environment |
@@ -48,6 +49,7 @@ defmodule Python.NotStartedError do
 
   @type reason ::
           :not_found
+          | :not_installed
           | :not_executable
           | :broken
           | :not_a_virtual_environment
@@ -79,7 +81,7 @@ defmodule Python.NotStartedError do
   ## Details
 
     * `:what` - the setting and its value, `"python3 on PATH"`, …; required for reasons about an interpreter;
-    * `:cause` - what is wrong with it, for `:not_found`, `:broken`, `:no_shared_library`,
+    * `:cause` - what is wrong with it, for `:not_found`, `:not_installed`, `:broken`, `:no_shared_library`,
       `:wrong_architecture`, `:no_stack_protection`, `:not_loaded` and `:init_failed`;
     * `:executable`, `:version`, `:build`, `:prefix`, `:folder`, `:interpreter`, `:timeout`,
       `:implementation` - for the reasons that use them;
@@ -145,6 +147,7 @@ defmodule Python.NotStartedError do
   ## What is wrong
 
   defp sentence(:not_found, d), do: "#{d.what} was not found: #{d.cause}."
+  defp sentence(:not_installed, d), do: "#{d.what} is not installed: #{d.cause}."
   defp sentence(:not_executable, d), do: "#{d.what} is a file that is not executable."
   defp sentence(:broken, d), do: "#{d.what} does not work: #{d.cause}."
 
@@ -203,6 +206,7 @@ defmodule Python.NotStartedError do
     "Create it with `python3 -m venv #{path}`. #{or_another(d)}"
   end
 
+  defp remedy(:not_installed, _d), do: "Run `mix python.install`."
   defp remedy(:not_executable, d), do: "Run `chmod +x #{d.executable}`. #{or_another(d)}"
 
   defp remedy(:broken, %{folder: folder} = d) do

@@ -13,6 +13,7 @@ defmodule Python.Interpreter.SettingsTest do
              engine: :main,
              num_workers: Settings.default_num_workers(),
              python_path: nil,
+             python: nil,
              worker_timeout: 30_000,
              max_queue: 10_000,
              thread_stack_size: 16 * 1024 * 1024,

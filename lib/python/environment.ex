@@ -1,0 +1,39 @@
+defmodule Python.Environment do
+  @moduledoc false
+
+  # Python and its packages, as the setting `python` asks for them: a virtual environment in a cache, made by uv. The
+  # modules below make it; a start only looks for it.
+
+  alias Python.{NotStartedError, Settings}
+  alias Python.Environment.{Key, Spec, Store}
+
+  @doc """
+  The interpreter of the environment that the settings, or a spec of its own, ask for. `:none`: they ask for none.
+
+  It runs nothing and needs no network.
+  """
+  @spec locate(Settings.t() | Spec.t()) :: {:ok, Path.t()} | :none | {:error, NotStartedError.t()}
+  def locate(%Settings{python: nil}), do: :none
+  def locate(%Settings{python: spec}), do: locate(spec)
+
+  def locate(%Spec{} = spec) do
+    store = Store.folder(spec)
+
+    case Store.fetch(store, Key.request(spec)) do
+      {:ok, folder} -> {:ok, interpreter(folder)}
+      :none -> {:error, not_installed(spec, store)}
+    end
+  end
+
+  @doc "The interpreter in the folder of an environment."
+  @spec interpreter(Path.t()) :: Path.t()
+  def interpreter(folder), do: Path.join(folder, "bin/python")
+
+  defp not_installed(spec, store) do
+    NotStartedError.new(:not_installed, %{
+      what: "the environment of the setting python, with #{Spec.describe(spec)},",
+      cause: "there is none for it in #{store}",
+      source: :environment
+    })
+  end
+end
