@@ -11,6 +11,7 @@ defmodule Python.Hold do
   # the worker is free; whatever the body asks from then on is refused.
 
   alias Python.{Body, Callback, Home, Operation, Request, StoppedError, TimeoutError}
+  alias Python.Pool.Asleep
 
   # How long to wait for an answer that may be on its way, in ms.
   @moment 50
@@ -45,6 +46,15 @@ defmodule Python.Hold do
         refused ->
           {:error, Request.refused(refused, options)}
       end
+    else
+      {:asleep, pool} ->
+        # With a timeout of its own, the body has a process of its own.
+        Asleep.wake_for(pool, options, fn woken ->
+          run(object, fun, %{woken | timeout: options.timeout && woken.timeout})
+        end)
+
+      {:error, error} ->
+        {:error, error}
     end
   end
 

@@ -19,6 +19,7 @@ defmodule Python.Home do
     Pool
   }
 
+  alias Python.Pool.Asleep
   alias Python.{Settings, StoppedError, Telemetry, TimeoutError}
 
   @type home :: atom | pid
@@ -36,8 +37,11 @@ defmodule Python.Home do
 
   def options(options, _target), do: options
 
-  @doc "The engine, what it knows the pool or context by, and how long to wait for the answer."
-  @spec lookup(Options.t()) :: Pool.lookup() | {:error, Exception.t()}
+  @doc """
+  The engine, what it knows the pool or context by, and how long to wait for the answer. `{:asleep, pool}` if a pool is to
+  be woken up first, see `Python.Pool.Asleep`.
+  """
+  @spec lookup(Options.t()) :: Pool.lookup() | {:asleep, atom} | {:error, Exception.t()}
   def lookup(%{context: nil, pool: {:away, node}}) do
     {:error,
      Python.EncodeError.new(
@@ -83,7 +87,7 @@ defmodule Python.Home do
         limited(engine, native, timeout || default, hold)
 
       nil ->
-        {:error, no_pool(pool, options)}
+        if Asleep.asleep?(pool), do: {:asleep, pool}, else: {:error, no_pool(pool, options)}
     end
   end
 

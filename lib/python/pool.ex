@@ -52,6 +52,8 @@ defmodule Python.Pool do
     Stuck
   }
 
+  alias Python.Pool.Asleep
+
   # What a request needs of a pool: its engine, what that knows the pool by, and its default timeout in ms.
   @typedoc false
   @type lookup :: {engine :: module, Python.Engine.pool(), timeout}
@@ -215,10 +217,13 @@ defmodule Python.Pool do
   # One that was killed has left its look-up behind.
   @spec names() :: [atom]
   def names do
-    for {key, _lookup} <- :persistent_term.get(),
-        name = name(key),
-        Process.whereis(name),
-        do: name
+    awake =
+      for {key, _lookup} <- :persistent_term.get(),
+          name = name(key),
+          Process.whereis(name),
+          do: name
+
+    awake ++ Asleep.names()
   end
 
   @doc false
@@ -255,8 +260,15 @@ defmodule Python.Pool do
 
   # Another engine may be able to run something.
   defp own_reason(name) do
+    with error when error != nil <- kept_reason(name), do: {:error, error}
+  end
+
+  @doc false
+  # What its own start has come to.
+  @spec kept_reason(atom) :: Exception.t() | nil
+  def kept_reason(name) do
     error = :persistent_term.get(reason_key(name), nil)
-    if error && Process.whereis(name), do: {:error, error}
+    if error && Process.whereis(name), do: error
   end
 
   # The default pool has one engine, which may be the one that cannot run.
@@ -281,12 +293,13 @@ defmodule Python.Pool do
   ## The process
 
   # `workers` are the ids of those that count, `processes` the pids of all that are processes.
-  # `warned`: how many calls were stuck when the log was told.
+  # `warned`: how many calls were stuck when the log was told. `asleep`: it waits for its first call.
   defstruct [
     :name,
     :engine,
     :native,
     :max_stuck,
+    :asleep,
     next_id: 1,
     workers: MapSet.new(),
     processes: %{},
@@ -306,38 +319,111 @@ defmodule Python.Pool do
       max_stuck: options.max_stuck
     }
 
-    case Engine.prepare(options.engine) do
-      :ok ->
-        # One that was killed has left it behind.
-        :persistent_term.erase(reason_key(state.name))
-        start(options, state)
+    # One that was killed has left it behind.
+    :persistent_term.erase(reason_key(state.name))
 
-      # It would never know of a start that comes later.
-      {:error, %NotStartedError{reason: :not_started} = error} ->
-        {:stop, Python.Error.exit_reason(error)}
+    if Asleep.waits?(options, Settings.read!()),
+      do: {:ok, %{state | asleep: Asleep.new(options)}},
+      else: start_now(Engine.prepare(options.engine), options, state)
+  end
 
+  defp start_now(:ok, options, state) do
+    with {:ok, state} <- start(options, state),
+         {:error, error} <- run_init(options, state) do
+      stop(state)
+      {:stop, Python.Error.exit_reason(error)}
+    else
+      {:ok, state} -> {:ok, state}
+      {:error, error} -> {:stop, Python.Error.exit_reason(error)}
+    end
+  end
+
+  # It would never know of a start that comes later.
+  defp start_now({:error, %NotStartedError{reason: :not_started} = error}, _options, _state),
+    do: {:stop, Python.Error.exit_reason(error)}
+
+  defp start_now({:error, error}, _options, state), do: {:ok, keep(error, state)}
+
+  # The first call has come. Nobody but callers can be told what is wrong.
+  defp wake_up(:ok, %{asleep: %{options: options} = asleep} = state) do
+    {:links, links} = Process.info(self(), :links)
+
+    with {:ok, started} <- start(options, state) do
+      # From here on requests wait in the queue, for the `:init` too.
+      Asleep.tell(asleep, :ok)
+      started = awake(started)
+
+      with {:error, error} <- run_init(options, started) do
+        # First, so that calls that are refused now find it.
+        state = keep(init_failed(error), awake(state))
+        stop(started)
+        end_others(links)
+        state
+      else
+        {:ok, started} -> started
+      end
+    else
       {:error, error} ->
-        :persistent_term.put(reason_key(state.name), error)
-        {:ok, state}
+        end_others(links)
+        wake_up({:error, error}, state)
     end
   end
 
+  # The application does not run. It may yet be started.
+  defp wake_up(
+         {:error, %NotStartedError{reason: :not_started}} = failed,
+         %{asleep: asleep} = state
+       ),
+       do: %{state | asleep: Asleep.tell(asleep, failed)}
+
+  defp wake_up({:error, error}, %{asleep: asleep} = state) do
+    state = keep(error, awake(state))
+    Asleep.tell(asleep, {:error, error})
+    state
+  end
+
+  # What the engine has started ends, and the pool does not.
+  defp end_others(before) do
+    {:links, links} = Process.info(self(), :links)
+
+    for pid <- links -- before, is_pid(pid) do
+      Process.unlink(pid)
+      Process.exit(pid, :shutdown)
+    end
+  end
+
+  defp awake(state) do
+    Asleep.forget(state.name)
+    %{state | asleep: nil}
+  end
+
+  # What its calls get from now on.
+  defp keep(error, state) do
+    :persistent_term.put(reason_key(state.name), error)
+    state
+  end
+
+  defp init_failed(error) do
+    :logger.error("The :init of a pool has failed: #{Exception.message(error)}")
+    details = %{what: "the pool", cause: Exception.message(error), error: error}
+    NotStartedError.new(:init_failed, details)
+  end
+
+  # With workers, and without its `:init`.
   defp start(options, %{engine: engine} = state) do
-    case engine.start(:pool, options) do
-      {:ok, native} -> start_workers(options, %{state | native: native})
-      {:error, reason} -> {:stop, Python.Error.exit_reason(error(reason))}
+    with {:ok, native} <- engine.start(:pool, options),
+         {:ok, state} <- start_workers(options, %{state | native: native}) do
+      :persistent_term.put(key(options.name), {engine, native, options.timeout})
+      {:ok, state}
+    else
+      {:error, reason} -> {:error, error(reason)}
     end
   end
 
-  defp start_workers(options, %{engine: engine, native: native} = state) do
-    case add_workers(options.size, state) do
-      {:ok, state} ->
-        :persistent_term.put(key(options.name), {engine, native, options.timeout})
-        run_init(options, state)
-
-      {:error, reason} ->
-        engine.stop(native)
-        {:stop, Python.Error.exit_reason(error(reason))}
+  defp start_workers(options, state) do
+    with {:error, reason} <- add_workers(options.size, state) do
+      state.engine.stop(state.native)
+      {:error, reason}
     end
   end
 
@@ -362,8 +448,7 @@ defmodule Python.Pool do
         {:ok, state}
 
       {:error, error} ->
-        terminate(:shutdown, state)
-        {:stop, Python.Error.exit_reason(error)}
+        {:error, error}
     end
   end
 
@@ -371,6 +456,12 @@ defmodule Python.Pool do
   def handle_call(:stats, _from, state) do
     {:reply, %{state | workers: MapSet.size(state.workers)}, state}
   end
+
+  # It has woken up meanwhile, or has failed.
+  def handle_call(:wake, _from, %{asleep: nil} = state), do: {:reply, :ok, state}
+
+  def handle_call(:wake, from, %{asleep: asleep} = state),
+    do: {:noreply, %{state | asleep: Asleep.wake(asleep, from)}}
 
   # From the native library's clock: the worker is held up by a request that was cancelled, and takes no more.
   @impl true
@@ -407,17 +498,25 @@ defmodule Python.Pool do
     end
   end
 
+  def handle_info({:EXIT, pid, reason}, %{asleep: %{helper: pid}} = state),
+    do: {:noreply, wake_up(Asleep.prepared(reason), state)}
+
+  def handle_info(:replace_worker, %{native: nil} = state), do: {:noreply, state}
   def handle_info(:replace_worker, state), do: {:noreply, replace_worker(state)}
+  # Of what has belonged to a pool that has failed.
+  def handle_info({:EXIT, _pid, _reason}, %{native: nil} = state), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
   def handle_info(_message, state), do: {:noreply, state}
 
   @impl true
   def terminate(_reason, %{native: nil} = state) do
     :persistent_term.erase(reason_key(state.name))
-    :ok
+    Asleep.forget(state.name)
   end
 
-  def terminate(_reason, state) do
+  def terminate(_reason, state), do: stop(state)
+
+  defp stop(state) do
     :persistent_term.erase(key(state.name))
     state.engine.stop(state.native)
   end

@@ -8,6 +8,7 @@ defmodule Python.Request do
   # with it (native/erlang_python_nif/src/pool/request.rs).
 
   alias Python.{Async, Callback, Engine, Hold, Home, Options, OverloadedError, Pool, StoppedError}
+  alias Python.Pool.Asleep
   alias Python.{Telemetry, TimeoutError}
 
   @return_object 1
@@ -72,6 +73,9 @@ defmodule Python.Request do
 
       {engine, pool, timeout} ->
         run_in(engine, pool, timeout, operation, options)
+
+      {:asleep, pool} ->
+        Asleep.wake_for(pool, options, &run_once(operation, &1))
     end
   end
 
@@ -149,6 +153,10 @@ defmodule Python.Request do
           refused ->
             {:error, refused(refused, options)}
         end
+
+      # Its time begins when it is handed in.
+      {:asleep, pool} ->
+        Asleep.wake_for(pool, options, fn _left -> submit(operation, options) end)
     end
   end
 
@@ -207,6 +215,7 @@ defmodule Python.Request do
       # The demand will be refused, and say why.
       {:error, _} -> 0
       {_engine, _pool, timeout} -> timeout
+      {:asleep, pool} -> timeout(%{options | timeout: Asleep.timeout(pool) || 0})
     end
   end
 

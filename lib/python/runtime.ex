@@ -1,9 +1,9 @@
 defmodule Python.Runtime do
   @moduledoc false
 
-  # The interpreter of this VM: found, loaded and started once, at the start of the application, or if the default pool
-  # has another engine (the setting `engine`) when the first pool or context of the engine `:main` is started. The
-  # process only remembers what came of it; it runs no Python. What others want to know is in a persistent term, so that
+  # The interpreter of this VM: found, loaded and started once, at the start of the application, or when it is needed: with
+  # the setting `start: :lazy` for the first call, and if the default pool has another engine (the setting `engine`) for
+  # the first pool or context of the engine `:main`. The process only remembers what came of it; it runs no Python. What others want to know is in a persistent term, so that
   # asking costs nothing and works whatever this process does.
 
   use GenServer
@@ -37,10 +37,12 @@ defmodule Python.Runtime do
   def interpreter do
     with :idle <- status() do
       settings = Python.Settings.read!()
-      key = {__MODULE__, settings.python_path}
+      # What the search depends on.
+      key =
+        {__MODULE__, settings.python_path, Enum.map(["VIRTUAL_ENV", "PATH"], &System.get_env/1)}
 
       with nil <- :persistent_term.get(key, nil),
-           options = [changes: settings.env, embed: false],
+           options = [changes: settings.env, embed: settings.engine != :process],
            {:ok, interpreter} <- Interpreter.find(settings.python_path, options) do
         interpreter = {:ok, %{interpreter | libpython: nil}}
         :persistent_term.put(key, interpreter)
@@ -69,7 +71,7 @@ defmodule Python.Runtime do
 
     :persistent_term.put(
       __MODULE__,
-      if(settings.engine == :main, do: start(settings), else: :idle)
+      if(settings.engine == :main and settings.start == :boot, do: start(settings), else: :idle)
     )
 
     {:ok, settings}

@@ -60,6 +60,13 @@ defmodule Python.Settings do
           "`:process` are processes of the operating system. With `:process` the VM loads no libpython until a pool or context of `:main` starts. " <>
           "See the guide Engines."
     },
+    start: %{
+      type: {:one_of, [:boot, :lazy]},
+      default: :boot,
+      doc:
+        "When Python is started: `:boot`, with the application, or `:lazy`, with the first call. " <>
+          "Contexts, and pools of your own with `:init`, start it when they are started."
+    },
     start_pool: %{
       type: :boolean,
       default: true,
@@ -209,6 +216,7 @@ defmodule Python.Settings do
           max_queue: pos_integer | :infinity,
           thread_stack_size: pos_integer,
           engine: :main | :process | :asyncio,
+          start: :boot | :lazy,
           start_pool: boolean,
           stdio: boolean,
           logging: boolean,
@@ -286,7 +294,7 @@ defmodule Python.Settings do
       iex> error.message
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
         ":num_workers, :python_path, :python, :worker_timeout, :max_queue, :thread_stack_size, " <>
-        ":engine, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
+        ":engine, :start, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
         ":native_layouts, :native_memory, :cd, :command, :kill_after, :limits, :spares, :preload, :max_calls and :max_memory"
   """
   @spec validate(keyword) :: {:ok, t} | {:error, Exception.t()}

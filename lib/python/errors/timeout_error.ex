@@ -12,7 +12,8 @@ defmodule Python.TimeoutError do
   ## Fields
 
     * `:timeout` - the timeout, in ms;
-    * `:reason` - `:queued` (no worker was free in that time) or `:running`;
+    * `:reason` - `:queued` (no worker was free in that time, or Python was still being started) or
+      `:running`;
     * `:location` - where Python was, a map with `:file`, `:line`, `:function` and `:code`; `nil` if the call had not begun
       or Python could not be asked in time;
     * `:message` - a text.
@@ -35,6 +36,16 @@ defmodule Python.TimeoutError do
       message:
         "the call did not begin within its timeout of #{timeout} ms: all workers of the pool " <>
           "were busy"
+    }
+  end
+
+  # The pool waits for its first call, with which Python starts.
+  def new(timeout, :starting) do
+    %__MODULE__{
+      timeout: timeout,
+      reason: :queued,
+      message:
+        "the call did not begin within its timeout of #{timeout} ms: it starts Python, which took longer"
     }
   end
 
@@ -72,5 +83,12 @@ defmodule Python.TimeoutError do
         "the call did not end within its timeout of #{timeout} ms; Python was at " <>
           "#{file}:#{line} in #{function}#{shown}"
     }
+  end
+
+  @doc false
+  # Part of the time was gone before the call was handed in.
+  def put_timeout(%__MODULE__{timeout: left} = error, timeout) do
+    message = String.replace(error.message, "timeout of #{left} ms", "timeout of #{timeout} ms")
+    %{error | timeout: timeout, message: message}
   end
 end
