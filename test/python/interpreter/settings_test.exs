@@ -17,6 +17,7 @@ defmodule Python.Interpreter.SettingsTest do
              worker_timeout: 30_000,
              max_queue: 10_000,
              thread_stack_size: 16 * 1024 * 1024,
+             start: :boot,
              start_pool: true,
              stdio: true,
              logging: true,
