@@ -7,6 +7,28 @@ defmodule Python.Environment do
   alias Python.{NotStartedError, Settings}
   alias Python.Environment.{Key, Spec, Store}
 
+  @enforce_keys [:folder, :interpreter, :made, :mark]
+  defstruct @enforce_keys
+
+  @typedoc "`:made`: whether it was made now. `:mark`: what was written down when it was made."
+  @type t :: %__MODULE__{
+          folder: Path.t(),
+          interpreter: Path.t(),
+          made: :made | :found,
+          mark: map
+        }
+
+  @doc "The environment in a folder of the store."
+  @spec new(Path.t(), :made | :found) :: t
+  def new(folder, made) do
+    %__MODULE__{
+      folder: folder,
+      interpreter: interpreter(folder),
+      made: made,
+      mark: Store.mark(folder)
+    }
+  end
+
   @doc """
   The interpreter of the environment that the settings, or a spec of its own, ask for. `:none`: they ask for none.
 

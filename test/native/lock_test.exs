@@ -73,10 +73,21 @@ defmodule Python.Native.LockTest do
     refute_received :waited
   end
 
-  test "a machine that shares the folder is waited for, for an hour", %{tmp_dir: folder} do
+  test "who was killed in this VM holds up nobody", %{tmp_dir: folder} do
+    parent = self()
+    hang = fn -> send(parent, :working) && receive(do: (:end -> :ok)) end
+    pid = spawn(fn -> hold(folder, hang) end)
+    assert_receive :working, 5_000
+    Process.exit(pid, :kill)
+    assert hold(folder, fn -> :worked end) == :worked
+  end
+
+  test "a machine that shares the folder is waited for while it touches its file", %{
+    tmp_dir: folder
+  } do
     old = Path.join(folder, "lock.elsewhere.1.1")
     File.write!(old, "")
-    File.touch!(old, System.os_time(:second) - 3_601)
+    File.touch!(old, System.os_time(:second) - 61)
     assert hold(folder, fn -> :worked end) == :worked
 
     File.write!(old, "")

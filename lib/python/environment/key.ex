@@ -3,9 +3,9 @@ defmodule Python.Environment.Key do
 
   # What an environment is found by. The request is all that is asked for: it is known without running anything, so
   # a start finds its environment by it. The key of an environment is the request and the interpreter that it was made
-  # with. Neither contains a secret, nor where files are.
+  # with. Neither contains a secret.
 
-  alias Python.Environment.{Lock, Secrets, Spec}
+  alias Python.Environment.{Lock, Requirements, Secrets, Spec}
 
   # Changes when environments are made in another way.
   @format 1
@@ -20,18 +20,24 @@ defmodule Python.Environment.Key do
   @spec environment(String.t(), Python.Interpreter.t()) :: String.t()
   def environment(request, interpreter) do
     hash(
-      {@format, request, interpreter.build, interpreter.version_string, interpreter.executable,
-       interpreter.base_prefix, interpreter.free_threaded, interpreter.debug}
+      {@format, request, interpreter.build, interpreter.version_string, interpreter.base_prefix,
+       interpreter.base_exec_prefix, interpreter.free_threaded, interpreter.debug}
     )
   end
 
   # What a lock pins is the same from any index.
   defp contents(spec) do
     case Lock.read(spec) do
-      {:ok, lock} -> {:lock, lock, Lock.inputs(spec)}
-      :none -> {:inputs, Lock.inputs(spec), indexes(spec)}
+      {:ok, lock} ->
+        {:lock, lock, Requirements.inputs(spec), place(spec)}
+
+      :none ->
+        {:inputs, Requirements.inputs(spec), indexes(spec), Requirements.files(spec), place(spec)}
     end
   end
+
+  # A project's own code is used where it stands.
+  defp place(%{project: folder}), do: folder
 
   defp indexes(spec) do
     {spec.index && Secrets.without(spec.index), Enum.map(spec.extra_index, &Secrets.without/1),

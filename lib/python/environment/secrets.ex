@@ -32,16 +32,23 @@ defmodule Python.Environment.Secrets do
   @spec name?(String.t()) :: boolean
   def name?(name), do: name =~ @secret_name
 
-  @doc "The text with the values of its variables, `${NAME}`, or the names of those that are not set."
-  @spec expand(String.t(), map) :: {:ok, String.t()} | {:error, [String.t()]}
-  def expand(text, env) do
-    names = for [_, name] <- Regex.scan(@variable, text), do: name
+  @doc "The URL with the values of its variables, `${NAME}`, or the names of those that are not set."
+  @spec expand_url(String.t(), map) :: {:ok, String.t()} | {:error, [String.t()]}
+  def expand_url(url, env) do
+    names = for [_, name] <- Regex.scan(@variable, url), do: name
 
     case Enum.reject(names, &is_map_key(env, &1)) do
-      [] -> {:ok, Regex.replace(@variable, text, fn _all, name -> Map.fetch!(env, name) end)}
-      missing -> {:error, Enum.uniq(missing)}
+      [] ->
+        {:ok,
+         Regex.replace(@variable, url, fn _all, name -> env |> Map.fetch!(name) |> quoted() end)}
+
+      missing ->
+        {:error, Enum.uniq(missing)}
     end
   end
+
+  # A password may have characters that would end its part of a URL. What is quoted already stays.
+  defp quoted(value), do: URI.encode(value, &(URI.char_unreserved?(&1) or &1 in ~c"%!$&'()*+,;="))
 
   @doc "The secrets of these texts and of an environment, longest first: none is cut by a shorter one."
   @spec collect([String.t()], map) :: [String.t()]

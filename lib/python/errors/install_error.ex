@@ -21,7 +21,8 @@ defmodule Python.InstallError do
   | `:no_uv` | uv was not found and could not be downloaded |
   | `:wrong_hash` | a downloaded file is not the one that was expected |
   | `:failed` | uv failed: the output says why |
-  | `:network` | an index or a mirror did not answer |
+  | `:network` | an index or a mirror did not answer, or refused |
+  | `:offline` | without a network, something is missing |
   | `:timeout` | uv did not end in time |
   | `:not_locked` | the lock does not fit to what is asked for |
   | `:not_installed` | there is no environment yet, or it is out of step |

@@ -103,15 +103,7 @@ defmodule Python.Interpreter.Probe do
     end
   end
 
-  # Its whole process group, which erts makes for every program it starts: a wrapper script's
-  # children too.
-  defp kill({:os_pid, os_pid}) do
-    case :os.type() do
-      {:win32, _} -> :os.cmd(String.to_charlist("taskkill /F /T /PID #{os_pid}"))
-      {:unix, _} -> :os.cmd(String.to_charlist("kill -KILL -#{os_pid}"))
-    end
-  end
-
+  defp kill({:os_pid, os_pid}), do: Python.Program.kill(os_pid)
   defp kill(nil), do: :ok
 
   defp report({:report, json}, _executable) do

@@ -2,27 +2,50 @@ defmodule Python.Native.Lock do
   @moduledoc false
 
   # Allows one build at a time in a folder, for all projects and VMs. Elixir has no file locks, and a lock file would
-  # stay behind when its VM is killed. So each process writes a file with a unique name. It works if it then finds no
-  # file of another living process. Two that write theirs at the same time see each other, remove their files, and try
-  # again after a random time.
+  # stay behind when its VM is killed. So each process writes a file with a unique name, and touches it for as long as it
+  # works. It works if it then finds no file of another living process. Two that write theirs at the same time see each
+  # other, remove their files, and try again after a random time.
 
-  # Older files are ignored: the number of a process may be in use again, and machines may share the folder.
-  @oldest_s 3_600
+  # Files that were not touched for this long are ignored: the number of a process may be in use again, in a container
+  # it mostly is, and machines may share the folder.
+  @oldest_s 60
+  @touch_ms 5_000
 
   @doc """
-  Runs `work` when no other process holds the lock of this folder. Calls `waiting` once if it has to wait, for an hour
-  at most.
+  Runs `work` when no other process holds the lock of this folder. Calls `waiting` once if it has to wait. It does not
+  wait for a process that was killed, or for a minute at most if there is no telling.
   """
   @spec hold(Path.t(), (() -> any), (() -> result)) :: result when result: term
   def hold(folder, waiting, work) do
     File.mkdir_p!(folder)
     notice = Path.join(folder, "lock.#{host()}.#{System.pid()}.#{unique()}")
-    take(folder, notice, waiting)
+    toucher = touch_for(self(), notice)
 
     try do
+      take(folder, notice, waiting)
       work.()
     after
+      send(toucher, :done)
       File.rm(notice)
+    end
+  end
+
+  defp touch_for(worker, notice) do
+    spawn(fn -> touch(Process.monitor(worker), notice) end)
+  end
+
+  defp touch(worker, notice) do
+    receive do
+      :done -> :ok
+      # Who was killed has removed nothing.
+      {:DOWN, ^worker, :process, _pid, _reason} -> File.rm(notice)
+    after
+      @touch_ms ->
+        # It is not made again once it is gone.
+        with {:ok, stat} <- File.stat(notice, time: :posix),
+             do: File.write_stat(notice, %{stat | mtime: System.os_time(:second)}, time: :posix)
+
+        touch(worker, notice)
     end
   end
 

@@ -1,0 +1,236 @@
+defmodule Python.Environment.Requirements do
+  @moduledoc false
+
+  # The requirements of a spec: their texts, for keys and locks, and how uv is to install them.
+
+  alias Python.Environment.{Failure, Indexes, Lock, Spec, Uv}
+  alias Python.InstallError
+
+  @doc "What a spec is resolved from: its own text and those of the files that it names."
+  @spec inputs(Spec.t()) :: term
+  def inputs(%Spec{project: folder}) when is_binary(folder) do
+    {:project, for(name <- ["pyproject.toml", "uv.lock"], do: content(Path.join(folder, name)))}
+  end
+
+  def inputs(%Spec{requirements: file}) when is_binary(file), do: {:requirements, texts(file, [])}
+  def inputs(%Spec{packages: packages}), do: {:packages, packages || []}
+
+  # With the files that it includes, each once.
+  defp texts(file, seen) do
+    case content(file) do
+      nil ->
+        []
+
+      text ->
+        included =
+          for [_, name] <-
+                Regex.scan(
+                  ~r/^\s*(?:-r|--requirement|-c|--constraint)[\s=]+["']?([^\s"'#]+)/m,
+                  text
+                ),
+              path = Path.expand(name, Path.dirname(file)),
+              path not in [file | seen],
+              do: texts(path, [file | seen])
+
+        [text | included]
+    end
+  end
+
+  defp content(path) do
+    case File.read(path) do
+      {:ok, text} -> text
+      {:error, _} -> nil
+    end
+  end
+
+  @doc """
+  The files of this machine among the requirements, such as a wheel: when they were changed. Another file of the same
+  name is another environment.
+  """
+  @spec files(Spec.t()) :: [term]
+  def files(%Spec{project: folder}) when is_binary(folder), do: []
+
+  def files(%Spec{} = spec) do
+    {_kind, inputs} = inputs(spec)
+    base = if spec.requirements, do: Path.dirname(spec.requirements), else: spec.base
+
+    for text <- List.flatten(inputs),
+        [_, path] <-
+          Regex.scan(
+            ~r/(?:^|[\s@=])((?:file:\/\/|\.{0,2}\/|[\w-]+\/)[^\s;"']+|[^\s;"'\/]+\.(?:whl|tar\.gz|zip))/m,
+            text
+          ),
+        path = path |> String.replace_prefix("file://", "") |> Path.expand(base),
+        {:ok, %{type: :regular} = stat} <- [File.stat(path, time: :posix)],
+        uniq: true,
+        do: {Path.basename(path), stat.size, stat.mtime}
+  end
+
+  @doc "An error if what a spec names is not there."
+  @spec check(Spec.t()) :: :ok | {:error, InstallError.t()}
+  def check(%Spec{project: folder}) when is_binary(folder) do
+    file = Path.join(folder, "pyproject.toml")
+
+    if File.regular?(file),
+      do: :ok,
+      else: {:error, missing("the project #{folder} has no pyproject.toml", :project)}
+  end
+
+  def check(%Spec{requirements: file}) when is_binary(file) do
+    if File.regular?(file),
+      do: :ok,
+      else: {:error, missing("there is no file #{file}", :requirements)}
+  end
+
+  def check(_spec), do: :ok
+
+  defp missing(message, key) do
+    InstallError.new(:invalid, message,
+      remedy: "Create it, or correct the key #{inspect(key)} of the setting python."
+    )
+  end
+
+  @doc "The file that uv is to resolve, and the folder in which its relative paths are right."
+  @spec input(Spec.t(), Path.t()) :: {:ok, Path.t(), Path.t()} | {:error, InstallError.t()}
+  def input(%Spec{requirements: file}, _temporary) when is_binary(file),
+    do: {:ok, file, Path.dirname(file)}
+
+  def input(%Spec{packages: packages, base: base}, temporary) do
+    with {:ok, path} <- write(temporary, "requirements.txt", Enum.join(packages || [], "\n")),
+         do: {:ok, path, base}
+  end
+
+  @doc """
+  What `uv pip install` is to be given, one list of arguments after the other, and the folder to run it in.
+  """
+  @spec plan(Uv.t(), Spec.t(), Python.Interpreter.t(), Path.t(), Uv.show()) ::
+          {:ok, [[String.t()]], Path.t()} | {:error, InstallError.t()}
+  def plan(uv, spec, interpreter, temporary, show) do
+    with :ok <- check(spec), {:ok, indexes} <- Indexes.of(spec) do
+      case Lock.fetch(spec) do
+        {:ok, lock} ->
+          with(
+            :ok <- fits(lock, interpreter),
+            do: locked(spec, lock.pinned, lock.local, indexes, temporary)
+          )
+
+        :none ->
+          unlocked(uv, spec, interpreter, indexes, temporary, show)
+
+        {:error, error} ->
+          {:error, error}
+      end
+    end
+  end
+
+  # A newer Python may do with the same versions; an older one may not.
+  defp fits(lock, interpreter) do
+    {major, minor, _} = interpreter.version
+
+    with [_, of_major, of_minor] <- Regex.run(~r/\A(\d+)\.(\d+)\z/, lock.python),
+         true <- {major, minor} < {String.to_integer(of_major), String.to_integer(of_minor)} do
+      {:error,
+       InstallError.new(
+         :not_locked,
+         "the lock was resolved for Python #{lock.python} and newer, and this is #{interpreter.version_string}",
+         remedy:
+           "Run `mix python.lock` with this Python, or set the key :version of the setting python."
+       )}
+    else
+      _ -> :ok
+    end
+  end
+
+  defp locked(spec, pinned, local, indexes, temporary) do
+    base = spec.project || (spec.requirements && Path.dirname(spec.requirements)) || spec.base
+
+    with {:ok, first} <-
+           arguments(pinned, "pinned.txt", ["--require-hashes", "--no-deps"], temporary),
+         {:ok, second} <- arguments(local, "local.txt", ["--no-deps"], temporary) do
+      {:ok, for(list <- first ++ second, do: list ++ indexes.arguments), base}
+    end
+  end
+
+  defp arguments("", _name, _options, _temporary), do: {:ok, []}
+
+  defp arguments(text, name, options, temporary) do
+    with {:ok, path} <- write(temporary, name, text),
+         do: {:ok, [options ++ ["--requirements", path]]}
+  end
+
+  # A lock of uv's own is kept to, and one is made if there is none, as `uv sync` does.
+  defp unlocked(uv, %{project: folder} = spec, interpreter, indexes, temporary, show)
+       when is_binary(folder) do
+    locked = if File.exists?(Path.join(folder, "uv.lock")), do: ["--locked"], else: []
+
+    with {:ok, pinned, local} <- export(uv, spec, interpreter, locked, temporary, show),
+         do: locked(spec, pinned, local, indexes, temporary)
+  end
+
+  defp unlocked(
+         _uv,
+         %{packages: packages, requirements: nil},
+         _interpreter,
+         _indexes,
+         temporary,
+         _show
+       )
+       when packages in [nil, []],
+       do: {:ok, [], temporary}
+
+  defp unlocked(_uv, spec, _interpreter, indexes, temporary, _show) do
+    with {:ok, path, cd} <- input(spec, temporary),
+         do: {:ok, [["--requirements", path] ++ indexes.arguments], cd}
+  end
+
+  @doc "The requirements of a project with its lock: those with hashes, and what is in folders."
+  @spec export(Uv.t(), Spec.t(), Python.Interpreter.t(), [String.t()], Path.t(), Uv.show()) ::
+          {:ok, String.t(), String.t()} | {:error, InstallError.t()}
+  def export(uv, spec, interpreter, arguments, temporary, show) do
+    output = Path.join(temporary, "exported.txt")
+
+    arguments =
+      ~w(export --no-dev --no-header --no-annotate --python) ++
+        [interpreter.executable, "--output-file", output] ++ arguments
+
+    options = [cd: spec.project, project: true, show: &exported(&1, show)]
+
+    with {:ok, indexes} <- Indexes.of(spec),
+         {:ok, _} <- Uv.run(uv, spec, "uv export", arguments ++ indexes.arguments, options),
+         {:ok, text} <- read(output) do
+      {pinned, local} = split(text)
+      {:ok, pinned, local}
+    end
+  end
+
+  # It prints the whole of the result, too.
+  defp exported(line, show),
+    do: if(line =~ ~r/\A(Resolved|warning|Using|Updated|Added)/, do: show.(line))
+
+  @doc "Requirements with hashes, and those of folders, which have none."
+  @spec split(String.t()) :: {String.t(), String.t()}
+  def split(text) do
+    {pinned, local} =
+      text
+      |> String.replace("\\\n", "\\\r")
+      |> String.split("\n", trim: true)
+      |> Enum.reject(&(&1 =~ ~r/\A\s*#/))
+      |> Enum.map(&String.replace(&1, "\\\r", "\\\n"))
+      |> Enum.split_with(&(&1 =~ "--hash="))
+
+    {Enum.join(pinned, "\n"), Enum.join(local, "\n")}
+  end
+
+  defp read(path) do
+    with {:error, reason} <- File.read(path), do: {:error, Failure.file(reason, path)}
+  end
+
+  defp write(folder, name, text) do
+    path = Path.join(folder, name)
+
+    case File.write(path, text <> "\n") do
+      :ok -> {:ok, path}
+      {:error, reason} -> {:error, Failure.file(reason, path)}
+    end
+  end
+end

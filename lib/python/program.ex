@@ -1,0 +1,139 @@
+defmodule Python.Program do
+  @moduledoc false
+
+  # Programs that run in a port, to their end: uv and pip. Their output is shown line by line and kept for an error. A
+  # program that takes too long, or whose caller has ended, is killed with its children. No shell is involved.
+
+  @kept_lines 300
+
+  @type failure ::
+          {:exit, status :: non_neg_integer, output :: String.t()}
+          | {:timeout, output :: String.t()}
+          | {:no_start, text :: String.t()}
+
+  @doc """
+  The output of a program that ends with status 0.
+
+    * `:env` - changes to the environment, `nil` removes a variable;
+    * `:cd` - the folder to run in;
+    * `:timeout` - in ms;
+    * `:show` - called with each line;
+    * `:mask` - what is done to each line before it is shown or kept; `nil` drops it.
+  """
+  @spec run(Path.t(), [String.t()], keyword) :: {:ok, String.t()} | {:error, failure}
+  def run(program, arguments, options) do
+    caller = self()
+
+    # A process of its own: the port's messages, and its exit signal, reach no process that calls.
+    {pid, ref} =
+      spawn_monitor(fn ->
+        exit({:shutdown, {:ran, start(program, arguments, options, caller)}})
+      end)
+
+    receive do
+      {:DOWN, ^ref, :process, ^pid, {:shutdown, {:ran, result}}} -> result
+      {:DOWN, ^ref, :process, ^pid, reason} -> {:error, {:no_start, inspect(reason)}}
+    end
+  end
+
+  defp start(program, arguments, options, caller) do
+    caller = Process.monitor(caller)
+
+    case open(program, arguments, options) do
+      {:ok, port} ->
+        # Asked now: a program that has ended has no number any more.
+        os_pid = with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
+
+        follow(%{
+          port: port,
+          os_pid: os_pid,
+          caller: caller,
+          deadline: now() + options[:timeout],
+          show: Keyword.get(options, :show, fn _line -> :ok end),
+          mask: Keyword.get(options, :mask, & &1),
+          part: "",
+          lines: []
+        })
+
+      {:error, text} ->
+        {:error, {:no_start, text}}
+    end
+  end
+
+  defp open(program, arguments, options) do
+    env = options |> Keyword.get(:env, %{}) |> Python.Variables.for_port()
+    cd = for cd <- List.wrap(options[:cd]), do: {:cd, cd}
+    base = [:binary, :exit_status, :stderr_to_stdout, :hide]
+    {:ok, Port.open({:spawn_executable, program}, base ++ [args: arguments, env: env] ++ cd)}
+  rescue
+    error in ErlangError -> {:error, to_string(:file.format_error(error.original))}
+  end
+
+  defp follow(%{port: port, caller: caller} = state) do
+    receive do
+      {^port, {:data, data}} ->
+        follow(take(state, data))
+
+      {^port, {:exit_status, 0}} ->
+        {:ok, output(state)}
+
+      {^port, {:exit_status, status}} ->
+        {:error, {:exit, status, output(state)}}
+
+      {:DOWN, ^caller, :process, _pid, _reason} ->
+        kill(state.os_pid)
+        {:error, {:no_start, "its caller has ended"}}
+    after
+      max(0, state.deadline - now()) ->
+        kill(state.os_pid)
+        {:error, {:timeout, output(state)}}
+    end
+  end
+
+  # What is a line is masked as a whole: a secret is not cut in two.
+  defp take(state, data) do
+    {lines, [part]} = (state.part <> data) |> String.split(["\r\n", "\n", "\r"]) |> Enum.split(-1)
+    Enum.reduce(lines, %{state | part: part}, &keep/2)
+  end
+
+  defp keep(line, state) do
+    case line |> printable() |> state.mask.() do
+      nil ->
+        state
+
+      line ->
+        state.show.(line)
+        %{state | lines: Enum.take([line | state.lines], @kept_lines)}
+    end
+  end
+
+  defp output(%{part: "", lines: lines}), do: lines |> Enum.reverse() |> Enum.join("\n")
+  defp output(state), do: output(keep(state.part, %{state | part: ""}))
+
+  # Programs of other languages print what they like.
+  defp printable(line) do
+    line
+    |> String.replace(~r/\e\[[0-9;]*[A-Za-z]/, "")
+    |> String.chunk(:valid)
+    |> Enum.map_join(fn chunk -> if String.valid?(chunk), do: chunk, else: "?" end)
+  rescue
+    # The pattern is for valid text.
+    _ -> inspect(line)
+  end
+
+  @doc """
+  Kills a program with its process group, which erts makes for every program it starts: a wrapper script's children
+  too.
+  """
+  @spec kill(pos_integer | nil) :: term
+  def kill(nil), do: :ok
+
+  def kill(os_pid) do
+    case :os.type() do
+      {:win32, _} -> :os.cmd(String.to_charlist("taskkill /F /T /PID #{os_pid}"))
+      {:unix, _} -> :os.cmd(String.to_charlist("kill -KILL -#{os_pid}"))
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end
