@@ -17,7 +17,6 @@ defmodule Python.Struct do
     Python.Function,
     Python.Iterator,
     Python.Object,
-    Python.Table.Cells,
     Python.Table.Stream,
     Range,
     Time

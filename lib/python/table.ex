@@ -32,6 +32,7 @@ defmodule Python.Table do
   """
 
   alias Python.{Arguments, Error, Home, Object, Operation, Options, Request}
+  alias Python.Engine.Native
 
   @libraries [:pandas, :polars, :pyarrow, :duckdb]
   @module "erlang._frames"
@@ -121,11 +122,7 @@ defmodule Python.Table do
   def new(data, opts) do
     {names, cells} = data |> columns_of() |> Enum.unzip()
 
-    call(:made, opts, fn library ->
-      # pandas looks at texts one by one, whatever they come as.
-      texts = library != "pandas"
-      [library, names, Enum.map(cells, &packed(&1, texts))]
-    end)
+    call(:made, opts, fn library -> [library, names, Enum.map(cells, &packed(&1, library))] end)
   end
 
   @doc """
@@ -221,10 +218,24 @@ defmodule Python.Table do
     Request.run(Operation.call(@module, function, arguments, %{}), %{options | return: :object})
   end
 
-  defp packed(cells, texts) when is_list(cells),
-    do: %Python.Table.Cells{list: cells, texts: texts}
+  # `{is_packed, column}`. Packed here and not where Python is: a list would be copied on its way there, and memory is not.
+  defp packed(cells, library) when is_list(cells) do
+    # pandas looks at texts one by one, whatever they come as, and writes to what it has.
+    for_pandas = library == "pandas"
+    view = fn bytes, copy -> bytes && Python.buffer(bytes, copy: copy) end
 
-  defp packed(other, _texts), do: other
+    with native when native != nil <- Native.any(),
+         {kind, length, missing, present, data, places} <-
+           native.table_pack(cells, not for_pandas) do
+      {true,
+       {kind, length, missing, view.(present, false), view.(data, for_pandas),
+        view.(places, false)}}
+    else
+      nil -> {false, cells}
+    end
+  end
+
+  defp packed(other, _library), do: {false, other}
 
   # Rows have the columns that any of them has, in the order in which they come up.
   defp columns_of([%{} = row | _] = rows) when not is_struct(row) do
@@ -265,7 +276,7 @@ defmodule Python.Table do
   defp column({name, cells} = column) when is_binary(name) do
     cond do
       not String.valid?(name) -> refuse(column)
-      is_list(cells) and not List.improper?(cells) -> column
+      proper?(cells) -> column
       is_struct(cells, Python.Array) or is_struct(cells, Nx.Tensor) -> column
       is_struct(cells, Object) -> column
       is_struct(cells, Range) -> {name, Enum.to_list(cells)}
@@ -274,6 +285,10 @@ defmodule Python.Table do
   end
 
   defp column(other), do: refuse(other)
+
+  # `length/1` fails in a guard for what is no list, and for an improper one.
+  defp proper?(cells) when length(cells) >= 0, do: true
+  defp proper?(_cells), do: false
 
   @spec refuse(term) :: no_return
   defp refuse(given) do

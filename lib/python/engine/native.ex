@@ -18,6 +18,16 @@ defmodule Python.Engine.Native do
     :ok
   end
 
+  @doc "A native library, for what all of them have and what needs no pool. Nil if none can be loaded."
+  @spec any() :: module | nil
+  def any do
+    cond do
+      Python.Library.loaded?(:erlang_python) -> :erlang_python
+      :erlang_python_process.load() == :ok -> :erlang_python_process
+      true -> nil
+    end
+  end
+
   # In the engine itself, so that a call of it is one of the native function.
   # `:callbacks`: the engines whose callbacks and bodies of `with` are those of the same library.
   defmacro __using__(options) do

@@ -3,6 +3,8 @@
 The cells are converted by the native library, which is told what there is: see ``described``.
 """
 
+import collections
+
 from erlang._arrays import Refused, loaded, name_of
 
 
@@ -133,8 +135,13 @@ def _pyarrow():
 # To Python
 
 
+# The cells of one kind: the bits of those that are present, or None; their data; and where texts begin.
+_Packed = collections.namedtuple("_Packed", "kind length missing present data places")
+
+
 def made(library, names, columns):
-    """A frame of columns: objects with items, or the cells of one kind as the native library packs them."""
+    """A frame of columns: ``(False, items)``, or ``(True, parts)`` with cells that are packed."""
+    columns = [_Packed(*column) if is_packed else column for is_packed, column in columns]
     if library == "pandas":
         import pandas
 
@@ -155,38 +162,37 @@ def made(library, names, columns):
 
 
 def _for_pandas(column):
-    if type(column) is not tuple:
+    if type(column) is not _Packed:
         return column
-    letter, _length, missing, _present, data, _places = column
     # Floats that are missing are NaN, and columns of others with something missing are pandas' to decide.
-    if letter != "f" and missing:
+    if column.kind != "f" and column.missing:
         return _unpacked(column)
     import numpy
 
-    return numpy.frombuffer(data, {"i": "i8", "f": "f8", "b": "?"}[letter])
+    return numpy.frombuffer(column.data, {"i": "i8", "f": "f8", "b": "?"}[column.kind])
 
 
 def _for_polars(polars, pyarrow, name, column):
-    if type(column) is not tuple:
+    if type(column) is not _Packed:
         return polars.Series(name, column)
     return polars.from_arrow(_for_arrow(pyarrow, column)).alias(name)
 
 
 def _for_arrow(pyarrow, column):
-    if type(column) is not tuple:
+    if type(column) is not _Packed:
         return pyarrow.array(column)
-    letter, length, missing, present, data, places = column
-    if letter == "b":
+    kind, length, missing, present, data, places = column
+    if kind == "b":
         column = pyarrow.Array.from_buffers(pyarrow.uint8(), length, _buffers(pyarrow, present, data), missing)
         return column.cast(pyarrow.bool_())
-    if letter == "u":
+    if kind == "u":
         texts = pyarrow.Array.from_buffers(
             pyarrow.large_string(), length, _buffers(pyarrow, present, places, data), missing
         )
         # As its own constructor makes them, where they fit.
         return texts.cast(pyarrow.string()) if len(data) < 2**31 else texts
-    kind = pyarrow.int64() if letter == "i" else pyarrow.float64()
-    return pyarrow.Array.from_buffers(kind, length, _buffers(pyarrow, present, data), missing)
+    dtype = pyarrow.int64() if kind == "i" else pyarrow.float64()
+    return pyarrow.Array.from_buffers(dtype, length, _buffers(pyarrow, present, data), missing)
 
 
 def _buffers(pyarrow, *parts):
@@ -195,18 +201,18 @@ def _buffers(pyarrow, *parts):
 
 def _unpacked(column):
     """The cells as a list."""
-    if type(column) is not tuple:
+    if type(column) is not _Packed:
         return column
     import array
 
-    letter, length, _missing, present, data, places = column
-    if letter == "u":
+    kind, length, _missing, present, data, places = column
+    if kind == "u":
         places = array.array("q", bytes(places))
-        items = [data[places[at] : places[at + 1]].decode() for at in range(length)]
-    elif letter == "b":
+        items = [str(data[places[at] : places[at + 1]], "utf-8") for at in range(length)]
+    elif kind == "b":
         items = [item == 1 for item in data]
     else:
-        items = array.array("q" if letter == "i" else "d", bytes(data)).tolist()
+        items = array.array("q" if kind == "i" else "d", bytes(data)).tolist()
     if present is None:
         return items
     return [item if present[at >> 3] >> (at & 7) & 1 else None for at, item in enumerate(items)]

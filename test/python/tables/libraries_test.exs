@@ -251,6 +251,76 @@ defmodule Python.Tables.LibrariesTest do
 
     defp precise(_library, _name, cell), do: cell
 
+    test "has a gap wherever a cell is missing", %{vm: vm} do
+      kinds = [
+        {:polars, [1, -2, 1_152_921_504_606_846_976]},
+        {:pyarrow, [0.5, -1.0e300]},
+        {:polars, [true, false]},
+        {:duckdb, ["", "ä", String.duplicate("long", 30)]},
+        {:pandas, [2.5, -0.0]}
+      ]
+
+      for {library, cells} <- kinds, length <- [1, 7, 8, 9, 16, 17], first <- 0..(length - 1) do
+        column =
+          for at <- 0..length do
+            if at != length and rem(at - first, 3) == 0,
+              do: nil,
+              else: Enum.at(cells, rem(at, length(cells)))
+          end
+
+        expected = if library == :pandas, do: Enum.map(column, &(&1 || :nan)), else: column
+
+        assert eval(
+                 vm,
+                 "Python.Table.columns!(Python.Table.new!([c: column], as: library))",
+                 column: column,
+                 library: library
+               ) == [{"c", expected}]
+      end
+    end
+
+    test "leaves to the library what is not of one kind", %{vm: vm} do
+      new = "Python.Table.new!([c: cells], as: library) |> Python.Table.columns!()"
+
+      for {library, cells} <- [
+            {:pyarrow, [1, 2.5]},
+            {:polars, [<<0xFF>>, <<0xC3>>]},
+            {:pyarrow, [1, 9_223_372_036_854_775_807, nil]},
+            {:pandas, [1, "a", nil]},
+            {:pandas, [2 ** 70, 1]},
+            {:polars, []},
+            {:polars, [nil, nil]}
+          ] do
+        assert eval(vm, new, cells: cells, library: library) == [{"c", cells}]
+      end
+
+      # Parts that make a character together only.
+      assert {:error, %Python.Error{}} =
+               eval(vm, "Python.Table.new([c: cells], as: :pyarrow)",
+                 cells: [<<0xC3>>, <<0xA9>>, "x", 5]
+               )
+
+      assert [{"c", [<<0xC3>>, <<0xA9>>]}] =
+               eval(vm, "Python.Table.columns!(Python.Table.new!([c: cells], as: :pyarrow))",
+                 cells: [<<0xC3>>, <<0xA9>>]
+               )
+
+      assert [{"c", [1, "x"]}] =
+               eval(vm, """
+               cells = Python.eval!("(1, 'x')", %{}, return: :object)
+               Python.Table.columns!(Python.Table.new!([c: cells], as: :pandas))
+               """)
+    end
+
+    test "lets pandas write to what it has made", %{vm: vm} do
+      assert eval(vm, """
+             frame = Python.Table.new!([i: [1, 2], f: [0.5, nil], b: [true, false]], as: :pandas)
+             Python.exec!("def change(frame):\n frame.loc[1, 'i'] = 5\n frame.loc[0, 'f'] = 7.0")
+             Python.call!("__main__", :change, [frame])
+             Python.Table.columns!(frame)
+             """) == [{"i", [1, 5]}, {"f", [7.0, :nan]}, {"b", [true, false]}]
+    end
+
     test "takes maps, rows, arrays and names that are atoms", %{vm: vm} do
       made = fn data ->
         eval(vm, "Python.Table.columns!(Python.Table.new!(data, as: :polars))", data: data)

@@ -47,6 +47,9 @@ defmodule Python.Engine.Native.Stubs do
       def stream_stop_listening(_stream), do: not_loaded()
       def stream_close(_stream, _reference, _callbacks), do: not_loaded()
 
+      # nif/table.rs
+      def table_pack(_list, _texts), do: not_loaded()
+
       defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
     end
   end

@@ -133,7 +133,6 @@ rustler::atoms! {
     copy,
     array = "Elixir.Python.Array",
     dtype,
-    table_cells = "Elixir.Python.Table.Cells",
     list,
     texts,
     table_stream = "Elixir.Python.Table.Stream",

@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod blocks;
 pub mod boxed;
 pub mod clock;
+pub mod column;
 pub mod copies;
 pub mod deadline;
 pub mod flags;

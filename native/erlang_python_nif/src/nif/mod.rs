@@ -21,6 +21,7 @@ mod runtime;
 #[cfg(feature = "main")]
 mod source;
 mod stream;
+mod table;
 mod waiting;
 #[cfg(feature = "main")]
 mod worker;

@@ -1,7 +1,6 @@
 //! Elixir's structs that Python has a counterpart for: sets, ranges, dates and times, decimals.
 
 mod array;
-mod cells;
 mod datetime;
 mod decimal;
 mod function;
@@ -80,8 +79,6 @@ pub fn to_python<'py, 'a>(
         function::to_python(encoder, term, None)?
     } else if name == atoms::array() {
         array::to_python(encoder, term)?
-    } else if name == atoms::table_cells() {
-        cells::to_python(encoder, term)?
     } else if name == atoms::table_stream() {
         let data: Term = field(term, atoms::data())?;
         let view = super::buffer::view(py, data)?;

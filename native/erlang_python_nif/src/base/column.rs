@@ -1,0 +1,262 @@
+//! The cells of a column that are of one kind, in one piece of memory, in Arrow's layout: a library has a column from it
+//! without objects in between.
+//!
+//! The memory is that of binaries from the start: to fill it anew each time costs as much as to read the cells.
+
+use super::boxed::{self, Boxed};
+use super::{atoms, words};
+use rustler::{Env, OwnedBinary, Term, TermType, sys};
+use std::marker::PhantomData;
+
+#[derive(Default)]
+pub struct Column {
+    pub items: Items,
+    pub length: usize,
+    pub missing: usize,
+    /// A bit for each cell, the first in the lowest. Empty as long as none is missing.
+    present: Vec<u8>,
+}
+
+#[derive(Default)]
+pub enum Items {
+    /// Nothing but what is missing so far.
+    #[default]
+    Unknown,
+    Integers(Row<i64>),
+    Floats(Row<f64>),
+    Bools(Row<u8>),
+    Texts {
+        data: Row<u8>,
+        /// Where each begins, and the last one ends.
+        places: Row<i64>,
+    },
+}
+
+/// Numbers, one after the other.
+pub struct Row<T> {
+    binary: OwnedBinary,
+    count: usize,
+    kind: PhantomData<T>,
+}
+
+impl<T: Copy> Row<T> {
+    /// None for more than there can be.
+    fn new(room: usize) -> Option<Self> {
+        Some(Row {
+            binary: OwnedBinary::new(room.checked_mul(size_of::<T>())?),
+            count: 0,
+            kind: PhantomData,
+        })
+    }
+
+    /// The first ones are what stands for a cell that is missing.
+    fn begun(room: usize, missing: usize, gap: T) -> Option<Self> {
+        let mut row = Row::new(room)?;
+        for _ in 0..missing {
+            row.push(gap)?;
+        }
+        Some(row)
+    }
+
+    #[inline]
+    fn push(&mut self, item: T) -> Option<()> {
+        let at = self.count * size_of::<T>();
+        let place = self
+            .binary
+            .as_mut_slice()
+            .get_mut(at..at + size_of::<T>())?;
+        // SAFETY: a place of that size, which need not be aligned.
+        unsafe { place.as_mut_ptr().cast::<T>().write_unaligned(item) };
+        self.count += 1;
+        Some(())
+    }
+
+    /// The binary.
+    pub fn term<'a>(mut self, env: Env<'a>) -> Option<Term<'a>> {
+        let size = self.count * size_of::<T>();
+        if size < self.binary.len() && !self.binary.realloc(size) {
+            return None;
+        }
+        Some(self.binary.release(env).to_term(env))
+    }
+}
+
+impl Row<u8> {
+    #[inline]
+    fn add(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.count.checked_add(bytes.len())?;
+        if end > self.binary.len() && !self.binary.realloc(end.checked_mul(2)?) {
+            return None;
+        }
+        self.binary.as_mut_slice()[self.count..end].copy_from_slice(bytes);
+        self.count = end;
+        Some(())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.binary.as_slice()[..self.count]
+    }
+}
+
+impl Column {
+    /// None for cells of several kinds, and for others. `texts`: whether they may be texts.
+    pub fn of(list: Term<'_>, texts: bool) -> Option<Self> {
+        let env = list.get_env();
+        let room = list.list_length().ok()?;
+        let mut column = Column::default();
+        let mut rest = list.as_c_arg();
+        while let Some((cell, tail)) = words::cell_of(env, rest) {
+            rest = tail;
+            let is_there = column.add(env, cell, room, texts)?;
+            if !is_there || column.missing > 0 {
+                column.note(is_there, room);
+            }
+            column.length += 1;
+        }
+        column.is_whole().then_some(column)
+    }
+
+    /// Whether there is something in it, of which all is what it seems to be.
+    fn is_whole(&self) -> bool {
+        match &self.items {
+            Items::Unknown => false,
+            Items::Texts { data, .. } => std::str::from_utf8(data.bytes()).is_ok(),
+            _ => true,
+        }
+    }
+
+    /// Which cells are present, a bit for each. None if none is missing.
+    pub fn present<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        if self.missing == 0 {
+            return None;
+        }
+        let mut binary = OwnedBinary::new(self.present.len());
+        binary.as_mut_slice().copy_from_slice(&self.present);
+        Some(binary.release(env).to_term(env))
+    }
+
+    /// Marks a cell, which comes after all that are marked, or after some that are all there.
+    fn note(&mut self, is_there: bool, room: usize) {
+        if self.missing == 0 {
+            self.present = Vec::with_capacity(room / 8 + 1);
+            self.present.resize(self.length / 8, 0xFF);
+            if !self.length.is_multiple_of(8) {
+                self.present.push((1 << (self.length % 8)) - 1);
+            }
+        }
+        if self.length.is_multiple_of(8) {
+            self.present.push(0);
+        }
+        if let Some(last) = self.present.last_mut() {
+            *last |= u8::from(is_there) << (self.length % 8);
+        }
+        self.missing += usize::from(!is_there);
+    }
+
+    /// Whether the cell is there, and not nil. None if it does not fit.
+    #[inline]
+    fn add(
+        &mut self,
+        env: Env<'_>,
+        cell: sys::ErlNifTerm,
+        room: usize,
+        texts: bool,
+    ) -> Option<bool> {
+        if let Some(value) = words::small(cell) {
+            return self.integer(value, room);
+        }
+        // SAFETY: a cell of a list of the environment, which outlives this function.
+        match unsafe { boxed::of(cell) } {
+            Some(Boxed::Float(value)) => return self.float(value, room),
+            Some(Boxed::Binary(text)) => return self.text(text, room, texts),
+            _ => {}
+        }
+        // SAFETY: a cell of a list of the environment.
+        let cell = unsafe { Term::new(env, cell) };
+        match cell.get_type() {
+            TermType::Integer => self.integer(cell.decode().ok()?, room),
+            TermType::Float => self.float(cell.decode().ok()?, room),
+            TermType::Binary => {
+                // A bitstring is none.
+                let text = cell.decode_as_binary().ok()?;
+                self.text(text.as_slice(), room, texts)
+            }
+            TermType::Atom if atoms::nil() == cell => self.gap(),
+            TermType::Atom if atoms::true_() == cell => self.bool(true, room),
+            TermType::Atom if atoms::false_() == cell => self.bool(false, room),
+            TermType::Atom if atoms::nan() == cell => self.float(f64::NAN, room),
+            TermType::Atom if atoms::infinity() == cell => self.float(f64::INFINITY, room),
+            TermType::Atom if atoms::neg_infinity() == cell => self.float(f64::NEG_INFINITY, room),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn integer(&mut self, value: i64, room: usize) -> Option<bool> {
+        if let Items::Unknown = self.items {
+            self.items = Items::Integers(Row::begun(room, self.length, 0)?);
+        }
+        let Items::Integers(items) = &mut self.items else {
+            return None;
+        };
+        items.push(value)?;
+        Some(true)
+    }
+
+    #[inline]
+    fn float(&mut self, value: f64, room: usize) -> Option<bool> {
+        if let Items::Unknown = self.items {
+            self.items = Items::Floats(Row::begun(room, self.length, f64::NAN)?);
+        }
+        let Items::Floats(items) = &mut self.items else {
+            return None;
+        };
+        items.push(value)?;
+        Some(true)
+    }
+
+    fn bool(&mut self, value: bool, room: usize) -> Option<bool> {
+        if let Items::Unknown = self.items {
+            self.items = Items::Bools(Row::begun(room, self.length, 0)?);
+        }
+        let Items::Bools(items) = &mut self.items else {
+            return None;
+        };
+        items.push(value.into())?;
+        Some(true)
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8], room: usize, texts: bool) -> Option<bool> {
+        // One that goes on with what another has begun: together they may be a text.
+        let is_part = text.first().is_some_and(|first| first & 0xC0 == 0x80);
+        if !texts || is_part {
+            return None;
+        }
+        if let Items::Unknown = self.items {
+            let size = room.saturating_mul(text.len()).clamp(64, 1 << 20);
+            self.items = Items::Texts {
+                data: Row::new(size)?,
+                places: Row::begun(room.checked_add(1)?, self.length + 1, 0)?,
+            };
+        }
+        let Items::Texts { data, places } = &mut self.items else {
+            return None;
+        };
+        data.add(text)?;
+        places.push(i64::try_from(data.count).ok()?)?;
+        Some(true)
+    }
+
+    /// A cell that is missing.
+    fn gap(&mut self) -> Option<bool> {
+        match &mut self.items {
+            Items::Unknown => {}
+            Items::Integers(items) => items.push(0)?,
+            Items::Floats(items) => items.push(f64::NAN)?,
+            Items::Bools(items) => items.push(0)?,
+            Items::Texts { data, places } => places.push(data.count as i64)?,
+        }
+        Some(false)
+    }
+}
