@@ -5,15 +5,15 @@ defmodule Python.Environment.Spec do
   # `Python.install/2`. Declared once: names, validation and the list in the documentation.
 
   alias Python.{Arguments, Paths, Schema}
-  alias Python.Environment.Secrets
-
-  @version ~r/\A\d+\.\d+(\.\d+)?\z/
+  alias Python.Environment.{Secrets, Version}
 
   @schema [
     version: %{
       type: {:check, &__MODULE__.version/1},
-      allowed: ~s(a version of Python such as "3.13" or "3.13.2"),
-      doc: ~s(the version of Python, such as `"3.13"` or `"3.13.2"`.)
+      allowed: ~s(a version of Python such as "3.13", "3.13.2" or ">=3.10,<3.14"),
+      doc:
+        ~s(the version of Python, such as `"3.13"`, `"3.13.2"` or `">=3.10,<3.14"`, in the words of PEP 440. Without it: ) <>
+          "what the `pyproject.toml` requires, else any."
     },
     packages: %{
       type: {:check, &__MODULE__.packages/1},
@@ -89,11 +89,13 @@ defmodule Python.Environment.Spec do
           uv: String.t() | nil,
           env: %{optional(String.t()) => String.t()},
           cache: Path.t() | nil,
-          base: Path.t()
+          base: Path.t(),
+          embed: boolean | nil
         }
 
   @enforce_keys [:base]
-  defstruct for({key, entry} <- @schema, do: {key, entry[:default]}) ++ [:base]
+  # `:base`: what relative paths are relative to. `:embed`: whether the VM is to load its Python; nil: as the settings say.
+  defstruct for({key, entry} <- @schema, do: {key, entry[:default]}) ++ [:base, :embed]
 
   @doc "The options, as a list in Markdown."
   @spec docs() :: String.t()
@@ -197,7 +199,11 @@ defmodule Python.Environment.Spec do
   @doc false
   def version(value) do
     with {:ok, text} <- text(value) do
-      if text =~ @version, do: {:ok, text}, else: :error
+      # Without a number of a minor version there is nothing to be said.
+      with {:ok, _clauses} <- Version.parse(text),
+           true <- String.contains?(text, "."),
+           do: {:ok, String.replace(text, " ", "")},
+           else: (_ -> :error)
     end
   end
 
@@ -313,7 +319,7 @@ defimpl Inspect, for: Python.Environment.Spec do
     given =
       for {key, value} <- Map.from_struct(spec),
           value not in [nil, [], %{}, false],
-          key != :base,
+          key not in [:base, :embed],
           do: {key, shown(key, value)}
 
     Inspect.Algebra.concat(["#Python.Environment<", Inspect.Algebra.to_doc(given, options), ">"])
