@@ -32,7 +32,8 @@ defmodule Python.Pool do
   #{Python.Schema.docs(Python.Engine.Asyncio.schema())}
 
   A call is *stuck* if it was given up (it timed out, or its caller died) and is still inside Python, in a C function
-  that cannot be interrupted. Each stuck call keeps a thread.
+  that cannot be interrupted. Each stuck call keeps a thread. In an event loop a call is stuck if it holds up the loop in such a
+  function, or goes on after it was cancelled twice.
   """
 
   # The process keeps the workers' number; no request passes through it. Callers put theirs into the

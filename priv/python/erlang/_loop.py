@@ -8,7 +8,6 @@ import asyncio
 import functools
 import os
 import sys
-import weakref
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType
@@ -64,7 +63,6 @@ def run(own, kind, patience, call):
     """Runs a loop until it is to end. ``call``: the context variable that says whose code runs."""
     Coroutine.register(own.step)
     loop = _make(kind)
-    cancelled = weakref.WeakSet()
     asyncio.set_event_loop(loop)
     loop.set_task_factory(functools.partial(_task, own.follow, call))
     loop.add_reader(own.fileno(), _take, own, loop)
@@ -76,7 +74,6 @@ def run(own, kind, patience, call):
             "awaitable": awaitable,
             "together": together,
             "place": place,
-            "cancel": functools.partial(_cancel, cancelled),
         },
     )
     try:
@@ -90,7 +87,7 @@ def run(own, kind, patience, call):
                 raise RuntimeError("the event loop was closed by code that runs in it")
     finally:
         if not loop.is_closed():
-            _end(own, loop, cancelled, patience / 1_000)
+            _end(own, loop, patience / 1_000)
         own.ended()
 
 
@@ -177,11 +174,6 @@ def place(task):
     return found
 
 
-def _cancel(cancelled, task):
-    cancelled.add(task)
-    task.cancel()
-
-
 def _report(loop, exception):
     if isinstance(exception, erlang.Interrupt):
         return
@@ -190,12 +182,12 @@ def _report(loop, exception):
     )
 
 
-def _end(own, loop, cancelled, patience):
+def _end(own, loop, patience):
     """What ``asyncio.run`` does at its end, in so many seconds."""
     # What comes now, such as the end of a call that waits, does not stop it.
     loop.add_reader(own.fileno(), own.take)
     deadline = loop.time() + patience
-    ending = loop.create_task(_ending(loop, cancelled, deadline))
+    ending = loop.create_task(_ending(loop, deadline))
     try:
         # Code that ends now may stop the loop, or raise in its callbacks.
         while not ending.done() and loop.time() < deadline + AGAIN:
@@ -209,10 +201,10 @@ def _end(own, loop, cancelled, patience):
         loop.close()
 
 
-async def _ending(loop, cancelled, deadline):
+async def _ending(loop, deadline):
     left = asyncio.all_tasks() - {asyncio.current_task()}
     # Those that were told before are in their `finally` blocks.
-    told = set(cancelled)
+    told = {task for task in left if getattr(task.get_coro(), "_told", False)}
     while left and loop.time() < deadline:
         for task in left - told:
             task.cancel()

@@ -125,8 +125,8 @@ pub trait Engine: Any + Send + Sync {
         });
     }
 
-    /// A request that was interrupted has not ended yet. Never waits.
-    fn outlived(&self, request: &Arc<Request>);
+    /// A request that was interrupted has not ended yet. Whether it counts as stuck. Never waits.
+    fn outlived(&self, request: &Arc<Request>) -> bool;
 }
 
 /// Whether an answer is there before the process that has asked goes on.

@@ -28,6 +28,8 @@ pub const BESIDE: u16 = 1 << 9;
 
 /// The last interrupt that was aimed at it has not struck.
 pub const MISSED: u16 = 1 << 10;
+/// It was cancelled more than once, and goes on.
+pub const REFUSES: u16 = 1 << 11;
 
 impl Marks {
     pub fn has(&self, mark: u16) -> bool {

@@ -545,7 +545,10 @@ impl Pool {
     pub fn count_stuck(&self, request: &Arc<Request>) {
         if request.is_stuck() {
             let mut stuck = self.stuck.lock();
-            stuck.retain(|request| request.strong_count() > 0);
+            // When it would grow: there may be thousands.
+            if stuck.len() == stuck.capacity() {
+                stuck.retain(|request| request.strong_count() > 0);
+            }
             stuck.push(Arc::downgrade(request));
         }
     }

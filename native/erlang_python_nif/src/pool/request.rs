@@ -304,6 +304,11 @@ impl Request {
         told
     }
 
+    /// Whether the caller, who gave up, waits to be told where Python was.
+    pub fn is_asked_for_location(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == CANCELLED
+    }
+
     /// The caller stops listening for the place. False if it was told already.
     pub fn stop_listening(&self) -> bool {
         self.change(CANCELLED, CLOSED)

@@ -117,8 +117,9 @@ impl Limited for Request {
 /// Gives up the worker that is still at a cancelled request.
 fn replace(request: &Arc<Request>, sender: Sender, message: &mut TermEnv) {
     let Some(place) = request.place() else { return };
-    request.pool.engine.outlived(request);
-    request.pool.count_stuck(request);
+    if request.pool.engine.outlived(request) {
+        request.pool.count_stuck(request);
+    }
     // A context is its thread: it can only be waited for. A process of Python's own is ended as a whole.
     if request.pool.pinned || side::is_worker() || !request.pool.engine.leaves_workers() {
         return;

@@ -20,8 +20,6 @@ pub struct Awaits {
     awaitable: Py<PyAny>,
     /// A coroutine that awaits some of a list, at the same time.
     together: Py<PyAny>,
-    /// Cancels a task of a call.
-    cancel: Py<PyAny>,
     /// Where a task waits.
     place: Py<PyAny>,
 }
@@ -74,13 +72,6 @@ impl Awaits {
         self.together.bind(py).call1((results, waiting))
     }
 
-    /// Cancels the task of a call.
-    pub fn cancel(&self, task: &Bound<'_, PyAny>) {
-        if let Err(error) = self.cancel.bind(task.py()).call1((task,)) {
-            error.write_unraisable(task.py(), Some(task));
-        }
-    }
-
     /// Where a task waits, if that can be said.
     pub fn place(&self, task: &Bound<'_, PyAny>) -> Option<Location> {
         let place = self.place.bind(task.py()).call1((task,)).ok()?;
@@ -131,6 +122,20 @@ pub fn close(waiting: &[(usize, Bound<'_, PyAny>)]) {
         if let Err(error) = coroutine.call_method0(intern!(coroutine.py(), "close")) {
             error.write_unraisable(coroutine.py(), Some(coroutine));
         }
+    }
+}
+
+/// Cancels the task of a call.
+pub fn cancel(task: &Bound<'_, PyAny>) {
+    let py = task.py();
+    let told = task.call_method0(intern!(py, "get_coro")).map(|coroutine| {
+        if let Ok(step) = coroutine.cast::<Step>() {
+            step.get().tell();
+        }
+    });
+    let cancelled = task.call_method0(intern!(py, "cancel"));
+    if let Err(error) = told.and(cancelled) {
+        error.write_unraisable(py, Some(task));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::base::term_env::TermEnv;
 use crate::engine::asyncio::awaits::{self, Awaits};
 use crate::engine::asyncio::end::Flight;
 use crate::engine::asyncio::event_loop::Loop;
+use crate::engine::asyncio::serve;
 use crate::engine::asyncio::step::{Gives, Step};
 use crate::engine::asyncio::streams;
 use crate::engine::main::answer::{self, Outcome};
@@ -39,7 +40,20 @@ pub fn begin(
     let Some(flight) = Flight::begin(request, own, seat.worker) else {
         return;
     };
-    own.stepped();
+    let before = own.begin_step(Arc::as_ptr(request) as usize);
+    run(py, seat, own, awaits, flight, reply);
+    own.end_step(before);
+}
+
+fn run(
+    py: Python<'_>,
+    seat: &Seat<'_>,
+    own: &Arc<Loop>,
+    awaits: &Awaits,
+    flight: Flight,
+    reply: &mut TermEnv,
+) {
+    let request = &Arc::clone(&flight.request);
     request.enter(Arc::clone(seat.place));
     seat.runner.begin(py, request);
     let isolated = Isolated::enter(py, request, Nesting::Outermost);
@@ -60,7 +74,7 @@ pub fn begin(
         {
             own.keep(py, request, task.clone().unbind());
             if request.is_over() {
-                awaits.cancel(task);
+                serve::cancel(py, own, awaits, request, false, seat.sender);
             }
         }
         unmark(py, seat);
@@ -84,10 +98,10 @@ pub fn begin(
             Ok(task) => {
                 if request.place().is_some() {
                     own.keep(py, request, task.clone().unbind());
-                }
-                // It was given up before there was a task, and not interrupted in its first step.
-                if request.is_over() && request.place().is_some() && !request.marks.struck() {
-                    awaits.cancel(&task);
+                    // It was given up before there was a task.
+                    if request.is_over() {
+                        serve::cancel(py, own, awaits, request, false, seat.sender);
+                    }
                 }
                 unmark(py, seat);
                 isolated.restore();

@@ -9,7 +9,7 @@ use crate::engine::asyncio::blocked::{self, Looks};
 use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::interrupt;
 use crate::engine::main::runner::Runner;
-use crate::pool::marks::INTERRUPTED;
+use crate::pool::marks::{INTERRUPTED, REFUSES};
 use crate::pool::request::Request;
 use crate::pool::worker::Taker;
 use crate::pool::{Pool, Worker};
@@ -19,10 +19,23 @@ use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a loop may take to a letter before what holds it up is interrupted.
 const BUSY: Duration = Duration::from_millis(10);
+
+/// The same, if it does one step after the other meanwhile.
+const LONG: Duration = Duration::from_millis(320);
+
+/// How long a task that was cancelled has for its `finally` blocks until it is cancelled again. Somewhat less than the
+/// pause between two letters (`pool::watch`).
+const ENDS: Duration = Duration::from_millis(900);
+
+/// How many turns of a loop later a task that was cancelled has surely been told.
+const DELIVERED: usize = 2;
+
+/// A task that has been cancelled so often, and goes on, refuses to end.
+const REFUSALS: u32 = 2;
 
 pub struct Loop {
     pub id: u64,
@@ -35,6 +48,8 @@ pub struct Loop {
     pub among: OnceLock<(Weak<Pool>, Weak<Worker>)>,
     /// How many steps of tasks it has done.
     steps: AtomicUsize,
+    /// The address of the request that it does a step of, or 0.
+    at: AtomicUsize,
     /// Whether it runs, or why it does not. Set once it is known.
     pub started: OnceLock<Result<(), String>>,
     /// It is to end.
@@ -42,7 +57,7 @@ pub struct Loop {
     /// Its thread has ended.
     pub ended: AtomicBool,
     /// The tasks of its requests, by the addresses of these.
-    tasks: GilCell<HashMap<usize, Py<PyAny>>>,
+    tasks: GilCell<HashMap<usize, Kept>>,
     /// The thread that it runs on, until it ends.
     pub runner: GilCell<Option<Arc<Runner>>>,
     /// See `blocked`.
@@ -82,6 +97,7 @@ impl Loop {
             turns: AtomicUsize::new(0),
             among: OnceLock::new(),
             steps: AtomicUsize::new(0),
+            at: AtomicUsize::new(0),
             started: OnceLock::new(),
             stops: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -105,8 +121,24 @@ impl Loop {
         self.turns.load(Ordering::SeqCst).wrapping_add(steps)
     }
 
+    /// It does something that takes a moment, such as a step of a task.
     pub fn stepped(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A step of the request at this address begins. Gives the one that it was at.
+    pub fn begin_step(&self, request: usize) -> usize {
+        self.at.swap(request, Ordering::Relaxed)
+    }
+
+    pub fn end_step(&self, before: usize) {
+        self.at.store(before, Ordering::Relaxed);
+        self.stepped();
+    }
+
+    /// Whether it does a step of this request.
+    pub fn is_at(&self, request: &Arc<Request>) -> bool {
+        self.at.load(Ordering::Relaxed) == key(request)
     }
 
     /// Where the code of its thread is.
@@ -135,31 +167,90 @@ impl Loop {
 
     /// Ends the task of a request that nobody waits for, and interrupts it if it holds the loop up.
     pub fn cancel(self: &Arc<Self>, request: Arc<Request>) {
-        let seen = self.turns.load(Ordering::SeqCst);
+        let turn = self.turns.load(Ordering::SeqCst);
+        let mut seen = self.progress();
         let own = Arc::clone(self);
         let cancelled = Arc::clone(&request);
         let interrupted = request.marks.has(INTERRUPTED);
         self.post(Letter::Cancel(request, interrupted));
+        let mut pause = BUSY;
         clock::after(BUSY, move |_, _| {
-            if own.turns.load(Ordering::SeqCst) == seen && cancelled.place().is_some() {
-                interrupt::post(Arc::clone(&cancelled));
+            if own.turns.load(Ordering::SeqCst) != turn || cancelled.place().is_none() {
+                return None;
             }
-            None
+            let progress = own.progress();
+            if progress == seen || pause > LONG {
+                // The code of another request is not to be struck in its place.
+                let at = own.at.load(Ordering::Relaxed);
+                if at == 0 || at == key(&cancelled) {
+                    interrupt::post(Arc::clone(&cancelled));
+                }
+                return None;
+            }
+            // It is in a long turn, and comes to the letter after that: thousands may have been cancelled.
+            seen = progress;
+            pause *= 2;
+            Some(pause)
         });
     }
 
     /// A request has a task from now on.
     pub fn keep(&self, py: Python<'_>, request: &Arc<Request>, task: Py<PyAny>) {
+        let kept = Kept {
+            task,
+            // It was interrupted in its first step, or is to be cancelled.
+            ending: request.marks.struck().then(|| self.ending(1)),
+        };
         let before = self
             .tasks
-            .with(py, |tasks| tasks.insert(key(request), task));
+            .with(py, |tasks| tasks.insert(key(request), kept));
         drop(before);
     }
 
-    pub fn task<'py>(&self, py: Python<'py>, request: &Arc<Request>) -> Option<Bound<'py, PyAny>> {
+    /// The task of a request, which is to be cancelled, if it is time for that. `struck`: it was interrupted, which is
+    /// as good.
+    pub fn task_to_cancel<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Arc<Request>,
+        struck: bool,
+    ) -> Option<Bound<'py, PyAny>> {
         self.tasks.with(py, |tasks| {
-            tasks.get(&key(request)).map(|task| task.bind(py).clone())
+            let kept = tasks.get_mut(&key(request))?;
+            let times = match &kept.ending {
+                // Its `finally` blocks are at work, or have not even begun.
+                Some(ending) if !self.is_over(ending) => return None,
+                Some(ending) => ending.times + 1,
+                None => 1,
+            };
+            if times > REFUSALS {
+                request.marks.set(REFUSES);
+            }
+            kept.ending = Some(self.ending(times));
+            (!struck).then(|| kept.task.bind(py).clone())
         })
+    }
+
+    /// How often the task of a request was told to end.
+    pub fn told(&self, py: Python<'_>, request: &Arc<Request>) -> u32 {
+        self.tasks.with(py, |tasks| {
+            let kept = tasks.get(&key(request));
+            kept.and_then(|kept| kept.ending.as_ref())
+                .map_or(0, |ending| ending.times)
+        })
+    }
+
+    fn ending(&self, times: u32) -> Ending {
+        Ending {
+            since: Instant::now(),
+            turn: self.turns.load(Ordering::SeqCst),
+            times,
+        }
+    }
+
+    fn is_over(&self, ending: &Ending) -> bool {
+        let turns = self.turns.load(Ordering::SeqCst).wrapping_sub(ending.turn);
+        turns >= DELIVERED && ending.since.elapsed() >= ENDS
     }
 
     /// It has ended.
@@ -167,6 +258,20 @@ impl Loop {
         let task = self.tasks.with(py, |tasks| tasks.remove(&key(request)));
         drop(task);
     }
+}
+
+/// The task of a request.
+struct Kept {
+    task: Py<PyAny>,
+    ending: Option<Ending>,
+}
+
+/// It was told to end.
+struct Ending {
+    since: Instant,
+    /// In which turn of the loop.
+    turn: usize,
+    times: u32,
 }
 
 fn key(request: &Arc<Request>) -> usize {

@@ -37,8 +37,12 @@ impl EventLoop for Loop {
         Ok(future)
     }
 
-    fn stepped(&self) {
-        Loop::stepped(self);
+    fn begin_step(&self, request: usize) -> usize {
+        Loop::begin_step(self, request)
+    }
+
+    fn end_step(&self, before: usize) {
+        Loop::end_step(self, before);
     }
 
     fn pass_mail(&self, mailbox: usize) {

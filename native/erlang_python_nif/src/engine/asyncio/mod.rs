@@ -20,6 +20,7 @@ use crate::engine::asyncio::event_loop::{Letter, Loop};
 use crate::engine::asyncio::serve::Kind;
 use crate::engine::main::assistant;
 use crate::engine::main::own::Main;
+use crate::pool::marks::{INTERRUPTED, REFUSES};
 use crate::pool::request::Request;
 use crate::pool::worker::{Taker, Wake};
 use crate::pool::{Pool, Worker};
@@ -143,7 +144,12 @@ impl Engine for Asyncio {
         }
     }
 
-    fn outlived(&self, _request: &Arc<Request>) {
+    // One that waits in the loop keeps no thread, and may have something to await at its end.
+    fn outlived(&self, request: &Arc<Request>) -> bool {
         assistant::remove_mark();
+        let place = request.place().map(|place| place.worker.id);
+        let own = place.and_then(|worker| self.find(worker));
+        let holds_up = own.is_some_and(|own| own.is_at(request));
+        request.marks.has(REFUSES) || (holds_up && request.marks.has(INTERRUPTED))
     }
 }

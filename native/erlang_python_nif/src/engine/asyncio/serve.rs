@@ -1,5 +1,6 @@
 //! The thread of an event loop: it enters Python once, and stays there until the loop ends.
 
+use crate::base::Location;
 use crate::base::atoms;
 use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::asyncio::awaits::{self, Awaits};
@@ -221,15 +222,20 @@ impl LoopObject {
             event_loop: running.event_loop.clone(),
         };
         for letter in own.event_loop.look() {
-            match letter {
-                Letter::Settled(number) => futures::settle(py, &own.event_loop, number)?,
-                Letter::Mail(mailbox) => futures::deliver(py, &own.event_loop, mailbox)?,
+            own.event_loop.stepped();
+            let done = match letter {
+                Letter::Settled(number) => futures::settle(py, &own.event_loop, number),
+                Letter::Mail(mailbox) => futures::deliver(py, &own.event_loop, mailbox),
                 Letter::Cancel(request, interrupted) => {
                     // An interrupt that has struck since is in its place: its `finally` blocks may await.
-                    if interrupted || !request.marks.struck() {
-                        cancel(py, &own.event_loop, &awaits, &request, seat.sender);
-                    }
+                    let struck = !interrupted && request.marks.struck();
+                    cancel(py, &own.event_loop, &awaits, &request, struck, seat.sender);
+                    Ok(())
                 }
+            };
+            // The others are not to be lost with it.
+            if let Err(error) = done {
+                error.write_unraisable(py, None);
             }
         }
         // A letter wakes it as well, and then it is still among those that are idle.
@@ -278,21 +284,33 @@ fn stop(own: &Loop) -> bool {
     true
 }
 
-/// Ends the task of a request that nobody waits for any more.
-fn cancel(
+/// Ends the task of a request that nobody waits for any more. `struck`: it was interrupted.
+pub fn cancel(
     py: Python<'_>,
     own: &Arc<Loop>,
     awaits: &Awaits,
     request: &Arc<Request>,
+    struck: bool,
     sender: Sender,
 ) {
     if request.place().is_none() {
         return;
     }
-    let Some(task) = own.task(py, request) else {
+    let Some(task) = own.task_to_cancel(py, request, struck) else {
         return;
     };
-    let place = awaits.place(&task);
+    // It takes as long as the rest together, and thousands may have been cancelled.
+    if request.is_asked_for_location() || own.told(py, request) > 1 {
+        tell_location(request, awaits.place(&task), sender);
+    }
+    // At the end of the loop all tasks are cancelled, and have time for their `finally` blocks.
+    if !own.stops.load(Ordering::Acquire) && !request.marks.take(SKIP) {
+        awaits::cancel(&task);
+    }
+    on_interrupt::run(request);
+}
+
+fn tell_location(request: &Arc<Request>, place: Option<Location>, sender: Sender) {
     request.stuck.found(place.as_ref());
     if let Some(body) = request.body() {
         request.tell_location(&body, sender, &mut TermEnv::new(), |env| match &place {
@@ -300,9 +318,4 @@ fn cancel(
             None => (atoms::location(), atoms::none()).encode(env),
         });
     }
-    // At the end of the loop all tasks are cancelled, and have time for their `finally` blocks.
-    if !own.stops.load(Ordering::Acquire) && !request.marks.take(SKIP) {
-        awaits.cancel(&task);
-    }
-    on_interrupt::run(request);
 }

@@ -24,7 +24,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use rustler::Encoder;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What becomes of what the coroutine of a call gives.
 #[derive(Clone, Copy)]
@@ -52,6 +53,8 @@ struct Own {
     context: Option<Handle>,
     /// Of the call's own coroutine, until that has ended.
     flight: GilCell<Option<(Flight, Gives)>>,
+    /// Its task was cancelled because nobody waits for the call.
+    told: AtomicBool,
 }
 
 impl Step {
@@ -80,6 +83,7 @@ impl Step {
                 origin: GilCell::new(origin),
                 context,
                 flight: GilCell::new(flight),
+                told: AtomicBool::new(false),
             }),
             coroutine: Some(coroutine),
         }
@@ -90,6 +94,13 @@ impl Step {
         if let Some(own) = self.own.get() {
             let before = own.origin.with(py, |own| std::mem::replace(own, origin));
             drop(before);
+        }
+    }
+
+    /// Its task is cancelled.
+    pub fn tell(&self) {
+        if let Some(own) = self.own.get() {
+            own.told.store(true, Ordering::Relaxed);
         }
     }
 
@@ -119,9 +130,11 @@ impl Step {
         }
         let context = own.context.as_ref().map(|context| context.get(py));
         let entered = context.filter(|context| contextvars::enter(context).is_ok());
+        let at = request.as_ref().map_or(0, |r| Arc::as_ptr(r) as usize);
+        let before = running.event_loop.as_ref().map(|l| l.begin_step(at));
         let result = work(coroutine);
-        if let Some(event_loop) = &running.event_loop {
-            event_loop.stepped();
+        if let (Some(event_loop), Some(before)) = (&running.event_loop, before) {
+            event_loop.end_step(before);
         }
         if let Some(context) = entered {
             contextvars::leave(&context);
@@ -261,6 +274,14 @@ impl Step {
         self.step(py, |coroutine| {
             coroutine.call_method1(intern!(py, "throw"), error)
         })
+    }
+
+    /// Whether its task was cancelled because nobody waits for the call.
+    #[getter]
+    fn _told(&self) -> bool {
+        self.own
+            .get()
+            .is_some_and(|own| own.told.load(Ordering::Relaxed))
     }
 
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

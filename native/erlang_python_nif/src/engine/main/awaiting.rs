@@ -27,8 +27,11 @@ pub trait EventLoop: Send + Sync {
     /// A future that is done when something may be in this mailbox, known by a number.
     fn mail<'py>(&self, py: Python<'py>, mailbox: usize) -> PyResult<Bound<'py, PyAny>>;
 
-    /// A step of a task is done.
-    fn stepped(&self);
+    /// A step of a task begins, of the request at this address (0: of none that runs). Gives what `end_step` is to be told.
+    fn begin_step(&self, request: usize) -> usize;
+
+    /// It is over.
+    fn end_step(&self, before: usize);
 
     /// Tells another one who waits for that mailbox.
     fn pass_mail(&self, mailbox: usize);

@@ -72,7 +72,8 @@ impl Engine for Main {
         interrupt::post(request);
     }
 
-    fn outlived(&self, _request: &Arc<Request>) {
+    fn outlived(&self, _request: &Arc<Request>) -> bool {
         assistant::remove_mark();
+        true
     }
 }

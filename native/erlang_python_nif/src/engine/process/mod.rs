@@ -144,5 +144,7 @@ impl Engine for Process {
         run::interrupt(&request);
     }
 
-    fn outlived(&self, _request: &Arc<Request>) {}
+    fn outlived(&self, _request: &Arc<Request>) -> bool {
+        true
+    }
 }
