@@ -40,10 +40,15 @@ defmodule Python.Environment do
 
   def locate(%Spec{} = spec) do
     store = Store.folder(spec)
+    request = Key.request(spec)
 
-    case Store.fetch(store, Key.request(spec)) do
-      {:ok, folder} -> {:ok, interpreter(folder)}
-      :none -> {:error, not_installed(spec, store)}
+    case Store.fetch(store, request) do
+      {:ok, folder} ->
+        Store.use(store, Path.basename(folder), request)
+        {:ok, interpreter(folder)}
+
+      :none ->
+        {:error, not_installed(spec, store)}
     end
   end
 
@@ -51,7 +56,9 @@ defmodule Python.Environment do
   @spec interpreter(Path.t()) :: Path.t()
   def interpreter(folder), do: Path.join(folder, "bin/python")
 
-  defp not_installed(spec, store) do
+  @doc "The error of a start without the environment that is asked for."
+  @spec not_installed(Spec.t(), Path.t()) :: NotStartedError.t()
+  def not_installed(spec, store) do
     NotStartedError.new(:not_installed, %{
       what: "the environment of the setting python, with #{Spec.describe(spec)},",
       cause: "there is none for it in #{store}",

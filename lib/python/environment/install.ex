@@ -8,9 +8,9 @@ defmodule Python.Environment.Install do
   alias Python.Environment.{Base, Key, Requirements, Spec, Store, Uv}
   alias Python.InstallError
 
-  @doc "The environment of a spec, which is made if it is not there."
-  @spec run(Spec.t(), Uv.show()) :: {:ok, Environment.t()} | {:error, Exception.t()}
-  def run(%Spec{} = spec, show) do
+  @doc "The environment of a spec, which is made if it is not there, or anyway with `force`."
+  @spec run(Spec.t(), Uv.show(), boolean) :: {:ok, Environment.t()} | {:error, Exception.t()}
+  def run(%Spec{} = spec, show, force \\ false) do
     store = Store.folder(spec)
 
     with :ok <- Requirements.check(spec),
@@ -22,7 +22,7 @@ defmodule Python.Environment.Install do
 
       work = fn folder -> make(spec, interpreter, request, store, folder, show) end
 
-      with {:ok, folder, made} <- Store.make(store, {"environments", key}, waiting, work),
+      with {:ok, folder, made} <- Store.make(store, {"environments", key}, waiting, work, force),
            # The request of a project without a lock has changed by that.
            :ok <- Store.remember(store, Key.request(spec), key) do
         {:ok, Environment.new(folder, made)}

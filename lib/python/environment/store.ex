@@ -6,7 +6,8 @@ defmodule Python.Environment.Store do
   #     environments/KEY/              an environment: a virtual environment and, written last, its mark
   #     requests/REQUEST               the key of the environment that was made last for a request
   #     additions/KEY/                 packages that were added to a running Python
-  #     uv/VERSION/uv                  a uv that was downloaded
+  #     uses/KEY.HOST.PID              a VM that runs with it
+  #     uv/VERSION/bin/uv              a uv that was downloaded
   #     locks/KEY/                     who makes one now
   #     temporary/                     what is being made
   #
@@ -68,28 +69,29 @@ defmodule Python.Environment.Store do
 
   @doc """
   The folder of what has this key. It is made by `work`, which gets a folder for it and returns `{:ok, mark}`, if it is
-  not there. `waiting` is called once if somebody makes it now.
+  not there, or anyway with `force`. `waiting` is called once if somebody makes it now.
   """
   @spec make(
           Path.t(),
           {String.t(), String.t()},
           (() -> any),
-          (Path.t() -> {:ok, map} | {:error, e})
+          (Path.t() -> {:ok, map} | {:error, e}),
+          boolean
         ) ::
           {:ok, Path.t(), :made | :found} | {:error, e | InstallError.t()}
         when e: term
-  def make(store, {kind, key}, waiting, work) do
-    case whole(store, kind, key) do
+  def make(store, {kind, key}, waiting, work, force \\ false) do
+    case not force && whole(store, kind, key) do
       {:ok, folder} -> {:ok, folder, :found}
-      :none -> in_turn(store, {kind, key}, waiting, work)
+      _ -> in_turn(store, {kind, key}, waiting, work, force)
     end
   end
 
-  defp in_turn(store, {kind, key}, waiting, work) do
+  defp in_turn(store, {kind, key}, waiting, work, force) do
     Turn.hold(Path.join([store, "locks", key]), waiting, fn ->
-      case whole(store, kind, key) do
+      case not force && whole(store, kind, key) do
         {:ok, folder} -> {:ok, folder, :found}
-        :none -> in_temporary(store, {kind, key}, work)
+        _ -> in_temporary(store, {kind, key}, work)
       end
     end)
   rescue
@@ -113,8 +115,9 @@ defmodule Python.Environment.Store do
   @spec temporary(Path.t(), (Path.t() -> result)) :: result | {:error, InstallError.t()}
         when result: term
   def temporary(store, work) do
-    name = "#{System.os_time()}.#{System.pid()}.#{System.unique_integer([:positive])}"
-    folder = Path.join([store, "temporary", name])
+    sweep(store)
+    unique = "#{System.os_time()}-#{System.unique_integer([:positive])}"
+    folder = Path.join([store, "temporary", "#{unique}.#{Turn.host()}.#{System.pid()}"])
 
     case File.mkdir_p(folder) do
       :ok ->
@@ -126,6 +129,40 @@ defmodule Python.Environment.Store do
 
       {:error, reason} ->
         {:error, Failure.file(reason, folder)}
+    end
+  end
+
+  @doc "Removes what was being made by VMs that were killed."
+  @spec sweep(Path.t()) :: [Path.t()]
+  def sweep(store) do
+    for folder <- list(Path.join(store, "temporary")),
+        not alive?(folder),
+        do: folder |> tap(&File.rm_rf/1)
+  end
+
+  # In a container a VM mostly has the number of the one before it.
+  defp alive?(path) do
+    [host, pid] = path |> Path.basename() |> String.split(".") |> Enum.take(-2)
+    Turn.alive?(host, pid) and recent?(path, 86_400)
+  rescue
+    MatchError -> true
+  end
+
+  @doc "Whether a file or folder was changed in the last seconds."
+  @spec recent?(Path.t(), non_neg_integer) :: boolean
+  def recent?(path, seconds) do
+    case File.stat(path, time: :posix) do
+      {:ok, %{mtime: since}} -> System.os_time(:second) - since < seconds
+      {:error, _} -> false
+    end
+  end
+
+  @doc "What is in a folder, with paths."
+  @spec list(Path.t()) :: [Path.t()]
+  def list(folder) do
+    case File.ls(folder) do
+      {:ok, names} -> for name <- Enum.sort(names), do: Path.join(folder, name)
+      {:error, _} -> []
     end
   end
 
@@ -169,5 +206,39 @@ defmodule Python.Environment.Store do
         end
       end)
     end
+  end
+
+  ## Using
+
+  @doc "Remembers that this VM runs with an environment, so that it is not pruned. A store may be read-only."
+  @spec use(Path.t(), String.t(), String.t()) :: :ok
+  def use(store, key, request) do
+    notice = Path.join([store, "uses", "#{key}.#{Turn.host()}.#{System.pid()}"])
+    File.touch(Path.join([store, "requests", request]))
+
+    unless File.exists?(notice) do
+      for other <- list(Path.join(store, "uses")), not used?(other), do: File.rm(other)
+      with :ok <- File.mkdir_p(Path.dirname(notice)), do: File.write(notice, "")
+    end
+
+    :ok
+  end
+
+  @doc "Whether the VM of a notice in `uses` may run."
+  @spec used?(Path.t()) :: boolean
+  def used?(notice) do
+    [host, pid] = notice |> Path.basename() |> String.split(".") |> Enum.take(-2)
+    Turn.alive?(host, pid)
+  rescue
+    MatchError -> false
+  end
+
+  @doc "Takes a folder of the store away, at once."
+  @spec remove(Path.t(), Path.t()) :: :ok | {:error, InstallError.t()}
+  def remove(store, folder) do
+    temporary(store, fn temporary ->
+      with {:error, reason} <- File.rename(folder, Path.join(temporary, "removed")),
+           do: {:error, Failure.file(reason, folder)}
+    end)
   end
 end

@@ -74,31 +74,36 @@ defmodule Python.Native.Lock do
 
     case File.stat(notice, time: :posix) do
       {:error, _} -> false
-      {:ok, %{mtime: since}} -> recent?(since) and (host != host() or alive?(pid))
+      {:ok, %{mtime: since}} -> recent?(since) and alive?(host, pid)
     end
     |> tap(&unless &1, do: File.rm(notice))
   end
 
   defp recent?(since), do: System.os_time(:second) - since < @oldest_s
 
-  defp alive?(pid) do
+  @doc "Whether the process with this number lives on a host, as far as can be told."
+  @spec alive?(String.t(), String.t()) :: boolean
+  def alive?(host, pid) do
     cond do
+      host != host() -> true
       pid == System.pid() -> true
       File.dir?("/proc/self") -> File.dir?("/proc/#{pid}")
-      kill = System.find_executable("kill") -> alive?(kill, pid)
+      kill = System.find_executable("kill") -> answers?(kill, pid)
       true -> true
     end
   end
 
   # A process of another user may not be signalled, but is alive.
-  defp alive?(kill, pid) do
+  defp answers?(kill, pid) do
     {output, status} = System.cmd(kill, ["-0", pid], stderr_to_stdout: true)
     status == 0 or output =~ ~r/permitted/i
   end
 
   defp unique, do: "#{System.os_time()}-#{System.unique_integer([:positive])}"
 
-  defp host do
+  @doc "The name of this host, without a dot."
+  @spec host() :: String.t()
+  def host do
     {:ok, name} = :inet.gethostname()
     name |> to_string() |> String.replace(".", "-")
   end
