@@ -51,9 +51,7 @@ defmodule Python.Environment.Install do
         packages = packages(folder)
         took = (System.monotonic_time(:millisecond) - started) / 1000
 
-        show.(
-          "Installed #{length(packages)} packages in #{:erlang.float_to_binary(took, decimals: 1)} s"
-        )
+        show.("Made in #{:erlang.float_to_binary(took, decimals: 1)} s")
 
         {:ok, mark(spec, interpreter, request, uv, packages)}
       end
