@@ -187,7 +187,8 @@ defmodule Python.Callback do
     {:noreply, state, @idle}
   end
 
-  def handle_info({:loop_blocked, _home, _place, _ms} = blocked, state) do
+  def handle_info({what, _home, _place, _ms} = blocked, state)
+      when what in [:loop_blocked, :loop_interrupted, :loop_lost] do
     Python.Blocked.report(blocked)
     {:noreply, state, @idle}
   end

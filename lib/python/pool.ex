@@ -33,7 +33,7 @@ defmodule Python.Pool do
 
   A call is *stuck* if it was given up (it timed out, or its caller died) and is still inside Python, in a C function
   that cannot be interrupted. Each stuck call keeps a thread. In an event loop a call is stuck if it holds up the loop in such a
-  function, or goes on after it was cancelled twice.
+  function, or goes on after it was cancelled twice. A loop that is lost, to code of no call, counts as one.
   """
 
   # The process keeps the workers' number; no request passes through it. Callers put theirs into the

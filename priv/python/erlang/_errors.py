@@ -129,11 +129,11 @@ def _imported_by():
 
 
 #: What there may be something to say about.
-HINTED = (ImportError, SyntaxError, TypeError, AttributeError)
+HINTED = (ImportError, SyntaxError, TypeError, AttributeError, RuntimeError, ValueError)
 
 
-#: In messages about code that is to be awaited.
-AWAITING = ("'await'", "'async ", "asynchronous", "'coroutine'", "'async_generator'")
+#: In messages about code that is to be awaited, or awaited in another event loop.
+AWAITING = ("'await'", "'async ", "asynchronous", "'coroutine'", "'async_generator'", "to a different ")
 
 
 def _hint(exception):

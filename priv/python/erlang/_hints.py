@@ -80,11 +80,19 @@ STANDARD = getattr(
 AWAITS = re.compile(r"'(await|async (for|with))' outside|^asynchronous comprehension outside")
 UNAWAITED = re.compile(r"'(coroutine|async_generator)' object ")
 
+#: What asyncio says of an object that was made in another event loop.
+FOREIGN = re.compile(r"(bound|attached|belongs) to a different (event )?loop")
+
 
 def of(exception):
     """What to do about an exception, or ``None``."""
     if isinstance(exception, ImportError):
         return of_import(exception)
+    if isinstance(exception, (RuntimeError, ValueError)) and FOREIGN.search(str(exception)) and _in_loop():
+        return (
+            "It was made in another event loop: of another pool, of another loop of this pool (:size), or of one that "
+            "was held up for good and replaced, as the log says then. Make it in the loop that it is used in."
+        )
     pattern = AWAITS if isinstance(exception, SyntaxError) else UNAWAITED
     if pattern.search(str(exception)) and not _in_loop():
         return (

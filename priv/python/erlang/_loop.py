@@ -66,6 +66,8 @@ def run(own, kind, patience, call):
     asyncio.set_event_loop(loop)
     loop.set_task_factory(functools.partial(_task, own.follow, call))
     loop.add_reader(own.fileno(), _take, own, loop)
+    for lost, where in own.lost():
+        _forsake(lost, where)
     own.started(
         loop,
         {
@@ -89,6 +91,30 @@ def run(own, kind, patience, call):
         if not loop.is_closed():
             _end(own, loop, patience / 1_000)
         own.ended()
+
+
+#: What code asks of the loop that an object was made in.
+_ASKED = ("call_soon", "call_later", "call_at", "create_future", "create_task", "run_in_executor")
+
+
+def _forsake(loop, where):
+    """Has a loop that is lost say so, when code in another loop takes what was made in it."""
+    at = ", at %s:%d in %s" % where if where else ""
+    text = (
+        "the event loop in which this was made was held up for good%s, and another one has taken its place: "
+        "make it again in the loop that runs" % at
+    )
+
+    def refusing(method):
+        def ask(*args, **kwargs):
+            if asyncio._get_running_loop() in (None, loop):
+                return method(*args, **kwargs)
+            raise RuntimeError(text)
+
+        return ask
+
+    for name in _ASKED:
+        setattr(loop, name, refusing(getattr(loop, name)))
 
 
 def _take(own, loop):

@@ -153,6 +153,8 @@ rustler::atoms! {
     iterator = "Elixir.Python.Iterator",
     starting,
     loop_blocked,
+    loop_interrupted,
+    loop_lost,
     // Statistics
     workers,
     busy,

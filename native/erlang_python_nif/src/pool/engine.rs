@@ -125,6 +125,9 @@ pub trait Engine: Any + Send + Sync {
         });
     }
 
+    /// A request was given up, or answered, that waited in the queue. Never waits.
+    fn given_up_in_queue(&self) {}
+
     /// A request that was interrupted has not ended yet. Whether it counts as stuck. Never waits.
     fn outlived(&self, request: &Arc<Request>) -> bool;
 }

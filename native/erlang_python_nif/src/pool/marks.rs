@@ -30,6 +30,8 @@ pub const BESIDE: u16 = 1 << 9;
 pub const MISSED: u16 = 1 << 10;
 /// It was cancelled more than once, and goes on.
 pub const REFUSES: u16 = 1 << 11;
+/// Its event loop is told that nobody waits for it, and has not looked yet.
+pub const POSTED: u16 = 1 << 12;
 
 impl Marks {
     pub fn has(&self, mark: u16) -> bool {

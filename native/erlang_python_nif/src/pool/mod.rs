@@ -33,7 +33,7 @@ use crate::pool::engine::Engine;
 use crate::pool::queue::{ANY, Popped, Queue, Refused, Then};
 use crate::pool::request::Request;
 use crate::pool::stats::{Counted, Stats};
-use crate::pool::stuck::Report;
+use crate::pool::stuck::{Report, Stays, Stuck};
 use crate::pool::worker::HELPER;
 use rustler::{Encoder, LocalPid};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -76,8 +76,8 @@ pub struct Pool {
     /// A context: it has one thread for life.
     pub pinned: bool,
     pub engine: Box<dyn Engine>,
-    /// Requests that may be stuck. Held for a push or a copy.
-    stuck: Mutex<Vec<Weak<Request>>>,
+    /// What may be stuck. Held for a push or a copy.
+    stuck: Mutex<Vec<Weak<dyn Stays>>>,
     /// Whether errors of calls that do not say so themselves keep what their frames hold.
     pub keep_locals: AtomicBool,
     pub stats: Stats,
@@ -544,22 +544,39 @@ impl Pool {
     /// Counts a request that does not end though it was interrupted.
     pub fn count_stuck(&self, request: &Arc<Request>) {
         if request.is_stuck() {
-            let mut stuck = self.stuck.lock();
-            // When it would grow: there may be thousands.
-            if stuck.len() == stuck.capacity() {
-                stuck.retain(|request| request.strong_count() > 0);
-            }
-            stuck.push(Arc::downgrade(request));
+            let stays: Arc<dyn Stays> = request.clone();
+            self.remember_stuck(&stays);
         }
     }
 
-    /// The requests that are stuck, the oldest first.
+    /// The same for a thread, which runs none, until `end_stuck`.
+    pub fn count_stuck_thread(&self, thread: &Arc<dyn Stays>) {
+        if !thread.stuck().begin() {
+            self.stats.stuck.fetch_add(1, Ordering::SeqCst);
+            self.remember_stuck(thread);
+        }
+    }
+
+    pub fn end_stuck(&self, stuck: &Stuck) {
+        if stuck.end() {
+            self.stats.stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn remember_stuck(&self, stays: &Arc<dyn Stays>) {
+        let mut stuck = self.stuck.lock();
+        // When it would grow: there may be thousands.
+        if stuck.len() == stuck.capacity() {
+            stuck.retain(|stays| stays.strong_count() > 0);
+        }
+        stuck.push(Arc::downgrade(stays));
+    }
+
+    /// What is stuck, the oldest first.
     pub fn stuck(&self) -> Vec<Report> {
         let stuck = self.stuck.lock().clone();
-        let requests = stuck.iter().filter_map(Weak::upgrade);
-        requests
-            .filter_map(|request| request.stuck.report())
-            .collect()
+        let stuck = stuck.iter().filter_map(Weak::upgrade);
+        stuck.filter_map(|stays| stays.stuck().report()).collect()
     }
 
     fn living_workers(&self) -> Vec<Arc<Worker>> {

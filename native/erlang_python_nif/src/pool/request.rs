@@ -15,7 +15,7 @@ use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
 use crate::pool::marks::{KEPT, LEFT, Marks, PLACED};
 use crate::pool::queue::{ANY, Start};
 use crate::pool::sink::{Body, Receiver, Sink};
-use crate::pool::stuck::Stuck;
+use crate::pool::stuck::{Stays, Stuck};
 use crate::pool::watch;
 use crate::pool::{Pool, Worker};
 use rustler::{Atom, Encoder, Env, LocalPid, Term};
@@ -439,7 +439,7 @@ impl Request {
 
     pub fn leave(&self) {
         self.marks.set(LEFT);
-        self.is_stuck_no_more();
+        self.pool.end_stuck(&self.stuck);
     }
 
     /// It is still where it was, though it was interrupted. True the first time only.
@@ -450,15 +450,9 @@ impl Request {
         self.pool.stats.stuck.fetch_add(1, Ordering::SeqCst);
         // It may have ended this moment, and seen that it was not counted.
         if self.place().is_none() {
-            self.is_stuck_no_more();
+            self.pool.end_stuck(&self.stuck);
         }
         true
-    }
-
-    fn is_stuck_no_more(&self) {
-        if self.stuck.end() {
-            self.pool.stats.stuck.fetch_sub(1, Ordering::SeqCst);
-        }
     }
 
     /// What its engine keeps with it, of the one type that this engine keeps.
@@ -496,6 +490,7 @@ impl Request {
     /// If it is in the queue, it has left that before a worker took it.
     fn leave_queue(&self) {
         self.pool.forget(self);
+        self.pool.engine.given_up_in_queue();
     }
 
     /// Frees the terms that came with the request.
@@ -519,6 +514,12 @@ impl Request {
 impl Wake for Request {
     fn wake(&self) {
         self.mailbox.wake();
+    }
+}
+
+impl Stays for Request {
+    fn stuck(&self) -> &Stuck {
+        &self.stuck
     }
 }
 

@@ -9,7 +9,12 @@ use crate::base::lock::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// A request's part in it.
+/// What may stay inside Python: a request, or a thread that its engine cannot get back.
+pub trait Stays: Send + Sync {
+    fn stuck(&self) -> &Stuck;
+}
+
+/// Its part in it.
 #[derive(Default)]
 pub struct Stuck {
     counted: AtomicBool,

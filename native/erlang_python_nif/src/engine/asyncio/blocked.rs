@@ -12,24 +12,20 @@ use crate::engine::asyncio::event_loop::Loop;
 use crate::engine::main::interrupt;
 use crate::pool::Pool;
 use rustler::Encoder;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-
-/// How a loop is looked after. None: it is not.
-pub struct Looks {
-    pub patience: Duration,
-    pub pool: Weak<Pool>,
-}
 
 /// Has the clock look after a loop that has something to do, unless it does so already. On any thread.
 pub fn watch(own: &Arc<Loop>) {
-    let Some(looks) = own.looks.get() else { return };
+    let Some(patience) = own.of.get().and_then(|of| of.block_warning) else {
+        return;
+    };
     if own.watched.load(Ordering::SeqCst) || own.watched.swap(true, Ordering::SeqCst) {
         return;
     }
     let own = Arc::downgrade(own);
-    let period = (looks.patience / 2).max(Duration::from_millis(1));
+    let period = (patience / 2).max(Duration::from_millis(1));
     let mut asked: Option<Asked> = None;
     clock::after(period, move |_, _| {
         let own = own.upgrade()?;
@@ -46,16 +42,16 @@ struct Asked {
 
 /// False if there is nothing to look after any more.
 fn look(own: &Arc<Loop>, asked: &mut Option<Asked>) -> bool {
-    let (Some(looks), false) = (own.looks.get(), own.ended.load(Ordering::Acquire)) else {
+    let (Some(of), false) = (own.of.get(), own.ended.load(Ordering::Acquire)) else {
         return false;
     };
-    let Some(pool) = looks.pool.upgrade() else {
+    let (Some(pool), Some(patience)) = (of.pool.upgrade(), of.block_warning) else {
         return false;
     };
     let turns = own.progress();
     if let Some(asked) = asked.as_mut().filter(|asked| asked.turns == turns) {
         let passed = asked.at.elapsed();
-        if passed >= looks.patience && !asked.told {
+        if passed >= patience && !asked.told {
             asked.told = true;
             tell(own, &pool, turns, asked.at);
         }
@@ -83,7 +79,7 @@ fn has_work(pool: &Pool) -> bool {
 }
 
 /// Whether that is code of the loop itself.
-fn is_of_loop((file, _, _): &Location) -> bool {
+pub fn is_of_loop((file, _, _): &Location) -> bool {
     const OWN: [&str; 3] = [
         "/selectors.py",
         "/asyncio/base_events.py",

@@ -59,6 +59,10 @@ impl Flight {
         self.request.leave();
         self.worker.end_beside(&self.request);
         self.request.pool.ended();
+        if self.own.hold.is_lost() {
+            // That may have been its last one.
+            self.own.ring();
+        }
     }
 
     /// Answers, after `land`. None: it was given up before its work was done.

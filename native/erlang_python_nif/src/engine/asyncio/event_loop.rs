@@ -5,11 +5,12 @@ use crate::base::clock;
 use crate::base::lock::Mutex;
 use crate::base::term_env::Sender;
 use crate::base::waker::Waker;
-use crate::engine::asyncio::blocked::{self, Looks};
+use crate::engine::asyncio::blocked;
+use crate::engine::asyncio::hold::{self, Hold};
 use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::interrupt;
 use crate::engine::main::runner::Runner;
-use crate::pool::marks::{INTERRUPTED, REFUSES};
+use crate::pool::marks::{INTERRUPTED, POSTED, REFUSES};
 use crate::pool::request::Request;
 use crate::pool::worker::Taker;
 use crate::pool::{Pool, Worker};
@@ -22,7 +23,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a loop may take to a letter before what holds it up is interrupted.
-const BUSY: Duration = Duration::from_millis(10);
+pub const BUSY: Duration = Duration::from_millis(10);
 
 /// The same, if it does one step after the other meanwhile.
 const LONG: Duration = Duration::from_millis(320);
@@ -44,8 +45,7 @@ pub struct Loop {
     letters: Mutex<Vec<Letter>>,
     /// How often it has looked for letters and requests.
     turns: AtomicUsize,
-    /// What it is to others that have the same queue. None: there are no others.
-    pub among: OnceLock<(Weak<Pool>, Weak<Worker>)>,
+    pub of: OnceLock<Of>,
     /// How many steps of tasks it has done.
     steps: AtomicUsize,
     /// The address of the request that it does a step of, or 0.
@@ -61,12 +61,24 @@ pub struct Loop {
     /// The thread that it runs on, until it ends.
     pub runner: GilCell<Option<Arc<Runner>>>,
     /// See `blocked`.
-    pub looks: OnceLock<Looks>,
     pub watched: AtomicBool,
+    pub hold: Hold,
     /// What its code waits for.
     pub waiting: GilCell<Waiting>,
     /// The loop in Python.
     pub object: GilCell<Option<Py<PyAny>>>,
+}
+
+/// Whose loop it is, and what is asked of it.
+pub struct Of {
+    pub pool: Weak<Pool>,
+    pub worker: Weak<Worker>,
+    /// No other loop has the same queue.
+    pub alone: bool,
+    /// How long code may hold it up until it is said where. None: for ever.
+    pub block_warning: Option<Duration>,
+    /// How long its tasks have to end.
+    pub patience: Duration,
 }
 
 #[derive(Default)]
@@ -95,7 +107,7 @@ impl Loop {
             waker: Waker::new()?,
             letters: Mutex::new(Vec::new()),
             turns: AtomicUsize::new(0),
-            among: OnceLock::new(),
+            of: OnceLock::new(),
             steps: AtomicUsize::new(0),
             at: AtomicUsize::new(0),
             started: OnceLock::new(),
@@ -103,8 +115,8 @@ impl Loop {
             ended: AtomicBool::new(false),
             tasks: GilCell::new(HashMap::new()),
             runner: GilCell::new(None),
-            looks: OnceLock::new(),
             watched: AtomicBool::new(false),
+            hold: Hold::default(),
             waiting: GilCell::new(Waiting::default()),
             object: GilCell::new(None),
         }))
@@ -145,7 +157,7 @@ impl Loop {
     pub fn location(&self, py: Python<'_>) -> Option<Location> {
         let runner = self.runner.with(py, |runner| runner.clone())?;
         // SAFETY: it is taken away with the GIL, before the thread ends.
-        unsafe { runner.location(py) }
+        unsafe { runner.any_frame(py) }?.location()
     }
 
     /// Has it look for letters and requests. Never waits.
@@ -172,7 +184,11 @@ impl Loop {
         let own = Arc::clone(self);
         let cancelled = Arc::clone(&request);
         let interrupted = request.marks.has(INTERRUPTED);
-        self.post(Letter::Cancel(request, interrupted));
+        // It is asked again and again, and may not look for long.
+        if !request.marks.set(POSTED) {
+            self.post(Letter::Cancel(request, interrupted));
+        }
+        hold::suspect(self);
         let mut pause = BUSY;
         clock::after(BUSY, move |_, _| {
             if own.turns.load(Ordering::SeqCst) != turn || cancelled.place().is_none() {
@@ -308,7 +324,7 @@ impl Waiting {
 impl Taker for Loop {
     fn take(self: Arc<Self>, _sender: Sender) {
         blocked::watch(&self);
-        if self.among.get().is_some() {
+        if self.of.get().is_some_and(|of| !of.alone) {
             self.pass_on_later();
         }
         self.ring();
@@ -321,9 +337,9 @@ impl Loop {
         let own = Arc::clone(self);
         let seen = self.turns.load(Ordering::SeqCst);
         clock::after(BUSY, move |sender, _| {
-            let (pool, worker) = own.among.get()?;
+            let of = own.of.get()?;
             if own.turns.load(Ordering::SeqCst) == seen {
-                pool.upgrade()?.pass_on(&*worker.upgrade()?, sender);
+                of.pool.upgrade()?.pass_on(&*of.worker.upgrade()?, sender);
             }
             None
         });

@@ -9,14 +9,15 @@ pub mod blocked;
 pub mod end;
 pub mod event_loop;
 pub mod futures;
+pub mod hold;
 pub mod serve;
 pub mod step;
 pub mod streams;
 
 use crate::base::lock::Mutex;
+use crate::base::term_env::Sender;
 use crate::engine::Engine;
-use crate::engine::asyncio::blocked::Looks;
-use crate::engine::asyncio::event_loop::{Letter, Loop};
+use crate::engine::asyncio::event_loop::{Letter, Loop, Of};
 use crate::engine::asyncio::serve::Kind;
 use crate::engine::main::assistant;
 use crate::engine::main::own::Main;
@@ -63,17 +64,31 @@ impl Asyncio {
         loops.iter().find(|l| l.id == worker).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Loop>> {
+        self.loops.lock().clone()
+    }
+
+    /// The loops that were lost, and are not back.
+    pub fn lost(&self) -> Vec<Arc<Loop>> {
+        let mut lost = self.all();
+        lost.retain(|own| own.hold.is_lost() && !own.ended.load(Ordering::Acquire));
+        lost
+    }
+
     /// Starts a worker. What becomes of it says `state`.
     pub fn start(&self, pool: &Arc<Pool>, id: u64, kind: Kind) -> io::Result<()> {
         let own = Loop::new(id)?;
-        if let Some(patience) = self.block_warning {
-            let pool = Arc::downgrade(pool);
-            let _ = own.looks.set(Looks { patience, pool });
-        }
         let worker = Worker::new(id, Wake::taker());
         let taker: Arc<dyn Taker> = own.clone();
         let taker: Weak<dyn Taker> = Arc::downgrade(&taker);
         worker.set_taker(taker);
+        let _ = own.of.set(Of {
+            pool: Arc::downgrade(pool),
+            worker: Arc::downgrade(&worker),
+            alone: self.alone,
+            block_warning: self.block_warning,
+            patience: Duration::from_millis(kind.patience),
+        });
         pool.join(&worker);
         // Streams stay in their loop.
         pool.open_lane(&worker);
@@ -81,10 +96,6 @@ impl Asyncio {
             let mut loops = self.loops.lock();
             loops.retain(|l| !l.ended.load(Ordering::Acquire));
             loops.push(Arc::clone(&own));
-        }
-        if !self.alone {
-            let among = (Arc::downgrade(pool), Arc::downgrade(&worker));
-            let _ = own.among.set(among);
         }
         serve::spawn(Arc::clone(pool), worker, own, kind)
     }
@@ -131,8 +142,7 @@ impl Engine for Asyncio {
             }
             return;
         }
-        let loops = self.loops.lock().clone();
-        for own in loops {
+        for own in self.all() {
             own.post(Letter::Mail(std::ptr::from_ref(pool) as usize));
         }
     }
@@ -141,6 +151,18 @@ impl Engine for Asyncio {
         let place = request.place().map(|place| place.worker.id);
         if let Some(own) = place.and_then(|worker| self.find(worker)) {
             own.cancel(request);
+        }
+    }
+
+    fn given_up_in_queue(&self) {
+        for own in self.all() {
+            hold::suspect(&own);
+        }
+    }
+
+    fn closing(&self, _sender: Sender) {
+        for own in self.all() {
+            hold::closing(&own);
         }
     }
 

@@ -3,10 +3,12 @@
 use crate::base::Location;
 use crate::base::atoms;
 use crate::base::term_env::{Sender, TermEnv};
+use crate::engine::asyncio::Asyncio;
 use crate::engine::asyncio::awaits::{self, Awaits};
 use crate::engine::asyncio::begin;
 use crate::engine::asyncio::event_loop::{Letter, Loop};
 use crate::engine::asyncio::futures;
+use crate::engine::asyncio::hold;
 use crate::engine::asyncio::step::Step;
 use crate::engine::main::isolation;
 use crate::engine::main::on_interrupt;
@@ -14,7 +16,7 @@ use crate::engine::main::origin::{self, OriginObject};
 use crate::engine::main::own;
 use crate::engine::main::runner;
 use crate::engine::main::seat::{self, Seat};
-use crate::pool::marks::SKIP;
+use crate::pool::marks::{POSTED, SKIP};
 use crate::pool::request::Request;
 use crate::pool::{Next, Pool, Worker, ending};
 use crate::python::current;
@@ -54,6 +56,7 @@ pub fn spawn(
             let failed = text.unwrap_or_else(|| "the event loop has ended".into());
             let _ = own.started.set(Err(failed));
             leave(&pool, &worker, sender);
+            hold::come_back(&own, &pool);
             interpreter::leave_for_good();
             own.ended.store(true, Ordering::Release);
         })
@@ -195,6 +198,21 @@ impl LoopObject {
         Ok(self.0.or_raise()?.event_loop.stops.load(Ordering::Acquire))
     }
 
+    /// The loops of its pool that were lost and are not back, each with the place where that was.
+    fn lost(&self, py: Python<'_>) -> Vec<(Py<PyAny>, Option<Location>)> {
+        let running = seat::running();
+        let engine = running
+            .as_ref()
+            .and_then(|running| Asyncio::of(&running.pool));
+        let lost = engine.map(Asyncio::lost).unwrap_or_default();
+        let objects = lost.iter().filter_map(|own| {
+            let object = &own.object;
+            let object = object.with(py, |object| object.as_ref().map(|o| o.clone_ref(py)))?;
+            Some((object, own.hold.place()))
+        });
+        objects.collect()
+    }
+
     /// The loop is closed.
     fn ended(&self, py: Python<'_>) -> PyResult<()> {
         let own = self.0.or_raise()?;
@@ -221,12 +239,20 @@ impl LoopObject {
             sender: running.sender,
             event_loop: running.event_loop.clone(),
         };
+        // The callback before was struck too late.
+        running.runner.end_of_nobodys(py);
+        let entries = running.runner.entries(py);
+        own.event_loop
+            .hold
+            .entries
+            .with(py, |known| *known = Some(entries));
         for letter in own.event_loop.look() {
             own.event_loop.stepped();
             let done = match letter {
                 Letter::Settled(number) => futures::settle(py, &own.event_loop, number),
                 Letter::Mail(mailbox) => futures::deliver(py, &own.event_loop, mailbox),
                 Letter::Cancel(request, interrupted) => {
+                    request.marks.take(POSTED);
                     // An interrupt that has struck since is in its place: its `finally` blocks may await.
                     let struck = !interrupted && request.marks.struck();
                     cancel(py, &own.event_loop, &awaits, &request, struck, seat.sender);
@@ -236,6 +262,13 @@ impl LoopObject {
             // The others are not to be lost with it.
             if let Err(error) = done {
                 error.write_unraisable(py, None);
+            }
+        }
+        if own.event_loop.hold.is_lost() {
+            hold::come_back(&own.event_loop, seat.pool);
+            // Others have the queue. It ends with the calls that it has.
+            if !seat.pool.is_closed() && seat.worker.work().0 {
+                return Ok(false);
             }
         }
         // A letter wakes it as well, and then it is still among those that are idle.

@@ -97,7 +97,7 @@ impl Step {
         }
     }
 
-    /// Its task is cancelled.
+    /// Its task is cancelled, or was interrupted.
     pub fn tell(&self) {
         if let Some(own) = self.own.get() {
             own.told.store(true, Ordering::Relaxed);
@@ -144,6 +144,13 @@ impl Step {
                 if let Some(request) = &request {
                     output::finish(py);
                     running.runner.end(py, request);
+                }
+                let struck = match &request {
+                    Some(request) => request.marks.struck(),
+                    None => running.runner.was_nobodys_struck(py),
+                };
+                if struck {
+                    self.tell();
                 }
                 Ok(yielded)
             }
@@ -276,7 +283,7 @@ impl Step {
         })
     }
 
-    /// Whether its task was cancelled because nobody waits for the call.
+    /// Whether its task was told to end: at the end of the loop, too, its `finally` blocks have time.
     #[getter]
     fn _told(&self) -> bool {
         self.own

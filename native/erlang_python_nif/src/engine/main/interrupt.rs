@@ -20,15 +20,18 @@ use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::main::assistant;
 use crate::engine::main::kept;
 use crate::engine::main::on_interrupt;
-use crate::engine::main::runner::Runner;
+use crate::engine::main::runner::{self, Runner};
 use crate::pool::elsewhere;
 use crate::pool::request::Request;
 use crate::pool::sink::Body;
 use crate::pool::watch;
 use crate::python::current;
+use crate::python::helpers::Helpers;
 use crate::python::interpreter::delicate::Look as Delicacy;
 use crate::python::interpreter::imports::Loading;
-use crate::python::interpreter::{Detached, Location, Uncollected, stack_size, wait_for_python};
+use crate::python::interpreter::{
+    Detached, Frame, Location, Uncollected, stack_size, wait_for_python,
+};
 use crate::python::source;
 use pyo3::prelude::*;
 use rustler::Encoder;
@@ -100,7 +103,7 @@ pub fn start() -> std::io::Result<()> {
                             .iter()
                             .position(|aim| Arc::ptr_eq(&aim.request, &request));
                         let known = known.map(|at| aims.swap_remove(at));
-                        aims.push(Aim::new(request, known.map(|aim| aim.begun)));
+                        aims.push(Aim::new(request, known.map(|aim| aim.care.begun)));
                     }
                     let now = Instant::now();
                     aims.retain(|aim| aim.request.place().is_some());
@@ -131,14 +134,61 @@ pub fn look(look: Look) {
     POSTED.post(Posted::Look(look));
 }
 
+/// Where threads are not to be interrupted. They are looked at again and again.
+#[derive(Clone, Copy)]
+pub struct Care {
+    begun: Instant,
+    /// Since when it was found in a `__del__` method.
+    finalizes: Option<Instant>,
+}
+
+impl Care {
+    /// `begun`: since when it is tried.
+    pub fn new(begun: Instant) -> Self {
+        Care {
+            begun,
+            finalizes: None,
+        }
+    }
+
+    /// Whether a thread may be interrupted in the code that it is in. With the GIL, and without running any code.
+    pub fn allows<'py>(
+        &mut self,
+        py: Python<'py>,
+        helpers: &Helpers,
+        frame: impl Fn() -> Option<Frame<'py>>,
+    ) -> bool {
+        let codes = || runner::codes(frame(), helpers);
+        match helpers.imports.look(codes()) {
+            Loading::Nothing => {}
+            Loading::Module if self.begun.elapsed() > LOADS => {}
+            Loading::Module | Loading::Extension => return false,
+        }
+        if codes().any(|code| code.is_finalizer()) {
+            if self.finalizes.get_or_insert_with(Instant::now).elapsed() < FINALIZES {
+                return false;
+            }
+        } else {
+            self.finalizes = None;
+        }
+        match helpers.delicate.look(py, frame()) {
+            Delicacy::Safe => true,
+            Delicacy::Delicate => false,
+            Delicacy::Unknown(code) => {
+                assistant::examine(code);
+                // Should that be held up, an interrupt matters more.
+                self.begun.elapsed() >= UNKNOWN
+            }
+        }
+    }
+}
+
 /// A request that is to be interrupted, and when.
 struct Aim {
     request: Arc<Request>,
-    begun: Instant,
+    care: Care,
     due: Instant,
     delay: Duration,
-    /// Since when it was found in a `__del__` method.
-    finalizes: Option<Instant>,
     /// What came of the last try.
     seen: Seen,
 }
@@ -162,10 +212,9 @@ impl Aim {
         let now = Instant::now();
         Aim {
             request,
-            begun: begun.unwrap_or(now),
+            care: Care::new(begun.unwrap_or(now)),
             due: now,
             delay: SOON,
-            finalizes: None,
             seen: Seen::default(),
         }
     }
@@ -199,29 +248,9 @@ impl Aim {
         }
         // From the look to the interrupt no Python code runs, so the GIL stays here and the thread
         // where it is.
-        let codes = || runner.codes(py, &self.request, helpers);
-        match helpers.imports.look(codes()) {
-            Loading::Nothing => {}
-            Loading::Module if self.begun.elapsed() > LOADS => {}
-            Loading::Module | Loading::Extension => return,
-        }
-        if codes().any(|code| code.is_finalizer()) {
-            if self.finalizes.get_or_insert_with(Instant::now).elapsed() < FINALIZES {
-                return;
-            }
-        } else {
-            self.finalizes = None;
-        }
-        match helpers.delicate.look(py, runner.frame(py, &self.request)) {
-            Delicacy::Safe => {}
-            Delicacy::Delicate => return,
-            Delicacy::Unknown(code) => {
-                assistant::examine(code);
-                // Should that be held up, an interrupt matters more.
-                if self.begun.elapsed() < UNKNOWN {
-                    return;
-                }
-            }
+        let frame = || runner.frame(py, &self.request);
+        if !self.care.allows(py, helpers, frame) {
+            return;
         }
         if !runner.interrupt(&self.request, helpers.interrupt.bind(py)) {
             self.seen.nested = runner.nested_in(py, &self.request);
@@ -254,7 +283,7 @@ impl Aim {
             watch::tried(Arc::clone(&self.request));
         }
         // Afterwards, as a wait that ends then ends with the interrupt. But that may never be had.
-        if seen.done || seen.delegated || self.begun.elapsed() > UNREACHED {
+        if seen.done || seen.delegated || self.care.begun.elapsed() > UNREACHED {
             on_interrupt::run(&self.request);
         }
         if !seen.done {

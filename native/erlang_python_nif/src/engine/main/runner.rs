@@ -6,9 +6,7 @@ use crate::pool::request::{Place, Request};
 use crate::python::current;
 use crate::python::helpers::Helpers;
 use crate::python::interpreter::nudge;
-use crate::python::interpreter::{
-    self, Code, Frame, GilCell, Location, PythonThread, Settings, absorb,
-};
+use crate::python::interpreter::{self, Code, Frame, GilCell, PythonThread, Settings, absorb};
 use pyo3::prelude::*;
 use std::cell::{Cell, OnceCell};
 use std::ffi::c_int;
@@ -21,6 +19,8 @@ pub struct Runner {
     running: GilCell<Vec<Running>>,
     /// An interrupt is aimed at one of its requests, or was.
     aimed_at: AtomicBool,
+    /// One is aimed at code of its that belongs to no request, or was.
+    loose: AtomicBool,
 }
 
 struct Running {
@@ -72,12 +72,21 @@ pub fn enter<R>(
     })
 }
 
+/// The code of a frame and of those that have called it: what is below the frame that they stand in belongs to another.
+pub fn codes<'py>(frame: Option<Frame<'py>>, helpers: &Helpers) -> impl Iterator<Item = Code<'py>> {
+    frame
+        .into_iter()
+        .flat_map(Frame::codes)
+        .take_while(|code| !code.is(&helpers.stand_code))
+}
+
 impl Runner {
     fn of(thread: Arc<PythonThread>) -> Arc<Self> {
         Arc::new(Runner {
             thread,
             running: GilCell::new(Vec::new()),
             aimed_at: AtomicBool::new(false),
+            loose: AtomicBool::new(false),
         })
     }
 
@@ -112,27 +121,24 @@ impl Runner {
         unsafe { self.thread.frame(py) }
     }
 
-    /// Where the code of the thread is, whatever it runs.
+    /// The Python code that the thread is in, whatever it runs.
     ///
     /// # Safety
     ///
     /// The thread has not ended.
-    pub unsafe fn location(&self, py: Python<'_>) -> Option<Location> {
+    pub unsafe fn any_frame<'py>(&self, py: Python<'py>) -> Option<Frame<'py>> {
         // SAFETY: as this function demands.
-        unsafe { self.thread.frame(py) }?.location()
+        unsafe { self.thread.frame(py) }
     }
 
-    /// The code of the request, the innermost first: what is below the frame that it stands in belongs to another.
+    /// The code of the request, the innermost first.
     pub fn codes<'py>(
         &self,
         py: Python<'py>,
         request: &Arc<Request>,
         helpers: &Helpers,
     ) -> impl Iterator<Item = Code<'py>> {
-        let frame = self.frame(py, request).into_iter();
-        frame
-            .flat_map(Frame::codes)
-            .take_while(|code| !code.is(&helpers.stand_code))
+        codes(self.frame(py, request), helpers)
     }
 
     /// What is set in the thread this moment. On the thread itself.
@@ -141,6 +147,7 @@ impl Runner {
     }
 
     pub fn begin(&self, py: Python<'_>, request: &Arc<Request>) {
+        self.end_of_nobodys(py);
         let begun = Running {
             request: Arc::clone(request),
             entries: self.thread.entries(py),
@@ -225,6 +232,41 @@ impl Runner {
                 .cloned()
                 .collect()
         })
+    }
+
+    /// Raises `exception` in the thread if it runs no request, but code that is left of one: for an event loop. Not in a
+    /// callback of a C library. `entries`: how often the thread has come into Python where the loop calls its code.
+    pub fn interrupt_nobody(&self, exception: &Bound<'_, PyAny>, entries: c_int) -> bool {
+        let py = exception.py();
+        let nobodys = self.running.with(py, |running| running.is_empty());
+        if !nobodys || self.thread.entries(py) > entries {
+            return false;
+        }
+        self.loose.store(true, Ordering::Relaxed);
+        self.thread.state.aim(self.thread.ident, exception);
+        nudge::nudge(self.thread.ident);
+        true
+    }
+
+    /// On the thread itself: code of nobody has ended, and no interrupt that was aimed at it is to hit what follows.
+    pub fn end_of_nobodys(&self, py: Python<'_>) {
+        if self.loose.load(Ordering::Relaxed) {
+            self.loose.store(false, Ordering::Relaxed);
+            self.take_back(py);
+        }
+    }
+
+    /// On the thread itself: whether an interrupt was aimed at code of nobody, and has struck.
+    pub fn was_nobodys_struck(&self, py: Python<'_>) -> bool {
+        self.loose.load(Ordering::Relaxed) && {
+            let pending = self.thread.state.pending(py);
+            pending.is_none_or(|pending| pending.is_null())
+        }
+    }
+
+    /// How often the thread has come into Python, and not left.
+    pub fn entries(&self, py: Python<'_>) -> c_int {
+        self.thread.entries(py)
     }
 
     /// Takes the place of an interrupt that has struck or is about to: the caller raises one itself.

@@ -3,6 +3,7 @@
 use pyo3::Python;
 use std::cell::RefCell;
 
+#[derive(Default)]
 pub struct GilCell<T>(RefCell<T>);
 
 // SAFETY: `with` wants proof that the thread is attached to the interpreter, which has a GIL: a

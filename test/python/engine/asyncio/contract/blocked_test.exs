@@ -73,7 +73,6 @@ defmodule Python.Engine.Asyncio.Contract.BlockedTest do
       eventually_no_tasks(pool)
     end
 
-    @tag skip: "a callback of the loop that computes without end is not interrupted yet"
     test "in a callback of the loop", %{pool: pool} do
       function =
         define("""

@@ -137,7 +137,6 @@ defmodule Python.Engine.Asyncio.Contract.PoolTest do
       open_gate(name)
     end
 
-    @tag skip: "what keeps a loop busy when its pool stops has no time to await yet"
     test "a task that keeps the loop busy is interrupted", %{name: name} do
       pool = start_loop()
       call = Python.call_async(:coroutines, :spin, [name], pool: pool, timeout: :infinity)
