@@ -14,6 +14,7 @@ defmodule Python.MixProject do
     "Streams",
     "Objects",
     "Callbacks",
+    "Packages",
     "Information"
   ]
 

@@ -68,6 +68,7 @@ defmodule Python do
   import Kernel, except: [apply: 3, send: 2]
 
   alias Python.{Arguments, Async, Home, Object, Operation, Options, Request, Runtime}
+  alias Python.Environment.OnDemand
 
   @typedoc "The name of a module, or an object."
   @type target :: atom | String.t() | Object.t()
@@ -1000,6 +1001,63 @@ defmodule Python do
   end
 
   def send(context, message), do: Python.Context.send(context, Python.Struct.encode(message))
+
+  @doc group: "Packages"
+  @doc """
+  Installs packages from scripts and notebooks. Returns `{:ok, installed}` or `{:error, exception}`.
+
+  It is given a list of requirements, or the options of the setting `python`:
+
+      Python.install(["numpy~=2.1", "pandas"])
+      Python.install(version: "3.13", requirements: "requirements.txt")
+
+  Before Python starts, for which the setting `start: :lazy` waits, it makes an environment, or reuses the one that was
+  made for the same. Python then starts with it. Further calls add to what is asked for. With the setting `python`, it
+  makes that environment, and adds packages to it.
+
+  When Python runs, the packages are added to it, for this VM only: no environment and no Python of the system is changed.
+  They can be imported at once, also by the processes of the engine `:process` that have the same Python. A package that
+  has been imported cannot be replaced: that is a `Python.InstallError`.
+
+  `installed` is a map:
+
+  | key | value |
+  |---|---|
+  | `:python` | the version of Python |
+  | `:folder` | where the packages are, or `nil` if there was nothing to do |
+  | `:packages` | a list of `{name, version}`: those of the environment, or those that were added |
+
+  The errors are a `Python.InstallError` with the text of uv and a remedy, or a `Python.NotStartedError`. Invalid options raise an
+  `ArgumentError`. The guide [Packages](packages.md) has more.
+
+  ## Options
+
+  #{Python.Environment.Spec.docs()}
+    * `:quiet` - whether to print no progress. Defaults to `false`.
+
+  ## Examples
+
+      iex> {:ok, installed} = Python.install([])
+      iex> installed.packages
+      []
+  """
+  @spec install([String.t()] | keyword, keyword) :: result
+  def install(packages_or_options, opts \\ []) do
+    {spec, quiet} = OnDemand.spec!(packages_or_options, opts)
+    OnDemand.run(spec, quiet)
+  end
+
+  @doc group: "Packages"
+  @doc """
+  Installs packages. Returns what was installed, or raises the exception. See `install/2`.
+
+  ## Examples
+
+      iex> Python.install!([]).packages
+      []
+  """
+  @spec install!([String.t()] | keyword, keyword) :: map
+  def install!(packages_or_options, opts \\ []), do: bang(install(packages_or_options, opts))
 
   @doc group: "Information"
   @doc """

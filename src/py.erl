@@ -10,7 +10,7 @@
 -define(DOC(Text), -compile([])).
 -endif.
 
-?MODULEDOC("Calls Python from Erlang.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n\nModules, functions, code and the names of keyword arguments are atoms, binaries or strings.\nPython's `None` is `none`.\n\n| result | meaning |\n|---|---|\n| `{error, {'ZeroDivisionError', Text}}` | an exception of a class of Python itself: an atom and a string |\n| `{error, {<<\"json.decoder.JSONDecodeError\">>, Text}}` | an exception of another class: a binary with its module, and a string |\n| `{error, timeout}` | the call exceeded its timeout |\n| `{error, overloaded}` | too many calls are waiting |\n| `{error, {encode_error, Text}}`, `{error, {decode_error, Text}}` | a value cannot be converted |\n| `{error, {stopped, Text}}` | the pool was stopped, or the call was cancelled |\n| `{error, {crashed, Text}}` | the Python process that ran the call has ended |\n| `{error, {not_started, Text}}` | there is no interpreter |\n\nInvalid arguments raise an error exception, `{badarg, Text}`.").
+?MODULEDOC("Calls Python from Erlang.\n\n    {ok, 4.0} = py:call(math, sqrt, [16]).\n    {ok, 45} = py:eval(<<\"sum(range(10))\">>).\n\nModules, functions, code and the names of keyword arguments are atoms, binaries or strings.\nPython's `None` is `none`.\n\n| result | meaning |\n|---|---|\n| `{error, {'ZeroDivisionError', Text}}` | an exception of a class of Python itself: an atom and a string |\n| `{error, {<<\"json.decoder.JSONDecodeError\">>, Text}}` | an exception of another class: a binary with its module, and a string |\n| `{error, timeout}` | the call exceeded its timeout |\n| `{error, overloaded}` | too many calls are waiting |\n| `{error, {encode_error, Text}}`, `{error, {decode_error, Text}}` | a value cannot be converted |\n| `{error, {stopped, Text}}` | the pool was stopped, or the call was cancelled |\n| `{error, {crashed, Text}}` | the Python process that ran the call has ended |\n| `{error, {not_started, Text}}` | there is no interpreter |\n| `{error, {install_error, Text}}` | packages could not be installed |\n\nInvalid arguments raise an error exception, `{badarg, Text}`.").
 
 -export([call/3, call/4, call/5]).
 -export([call_async/3, call_async/4]).
@@ -22,6 +22,7 @@
 -export([stream_start/3, stream_start/4]).
 -export([stream_cancel/1]).
 -export([version/0]).
+-export([install/1, install/2]).
 -export([info/0]).
 -export([cast/3, cast/4]).
 -export([register_function/2]).
@@ -169,6 +170,21 @@ stream_cancel(Reference) ->
 -spec version() -> {ok, binary()} | {error, reason()}.
 version() ->
     'Elixir.Python.Erlang':version().
+
+?DOC("Installs packages. Returns `{ok, Map}` or `{error, Reason}`.\n\n    {ok, #{packages := []}} = py:install([]).\n    {ok, #{python := _}} = py:install([{packages, []}], [{quiet, true}]).\n\nIt is given a list of requirements, binaries or strings, or the options of the setting `python`, a map or a list of\npairs. `Options` are further ones. The map has `python`, the version, `folder`, where the packages are or `undefined`,\nand `packages`, a list of `{Name, Version}`. See `Python.install/2`.").
+-spec install(Packages ::
+                  [binary() | [char()]] | [{atom(), term()}] | map()) ->
+                 {ok, map()} | {error, reason()}.
+install(Packages) ->
+    'Elixir.Python.Erlang':install(Packages).
+
+?DOC("See `install/1`.").
+-spec install(Packages ::
+                  [binary() | [char()]] | [{atom(), term()}] | map(),
+              Options :: [{atom(), term()}] | map()) ->
+                 {ok, map()} | {error, reason()}.
+install(Packages, Options) ->
+    'Elixir.Python.Erlang':install(Packages, Options).
 
 ?DOC("Returns `{ok, Map}` with information about the interpreter: `python_version`, `executable`, `libpython`,\n`prefix` and more.\n\n    {ok, #{free_threaded := false}} = py:info().").
 -spec info() -> {ok, map()} | {error, reason()}.

@@ -5,7 +5,7 @@ defmodule Python.Environment do
   # modules below make it; a start only looks for it.
 
   alias Python.{NotStartedError, Settings}
-  alias Python.Environment.{Key, Spec, Store}
+  alias Python.Environment.{Key, OnDemand, Spec, Store}
 
   @enforce_keys [:folder, :interpreter, :made, :mark]
   defstruct @enforce_keys
@@ -35,6 +35,13 @@ defmodule Python.Environment do
   It runs nothing and needs no network.
   """
   @spec locate(Settings.t() | Spec.t()) :: {:ok, Path.t()} | :none | {:error, NotStartedError.t()}
+  def locate(%Settings{python: nil, python_path: nil}) do
+    case OnDemand.remembered() do
+      nil -> :none
+      {_spec, environment} -> {:ok, environment.interpreter}
+    end
+  end
+
   def locate(%Settings{python: nil}), do: :none
   def locate(%Settings{python: spec}), do: locate(spec)
 

@@ -18,6 +18,7 @@ defmodule Python.Erlang do
   | `{error, {stopped, Text}}` | the pool was stopped, or the call was cancelled |
   | `{error, {crashed, Text}}` | the Python process that ran the call has ended |
   | `{error, {not_started, Text}}` | there is no interpreter |
+  | `{error, {install_error, Text}}` | packages could not be installed |
 
   Invalid arguments raise an error exception, `{badarg, Text}`.
   """
@@ -34,6 +35,7 @@ defmodule Python.Erlang do
     EncodeError,
     Feeder,
     Home,
+    InstallError,
     NotStartedError,
     Operation,
     Options,
@@ -43,6 +45,8 @@ defmodule Python.Erlang do
     StoppedError,
     TimeoutError
   }
+
+  alias Python.Environment.OnDemand
 
   @typedoc "A name or a piece of code."
   @type text :: atom | binary | [char]
@@ -226,6 +230,33 @@ defmodule Python.Erlang do
       {:error, error} -> {:error, reason(error)}
     end
   end
+
+  @doc """
+  Installs packages. Returns `{ok, Map}` or `{error, Reason}`.
+
+      {ok, \#{packages := []}} = py:install([]).
+      {ok, \#{python := _}} = py:install([{packages, []}], [{quiet, true}]).
+
+  It is given a list of requirements, binaries or strings, or the options of the setting `python`, a map or a list of
+  pairs. `Options` are further ones. The map has `python`, the version, `folder`, where the packages are or `undefined`,
+  and `packages`, a list of `{Name, Version}`. See `Python.install/2`.
+  """
+  @spec install(
+          packages :: [binary | [char]] | [{atom, term}] | map,
+          options :: [{atom, term}] | map
+        ) ::
+          {:ok, map} | {:error, reason}
+  def install(packages, options \\ []) do
+    {spec, quiet} = checked(fn -> OnDemand.spec!(pairs(packages), pairs(options)) end)
+
+    case OnDemand.run(spec, quiet) do
+      {:ok, %{folder: nil} = installed} -> {:ok, %{installed | folder: :undefined}}
+      result -> result(result)
+    end
+  end
+
+  defp pairs(map) when is_map(map) and not is_struct(map), do: Map.to_list(map)
+  defp pairs(other), do: other
 
   @doc """
   Returns `{ok, Map}` with information about the interpreter: `python_version`, `executable`, `libpython`,
@@ -496,6 +527,7 @@ defmodule Python.Erlang do
   defp reason(%DecodeError{} = error), do: {:decode_error, text_of(error)}
   defp reason(%NotStartedError{} = error), do: {:not_started, text_of(error)}
   defp reason(%CrashedError{} = error), do: {:crashed, text_of(error)}
+  defp reason(%InstallError{} = error), do: {:install_error, text_of(error)}
   defp reason(%StoppedError{} = error), do: {:stopped, text_of(error)}
   defp reason(%ArgumentError{} = error), do: {:badarg, text_of(error)}
 

@@ -46,7 +46,7 @@ defmodule Python.Environment.Install do
     Store.temporary(store, fn temporary ->
       with {:ok, uv} <- Uv.find(spec, interpreter.executable, store, show),
            {:ok, lists, cd} <- Requirements.plan(uv, spec, interpreter, temporary, show),
-           {:ok, _} <- venv(uv, spec, interpreter, folder),
+           :ok <- venv(uv, spec, interpreter.executable, folder),
            :ok <- install(uv, spec, Environment.interpreter(folder), lists, cd, show) do
         packages = packages(folder)
         took = (System.monotonic_time(:millisecond) - started) / 1000
@@ -58,18 +58,12 @@ defmodule Python.Environment.Install do
     end)
   end
 
-  defp venv(uv, spec, interpreter, folder) do
-    arguments = [
-      "venv",
-      "--quiet",
-      "--relocatable",
-      "--no-project",
-      "--python",
-      interpreter.executable,
-      folder
-    ]
+  @doc "Makes a virtual environment that can be moved, with this interpreter."
+  @spec venv(Uv.t(), Spec.t(), Path.t(), Path.t()) :: :ok | {:error, InstallError.t()}
+  def venv(uv, spec, python, folder) do
+    arguments = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python, folder]
 
-    Uv.run(uv, spec, "making a virtual environment", arguments, [])
+    with {:ok, _} <- Uv.run(uv, spec, "making a virtual environment", arguments, []), do: :ok
   end
 
   @doc "Installs by lists of arguments for `uv pip install`."

@@ -55,7 +55,9 @@ defmodule Python.Environment.Key do
   defp platform, do: :erlang.system_info(:system_architecture)
 
   # MD5 is at hand without the application :crypto, which a release may lack, and is not asked to be more than a name.
-  defp hash(term) do
+  @doc "The name of a term."
+  @spec hash(term) :: String.t()
+  def hash(term) do
     term
     |> :erlang.term_to_binary(minor_version: 2)
     |> :erlang.md5()

@@ -12,7 +12,10 @@ defmodule Python.Environment.Prune do
   @spec run(Path.t(), non_neg_integer) :: [{Path.t(), non_neg_integer}]
   def run(store, days) do
     swept = for folder <- Store.sweep(store), do: {folder, 0}
-    for notice <- uses(store), not Store.used?(notice), do: File.rm(notice)
+
+    for notice <- uses(store) ++ Store.list(Path.join(store, "added")),
+        not Store.used?(notice),
+        do: File.rm(notice)
 
     requests =
       Enum.filter(Store.list(Path.join(store, "requests")), &Store.recent?(&1, days * @day))

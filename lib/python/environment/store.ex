@@ -7,6 +7,7 @@ defmodule Python.Environment.Store do
   #     requests/REQUEST               the key of the environment that was made last for a request
   #     additions/KEY/                 packages that were added to a running Python
   #     uses/KEY.HOST.PID              a VM that runs with it
+  #     added/UNIQUE.HOST.PID          the additions of a VM, for its Python processes
   #     uv/VERSION/bin/uv              a uv that was downloaded
   #     locks/KEY/                     who makes one now
   #     temporary/                     what is being made
@@ -211,10 +212,10 @@ defmodule Python.Environment.Store do
   ## Using
 
   @doc "Remembers that this VM runs with an environment, so that it is not pruned. A store may be read-only."
-  @spec use(Path.t(), String.t(), String.t()) :: :ok
-  def use(store, key, request) do
+  @spec use(Path.t(), String.t(), String.t() | nil) :: :ok
+  def use(store, key, request \\ nil) do
     notice = Path.join([store, "uses", "#{key}.#{Turn.host()}.#{System.pid()}"])
-    File.touch(Path.join([store, "requests", request]))
+    if request, do: touch(Path.join([store, "requests", request]))
 
     unless File.exists?(notice) do
       for other <- list(Path.join(store, "uses")), not used?(other), do: File.rm(other)
@@ -222,6 +223,12 @@ defmodule Python.Environment.Store do
     end
 
     :ok
+  end
+
+  # Not made again if it has been removed meanwhile.
+  defp touch(path) do
+    with {:ok, stat} <- File.stat(path, time: :posix),
+         do: File.write_stat(path, %{stat | mtime: System.os_time(:second)}, time: :posix)
   end
 
   @doc "Whether the VM of a notice in `uses` may run."

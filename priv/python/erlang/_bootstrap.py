@@ -9,6 +9,7 @@ import threading
 
 import erlang
 from erlang import (
+    _additions,
     _foreign,
     _forks,
     _guards,
@@ -55,6 +56,7 @@ def prepare(stack_size, stdio, logging, notebook, paths, shares_the_vm):
         _live_in_the_vm(stack_size)
     else:
         _interrupts.listen()
+        _additions.follow()
     _locks.install()
     _unfinished.install()
     _foreign.install()

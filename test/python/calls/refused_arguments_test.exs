@@ -67,6 +67,22 @@ defmodule Python.Calls.RefusedArgumentsTest do
           [[zzz: 1], [timeout: -1], [timeout: :soon], [pool: nil], [pool: "x"], [context: 1]],
       no_options: @no_options,
       opts: @no_options ++ [[zzz: 1]],
+      packages: [
+        nil,
+        1,
+        "numpy",
+        :numpy,
+        ~c"numpy",
+        {:a},
+        %{},
+        [1],
+        ["a" | "b"],
+        ["-r x"],
+        [zzz: 1],
+        [version: 3],
+        [packages: "numpy"]
+      ],
+      install: @no_options ++ [[zzz: 1], [quiet: 1], [offline: 1], [version: "three"]],
       start: @no_options ++ [[zzz: 1], [name: "x"], [name: A, timeout: 0], [name: A, init: 1]]
     }
   end
@@ -119,6 +135,8 @@ defmodule Python.Calls.RefusedArgumentsTest do
       {Python, :function, [&Kernel.abs/1, []], [:fun, :function_opts]},
       {Python, :register, [:never_registered, &Kernel.abs/1], [:function_name, :function]},
       {Python, :unregister, [:never_registered], [:function_name]},
+      {Python, :install, [[], []], [:packages, :install]},
+      {Python, :install!, [[], []], [:packages, :install]},
       {Python, :info, [], []},
       {Pool, :start_link, [[name: A]], [:start]},
       {Pool, :child_spec, [[name: A]], [:no_options]},
@@ -205,6 +223,8 @@ defmodule Python.Calls.RefusedArgumentsTest do
       handle: wrong(:handle),
       reference: [nil, 1, :ref, self(), {}, []],
       function_name: [1, "", [], {:f}, <<255>>, %{}, [?a | ?b]],
+      packages: [nil, 1, "numpy", :numpy, ~c"numpy", {:a}, %{1 => 2}, [1], [zzz: 1], [?a | ?b]],
+      install: [nil, 1, "x", {:a, 1}, [1], [{:a, 1} | 2], %{1 => 2}, [quiet: 1]],
       fun: [nil, 1, :f, "f", {:lists, :sum}, []],
       atom: [1, "lists", ~c"lists", {}]
     }
@@ -232,6 +252,7 @@ defmodule Python.Calls.RefusedArgumentsTest do
       {:call_method, [handle, :index, [1]], [:handle, :name, :args]},
       {:to_term, [handle], [:handle]},
       {:version, [], []},
+      {:install, [[], []], [:packages, :install]},
       {:info, [], []},
       {:memory_stats, [], []},
       {:gc, [], []}

@@ -90,6 +90,7 @@ defmodule Python.Engine.Process.Worker do
   def spawn(link, command, mode, arguments) do
     with {:ok, python} <- locate(command) do
       environment = for {name, value} <- command.environment, do: "#{name}=#{value}"
+      environment = [Python.Environment.Additions.variable() | environment]
       guarded = [guard() | mode] ++ [System.pid() | command.prefix]
       arguments = guarded ++ [python, script(), library() | arguments]
       :erlang_python_process.process_spawn(link, arguments, environment, command.cd)
