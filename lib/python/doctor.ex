@@ -11,7 +11,7 @@ defmodule Python.Doctor do
   # Asks the modules that do the work and has no opinion of its own: the sentences about what is
   # wrong are those of Python.NotStartedError.
 
-  alias Python.{Interpreter, NotStartedError, Paths, Settings}
+  alias Python.{Environment, Interpreter, NotStartedError, Paths, Settings}
   alias Python.Interpreter.Running
 
   @typedoc """
@@ -113,8 +113,7 @@ defmodule Python.Doctor do
          {:ok, folders} <- Paths.resolve(settings.paths) do
       settings = %{settings | paths: folders}
       lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
-      python_path = known.options[:python] || settings.python_path
-      {ok("Settings", lines), Map.merge(known, %{python_path: python_path, settings: settings})}
+      {ok("Settings", lines), Map.put(known, :settings, settings)}
     else
       {:error, error} ->
         remedy = "Correct the configuration of :erlang_python, in config.exs or sys.config."
@@ -150,8 +149,7 @@ defmodule Python.Doctor do
   end
 
   defp interpreter(%{stop: nil} = known) do
-    # Whether it can be embedded is looked at below.
-    case Interpreter.find(known.python_path, changes: known.settings.env, embed: false) do
+    case find(known.options[:python], known.settings) do
       {:ok, interpreter} ->
         lines = [
           row("executable", interpreter.executable),
@@ -173,6 +171,16 @@ defmodule Python.Doctor do
   end
 
   defp interpreter(known), do: {skipped("The interpreter", known.stop), known}
+
+  defp find(python, settings) do
+    with {:ok, {path, from}} <- named(python, settings) do
+      # Whether it can be embedded is looked at below.
+      Interpreter.find(path, changes: settings.env, embed: false, from: from)
+    end
+  end
+
+  defp named(nil, settings), do: Environment.python(settings)
+  defp named(python, _settings), do: {:ok, {python, :python_path}}
 
   defp venv(%{interpreter: %{venv: nil}} = known), do: {ok("No virtual environment", []), known}
 
@@ -344,6 +352,7 @@ defmodule Python.Doctor do
   defp lines(output), do: String.split(output, "\n", trim: true)
 
   defp source(:python_path), do: "the setting python_path"
+  defp source(:environment), do: "the setting python"
   defp source(:virtual_env), do: "the environment variable VIRTUAL_ENV"
   defp source(:path), do: "PATH"
 

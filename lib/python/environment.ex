@@ -6,6 +6,7 @@ defmodule Python.Environment do
 
   alias Python.{NotStartedError, Settings}
   alias Python.Environment.{Key, OnDemand, Spec, Store}
+  alias Python.Release.Bundle
 
   @enforce_keys [:folder, :interpreter, :made, :mark]
   defstruct @enforce_keys
@@ -30,20 +31,34 @@ defmodule Python.Environment do
   end
 
   @doc """
+  What the interpreter is to be found by: a path and where that is from, or nil for neither. In a release with a Python of
+  its own that comes before what is found on the machine.
+  """
+  @spec python(Settings.t()) ::
+          {:ok, {Path.t() | nil, :python_path | :environment}} | {:error, NotStartedError.t()}
+  def python(%Settings{python_path: path}) when is_binary(path), do: {:ok, {path, :python_path}}
+
+  def python(settings) do
+    case locate(settings) do
+      {:ok, path} -> {:ok, {path, :environment}}
+      :none -> {:ok, {nil, :python_path}}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  @doc """
   The interpreter of the environment that the settings, or a spec of its own, ask for. `:none`: they ask for none.
 
   It runs nothing and needs no network.
   """
   @spec locate(Settings.t() | Spec.t()) :: {:ok, Path.t()} | :none | {:error, NotStartedError.t()}
-  def locate(%Settings{python: nil, python_path: nil}) do
-    case OnDemand.remembered() do
-      nil -> :none
-      {_spec, environment} -> {:ok, environment.interpreter}
+  def locate(%Settings{python: spec} = settings) do
+    case Bundle.find() do
+      {:ok, folder, mark} -> bundled(folder, mark, spec)
+      :none when spec == nil -> on_demand(settings)
+      :none -> locate(spec)
     end
   end
-
-  def locate(%Settings{python: nil}), do: :none
-  def locate(%Settings{python: spec}), do: locate(spec)
 
   def locate(%Spec{} = spec) do
     store = Store.folder(spec)
@@ -57,6 +72,31 @@ defmodule Python.Environment do
       :none ->
         {:error, not_installed(spec, store)}
     end
+  end
+
+  defp on_demand(%{python_path: nil}) do
+    case OnDemand.remembered() do
+      nil -> :none
+      {_spec, environment} -> {:ok, environment.interpreter}
+    end
+  end
+
+  defp on_demand(_settings), do: :none
+
+  # The store of the machine that the release was built on is not here.
+  defp bundled(folder, mark, spec) do
+    if spec == nil or Spec.identity(spec) == mark.identity,
+      do: {:ok, Bundle.interpreter(folder)},
+      else: {:error, other_bundle(folder, mark, spec)}
+  end
+
+  defp other_bundle(folder, mark, spec) do
+    NotStartedError.new(:not_installed, %{
+      what: "the environment of the setting python, with #{Spec.describe(spec)},",
+      cause: "the release has one with #{mark.of}, in #{folder}",
+      source: :environment,
+      remedy: "Build the release with the settings that it runs with."
+    })
   end
 
   @doc "The interpreter in the folder of an environment."

@@ -42,7 +42,7 @@ defmodule Python.Interpreter do
           base_exec_prefix: Path.t(),
           free_threaded: boolean,
           debug: boolean,
-          source: :python_path | :virtual_env | :path,
+          source: :python_path | :environment | :virtual_env | :path,
           venv: Path.t() | nil,
           tried: [{String.t(), String.t()}]
         }
@@ -83,7 +83,7 @@ defmodule Python.Interpreter do
   | `:prefix`, `:exec_prefix`, `:base_prefix`, `:base_exec_prefix` | as in `sys` |
   | `:venv` | the folder of the virtual environment, or `nil` |
   | `:free_threaded`, `:debug` | the kind of build |
-  | `:source` | where it was named: `:python_path`, `:virtual_env` or `:path` |
+  | `:source` | where it was named: `:python_path`, `:environment` (the setting `python`), `:virtual_env` or `:path` |
   | `:tried` | a list of `{what, outcome}`, two texts |
 
   ## Options
@@ -106,13 +106,14 @@ defmodule Python.Interpreter do
   """
   @spec find(String.t() | charlist | nil, keyword) :: {:ok, t} | {:error, NotStartedError.t()}
   def find(python_path, options \\ []) do
-    # `meanwhile`: what to do while the interpreter answers, and `changes`: to the environment, for
-    # Python.Runtime.
+    # `meanwhile`: what to do while the interpreter answers, `changes`: to the environment variables, and `from`: who has
+    # named it, for Python.Runtime.
     defaults = [
       timeout: @probe_timeout,
       env: nil,
       embed: true,
       changes: %{},
+      from: :python_path,
       meanwhile: fn -> :ok end
     ]
 
@@ -120,7 +121,7 @@ defmodule Python.Interpreter do
     env = Variables.change(options[:env] || System.get_env(), options[:changes])
 
     with :ok <- load_native(),
-         {:ok, candidate} <- locate(python_path, env),
+         {:ok, candidate} <- locate(python_path, env, options[:from]),
          {:ok, report} <- probe(candidate, options) do
       judge(candidate, report, options[:embed])
     end
@@ -216,9 +217,9 @@ defmodule Python.Interpreter do
 
   ## Finding
 
-  defp locate(python_path, env) do
+  defp locate(python_path, env, from) do
     python_path = if is_list(python_path), do: List.to_string(python_path), else: python_path
-    Search.locate(python_path, env)
+    Search.locate(python_path, env, from)
   end
 
   defp probe(candidate, options) do

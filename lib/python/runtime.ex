@@ -8,7 +8,7 @@ defmodule Python.Runtime do
 
   use GenServer
 
-  alias Python.{Interpreter, NotStartedError, Variables}
+  alias Python.{Environment, Interpreter, NotStartedError, Variables}
   alias Python.Interpreter.Running
 
   @start_timeout 60_000
@@ -79,8 +79,16 @@ defmodule Python.Runtime do
 
   @impl true
   def handle_call(:start, _from, settings) do
-    if status() == :idle, do: :persistent_term.put(__MODULE__, start(settings))
+    if status() == :idle, do: :persistent_term.put(__MODULE__, start(latest(settings)))
     {:reply, status(), settings}
+  end
+
+  # Which Python it is may be said until then, as `Python.install/2` does.
+  defp latest(settings) do
+    case Python.Settings.fetch() do
+      {:ok, now} -> Map.merge(settings, Map.take(now, [:python, :python_path]))
+      {:error, _} -> settings
+    end
   end
 
   @impl true
@@ -107,9 +115,9 @@ defmodule Python.Runtime do
   defp start(settings) do
     load_modules = fn -> :code.ensure_modules_loaded(@needed) end
 
-    options = [meanwhile: load_modules, changes: settings.env]
-
-    with {:ok, interpreter} <- Interpreter.find(settings.python_path, options),
+    with {:ok, {path, from}} <- Environment.python(settings),
+         options = [meanwhile: load_modules, changes: settings.env, from: from],
+         {:ok, interpreter} <- Interpreter.find(path, options),
          {:ok, interpreter} <- Running.check(interpreter, settings),
          :ok <- Interpreter.load(interpreter),
          :ok <- load_native(),

@@ -7,6 +7,7 @@ defmodule Python.Environment.OnDemand do
   alias Python.Environment
   alias Python.Environment.{Additions, Install, Spec}
   alias Python.{InstallError, Runtime, Settings}
+  alias Python.Release.Bundle
 
   @what "the options of Python.install/2"
 
@@ -67,6 +68,8 @@ defmodule Python.Environment.OnDemand do
       cond do
         Additions.running?() -> add(spec, Runtime.interpreter(), show)
         failed?() -> {:error, not_running()}
+        # What is in a release was installed when it was built.
+        Bundle.find() != :none -> add(spec, start(), show)
         settings.python -> configured(with_changes(settings.python, spec), spec, show)
         settings.python_path -> add(spec, start(), show)
         true -> before_start(spec, show)

@@ -309,6 +309,14 @@ defmodule Python.Environment.Spec do
   def describe(_spec), do: "no packages"
 
   defp shown(path), do: Path.relative_to_cwd(path)
+
+  @doc "What tells environments apart on a machine where the files that a spec names are not, such as that of a release."
+  @spec identity(t) :: term
+  def identity(spec) do
+    {spec.version, Enum.sort(spec.packages || []),
+     spec.requirements && Path.basename(spec.requirements),
+     spec.project && Path.basename(spec.project)}
+  end
 end
 
 defimpl Inspect, for: Python.Environment.Spec do

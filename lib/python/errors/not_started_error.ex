@@ -209,6 +209,9 @@ defmodule Python.NotStartedError do
   defp remedy(:not_installed, _d), do: "Run `mix python.install`."
   defp remedy(:not_executable, d), do: "Run `chmod +x #{d.executable}`. #{or_another(d)}"
 
+  # The interpreter that it was made with has been removed.
+  defp remedy(:broken, %{source: :environment}), do: "Run `mix python.install`."
+
   defp remedy(:broken, %{folder: folder} = d) do
     "Create the virtual environment again with `python3 -m venv --clear #{folder}` and install " <>
       "its packages. #{or_another(d)}"
@@ -276,6 +279,10 @@ defmodule Python.NotStartedError do
   defp another(%{source: :python_path}) do
     "Set python_path in the configuration of :erlang_python to another interpreter or virtual " <>
       "environment, or leave it out to use VIRTUAL_ENV or python3 on PATH."
+  end
+
+  defp another(%{source: :environment}) do
+    "Set python in the configuration of :erlang_python to have another version, and run `mix python.install`."
   end
 
   defp another(%{source: :virtual_env}) do

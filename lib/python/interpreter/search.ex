@@ -8,9 +8,9 @@ defmodule Python.Interpreter.Search do
   # environment by the name it was started with.
 
   alias Python.Interpreter.Pyenv
-  alias Python.NotStartedError
+  alias Python.{NotStartedError, Paths}
 
-  @type source :: :python_path | :virtual_env | :path
+  @type source :: :python_path | :environment | :virtual_env | :path
 
   @type candidate :: %{
           source: source,
@@ -20,11 +20,13 @@ defmodule Python.Interpreter.Search do
         }
 
   @doc """
-  The file to run, how it was named, and what was tried before.
+  The file to run, how it was named, and what was tried before. `from`: who has named the path.
   """
-  @spec locate(String.t() | nil, %{String.t() => String.t()}) ::
+  @spec locate(String.t() | nil, %{String.t() => String.t()}, :python_path | :environment) ::
           {:ok, candidate} | {:error, NotStartedError.t()}
-  def locate(nil, env) do
+  def locate(path, env, from \\ :python_path)
+
+  def locate(nil, env, _from) do
     tried = [{"python_path", "not set"}]
 
     case env["VIRTUAL_ENV"] do
@@ -33,7 +35,15 @@ defmodule Python.Interpreter.Search do
     end
   end
 
-  def locate(path, env) do
+  def locate(path, env, :environment) do
+    named = %{source: :environment, what: "the environment of the setting python", tried: []}
+
+    if File.exists?(path),
+      do: check_file(named, path, env),
+      else: refuse_missing(named, path, path, :enoent)
+  end
+
+  def locate(path, env, :python_path) do
     named = %{source: :python_path, what: "python_path #{quoted(path)}", tried: []}
 
     case bare_name?(path) && find_program(path, env) do
@@ -99,8 +109,10 @@ defmodule Python.Interpreter.Search do
 
   ## A path that somebody has given
 
+  # A relative one may be in the release that runs, as the folders of the setting `paths`.
   defp check_path(named, given, env) do
-    path = Path.expand(given)
+    candidates = Paths.candidates(given)
+    path = Enum.find(candidates, List.last(candidates), &File.exists?/1)
 
     case File.stat(path) do
       {:ok, %{type: :directory}} -> check_folder(named, path, env)

@@ -3,6 +3,7 @@ defmodule Python.Engine.Process.Options do
 
   # The options of pools and contexts with the engine `:process`, in addition to the common ones.
 
+  alias Python.Environment.Spec
   alias Python.Schema
 
   # What `setrlimit` takes.
@@ -18,10 +19,14 @@ defmodule Python.Engine.Process.Options do
   defp common do
     [
       python: %{
-        type: {:check, &__MODULE__.text/1},
-        allowed: "the path of an interpreter or of a virtual environment, a string",
+        type: {:parse, &__MODULE__.python/1},
         default: {:setting, :python_path},
-        doc: "the interpreter, or the folder of a virtual environment. It needs no libpython."
+        default_text: "",
+        doc: """
+        the interpreter, or the folder of a virtual environment. It needs no libpython. Or an environment of its own, in
+        the words of the setting `python`: `python: [packages: ["numpy~=1.26"]]`, see the guide
+        [Engines](engines.md#an-environment-of-its-own). Defaults to those of the settings `python_path` and `python`.
+        """
       },
       env: %{
         type: {:check, &__MODULE__.env/1},
@@ -105,6 +110,27 @@ defmodule Python.Engine.Process.Options do
         """
       }
     ]
+  end
+
+  # A path, or what an environment is to have.
+  @doc false
+  def python([{key, _value} | _] = options) when is_atom(key) do
+    case Spec.new(options, "the option :python") do
+      {:ok, spec} -> %{spec | embed: false}
+      {:error, error} -> raise error
+    end
+  end
+
+  def python(path) do
+    case text(path) do
+      {:ok, path} ->
+        path
+
+      :error ->
+        raise ArgumentError,
+              "expected the option :python to be the path of an interpreter or of a virtual environment, a string, or a " <>
+                ~s(keyword list such as [packages: ["numpy~=1.26"]], got: #{Python.Arguments.short(path)})
+    end
   end
 
   @doc false

@@ -4,7 +4,8 @@ defmodule Python.Engine.Process.Worker do
   # Looks after one Python process: starts it, hands on what it writes below Python, and ends with it. It sees no
   # request. The pool's process, which is linked to it, starts another one in its place.
 
-  alias Python.{Interpreter, NotStartedError, Variables}
+  alias Python.{Environment, Interpreter, NotStartedError, Variables}
+  alias Python.Environment.Spec
   alias Python.Engine.Process.{Spares, Template}
   alias Python.Native.Library
 
@@ -12,7 +13,7 @@ defmodule Python.Engine.Process.Worker do
 
   @type command :: %{
           name: atom,
-          python: String.t() | nil,
+          python: String.t() | Spec.t() | nil,
           prefix: [String.t()],
           environment: %{optional(String.t()) => String.t()},
           cd: String.t() | nil,
@@ -99,10 +100,18 @@ defmodule Python.Engine.Process.Worker do
 
   # It may have come, or gone, since the last time.
   defp locate(%{python: python, environment: environment}) do
-    with {:ok, candidate} <-
-           Interpreter.Search.locate(python, Map.merge(System.get_env(), environment)),
+    with {:ok, {path, from}} <- python(python),
+         env = Map.merge(System.get_env(), environment),
+         {:ok, candidate} <- Interpreter.Search.locate(path, env, from),
          do: {:ok, candidate.executable}
   end
+
+  defp python(nil), do: Environment.python(Python.Settings.read!())
+
+  defp python(%Spec{} = spec),
+    do: with({:ok, path} <- Environment.locate(spec), do: {:ok, {path, :environment}})
+
+  defp python(path), do: {:ok, {path, :python_path}}
 
   defp script, do: Application.app_dir(:erlang_python, "priv/python/worker/start.py")
 

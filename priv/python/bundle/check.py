@@ -1,0 +1,60 @@
+"""Looks whether a bundle stands by itself. It runs under the bundle's interpreter, and prints lines for
+lib/python/release/bundle.ex.
+
+    python -E -s check.py FOREIGN...
+
+Each extension module of the standard library is imported. `FOREIGN` are the folders that it was copied from: what is
+mapped from there would be missing on another machine.
+"""
+
+import importlib
+import importlib.machinery
+import os
+import sys
+
+
+def extension_modules():
+    names = set()
+    for folder in sys.path:
+        if os.path.basename(folder) == "lib-dynload" and os.path.isdir(folder):
+            for name in os.listdir(folder):
+                if name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES)):
+                    names.add(name.split(".")[0])
+    return sorted(names)
+
+
+def failing(names):
+    failed = {}
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            failed[name] = str(error)
+    return failed
+
+
+def mapped(folders):
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            paths = {line[line.find("/") :].rstrip("\n") for line in maps if "/" in line}
+    except OSError:
+        return []
+    return sorted(path for path in paths for folder in folders if path.startswith(folder + os.sep))
+
+
+def main():
+    failed = failing(extension_modules())
+    foreign = mapped([os.path.realpath(folder) for folder in sys.argv[1:]])
+    tell("prefix", [sys.prefix])
+    tell("path", [path for path in sys.path if os.path.isabs(path)])
+    tell("failed", ["%s: %s" % one for one in sorted(failed.items())])
+    tell("foreign", foreign)
+
+
+def tell(what, values):
+    for value in values:
+        print("bundle\t%s\t%s" % (what, value.replace("\n", " ")))
+
+
+if __name__ == "__main__":
+    main()

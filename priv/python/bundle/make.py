@@ -1,0 +1,281 @@
+"""Copies a Python and the packages of an environment into a folder that can be moved.
+
+    python -E -s make.py TARGET --environment FOLDER --library LIBPYTHON --keep tkinter
+
+It runs under the interpreter that is copied, which knows best where its parts are, and prints lines for
+lib/python/release/bundle.ex. Of the installation only what runs is taken: the rest of the folder, such as /usr, may have anything in it.
+"""
+
+import argparse
+import fnmatch
+import json
+import os
+import shutil
+import site
+import stat
+import sys
+import sysconfig
+
+from elf import Elf
+
+# What a program that is deployed has no use for, by the name under which it can be kept.
+PARTS = {
+    "test": ["test", "tests", "idle_test", "_test*.so", "_ctypes_test*.so", "_xxtestfuzz*.so", "xxlimited*.so"],
+    "tkinter": ["tkinter", "turtle.py", "turtledemo", "_tkinter*.so"],
+    "idlelib": ["idlelib"],
+    "ensurepip": ["ensurepip"],
+    "pydoc_data": ["pydoc_data"],
+}
+
+# What is needed to build programs and extension modules, and what belongs to the place that is left.
+NEVER = ["__pycache__", "site-packages", "dist-packages", "config-*", "*.a", "*.o", "*.pyc", "EXTERNALLY-MANAGED"]
+
+# Of an environment: what stands for it itself.
+ITS_OWN = ["__pycache__", "_virtualenv.pth", "_virtualenv.py", "*.pyc"]
+
+# A script finds the interpreter beside it, in whatever folder that is.
+BESIDE = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python3' "$0" "$@"
+' '''
+"""
+
+
+class Refused(Exception):
+    """The installation cannot be copied."""
+
+
+class Bundle:
+    def __init__(self, target, keep):
+        self.target = target
+        self.base = os.path.realpath(sys.base_prefix)
+        self.dropped = [p for name, patterns in PARTS.items() if name not in keep for p in patterns]
+        self.keep = keep
+        self.copied = []
+        self.warnings = []
+
+    def place(self, path):
+        """Where a file of the installation is in the bundle."""
+        relative = os.path.relpath(os.path.realpath(os.path.dirname(path)), self.base)
+        if relative.startswith(os.pardir):
+            relative = "lib"
+        return os.path.join(self.target, relative, os.path.basename(path))
+
+    def copy(self, path, to):
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        shutil.copy2(path, to)
+        # Some systems have libraries that nobody may write.
+        os.chmod(to, stat.S_IMODE(os.stat(to).st_mode) | stat.S_IWUSR)
+        self.copied.append((path, to))
+
+    def copy_tree(self, folder, to, left_out):
+        """All of a folder but what has one of these names, at any depth."""
+
+        def stays(name):
+            return not any(fnmatch.fnmatchcase(name, pattern) for pattern in left_out)
+
+        for place, folders, files in os.walk(folder, followlinks=True):
+            folders[:] = sorted(filter(stays, folders))
+            here = os.path.normpath(os.path.join(to, os.path.relpath(place, folder)))
+            for name in sorted(filter(stays, files)):
+                path = os.path.join(place, name)
+                if os.path.isfile(path):
+                    self.copy(path, os.path.join(here, name))
+
+    # The parts of the installation
+
+    def library(self):
+        """The standard library, with its extension modules where they have a folder of their own."""
+        standard = sysconfig.get_path("stdlib")
+        folders = [standard]
+        for path in sys.path:
+            if os.path.basename(path) == "lib-dynload" and not path.startswith(standard + os.sep):
+                folders.append(path)
+        for folder in folders:
+            if os.path.isdir(folder):
+                self.copy_tree(folder, self.place(folder), NEVER + self.dropped)
+        if "tkinter" in self.keep:
+            for folder in ("tcl*", "tk*", "itcl*", "thread*"):
+                self.copy_matching(os.path.join(self.base, "lib"), folder)
+
+    def copy_matching(self, folder, pattern):
+        for name in sorted(fnmatch.filter(os.listdir(folder), pattern)):
+            path = os.path.join(folder, name)
+            if os.path.isdir(path):
+                self.copy_tree(path, self.place(path), ["*.a"])
+
+    def program(self):
+        path = os.path.realpath(sys.executable)
+        name = "python%d.%d" % sys.version_info[:2]
+        to = os.path.join(self.target, "bin", name)
+        self.copy(path, to)
+        for link in ("python3", "python"):
+            os.symlink(name, os.path.join(self.target, "bin", link))
+
+    def shared_library(self, path):
+        if path:
+            self.copy(path, os.path.join(self.target, "lib", os.path.basename(path)))
+
+    def needed(self):
+        """The libraries of the installation's own folder that its files need, and those that the machine is to have."""
+        own = self.base not in ("/", "/usr")
+        there = {os.path.basename(to) for _, to in self.copied}
+        missing, queue = set(), list(self.copied)
+        while queue:
+            path, _ = queue.pop()
+            elf = Elf.read(path)
+            for name in elf.needed if elf else ():
+                if name in there or name in missing:
+                    continue
+                found = self.find(name, path, elf) if own else None
+                if found is None:
+                    missing.add(name)
+                else:
+                    there.add(name)
+                    self.copy(found, os.path.join(self.target, "lib", name))
+                    queue.append(self.copied[-1])
+        return missing
+
+    def find(self, name, path, elf):
+        folders = [os.path.join(self.base, "lib"), os.path.join(self.base, "lib64")]
+        for _, text in elf.places:
+            for folder in text.split(":"):
+                folders.append(folder.replace("$ORIGIN", os.path.dirname(path)).replace("${ORIGIN}", os.path.dirname(path)))
+        for folder in folders:
+            found = os.path.realpath(os.path.join(folder, name))
+            if os.path.isfile(found) and found.startswith(self.base + os.sep):
+                return found
+        return None
+
+    def relocate(self):
+        """Files that look for libraries in the installation look for them in the bundle."""
+        for _, to in self.copied:
+            elf = Elf.read(to)
+            for start, text in elf.places if elf else ():
+                folders = [self.relative(folder, to) for folder in text.split(":")]
+                new = ":".join(dict.fromkeys(folders))
+                if new != text and not elf.replace(start, text, new):
+                    raise Refused(
+                        "%s looks for libraries in %s, which cannot be changed into %s" % (os.path.basename(to), text, new)
+                    )
+
+    def relative(self, folder, to):
+        if not os.path.isabs(folder):
+            return folder
+        folder = os.path.realpath(folder)
+        if folder != self.base and not folder.startswith(self.base + os.sep):
+            return folder
+        inside = os.path.join(self.target, os.path.relpath(folder, self.base))
+        return os.path.join("$ORIGIN", os.path.relpath(inside, os.path.dirname(to)))
+
+    # The packages
+
+    def packages(self, environment):
+        """The packages of a virtual environment, and the folders of those that are installed in place."""
+        names = ["lib", "lib64"] if os.path.isdir(os.path.join(environment, "lib64")) else ["lib"]
+        version = "python%d.%d" % sys.version_info[:2]
+        found = {os.path.realpath(os.path.join(environment, name, version, "site-packages")) for name in names}
+        to = self.site_packages()
+        os.makedirs(to, exist_ok=True)
+        in_place = []
+        for folder in sorted(filter(os.path.isdir, found)):
+            left_out, folders = self.editable(folder)
+            in_place += folders
+            self.copy_tree(folder, to, ITS_OWN + left_out)
+            self.check_links(to)
+        for name in ("share", "etc"):
+            folder = os.path.join(environment, name)
+            if os.path.isdir(folder):
+                self.copy_tree(folder, os.path.join(self.target, name), ITS_OWN)
+        self.scripts(environment, in_place)
+        return in_place
+
+    def site_packages(self):
+        folders = site.getsitepackages([self.base])
+        return os.path.join(self.target, os.path.relpath(folders[0], self.base))
+
+    def editable(self, folder):
+        """What belongs to packages that are installed in place, and the folders that they are in."""
+        files, folders = [], []
+        for info in fnmatch.filter(os.listdir(folder), "*.dist-info"):
+            try:
+                with open(os.path.join(folder, info, "direct_url.json"), encoding="utf-8") as file:
+                    url = json.load(file)
+            except (OSError, ValueError):
+                continue
+            if url.get("dir_info", {}).get("editable") and url["url"].startswith("file://"):
+                from urllib.request import url2pathname
+
+                folders.append(url2pathname(url["url"][len("file://") :]))
+                files.append(info)
+                files += self.recorded(os.path.join(folder, info))
+        return files, folders
+
+    def recorded(self, info):
+        with open(os.path.join(info, "RECORD"), encoding="utf-8") as file:
+            names = [line.rsplit(",", 2)[0] for line in file]
+        return [name for name in names if "/" not in name]
+
+    def check_links(self, folder):
+        for name in fnmatch.filter(os.listdir(folder), "*.pth"):
+            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    if os.path.isabs(line.strip()):
+                        raise Refused("%s of the environment adds the folder %s, which is not in it" % (name, line.strip()))
+
+    def scripts(self, environment, in_place):
+        folder = os.path.join(environment, "bin")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if os.path.islink(path) or not os.path.isfile(path) or fnmatch.fnmatch(name, "python*"):
+                continue
+            if fnmatch.fnmatch(name, "*activate*") or name == "pydoc.bat":
+                continue
+            self.script(path, os.path.join(self.target, "bin", name))
+
+    def script(self, path, to):
+        with open(path, "rb") as file:
+            text = file.read()
+        if text.startswith(b"#!"):
+            first, _, rest = text.partition(b"\n")
+            if b"python" in first:
+                text = BESIDE + rest
+            elif text.startswith(b"#!/bin/sh\n'''exec'"):
+                # As uv and pip write it for long paths.
+                text = BESIDE + text.split(b"\n", 3)[3]
+        with open(to, "wb") as file:
+            file.write(text)
+        os.chmod(to, 0o755)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("target")
+    parser.add_argument("--environment", required=True)
+    parser.add_argument("--library")
+    parser.add_argument("--keep", action="append", default=[])
+    arguments = parser.parse_args()
+
+    bundle = Bundle(os.path.abspath(arguments.target), arguments.keep)
+    try:
+        bundle.library()
+        bundle.program()
+        bundle.shared_library(arguments.library)
+        missing = bundle.needed()
+        bundle.relocate()
+        in_place = bundle.packages(arguments.environment)
+    except Refused as error:
+        tell("refused", [str(error)])
+        return
+    tell("machine", sorted(missing))
+    tell("in_place", in_place)
+    tell("site_packages", [bundle.site_packages()])
+
+
+def tell(what, values):
+    for value in values:
+        print("bundle\t%s\t%s" % (what, value.replace("\n", " ")))
+
+
+if __name__ == "__main__":
+    main()

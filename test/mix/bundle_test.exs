@@ -1,0 +1,230 @@
+defmodule Python.Mix.BundleTest do
+  # A release with Python and a package in it, at another place, on a machine without Python and without a network.
+  use Python.TestCase, async: true
+
+  import Python.FakePython, only: [suite_python: 0]
+
+  alias Python.{FreshVM, Packages}
+
+  @moduletag :release
+  @moduletag timeout: 600_000
+  @moduletag skip: Packages.skip(__ENV__, ["uv"])
+
+  @root Path.expand("../..", __DIR__)
+
+  # What it says when it has started.
+  @application """
+  defmodule Small.Application do
+    use Application
+
+    def start(_type, _args) do
+      say("call", Python.call(:teller, :tell, ["it"]))
+      say("own file", Python.call(:shelf, :place, []))
+
+      for name <- ~w(executable prefix base_prefix) do
+        say(name, Python.eval("__import__('sys').\#{name}"))
+      end
+
+      say("path", Python.eval("__import__('teller').__file__"))
+      say("child", Python.call(:shelf, :child, []))
+      say("spawned", Python.call(:shelf, :spawned, [[1, 2, 3]]))
+      say("script", Python.call(:shelf, :script, []))
+      say("cached", Python.eval("__import__('teller').__cached__ is not None and __import__('os').path.exists(__import__('teller').__cached__)"))
+      {:ok, _} = Python.Pool.start_link(name: Apart, engine: :process, size: 1)
+      say("process", Python.eval("__import__('sys').prefix", %{}, pool: Apart))
+      say("maps", for(line <- maps(), line =~ "libpython", uniq: true, do: line))
+      spawn(fn -> System.stop(0) end)
+      Supervisor.start_link([], strategy: :one_for_one)
+    end
+
+    defp say(what, value), do: IO.puts("\#{what}: \#{inspect(value, limit: :infinity)}")
+
+    defp maps do
+      case File.read("/proc/self/maps") do
+        {:ok, text} -> for line <- String.split(text, "\\n"), [_, path] <- [Regex.run(~r/ (\\/.*)$/, line)], do: path
+        _ -> []
+      end
+    end
+  end
+  """
+
+  @python """
+  import multiprocessing
+  import os
+  import subprocess
+  import sys
+
+
+  def place():
+      return __file__
+
+
+  def child():
+      code = "import sys, teller; print(sys.prefix, teller.tell('child'))"
+      return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+
+
+  def script():
+      return subprocess.run([os.path.join(sys.prefix, "bin", "tell")], capture_output=True, text=True).stdout.strip()
+
+
+  def spawned(numbers):
+      with multiprocessing.get_context("spawn").Pool(2) as pool:
+          return pool.map(double, numbers)
+
+
+  def double(number):
+      return 2 * number
+  """
+
+  @project """
+  defmodule Small.MixProject do
+    use Mix.Project
+
+    def project do
+      [
+        app: :small,
+        version: "1.0.0",
+        deps: [{:erlang_python, path: #{inspect(@root)}}],
+        releases: [small: [steps: [:assemble, &Python.Release.bundle/1]]]
+      ]
+    end
+
+    def application, do: [mod: {Small.Application, []}, extra_applications: [:logger]]
+  end
+  """
+
+  setup_all do
+    folder = Path.join(System.tmp_dir!(), unique("small_bundle"))
+    on_exit(fn -> File.rm_rf!(folder) end)
+    [python: python, interpreter: _] = suite_python()
+    {:ok, venv} = Packages.venv(["uv"])
+    wheel(Path.join(folder, "wheels"))
+
+    config = """
+    import Config
+
+    config :erlang_python,
+      paths: ["priv/python"],
+      python: [
+        packages: ["teller"],
+        find_links: "wheels",
+        offline: true,
+        uv: #{inspect(Path.join(venv, "bin/uv"))},
+        cache: "cache"
+      ]
+    """
+
+    for {file, text} <- [
+          {"mix.exs", @project},
+          {"lib/small.ex", @application},
+          {"config/config.exs", config},
+          {"priv/python/shelf.py", @python}
+        ] do
+      path = Path.join(folder, file)
+      File.mkdir_p!(Path.dirname(path))
+      File.write!(path, text)
+    end
+
+    path = Path.dirname(python) <> ":" <> System.get_env("PATH")
+    env = [{"MIX_ENV", "prod"}, {"PYTHON", false}, {"MIX_BUILD_PATH", false}, {"PATH", path}]
+    env = [{"VIRTUAL_ENV", false} | env]
+    mix = System.find_executable("mix")
+    assert {output, 0} = FreshVM.execute(mix, ["release"], env, 500_000, folder)
+
+    # Moved, and what it was made of is gone.
+    release = Path.join(folder, "moved/here")
+    File.mkdir_p!(Path.dirname(release))
+    File.rename!(Path.join(folder, "_build/prod/rel/small"), release)
+    File.rename!(Path.join(folder, "cache"), Path.join(folder, "cache.gone"))
+
+    {:ok, folder: folder, root: release, output: output}
+  end
+
+  # A package with a script.
+  defp wheel(folder) do
+    File.mkdir_p!(folder)
+    info = "teller-1.2.3.dist-info"
+
+    files = [
+      {"teller/__init__.py",
+       "def tell(what):\n    return 'told:' + what\n\n\ndef main():\n    print(tell('script'))\n"},
+      {"#{info}/METADATA", "Metadata-Version: 2.1\nName: teller\nVersion: 1.2.3\n"},
+      {"#{info}/WHEEL",
+       "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
+      {"#{info}/entry_points.txt", "[console_scripts]\ntell = teller:main\n"}
+    ]
+
+    record = for({name, _} <- files, do: "#{name},,\n") ++ ["#{info}/RECORD,,\n"]
+    files = files ++ [{"#{info}/RECORD", IO.iodata_to_binary(record)}]
+    entries = for {name, text} <- files, do: {String.to_charlist(name), text}
+    path = Path.join(folder, "teller-1.2.3-py3-none-any.whl")
+    {:ok, _} = :zip.create(String.to_charlist(path), entries)
+  end
+
+  # All programs but Python's, and no network where that can be had.
+  defp boot(release, folder) do
+    bin = Path.join(folder, "bin")
+    File.mkdir_p!(bin)
+
+    for folder <- ["/bin", "/usr/bin"], name <- File.ls!(folder), not (name =~ "python") do
+      File.ln_s(Path.join(folder, name), Path.join(bin, name))
+    end
+
+    env = [{"RELEASE_DISTRIBUTION", "none"}, {"VIRTUAL_ENV", false}, {"PYTHON", false}]
+    env = [{"PATH", bin}, {"HOME", folder} | env]
+    [program | arguments] = without_network() ++ [Path.join(release, "bin/small"), "start"]
+    FreshVM.execute(program, arguments, env, 60_000)
+  end
+
+  defp without_network do
+    with unshare when is_binary(unshare) <- System.find_executable("unshare"),
+         {_, 0} <- System.cmd(unshare, ["-n", "true"], stderr_to_stdout: true) do
+      [unshare, "-n"]
+    else
+      _ -> []
+    end
+  end
+
+  test "works at another place, without Python and without a network", context do
+    %{root: release, folder: folder} = context
+    assert {output, 0} = boot(release, folder)
+    python = Path.join(release, "python")
+    shelf = Path.join(release, "lib/small-1.0.0/priv/python/shelf.py")
+
+    for line <- [
+          ~s(call: {:ok, "told:it"}),
+          ~s(own file: {:ok, "#{shelf}"}),
+          ~s(executable: {:ok, "#{python}/bin/python3"}),
+          ~s(prefix: {:ok, "#{python}"}),
+          ~s(base_prefix: {:ok, "#{python}"}),
+          ~s(child: {:ok, ["#{python}", "told:child"]}),
+          ~s(spawned: {:ok, [2, 4, 6]}),
+          ~s(script: {:ok, "told:script"}),
+          ~s(cached: {:ok, true}),
+          ~s(process: {:ok, "#{python}"})
+        ] do
+      assert output =~ line
+    end
+
+    for [_, path] <- Regex.scan(~r/"(\/[^"]*libpython[^"]*)"/, output),
+        do: assert(String.starts_with?(path, python))
+  end
+
+  test "tells what is in it", %{output: output} do
+    assert output =~
+             ~r/\* python: Python 3\.\d+\.\d+ with 1 packages, \d+\.\d MiB, in .*rel\/small\/python/
+  end
+
+  test "has no path of the machine that it was built on where that matters", context do
+    %{root: release} = context
+    python = Path.join(release, "python")
+
+    for part <- ~w(test idlelib tkinter ensurepip),
+        do: assert(Path.wildcard(Path.join(python, "lib/python3*/#{part}")) == [])
+
+    assert Path.wildcard(Path.join(python, "**/*.a")) == []
+    assert {:ok, text} = File.read(Path.join(python, "bin/tell"))
+    assert text =~ "realpath"
+  end
+end
