@@ -104,7 +104,7 @@ defmodule Python.MixProject do
         "Values and objects":
           ~r{^Python\.(Object|Array|Nx|Table|Bytes|Buffer|Iterator|Function|Encoder)$},
         Errors: ~r{^Python\.\w*Error$},
-        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor)$},
+        "Setting up": ~r{^Python\.(Settings|Interpreter|Doctor|Release)$},
         "Mix tasks": ~r{^Mix\.Tasks\.}
       ],
       groups_for_docs:
