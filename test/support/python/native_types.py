@@ -31,6 +31,47 @@ def _subclasses(cls):
             yield from _subclasses(sub)
 
 
+async def caught(function):
+    import erlang
+
+    try:
+        await function()
+    except erlang.Error as error:
+        return error._original
+
+
+async def of_loop(function):
+    """What is native to the event loops of pools: found by what refers to it."""
+    import asyncio
+
+    import erlang
+
+    loop = asyncio.get_running_loop()
+    awaited = function()
+    found = [
+        asyncio.current_task().get_coro(),
+        erlang.on_interrupt(lambda: None),
+        _find(loop, "_Loop"),
+        _find(awaited, "_Ended"),
+    ]
+    awaited.cancel()
+    return found
+
+
+def _find(root, name):
+    """The nearest object of that class that an object leads to."""
+    seen, nearest = set(), [root]
+    while nearest:
+        for one in nearest:
+            if type(one).__name__ == name:
+                return one
+        seen.update(map(id, nearest))
+        nearest = [
+            one for one in gc.get_referents(*nearest) if id(one) not in seen and not isinstance(one, types.ModuleType)
+        ]
+    raise LookupError(name)
+
+
 def remember(instances):
     """An instance of each, made as they are meant to be made."""
     for instance in instances:

@@ -12,6 +12,7 @@ use crate::engine::main::answer::{self, Outcome};
 use crate::engine::main::call::{Answer, Work};
 use crate::engine::main::error::Error;
 use crate::engine::main::isolation::{Isolated, Nesting};
+use crate::engine::main::kept;
 use crate::engine::main::origin::{self, Origin, OriginObject};
 use crate::engine::main::output;
 use crate::engine::main::own;
@@ -82,12 +83,23 @@ fn run(
         return;
     }
     let mut awaited = None;
-    // As on other engines, a `Python.Context` keeps what its calls set. What a coroutine sets is the loop's from its first
-    // `await` on, as in any program.
-    let settings = (!seat.pool.pinned).then(|| seat.runner.settings(py));
+    // As on other engines, a `Python.Context` keeps what its calls set.
+    let settings = (!seat.pool.pinned).then(|| {
+        let settings = seat.runner.settings(py);
+        (
+            settings,
+            seat.runner.resume_traced(py, kept::tracers(request)),
+        )
+    });
     let mut outcome = (!request.is_over())
         .then(|| work(py, seat, &flight, awaits, reply, &isolated, &mut awaited));
-    if let Some(settings) = settings {
+    if let Some((settings, traced)) = settings {
+        // What goes on later is traced by it then.
+        let goes_on = awaited.is_some() || kept::tracers(request).is_some();
+        traced.suspend(kept::tracers(request), || {
+            let tracers = goes_on.then(|| kept::make_tracers(request)).flatten();
+            tracers.map(|tracers| &**tracers)
+        });
         settings.end();
     }
     if let Some((coroutine, gives)) = awaited {

@@ -9,6 +9,7 @@ use crate::engine::main::answer;
 use crate::engine::main::call::{Answer, Work};
 use crate::engine::main::error::Error;
 use crate::engine::main::isolation::{self, Isolated};
+use crate::engine::main::kept;
 use crate::engine::main::origin::Origin;
 use crate::engine::main::output;
 use crate::engine::main::seat::{self, Running};
@@ -132,7 +133,15 @@ impl Step {
         let entered = context.filter(|context| contextvars::enter(context).is_ok());
         let at = request.as_ref().map_or(0, |r| Arc::as_ptr(r) as usize);
         let before = running.event_loop.as_ref().map(|l| l.begin_step(at));
+        // A `Python.Context` keeps what its calls set.
+        let traced = request.as_ref().filter(|_| !running.pool.pinned);
+        let traced = traced.map(|r| (r, running.runner.resume_traced(py, kept::tracers(r))));
         let result = work(coroutine);
+        if let Some((request, traced)) = traced {
+            traced.suspend(kept::tracers(request), || {
+                kept::make_tracers(request).map(|tracers| &**tracers)
+            });
+        }
         if let (Some(event_loop), Some(before)) = (&running.event_loop, before) {
             event_loop.end_step(before);
         }

@@ -37,6 +37,7 @@ use crate::python::contextvars::Kept as Context;
 use crate::python::convert::{Decoder, Encoder, Failure};
 use crate::python::current;
 use crate::python::host::{Host, Target};
+use crate::python::interpreter::traced::Tracers;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -73,7 +74,7 @@ pub struct Callback {
     /// Wakes the event loop that waits in place of a thread.
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// The context variables of a body that a loop goes on beside.
-    surroundings: OnceLock<Arc<Context>>,
+    surroundings: OnceLock<(Arc<Context>, Arc<Tracers>)>,
 }
 
 #[derive(Default)]
@@ -141,8 +142,8 @@ impl Callback {
     }
 
     /// What its body asks of the pool has these context variables.
-    pub fn set_surroundings(&self, context: Context) {
-        let _ = self.surroundings.set(Arc::new(context));
+    pub fn set_surroundings(&self, context: Context, tracers: Arc<Tracers>) {
+        let _ = self.surroundings.set((Arc::new(context), tracers));
     }
 
     /// What the VM is to know it by.

@@ -41,7 +41,8 @@ pub fn hold_in_loop<'py>(
     let event_loop = running.event_loop.clone().ok_or_else(outside)?;
     let request = running.request(py).ok_or_else(outside)?;
     let callback = Callback::of_hold(&request);
-    callback.set_surroundings(Kept::of_current(py)?);
+    let tracers = kept::make_tracers(&request).cloned().unwrap_or_default();
+    callback.set_surroundings(Kept::of_current(py)?, tracers);
     let future = event_loop.future(py, Arc::clone(&callback) as _)?;
     if !tell(py, &callback, &request, entered, running.sender) {
         // It is being cancelled.

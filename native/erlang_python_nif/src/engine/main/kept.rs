@@ -4,6 +4,7 @@ use crate::engine::main::on_interrupt::Functions;
 use crate::pool::request::Request;
 use crate::python::contextvars::Kept as Context;
 use crate::python::growth::HandedOut;
+use crate::python::interpreter::traced::Tracers;
 use crate::python::object::Watch;
 use pyo3::Python;
 use std::sync::{Arc, OnceLock};
@@ -16,13 +17,27 @@ pub struct Kept {
     handed_out: OnceLock<Box<HandedOut>>,
     /// The context variables of the body of a `with` that it is from.
     surroundings: OnceLock<Arc<Context>>,
+    /// What traces its code, or that of the `with`, in an event loop.
+    tracers: OnceLock<Arc<Tracers>>,
 }
 
 /// It is from a body that an event loop goes on beside.
-pub fn surround(request: &Request, context: &Arc<Context>) {
+pub fn surround(request: &Request, (context, tracers): &(Arc<Context>, Arc<Tracers>)) {
     if let Some(kept) = request.keep_for_engine::<Kept>() {
         let _ = kept.surroundings.set(Arc::clone(context));
+        let _ = kept.tracers.set(Arc::clone(tracers));
     }
+}
+
+/// What its code is traced by in an event loop, if it has set anything.
+pub fn tracers(request: &Request) -> Option<&Tracers> {
+    request.kept::<Kept>()?.tracers.get().map(|t| &**t)
+}
+
+/// The same, made if there is none yet.
+pub fn make_tracers(request: &Request) -> Option<&Arc<Tracers>> {
+    let kept = request.keep_for_engine::<Kept>()?;
+    Some(kept.tracers.get_or_init(Arc::default))
 }
 
 pub fn surroundings(request: &Request) -> Option<&Context> {

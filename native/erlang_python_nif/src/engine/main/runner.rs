@@ -6,6 +6,7 @@ use crate::pool::request::{Place, Request};
 use crate::python::current;
 use crate::python::helpers::Helpers;
 use crate::python::interpreter::nudge;
+use crate::python::interpreter::traced::{Traced, Tracers};
 use crate::python::interpreter::{self, Code, Frame, GilCell, PythonThread, Settings, absorb};
 use pyo3::prelude::*;
 use std::cell::{Cell, OnceCell};
@@ -139,6 +140,11 @@ impl Runner {
         helpers: &Helpers,
     ) -> impl Iterator<Item = Code<'py>> {
         codes(self.frame(py, request), helpers)
+    }
+
+    /// As `PythonThread::resume_traced`.
+    pub fn resume_traced<'py>(&self, py: Python<'py>, kept: Option<&Tracers>) -> Traced<'py> {
+        self.thread.resume_traced(py, kept)
     }
 
     /// What is set in the thread this moment. On the thread itself.

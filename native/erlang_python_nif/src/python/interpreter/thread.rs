@@ -5,6 +5,7 @@ use super::settings::{self, Settings};
 use super::stack::{self, Bounds, Jobs};
 use super::stand;
 use super::state::{self, State};
+use super::traced::{Traced, Tracers};
 use super::tracing::Untraced;
 use crate::base::lock;
 use crate::python::child;
@@ -168,6 +169,11 @@ impl PythonThread {
     pub fn entries(&self, py: Python<'_>) -> c_int {
         let known = self.state.entries(py);
         known.unwrap_or_else(|| self.told.load(Ordering::Relaxed))
+    }
+
+    /// The functions that trace it this moment, and those that were kept in force from now on. On the thread itself.
+    pub fn resume_traced<'py>(&self, py: Python<'py>, kept: Option<&Tracers>) -> Traced<'py> {
+        Traced::resume(py, self.state.as_ptr(), kept)
     }
 
     /// What is set in it this moment. On the thread itself.

@@ -7,13 +7,15 @@
 
 use super::{layouts, probe, symbol};
 use crate::python::current;
+use crate::python::handle::Handle;
+use crate::python::interpreter::GilCell;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 type Function = unsafe extern "C" fn(
     *mut ffi::PyObject,
@@ -31,8 +33,10 @@ const UNKNOWN: usize = usize::MAX;
 struct Kind {
     set: &'static CStr,
     get: &'static str,
-    /// That function, of `sys`.
+    put: &'static str,
+    /// Those functions, of `sys`.
     ask: OnceLock<Py<PyAny>>,
+    tell: OnceLock<Py<PyAny>>,
     /// Where `threading` keeps the function for threads to come.
     hook: &'static str,
     /// The word.
@@ -43,14 +47,18 @@ static KINDS: [Kind; 2] = [
     Kind {
         set: c"PyEval_SetTrace",
         get: "gettrace",
+        put: "settrace",
         ask: OnceLock::new(),
+        tell: OnceLock::new(),
         hook: "_trace_hook",
         at: AtomicUsize::new(UNKNOWN),
     },
     Kind {
         set: c"PyEval_SetProfile",
         get: "getprofile",
+        put: "setprofile",
         ask: OnceLock::new(),
+        tell: OnceLock::new(),
         hook: "_profile_hook",
         at: AtomicUsize::new(UNKNOWN),
     },
@@ -81,7 +89,9 @@ impl Kind {
 
     /// Where the state of the current thread has it, which has none: none if that cannot be told.
     fn find(&self, py: Python<'_>) -> PyResult<Option<usize>> {
-        let get = py.import("sys")?.getattr(self.get)?;
+        let sys = py.import("sys")?;
+        let _ = self.tell.set(sys.getattr(self.put)?.unbind());
+        let get = sys.getattr(self.get)?;
         let set_already = !get.call0()?.is_none();
         let _ = self.ask.set(get.unbind());
         let Some(set) = self.set() else {
@@ -156,14 +166,81 @@ pub fn are_known() -> bool {
 }
 
 /// What was set when a call began.
-pub(super) struct Traced<'py> {
+pub struct Traced<'py> {
     py: Python<'py>,
     state: *mut ffi::PyThreadState,
     /// References, so that none of these can be another one later.
     before: [Option<Bound<'py, PyAny>>; 2],
 }
 
+/// What a call has set that goes on later, while others run on its thread.
+#[derive(Default)]
+pub struct Tracers {
+    /// Without the references, a quick look.
+    any: AtomicBool,
+    kept: GilCell<[Option<Handle>; 2]>,
+}
+
+impl Tracers {
+    fn keep<'py>(&self, py: Python<'py>, functions: [Option<Bound<'py, PyAny>>; 2]) {
+        // A profiler in C cannot be set again.
+        let again = |function: &Bound<'py, PyAny>| function.is_callable();
+        let new = functions.map(|function| Some(Handle::new(function.filter(again)?.unbind())));
+        let any = new.iter().any(Option::is_some);
+        self.any.store(any, Ordering::Relaxed);
+        let before = self.kept.with(py, |kept| std::mem::replace(kept, new));
+        drop(before);
+    }
+}
+
 impl<'py> Traced<'py> {
+    /// What is set now, before what was kept is set again.
+    pub fn resume(py: Python<'py>, state: *mut ffi::PyThreadState, kept: Option<&Tracers>) -> Self {
+        let traced = Traced::now(py, state);
+        if let Some(kept) = kept.filter(|kept| kept.any.load(Ordering::Relaxed)) {
+            let functions = kept.kept.with(py, |kept| {
+                kept.each_ref()
+                    .map(|kept| kept.as_ref().map(|kept| kept.get(py)))
+            });
+            for (kind, function) in KINDS.iter().zip(functions) {
+                if let (Some(function), Some(tell)) = (function, kind.tell.get())
+                    && let Err(error) = tell.bind(py).call1((function,))
+                {
+                    // An audit hook may not allow it.
+                    error.write_unraisable(py, None);
+                }
+            }
+        }
+        traced
+    }
+
+    /// Removes what was set since then, and keeps it. `kept`: what was kept before; `make`: where it is to be.
+    pub fn suspend<'k>(self, kept: Option<&Tracers>, make: impl FnOnce() -> Option<&'k Tracers>) {
+        let own = KINDS.each_ref().map(|kind| self.own(kind));
+        let any = own.iter().any(|own| !own.is_null());
+        if any || kept.is_some_and(|kept| kept.any.load(Ordering::Relaxed)) {
+            if let Some(tracers) = make() {
+                // SAFETY: the GIL is held; null, or an object that the thread's state has a reference to.
+                let own = own.map(|own| unsafe { Bound::from_borrowed_ptr_or_opt(self.py, own) });
+                tracers.keep(self.py, own);
+            }
+            self.end();
+        }
+    }
+
+    /// What was set since then, and is still. Null if that is nothing.
+    fn own(&self, kind: &Kind) -> *mut ffi::PyObject {
+        let now = kind.current(self.py, self.state);
+        let before = KINDS.iter().zip(&self.before);
+        let before = before.filter(|(other, _)| ptr::eq(*other, kind));
+        let before = before.filter_map(|(_, before)| before.as_ref());
+        let known = before.map(Bound::as_ptr).any(|before| before == now);
+        if now.is_null() || known || kind.is_for_all(self.py, now) {
+            return ptr::null_mut();
+        }
+        now
+    }
+
     /// `state`: the current thread's.
     pub fn now(py: Python<'py>, state: *mut ffi::PyThreadState) -> Self {
         let before = KINDS.each_ref().map(|kind| {
@@ -186,10 +263,8 @@ impl<'py> Traced<'py> {
     /// Whether there was something to remove.
     fn remove(&self) -> bool {
         let mut removed = false;
-        for (kind, before) in KINDS.iter().zip(&self.before) {
-            let now = kind.current(self.py, self.state);
-            let before = before.as_ref().map_or(ptr::null_mut(), Bound::as_ptr);
-            if !now.is_null() && now != before && !kind.is_for_all(self.py, now) {
+        for kind in &KINDS {
+            if !self.own(kind).is_null() {
                 kind.remove(self.py);
                 removed = true;
             }
