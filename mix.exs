@@ -31,6 +31,8 @@ defmodule Python.MixProject do
       # Where the compiler python_native takes the libraries from.
       native: if(build_from_source?(), do: :cargo, else: :precompiled),
       elixirc_paths: elixirc_paths(Mix.env()),
+      # Applications of OTP that the tests' servers use.
+      xref: [exclude: if(Mix.env() == :test, do: [:crypto, :public_key, :ssl], else: [])],
       erlc_paths: ["src"],
       erlc_options: erlc_options(Mix.env()),
       package: package(),

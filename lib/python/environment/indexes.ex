@@ -66,10 +66,12 @@ defmodule Python.Environment.Indexes do
     end
   end
 
-  @doc "The arguments for the folders with wheels, which may have spaces in their names."
+  @doc "The arguments for the folders with wheels. In a name, uv takes a comma for the end of it, and in a URL not."
   @spec folders(Spec.t()) :: [String.t()]
   def folders(spec) do
-    for folder <- spec.find_links, not Spec.url?(folder), do: "--find-links=" <> folder
+    for folder <- spec.find_links, not Spec.url?(folder) do
+      "--find-links=file://" <> URI.encode(folder, &(URI.char_unreserved?(&1) or &1 == ?/))
+    end
   end
 
   defp urls(urls, env, default) do
