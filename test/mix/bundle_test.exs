@@ -4,7 +4,7 @@ defmodule Python.Mix.BundleTest do
 
   import Python.FakePython, only: [suite_python: 0]
 
-  alias Python.{FreshVM, Packages}
+  alias Python.{FreshVM, PackedPython, Packages}
 
   @moduletag :release
   @moduletag timeout: 600_000
@@ -97,9 +97,19 @@ defmodule Python.Mix.BundleTest do
   setup_all do
     folder = Path.join(System.tmp_dir!(), unique("small_bundle"))
     on_exit(fn -> File.rm_rf!(folder) end)
-    [python: python, interpreter: _] = suite_python()
+    [python: python, interpreter: interpreter] = suite_python()
     {:ok, venv} = Packages.venv(["uv"])
     wheel(Path.join(folder, "wheels"))
+
+    # One that uv fetches, where that can be made.
+    variables =
+      case PackedPython.make(Path.join(folder, "packed"), interpreter) do
+        {:ok, list} ->
+          %{"UV_PYTHON_DOWNLOADS_JSON_URL" => list, "UV_PYTHON_PREFERENCE" => "only-managed"}
+
+        {:error, _reason} ->
+          %{}
+      end
 
     config = """
     import Config
@@ -108,8 +118,9 @@ defmodule Python.Mix.BundleTest do
       paths: ["priv/python"],
       python: [
         packages: ["teller"],
+        version: "#{interpreter.version_string}",
         find_links: "wheels",
-        offline: true,
+        env: #{inspect(variables)},
         uv: #{inspect(Path.join(venv, "bin/uv"))},
         cache: "cache"
       ]

@@ -44,7 +44,8 @@ defmodule Python.Environment.Indexes do
           fn _name, kept, new -> new || if(given?, do: nil, else: kept) end
         )
         |> Map.merge(%{
-          "UV_PYTHON_DOWNLOADS" => "never",
+          # Only by `uv python install`, see Base.
+          "UV_PYTHON_DOWNLOADS" => "manual",
           "UV_NO_PROGRESS" => "1",
           "NO_COLOR" => "1"
         })

@@ -68,6 +68,7 @@ defmodule Python.Release.Bundle do
     try do
       with {:ok, copied} <- copy(interpreter, environment, options, new),
            :ok <- install_in_place(copied["in_place"], spec, new, show),
+           {:ok, _} <- run_script(interpreter(new), "scripts.py", [Path.join(new, "bin")]),
            :ok <- compile(new, options),
            {:ok, failed} <- check(new, interpreter, environment, copied) do
         info = info(folder, new, interpreter, environment, copied)

@@ -12,6 +12,8 @@ import importlib.machinery
 import os
 import sys
 
+SYSTEM = ("/lib", "/usr/", "/etc/", "/dev/", "/nix/store/", "/gnu/store/")
+
 
 def extension_modules():
     names = set()
@@ -33,18 +35,24 @@ def failing(names):
     return failed
 
 
-def mapped(folders):
+def mapped(foreign):
+    """The files that this process has mapped, and that are neither of the bundle nor of the system."""
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
             paths = {line[line.find("/") :].rstrip("\n") for line in maps if "/" in line}
     except OSError:
         return []
-    return sorted(path for path in paths for folder in folders if path.startswith(folder + os.sep))
+    own = os.path.realpath(sys.prefix) + os.sep
+    return sorted(
+        path
+        for path in paths
+        if not path.startswith(own) and (path.startswith(foreign) or not path.startswith(SYSTEM))
+    )
 
 
 def main():
     failed = failing(extension_modules())
-    foreign = mapped([os.path.realpath(folder) for folder in sys.argv[1:]])
+    foreign = mapped(tuple(os.path.realpath(folder) + os.sep for folder in sys.argv[1:]))
     tell("prefix", [sys.prefix])
     tell("path", [path for path in sys.path if os.path.isabs(path)])
     tell("failed", ["%s: %s" % one for one in sorted(failed.items())])

@@ -30,15 +30,11 @@ PARTS = {
 # What is needed to build programs and extension modules, and what belongs to the place that is left.
 NEVER = ["__pycache__", "site-packages", "dist-packages", "config-*", "*.a", "*.o", "*.pyc", "EXTERNALLY-MANAGED"]
 
+# Where every program looks anyway.
+SYSTEM = ("/lib", "/usr/lib")
+
 # Of an environment: what stands for it itself.
 ITS_OWN = ["__pycache__", "_virtualenv.pth", "_virtualenv.py", "*.pyc"]
-
-# A script finds the interpreter beside it, in whatever folder that is.
-BESIDE = b"""#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python3' "$0" "$@"
-' '''
-"""
-
 
 class Refused(Exception):
     """The installation cannot be copied."""
@@ -159,13 +155,13 @@ class Bundle:
                     )
 
     def relative(self, folder, to):
-        if not os.path.isabs(folder):
+        """The same folder in the bundle. One of another installation, which this one was made from, is that of its libraries."""
+        if not os.path.isabs(folder) or folder.startswith(SYSTEM):
             return folder
         folder = os.path.realpath(folder)
-        if folder != self.base and not folder.startswith(self.base + os.sep):
-            return folder
-        inside = os.path.join(self.target, os.path.relpath(folder, self.base))
-        return os.path.join("$ORIGIN", os.path.relpath(inside, os.path.dirname(to)))
+        own = folder == self.base or folder.startswith(self.base + os.sep)
+        inside = os.path.join(self.target, os.path.relpath(folder, self.base) if own else "lib")
+        return "$ORIGIN/" + os.path.relpath(inside, os.path.dirname(to))
 
     # The packages
 
@@ -186,7 +182,7 @@ class Bundle:
             folder = os.path.join(environment, name)
             if os.path.isdir(folder):
                 self.copy_tree(folder, os.path.join(self.target, name), ITS_OWN)
-        self.scripts(environment, in_place)
+        self.scripts(environment)
         return in_place
 
     def site_packages(self):
@@ -222,7 +218,7 @@ class Bundle:
                     if os.path.isabs(line.strip()):
                         raise Refused("%s of the environment adds the folder %s, which is not in it" % (name, line.strip()))
 
-    def scripts(self, environment, in_place):
+    def scripts(self, environment):
         folder = os.path.join(environment, "bin")
         names = os.listdir(folder) if os.path.isdir(folder) else []
         for name in sorted(names):
@@ -231,21 +227,7 @@ class Bundle:
                 continue
             if fnmatch.fnmatch(name, "*activate*") or name == "pydoc.bat":
                 continue
-            self.script(path, os.path.join(self.target, "bin", name))
-
-    def script(self, path, to):
-        with open(path, "rb") as file:
-            text = file.read()
-        if text.startswith(b"#!"):
-            first, _, rest = text.partition(b"\n")
-            if b"python" in first:
-                text = BESIDE + rest
-            elif text.startswith(b"#!/bin/sh\n'''exec'"):
-                # As uv and pip write it for long paths.
-                text = BESIDE + text.split(b"\n", 3)[3]
-        with open(to, "wb") as file:
-            file.write(text)
-        os.chmod(to, 0o755)
+            self.copy(path, os.path.join(self.target, "bin", name))
 
 
 def main():

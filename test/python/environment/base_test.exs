@@ -5,7 +5,7 @@ defmodule Python.Environment.BaseTest do
   import Python.FakePython, only: [report: 1, script: 3, suite_python: 0, wrapper: 3]
 
   alias Python.Environment.{Base, Spec}
-  alias Python.InstallError
+  alias Python.{InstallError, PackedPython, Packages}
 
   @moduletag :tmp_dir
 
@@ -208,6 +208,76 @@ defmodule Python.Environment.BaseTest do
         found = find(dir, [version: "3.13"] ++ options, fetch: fetch, env: env)
         assert {:error, %InstallError{reason: :no_python} = error} = found
         assert error.message =~ "none was fetched"
+      end
+    end
+  end
+
+  describe "uv" do
+    @describetag skip: Packages.skip(__ENV__, ["uv"])
+
+    setup %{interpreter: interpreter, tmp_dir: dir} do
+      # It is large.
+      on_exit(fn -> File.rm_rf!(dir) end)
+
+      case PackedPython.make(Path.join(dir, "packed"), interpreter) do
+        {:ok, list} -> {:ok, list: list}
+        {:error, _reason} -> {:ok, list: nil}
+      end
+    end
+
+    defp fetched(dir, list, interpreter) do
+      {:ok, venv} = Packages.venv(["uv"])
+      only = %{"UV_PYTHON_PREFERENCE" => "only-managed", "UV_HTTP_RETRIES" => "0"}
+
+      {:ok, spec} =
+        Spec.new(
+          [
+            version: interpreter.version_string,
+            uv: Path.join(venv, "bin/uv"),
+            cache: Path.join(dir, "cache"),
+            env: Map.put(only, "UV_PYTHON_DOWNLOADS_JSON_URL", list)
+          ],
+          "it"
+        )
+
+      Base.find(spec, spec.cache, fn line -> send(self(), {:progress, line}) end)
+    end
+
+    # A list with something else in it.
+    defp changed(list, pattern, new) do
+      path = Path.join(Path.dirname(list), "changed.json")
+      File.write!(path, String.replace(File.read!(list), pattern, new))
+      path
+    end
+
+    defp builds(dir), do: Path.wildcard(Path.join(dir, "cache/pythons/cpython-*"))
+
+    test "fetches a build, checks its hash, and leaves nothing behind where that fails",
+         context do
+      %{tmp_dir: dir, list: list, interpreter: interpreter} = context
+
+      if list do
+        wrong = changed(list, ~r/"sha256": "[^"]*"/, ~s("sha256": "#{String.duplicate("0", 64)}"))
+        assert {:error, error} = fetched(dir, wrong, interpreter)
+        assert error.reason == :wrong_hash
+        assert Exception.message(error) =~ "uv could not fetch one"
+        assert builds(dir) == []
+
+        nowhere = changed(list, "file://", "http://127.0.0.1:1")
+
+        assert {:error, %InstallError{reason: :network} = error} =
+                 fetched(dir, nowhere, interpreter)
+
+        assert Exception.message(error) =~ interpreter.version_string
+        assert builds(dir) == []
+
+        assert {:ok, found} = fetched(dir, list, interpreter)
+        assert found.version == interpreter.version
+        assert String.starts_with?(found.base_prefix, Path.join(dir, "cache/pythons"))
+        assert_received {:progress, "Fetching Python" <> _}
+
+        # The next time nothing is fetched.
+        assert {:ok, ^found} = fetched(dir, nowhere, interpreter)
       end
     end
   end
