@@ -47,15 +47,17 @@ impl Waker {
         self.reads.as_raw_fd()
     }
 
-    /// Wakes the loop, unless that has been done since it has looked last. After what it is to find. Never waits.
-    pub fn ring(&self) {
+    /// Wakes the loop, unless that has been done since it has looked last. After what it is to find. Never waits. Says
+    /// whether it was the first.
+    pub fn ring(&self) -> bool {
         if self.rung.swap(true, Ordering::SeqCst) {
-            return;
+            return false;
         }
         let to = self.writes.as_ref().unwrap_or(&self.reads).as_raw_fd();
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight bytes. Should a pipe be full, it was rung.
         unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
+        true
     }
 
     /// For the loop, before it looks for what there is.

@@ -18,18 +18,18 @@ use crate::python::interpreter::GilCell;
 use pyo3::prelude::*;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a loop may take to a letter before what holds it up is interrupted.
 pub const BUSY: Duration = Duration::from_millis(10);
 
-/// The same, if it does one step after the other meanwhile.
-const LONG: Duration = Duration::from_millis(320);
+/// How long that may take from one look to the next, while it does one step after the other.
+const LONG: Duration = Duration::from_millis(160);
 
-/// How long a task that was cancelled has for its `finally` blocks until it is cancelled again. Somewhat less than the
-/// pause between two letters (`pool::watch`).
+/// How long a task that was cancelled has for its `finally` blocks until it is cancelled again, while nothing holds the
+/// loop up. Somewhat less than the pause between two letters (`pool::watch`).
 const ENDS: Duration = Duration::from_millis(900);
 
 /// How many turns of a loop later a task that was cancelled has surely been told.
@@ -46,10 +46,17 @@ pub struct Loop {
     /// How often it has looked for letters and requests.
     turns: AtomicUsize,
     pub of: OnceLock<Of>,
-    /// How many steps of tasks it has done.
+    /// How many steps of tasks it has begun and done, those within others left out.
     steps: AtomicUsize,
     /// The address of the request that it does a step of, or 0.
     at: AtomicUsize,
+    /// How many steps it is in. Changed on its thread.
+    depth: AtomicUsize,
+    born: Instant,
+    /// When it was rung after its last look, in µs of its life.
+    rung: AtomicU64,
+    /// For how many µs it has not looked though it was rung.
+    held: AtomicU64,
     /// Whether it runs, or why it does not. Set once it is known.
     pub started: OnceLock<Result<(), String>>,
     /// It is to end.
@@ -110,6 +117,10 @@ impl Loop {
             of: OnceLock::new(),
             steps: AtomicUsize::new(0),
             at: AtomicUsize::new(0),
+            depth: AtomicUsize::new(0),
+            born: Instant::now(),
+            rung: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             started: OnceLock::new(),
             stops: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -138,14 +149,23 @@ impl Loop {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A step of the request at this address begins. Gives the one that it was at.
+    /// A step of the request at this address begins. Gives the one that it was at. On its thread, as the next one.
     pub fn begin_step(&self, request: usize) -> usize {
+        let depth = self.depth.load(Ordering::Relaxed);
+        self.depth.store(depth + 1, Ordering::Relaxed);
+        if depth == 0 {
+            self.stepped();
+        }
         self.at.swap(request, Ordering::Relaxed)
     }
 
     pub fn end_step(&self, before: usize) {
         self.at.store(before, Ordering::Relaxed);
-        self.stepped();
+        let depth = self.depth.load(Ordering::Relaxed).saturating_sub(1);
+        self.depth.store(depth, Ordering::Relaxed);
+        if depth == 0 {
+            self.stepped();
+        }
     }
 
     /// Whether it does a step of this request.
@@ -162,7 +182,13 @@ impl Loop {
 
     /// Has it look for letters and requests. Never waits.
     pub fn ring(&self) {
-        self.waker.ring();
+        if self.waker.ring() {
+            self.rung.store(self.age(), Ordering::Relaxed);
+        }
+    }
+
+    fn age(&self) -> u64 {
+        self.born.elapsed().as_micros() as u64
     }
 
     pub fn post(&self, letter: Letter) {
@@ -173,6 +199,10 @@ impl Loop {
     /// For the loop itself: it looks.
     pub fn look(&self) -> Vec<Letter> {
         self.turns.fetch_add(1, Ordering::SeqCst);
+        // It may look unasked, too.
+        let rung = self.rung.swap(u64::MAX, Ordering::Relaxed);
+        let held = self.age().saturating_sub(rung);
+        self.held.fetch_add(held, Ordering::Relaxed);
         self.waker.heard();
         std::mem::take(&mut *self.letters.lock())
     }
@@ -189,23 +219,27 @@ impl Loop {
             self.post(Letter::Cancel(request, interrupted));
         }
         hold::suspect(self);
-        let mut pause = BUSY;
+        let (mut pause, mut posted) = (BUSY, None);
         clock::after(BUSY, move |_, _| {
             if own.turns.load(Ordering::SeqCst) != turn || cancelled.place().is_none() {
                 return None;
             }
             let progress = own.progress();
-            if progress == seen || pause > LONG {
-                // The code of another request is not to be struck in its place.
-                let at = own.at.load(Ordering::Relaxed);
-                if at == 0 || at == key(&cancelled) {
-                    interrupt::post(Arc::clone(&cancelled));
-                }
+            // Code that does not hold it up is not to be struck in its place, be it of this very request: what it
+            // shares with others, such as a lock, may be in the middle of a change.
+            let at = own.at.load(Ordering::Relaxed);
+            if posted.is_some_and(|posted| posted == progress || cancelled.marks.struck()) {
                 return None;
+            }
+            if progress == seen && (at == 0 || at == key(&cancelled)) {
+                let own = Arc::clone(&own);
+                let goes_on = move || own.progress() == progress;
+                interrupt::post_while(Arc::clone(&cancelled), Box::new(goes_on));
+                posted = Some(progress);
             }
             // It is in a long turn, and comes to the letter after that: thousands may have been cancelled.
             seen = progress;
-            pause *= 2;
+            pause = LONG.min(pause * 2);
             Some(pause)
         });
     }
@@ -258,7 +292,7 @@ impl Loop {
 
     fn ending(&self, times: u32) -> Ending {
         Ending {
-            since: Instant::now(),
+            since: self.time_turning(),
             turn: self.turns.load(Ordering::SeqCst),
             times,
         }
@@ -266,7 +300,13 @@ impl Loop {
 
     fn is_over(&self, ending: &Ending) -> bool {
         let turns = self.turns.load(Ordering::SeqCst).wrapping_sub(ending.turn);
-        turns >= DELIVERED && ending.since.elapsed() >= ENDS
+        turns >= DELIVERED && self.time_turning().saturating_sub(ending.since) >= ENDS
+    }
+
+    /// How long it has lived without being held up.
+    fn time_turning(&self) -> Duration {
+        let held = self.held.load(Ordering::Relaxed);
+        Duration::from_micros(self.age().saturating_sub(held))
     }
 
     /// It has ended.
@@ -284,7 +324,8 @@ struct Kept {
 
 /// It was told to end.
 struct Ending {
-    since: Instant,
+    /// See `time_turning`.
+    since: Duration,
     /// In which turn of the loop.
     turn: usize,
     times: u32,

@@ -64,13 +64,16 @@ const UNREACHED: Duration = Duration::from_millis(100);
 static POSTED: Inbox<Posted> = Inbox::new();
 
 enum Posted {
-    Request(Arc<Request>),
+    Request(Arc<Request>, Option<Check>),
     Look(Look),
 }
 
 /// Looks at something with the GIL, runs no code of Python's, and says what is to be told without it.
 pub type Look = Box<dyn FnOnce(Python<'_>) -> Option<Told> + Send>;
 pub type Told = Box<dyn FnOnce(Sender, &mut TermEnv) + Send>;
+
+/// Whether a request is still at what it is to be interrupted in. Quick, with the GIL.
+pub type Check = Box<dyn Fn() -> bool + Send>;
 
 /// Starts the thread. Once per VM.
 pub fn start() -> std::io::Result<()> {
@@ -89,8 +92,8 @@ pub fn start() -> std::io::Result<()> {
                 let mut aims: Vec<Aim> = Vec::new();
                 loop {
                     for posted in POSTED.wait(aims.iter().map(|aim| aim.due).min()) {
-                        let request = match posted {
-                            Posted::Request(request) => request,
+                        let (request, goes_on) = match posted {
+                            Posted::Request(request, goes_on) => (request, goes_on),
                             Posted::Look(look) => {
                                 let told = own.attach(look);
                                 if let Some(told) = told.flatten() {
@@ -103,7 +106,8 @@ pub fn start() -> std::io::Result<()> {
                             .iter()
                             .position(|aim| Arc::ptr_eq(&aim.request, &request));
                         let known = known.map(|at| aims.swap_remove(at));
-                        aims.push(Aim::new(request, known.map(|aim| aim.care.begun)));
+                        let begun = known.map(|aim| aim.care.begun);
+                        aims.push(Aim::new(request, goes_on, begun));
                     }
                     let now = Instant::now();
                     aims.retain(|aim| aim.request.place().is_some());
@@ -126,7 +130,12 @@ pub fn start() -> std::io::Result<()> {
 
 /// Hands a cancelled request over. Never waits.
 pub fn post(request: Arc<Request>) {
-    POSTED.post(Posted::Request(request));
+    POSTED.post(Posted::Request(request, None));
+}
+
+/// The same, unless it has gone on by then.
+pub fn post_while(request: Arc<Request>, goes_on: Check) {
+    POSTED.post(Posted::Request(request, Some(goes_on)));
 }
 
 /// Has the thread look at something. Never waits.
@@ -186,6 +195,7 @@ impl Care {
 /// A request that is to be interrupted, and when.
 struct Aim {
     request: Arc<Request>,
+    goes_on: Option<Check>,
     care: Care,
     due: Instant,
     delay: Duration,
@@ -208,10 +218,11 @@ struct Seen {
 
 impl Aim {
     /// `begun`: when it was first tried.
-    fn new(request: Arc<Request>, begun: Option<Instant>) -> Self {
+    fn new(request: Arc<Request>, goes_on: Option<Check>, begun: Option<Instant>) -> Self {
         let now = Instant::now();
         Aim {
             request,
+            goes_on,
             care: Care::new(begun.unwrap_or(now)),
             due: now,
             delay: SOON,
@@ -232,6 +243,10 @@ impl Aim {
             self.seen.done = true;
             return;
         };
+        if self.goes_on.as_ref().is_some_and(|goes_on| !goes_on()) {
+            self.seen.done = true;
+            return;
+        }
         // The place first: once interrupted, Python is elsewhere.
         if self.is_first() {
             self.seen.body = self.request.body();

@@ -65,6 +65,70 @@ defmodule Python.Engine.Asyncio.Contract.StuckTest do
     eventually_no_tasks(pool)
   end
 
+  test "the finally block of a call has its time though others hold up the loop meanwhile", %{
+    pool: pool,
+    name: name
+  } do
+    function =
+      define("""
+      async def NAME(name):
+          coroutines.note(name, "begun")
+          try:
+              await asyncio.sleep(1000)
+          finally:
+              for _ in range(4):
+                  await asyncio.sleep(0)
+              coroutines.note(name, "finally")
+      """)
+
+    call = given_up(pool, function, [name])
+    begun(name, 1)
+    block = blocks()
+    block = fn -> Python.call_async(:__main__, block, [0.5], pool: pool) end
+    first = block.()
+    eventually("it is blocked", fn -> Pool.stats(pool).busy == 2 end)
+    # Told to end now, and a second later: between two awaits in its finally block.
+    Python.cancel(call)
+    others = for _ <- 1..5, do: block.()
+    for call <- [first | others], do: assert(Python.await(call) == {:ok, nil})
+    assert eventually_told(name, "finally") == ["begun", "finally"]
+    eventually_no_tasks(pool)
+  end
+
+  test "a call that is not at work is not interrupted, however long the turn of its loop", %{
+    pool: pool,
+    name: name
+  } do
+    # All are at work for 2 ms at a time, and none has an end.
+    function =
+      define("""
+      async def NAME(name):
+          coroutines.note(name, "begun")
+          try:
+              while True:
+                  until = coroutines.time.perf_counter() + 0.002
+                  while coroutines.time.perf_counter() < until:
+                      pass
+                  await asyncio.sleep(0)
+          except erlang.Interrupt:
+              coroutines.note(name, "interrupted")
+          except asyncio.CancelledError:
+              coroutines.note(name, "cancelled")
+      """)
+
+    calls = for _ <- 1..60, do: given_up(pool, function, [name])
+    begun(name, 60)
+    for call <- Enum.take(calls, 30), do: Python.cancel(call)
+
+    eventually("half are cancelled", fn ->
+      Enum.count(events(name), &(&1 == "cancelled")) == 30
+    end)
+
+    for call <- Enum.drop(calls, 30), do: Python.cancel(call)
+    eventually_no_tasks(pool)
+    refute "interrupted" in events(name)
+  end
+
   test "a call that does not end though it was cancelled again and again is stuck", %{
     pool: pool,
     name: name
