@@ -11,6 +11,7 @@ defmodule Python.Application do
     case settings() do
       {:ok, settings} ->
         Python.Telemetry.init()
+        Python.Environment.Additions.begin()
 
         children =
           [

@@ -218,6 +218,13 @@ defmodule Python.Environment.Additions do
   @spec variable() :: String.t()
   def variable, do: "ERLANG_PYTHON_ADDITIONS=" <> file()
 
+  @doc "Before workers are started, which are to have the same file."
+  @spec begin() :: :ok
+  def begin do
+    file()
+    :ok
+  end
+
   # One of its own for each VM: another one may have had the number of this one before.
   defp file do
     with nil <- :persistent_term.get(__MODULE__, nil) do
