@@ -1034,6 +1034,8 @@ defmodule Python do
 
   #{Python.Environment.Spec.docs()}
     * `:quiet` - whether to print no progress. Defaults to `false`.
+    * `:pool` - whether the environment is one for pools of the engine `:process` that have the same options as their
+      option `:python`. Nothing is added to the VM's Python then. Defaults to `false`.
 
   ## Examples
 

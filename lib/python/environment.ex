@@ -56,11 +56,16 @@ defmodule Python.Environment do
     case Bundle.find() do
       {:ok, folder, mark} -> bundled(folder, mark, spec)
       :none when spec == nil -> on_demand(settings)
-      :none -> locate(spec)
+      :none -> in_store(spec)
     end
   end
 
+  # That of a pool. In a release it may be one of those that were built with it.
   def locate(%Spec{} = spec) do
+    with :none <- Bundle.matching(spec), do: in_store(spec)
+  end
+
+  defp in_store(spec) do
     store = Store.folder(spec)
     request = Key.request(spec)
 
@@ -106,10 +111,22 @@ defmodule Python.Environment do
   @doc "The error of a start without the environment that is asked for."
   @spec not_installed(Spec.t(), Path.t()) :: NotStartedError.t()
   def not_installed(spec, store) do
-    NotStartedError.new(:not_installed, %{
-      what: "the environment of the setting python, with #{Spec.describe(spec)},",
+    details = %{
+      what: "the environment of #{Spec.origin(spec)}, with #{Spec.describe(spec)},",
       cause: "there is none for it in #{store}",
       source: :environment
-    })
+    }
+
+    NotStartedError.new(:not_installed, Map.merge(details, remedy(spec)))
   end
+
+  defp remedy(%{name: false}) do
+    %{
+      remedy:
+        "Name it in the setting environments of :erlang_python and run `mix python.install`, or give the same options to " <>
+          "Python.install/2 with `pool: true`."
+    }
+  end
+
+  defp remedy(_spec), do: %{}
 end

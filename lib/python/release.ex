@@ -17,6 +17,8 @@ defmodule Python.Release do
 
       config :erlang_python, python: [version: "3.13", packages: ["numpy~=2.1"]]
 
+  Each environment of the setting `environments` goes into a folder of its own, such as `python-old`.
+
   The folder `python` of the release has the interpreter, its shared library, its standard library and the packages. It
   contains no path of the machine that it was built on, so the release can be moved. The application finds it when it
   starts; the setting `python_path`, if it is there, comes before it.
@@ -61,8 +63,10 @@ defmodule Python.Release do
   @spec bundle(release) :: release when release: struct
   def bundle(%{path: path, options: options} = release) do
     case bundle_into(path, Keyword.get(options, :python, [])) do
-      {:ok, _bundle} ->
-        %{release | overlays: Enum.uniq([Bundle.folder_name() | release.overlays])}
+      {:ok, bundles} ->
+        # What is in a tar, too.
+        folders = for %{folder: folder} <- bundles, do: Path.basename(folder)
+        %{release | overlays: Enum.uniq(folders ++ release.overlays)}
 
       {:error, error} ->
         # Nothing of Mix is needed to compile this.
@@ -72,9 +76,9 @@ defmodule Python.Release do
 
   @doc """
   Puts Python and the packages of the setting `python` into the folder of a release that another tool has made, such as
-  rebar3. Returns `{:ok, info}` or `{:error, exception}`.
+  rebar3. Returns `{:ok, infos}` or `{:error, exception}`.
 
-  `info` is a map with the `:folder`, the `:python_version`, the number of `:packages`, the `:size` in bytes, and the names of
+  Each of `infos`, one for each environment, is a map with the `:folder`, the `:python_version`, the number of `:packages`, the `:size` in bytes, and the names of
   the libraries in `:machine` that the machine is to have. The [options](#module-options) are those of `bundle/1`.
 
       'Elixir.Python.Release':bundle_into(<<"_build/prod/rel/my_app">>, []).
@@ -85,7 +89,7 @@ defmodule Python.Release do
       iex> error.reason
       :invalid
   """
-  @spec bundle_into(Path.t(), keyword) :: {:ok, map} | {:error, Exception.t()}
+  @spec bundle_into(Path.t(), keyword) :: {:ok, [map]} | {:error, Exception.t()}
   def bundle_into(folder, options \\ []) do
     with {:ok, settings} <- Settings.fetch(), do: Bundle.make(folder, settings, options, &show/1)
   end

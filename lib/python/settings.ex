@@ -34,6 +34,13 @@ defmodule Python.Settings do
         "The environment with Python and its packages that `mix python.install` makes, in place of `python_path`. See " <>
           "the guide Packages."
     },
+    environments: %{
+      type: :environments,
+      default: [],
+      doc:
+        "Further environments that `mix python.install` makes, by their names, for the option `:python` of pools with " <>
+          "`engine: :process`."
+    },
     worker_timeout: %{
       type: {:integer_or_infinity, 1, @max_timeout},
       unit: "ms",
@@ -164,6 +171,7 @@ defmodule Python.Settings do
     python:
       ~s(a keyword list such as `[version: "3.13", packages: ["numpy~=2.1"]]`, `[requirements: "requirements.txt"]` ) <>
         ~s(or `[project: "python"]`, or `nil`),
+    environments: ~s(a keyword list such as `[old: [packages: ["numpy~=1.26"]]]`),
     paths: ~s(a list of folders such as `["priv/python", {:my_app, "priv/python"}]`)
   }
 
@@ -212,6 +220,7 @@ defmodule Python.Settings do
           num_workers: pos_integer,
           python_path: String.t() | nil,
           python: Python.Environment.Spec.t() | nil,
+          environments: [{atom, Python.Environment.Spec.t()}],
           worker_timeout: pos_integer | :infinity,
           max_queue: pos_integer | :infinity,
           thread_stack_size: pos_integer,
@@ -293,7 +302,7 @@ defmodule Python.Settings do
       iex> {:error, error} = Python.Settings.validate(num_worker: 2)
       iex> error.message
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
-        ":num_workers, :python_path, :python, :worker_timeout, :max_queue, :thread_stack_size, " <>
+        ":num_workers, :python_path, :python, :environments, :worker_timeout, :max_queue, :thread_stack_size, " <>
         ":engine, :start, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
         ":native_layouts, :native_memory, :cd, :command, :kill_after, :limits, :spares, :preload, :max_calls and :max_memory"
   """
@@ -437,6 +446,9 @@ defmodule Python.Settings do
 
   defp cast(:python, value) when value in [nil, :undefined], do: {:ok, nil}
   defp cast(:python, value), do: Spec.new(value, "the setting :python of :erlang_python")
+
+  defp cast(:environments, value) when value in [nil, :undefined], do: {:ok, []}
+  defp cast(:environments, value), do: Spec.named(value)
 
   defp cast(:decode, decode) do
     Python.Decode.settings(decode)

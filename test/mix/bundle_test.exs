@@ -4,11 +4,11 @@ defmodule Python.Mix.BundleTest do
 
   import Python.FakePython, only: [suite_python: 0]
 
-  alias Python.{FreshVM, PackedPython, Packages}
+  alias Python.{FreshVM, PackedPython, Wheels}
 
   @moduletag :release
   @moduletag timeout: 600_000
-  @moduletag skip: Packages.skip(__ENV__, ["uv"])
+  @moduletag skip: Wheels.skip(__ENV__)
 
   @root Path.expand("../..", __DIR__)
 
@@ -32,6 +32,10 @@ defmodule Python.Mix.BundleTest do
       say("cached", Python.eval("__import__('teller').__cached__ is not None and __import__('os').path.exists(__import__('teller').__cached__)"))
       {:ok, _} = Python.Pool.start_link(name: Apart, engine: :process, size: 1)
       say("process", Python.eval("__import__('sys').prefix", %{}, pool: Apart))
+      say("version", Python.eval("__import__('teller').version"))
+      {:ok, _} = Python.Pool.start_link(name: Old, engine: :process, size: 1, python: :old)
+      say("old version", Python.eval("__import__('teller').version", %{}, pool: Old))
+      say("old process", Python.eval("__import__('sys').prefix", %{}, pool: Old))
       say("maps", for(line <- maps(), line =~ "libpython", uniq: true, do: line))
       spawn(fn -> System.stop(0) end)
       Supervisor.start_link([], strategy: :one_for_one)
@@ -98,8 +102,8 @@ defmodule Python.Mix.BundleTest do
     folder = Path.join(System.tmp_dir!(), unique("small_bundle"))
     on_exit(fn -> File.rm_rf!(folder) end)
     [python: python, interpreter: interpreter] = suite_python()
-    {:ok, venv} = Packages.venv(["uv"])
-    wheel(Path.join(folder, "wheels"))
+    {:ok, uv} = Wheels.uv()
+    for version <- ["1.0", "2.0"], do: wheel(Path.join(folder, "wheels"), version)
 
     # One that uv fetches, where that can be made.
     variables =
@@ -114,16 +118,18 @@ defmodule Python.Mix.BundleTest do
     config = """
     import Config
 
+    common = [
+      version: "#{interpreter.version_string}",
+      find_links: "wheels",
+      env: #{inspect(variables)},
+      uv: #{inspect(uv)},
+      cache: "cache"
+    ]
+
     config :erlang_python,
       paths: ["priv/python"],
-      python: [
-        packages: ["teller"],
-        version: "#{interpreter.version_string}",
-        find_links: "wheels",
-        env: #{inspect(variables)},
-        uv: #{inspect(Path.join(venv, "bin/uv"))},
-        cache: "cache"
-      ]
+      python: [packages: ["teller"]] ++ common,
+      environments: [old: [packages: ["teller<2"]] ++ common]
     """
 
     for {file, text} <- [
@@ -153,24 +159,26 @@ defmodule Python.Mix.BundleTest do
   end
 
   # A package with a script.
-  defp wheel(folder) do
-    File.mkdir_p!(folder)
-    info = "teller-1.2.3.dist-info"
+  defp wheel(folder, version) do
+    module = """
+    version = "#{version}"
 
-    files = [
-      {"teller/__init__.py",
-       "def tell(what):\n    return 'told:' + what\n\n\ndef main():\n    print(tell('script'))\n"},
-      {"#{info}/METADATA", "Metadata-Version: 2.1\nName: teller\nVersion: 1.2.3\n"},
-      {"#{info}/WHEEL",
-       "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
-      {"#{info}/entry_points.txt", "[console_scripts]\ntell = teller:main\n"}
-    ]
 
-    record = for({name, _} <- files, do: "#{name},,\n") ++ ["#{info}/RECORD,,\n"]
-    files = files ++ [{"#{info}/RECORD", IO.iodata_to_binary(record)}]
-    entries = for {name, text} <- files, do: {String.to_charlist(name), text}
-    path = Path.join(folder, "teller-1.2.3-py3-none-any.whl")
-    {:ok, _} = :zip.create(String.to_charlist(path), entries)
+    def tell(what):
+        return "told:" + what
+
+
+    def main():
+        print(tell("script"))
+    """
+
+    Wheels.write(folder, "teller", version,
+      files: %{
+        "teller/__init__.py" => module,
+        "teller-#{version}.dist-info/entry_points.txt" =>
+          "[console_scripts]\ntell = teller:main\n"
+      }
+    )
   end
 
   # All programs but Python's, and no network where that can be had.
@@ -213,7 +221,10 @@ defmodule Python.Mix.BundleTest do
           ~s(spawned: {:ok, [2, 4, 6]}),
           ~s(script: {:ok, "told:script"}),
           ~s(cached: {:ok, true}),
-          ~s(process: {:ok, "#{python}"})
+          ~s(process: {:ok, "#{python}"}),
+          ~s(\nversion: {:ok, "2.0"}),
+          ~s(old version: {:ok, "1.0"}),
+          ~s(old process: {:ok, "#{python}-old"})
         ] do
       assert output =~ line
     end

@@ -2,7 +2,8 @@ defmodule Mix.Tasks.Python.Install do
   @shortdoc "Makes the Python environment of the project"
 
   @moduledoc """
-  Makes the environment that the setting `python` asks for: Python and its packages.
+  Makes the environment that the setting `python` asks for, Python and its packages, and those of the setting
+  `environments`.
 
       mix python.install
       mix python.install --check
@@ -32,8 +33,11 @@ defmodule Mix.Tasks.Python.Install do
   @impl true
   def run(args) do
     options = Environment.Task.parse!(args, @switches, "python.install")
-    spec = Environment.Task.spec!(options)
-    if options[:check], do: check(spec), else: install(spec, options)
+    specs = Environment.Task.specs!(options)
+
+    if options[:check],
+      do: check(specs),
+      else: Enum.each(specs, &install(&1, options))
   end
 
   defp install(spec, options) do
@@ -46,14 +50,19 @@ defmodule Mix.Tasks.Python.Install do
     end
   end
 
-  defp check(spec) do
+  defp check(specs) do
+    if not (specs |> Enum.map(&in_step?/1) |> Enum.all?()), do: exit({:shutdown, 1})
+  end
+
+  defp in_step?(spec) do
     %{problems: problems, notes: notes} = check = Environment.Check.run(spec)
 
     for {text, remedy} <- problems, do: Mix.shell().error("#{text} #{remedy}")
     for note <- notes, do: Mix.shell().info("Note: #{note}")
 
     if problems == [],
-      do: Mix.shell().info("The environment is there and in step: #{check.environment.folder}"),
-      else: exit({:shutdown, 1})
+      do: Mix.shell().info("The environment is there and in step: #{check.environment.folder}")
+
+    problems == []
   end
 end

@@ -9,7 +9,7 @@ defmodule Mix.Tasks.Python.Lock do
 
   | setting | file |
   |---|---|
-  | `packages: […]` | `python.lock`, beside the `mix.exs` |
+  | `packages: […]` | `python.lock`, beside the `mix.exs`; `python-NAME.lock` for one of the setting `environments` |
   | `requirements: "requirements.txt"` | `requirements.lock`, beside that file |
   | `project: "python"` | `uv.lock` and `python.lock`, in the project's folder |
 
@@ -35,7 +35,10 @@ defmodule Mix.Tasks.Python.Lock do
   @impl true
   def run(args) do
     options = Environment.Task.parse!(args, @switches, "python.lock")
-    spec = Environment.Task.spec!(options)
+    for spec <- Environment.Task.specs!(options), do: lock(spec, options)
+  end
+
+  defp lock(spec, options) do
     show = Environment.Task.show(options)
     store = Store.folder(spec)
 

@@ -20,10 +20,16 @@ defmodule Python.Environment.Lock do
 
   def path(%Spec{requirements: file}) when is_binary(file), do: Path.rootname(file) <> ".lock"
 
+  def path(%Spec{base: base, name: name}) when name != nil and name != false,
+    do: Path.join(base, "python-#{name}.lock")
+
   def path(%Spec{base: base}), do: Path.join(base, "python.lock")
 
   @doc "The text of the lock of a spec."
   @spec read(Spec.t()) :: {:ok, String.t()} | :none
+  # Packages that a pool names have none: the one beside the `mix.exs` is for others.
+  def read(%Spec{name: false, project: nil, requirements: nil}), do: :none
+
   def read(spec) do
     case File.read(path(spec)) do
       {:ok, text} -> {:ok, text}

@@ -32,19 +32,26 @@ defmodule Python.Environment.OnDemand do
         true -> refuse(packages_or_options)
       end
 
-    {quiet, given} = Keyword.pop(given ++ options, :quiet, false)
-
-    unless is_boolean(quiet),
-      do:
-        raise(
-          ArgumentError,
-          "expected the key :quiet of #{@what} to be true or false, got: #{inspect(quiet)}"
-        )
+    {quiet, given} = boolean!(given ++ options, :quiet)
+    {pool, given} = boolean!(given, :pool)
 
     case Spec.new(given, @what) do
+      # As the option of a pool has it.
+      {:ok, spec} when pool -> {%{spec | embed: false, name: false}, quiet}
       {:ok, spec} -> {spec, quiet}
       {:error, error} -> raise error
     end
+  end
+
+  defp boolean!(options, key) do
+    {value, options} = Keyword.pop(options, key, false)
+
+    unless is_boolean(value) do
+      raise ArgumentError,
+            "expected the key #{inspect(key)} of #{@what} to be true or false, got: #{inspect(value)}"
+    end
+
+    {value, options}
   end
 
   @spec refuse(term) :: no_return
@@ -61,6 +68,11 @@ defmodule Python.Environment.OnDemand do
   def run(spec, quiet) do
     show = if quiet, do: fn _line -> :ok end, else: &IO.puts/1
     :global.trans({__MODULE__, self()}, fn -> choose(spec, show) end, [node()])
+  end
+
+  # Of a pool: nothing else has to do with it.
+  defp choose(%{name: false} = spec, show) do
+    with {:ok, environment} <- Install.run(spec, show), do: {:ok, result(environment)}
   end
 
   defp choose(spec, show) do

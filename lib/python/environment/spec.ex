@@ -90,12 +90,14 @@ defmodule Python.Environment.Spec do
           env: %{optional(String.t()) => String.t()},
           cache: Path.t() | nil,
           base: Path.t(),
-          embed: boolean | nil
+          embed: boolean | nil,
+          name: atom
         }
 
   @enforce_keys [:base]
   # `:base`: what relative paths are relative to. `:embed`: whether the VM is to load its Python; nil: as the settings say.
-  defstruct for({key, entry} <- @schema, do: {key, entry[:default]}) ++ [:base, :embed]
+  # `:name`: in the setting `environments`; `false`: it is an option of a pool, and in no setting.
+  defstruct for({key, entry} <- @schema, do: {key, entry[:default]}) ++ [:base, :embed, :name]
 
   @doc "The options, as a list in Markdown."
   @spec docs() :: String.t()
@@ -114,6 +116,24 @@ defmodule Python.Environment.Spec do
     else
       {:error, text} -> {:error, ArgumentError.exception(text)}
     end
+  end
+
+  @doc "The environments of the setting `environments`, by their names. Only Python processes have them."
+  @spec named(term) :: {:ok, [{atom, t}]} | {:error, Exception.t()} | :error
+  def named(environments) do
+    if Keyword.keyword?(environments) and
+         Enum.uniq_by(environments, &elem(&1, 0)) == environments,
+       do: named(environments, []),
+       else: :error
+  end
+
+  defp named([], specs), do: {:ok, Enum.reverse(specs)}
+  defp named([{name, _options} | _others], _specs) when name in [nil, true, false], do: :error
+
+  defp named([{name, options} | others], specs) do
+    with {:ok, spec} <-
+           new(options, "the environment #{inspect(name)} of the setting :environments"),
+         do: named(others, [{name, %{spec | name: name, embed: false}} | specs])
   end
 
   defp keyword(options, what) do
@@ -292,6 +312,12 @@ defmodule Python.Environment.Spec do
 
   ## What it is about
 
+  @doc "Where it is from, as a part of a sentence."
+  @spec origin(t) :: String.t()
+  def origin(%{name: nil}), do: "the setting python"
+  def origin(%{name: false}), do: "the option :python"
+  def origin(%{name: name}), do: "#{inspect(name)} in the setting environments"
+
   @doc "As a part of a sentence."
   @spec describe(t) :: String.t()
   def describe(%{project: folder}) when is_binary(folder), do: "the project #{shown(folder)}"
@@ -327,7 +353,7 @@ defimpl Inspect, for: Python.Environment.Spec do
     given =
       for {key, value} <- Map.from_struct(spec),
           value not in [nil, [], %{}, false],
-          key not in [:base, :embed],
+          key not in [:base, :embed, :name],
           do: {key, shown(key, value)}
 
     Inspect.Algebra.concat(["#Python.Environment<", Inspect.Algebra.to_doc(given, options), ">"])

@@ -17,14 +17,15 @@ defmodule Python.Environment.Task do
     options
   end
 
-  @doc "The environment that the project's configuration asks for."
-  @spec spec!(keyword) :: Spec.t()
-  def spec!(options) do
+  @doc "The environments that the project's configuration asks for: the settings `python` and `environments`."
+  @spec specs!(keyword) :: [Spec.t()]
+  def specs!(options) do
     Mix.Task.run("app.config")
 
     case Python.Settings.fetch() do
-      {:ok, %{python: %Spec{} = spec}} ->
-        if options[:offline], do: %{spec | offline: true}, else: spec
+      {:ok, %{python: spec, environments: named}} when spec != nil or named != [] ->
+        for spec <- List.wrap(spec) ++ Keyword.values(named),
+            do: if(options[:offline], do: %{spec | offline: true}, else: spec)
 
       {:ok, _} ->
         Mix.raise(

@@ -16,9 +16,11 @@ defmodule Python.Release.Bundle do
   # Copying may wait for a slow disk, compiling for other programs.
   @timeout 1_800_000
 
-  @doc "The name of the folder in a release."
-  @spec folder_name() :: String.t()
-  def folder_name, do: @folder
+  @doc "The name of its folder in a release. Those of the setting `environments` stand beside that of the setting `python`."
+  @spec folder_name(Spec.t() | atom) :: String.t()
+  def folder_name(%Spec{name: name}), do: folder_name(name)
+  def folder_name(nil), do: @folder
+  def folder_name(name), do: "#{@folder}-#{name}"
 
   @doc "The parts of the standard library that can be kept."
   @spec parts() :: [String.t()]
@@ -26,19 +28,40 @@ defmodule Python.Release.Bundle do
 
   ## Finding
 
-  @doc "The bundle of the release that this VM runs."
+  @doc "The bundle of the setting `python` in the release that this VM runs."
   @spec find() :: {:ok, folder :: Path.t(), mark :: map} | :none
   def find do
-    # The folder of this application is lib/erlang_python-VERSION there. An environment that says where a release is may be
-    # that of another one, which has started this VM.
-    lib = :code.lib_dir(:erlang_python)
-    folder = if is_list(lib), do: Path.expand("../../#{@folder}", List.to_string(lib))
+    with root when is_binary(root) <- root(), do: read(Path.join(root, @folder))
+  end
 
-    with true <- is_binary(folder),
-         {:ok, [%{} = mark]} <- :file.consult(Path.join(folder, @mark)) do
-      {:ok, folder, mark}
-    else
+  # The folder of this application is lib/erlang_python-VERSION there. An environment that says where a release is may be
+  # that of another one, which has started this VM.
+  defp root do
+    case :code.lib_dir(:erlang_python) do
+      lib when is_list(lib) -> Path.expand("../..", List.to_string(lib))
       _ -> :none
+    end
+  end
+
+  defp read(folder) do
+    case :file.consult(Path.join(folder, @mark)) do
+      {:ok, [%{} = mark]} -> {:ok, folder, mark}
+      _ -> :none
+    end
+  end
+
+  @doc "The interpreter of the bundle in this release that has what a spec asks for."
+  @spec matching(Spec.t()) :: {:ok, Path.t()} | :none
+  def matching(spec) do
+    identity = Spec.identity(spec)
+
+    with root when is_binary(root) <- root() do
+      Enum.find_value(Path.wildcard(Path.join(root, "#{@folder}{,-*}")), :none, fn folder ->
+        case read(folder) do
+          {:ok, folder, %{identity: ^identity}} -> {:ok, interpreter(folder)}
+          _ -> nil
+        end
+      end)
     end
   end
 
@@ -48,20 +71,31 @@ defmodule Python.Release.Bundle do
 
   ## Making
 
-  @doc "Makes the bundle of a release. `show` is called with lines of progress."
-  @spec make(Path.t(), Settings.t(), keyword, Uv.show()) :: {:ok, map} | {:error, Exception.t()}
+  @doc "Makes the bundles of a release, a list of what is in them. `show` is called with lines of progress."
+  @spec make(Path.t(), Settings.t(), keyword, Uv.show()) ::
+          {:ok, [map]} | {:error, Exception.t()}
   def make(root, settings, options, show) do
     with {:ok, options} <- options(options),
-         {:ok, spec} <- spec(settings),
-         :ok <- release(root),
-         {:ok, environment} <- Install.run(spec, show),
-         {:ok, interpreter} <- interpreter(environment, settings) do
+         {:ok, specs} <- specs(settings),
+         :ok <- release(root) do
+      Enum.reduce_while(specs, {:ok, []}, fn spec, {:ok, made} ->
+        case make_one(root, spec, settings, options, show) do
+          {:ok, info} -> {:cont, {:ok, made ++ [info]}}
+          {:error, error} -> {:halt, {:error, error}}
+        end
+      end)
+    end
+  end
+
+  defp make_one(root, spec, settings, options, show) do
+    with {:ok, environment} <- Install.run(spec, show),
+         {:ok, interpreter} <- interpreter(spec, environment, settings) do
       make(root, spec, environment, interpreter, options, show)
     end
   end
 
   defp make(root, spec, environment, interpreter, options, show) do
-    folder = Path.join(root, @folder)
+    folder = Path.join(root, folder_name(spec))
     new = folder <> ".new"
     File.rm_rf!(new)
 
@@ -107,7 +141,7 @@ defmodule Python.Release.Bundle do
     end
   end
 
-  defp spec(%{python: nil}) do
+  defp specs(%{python: nil, environments: []}) do
     message =
       "the setting python of :erlang_python does not say which Python is to be in the release"
 
@@ -118,7 +152,8 @@ defmodule Python.Release.Bundle do
     {:error, InstallError.new(:invalid, message, remedy: remedy)}
   end
 
-  defp spec(%{python: spec}), do: {:ok, spec}
+  defp specs(%{python: spec, environments: named}),
+    do: {:ok, List.wrap(spec) ++ Keyword.values(named)}
 
   defp release(root) do
     cond do
@@ -135,8 +170,8 @@ defmodule Python.Release.Bundle do
   end
 
   # The one that the environment was made with.
-  defp interpreter(environment, settings) do
-    embed = settings.engine != :process
+  defp interpreter(spec, environment, settings) do
+    embed = spec.embed != false and settings.engine != :process
 
     with {:error, error} <- Interpreter.find(environment.mark.base, embed: embed) do
       {:error,

@@ -5,7 +5,7 @@ defmodule Python.Environment.BaseTest do
   import Python.FakePython, only: [report: 1, script: 3, suite_python: 0, wrapper: 3]
 
   alias Python.Environment.{Base, Spec}
-  alias Python.{InstallError, PackedPython, Packages}
+  alias Python.{InstallError, PackedPython, Wheels}
 
   @moduletag :tmp_dir
 
@@ -213,7 +213,7 @@ defmodule Python.Environment.BaseTest do
   end
 
   describe "uv" do
-    @describetag skip: Packages.skip(__ENV__, ["uv"])
+    @describetag skip: Wheels.skip(__ENV__)
 
     setup %{interpreter: interpreter, tmp_dir: dir} do
       # It is large.
@@ -226,14 +226,14 @@ defmodule Python.Environment.BaseTest do
     end
 
     defp fetched(dir, list, interpreter) do
-      {:ok, venv} = Packages.venv(["uv"])
+      {:ok, uv} = Wheels.uv()
       only = %{"UV_PYTHON_PREFERENCE" => "only-managed", "UV_HTTP_RETRIES" => "0"}
 
       {:ok, spec} =
         Spec.new(
           [
             version: interpreter.version_string,
-            uv: Path.join(venv, "bin/uv"),
+            uv: uv,
             cache: Path.join(dir, "cache"),
             env: Map.put(only, "UV_PYTHON_DOWNLOADS_JSON_URL", list)
           ],

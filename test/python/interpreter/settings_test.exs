@@ -14,6 +14,7 @@ defmodule Python.Interpreter.SettingsTest do
              num_workers: Settings.default_num_workers(),
              python_path: nil,
              python: nil,
+             environments: [],
              worker_timeout: 30_000,
              max_queue: 10_000,
              thread_stack_size: 16 * 1024 * 1024,

@@ -24,8 +24,8 @@ defmodule Python.Engine.Process.Options do
         default_text: "",
         doc: """
         the interpreter, or the folder of a virtual environment. It needs no libpython. Or an environment of its own, in
-        the words of the setting `python`: `python: [packages: ["numpy~=1.26"]]`, see the guide
-        [Engines](engines.md#an-environment-of-its-own). Defaults to those of the settings `python_path` and `python`.
+        the words of the setting `python`: `python: [packages: ["numpy~=1.26"]]`, or the name of one of the setting
+        `environments`; see the guide [Engines](engines.md#an-environment-of-its-own). Defaults to those of the settings `python_path` and `python`.
         """
       },
       env: %{
@@ -116,8 +116,23 @@ defmodule Python.Engine.Process.Options do
   @doc false
   def python([{key, _value} | _] = options) when is_atom(key) do
     case Spec.new(options, "the option :python") do
-      {:ok, spec} -> %{spec | embed: false}
+      {:ok, spec} -> %{spec | embed: false, name: false}
       {:error, error} -> raise error
+    end
+  end
+
+  def python(name) when is_atom(name) and name not in [nil, true, false] do
+    environments = Python.Settings.read!().environments
+
+    with nil <- environments[name] do
+      there_are =
+        if environments == [],
+          do: "is not set",
+          else: "has #{Python.Arguments.list(Keyword.keys(environments))}"
+
+      raise ArgumentError,
+            "there is no environment #{inspect(name)} for the option :python; the setting :environments of :erlang_python " <>
+              there_are
     end
   end
 
@@ -129,7 +144,7 @@ defmodule Python.Engine.Process.Options do
       :error ->
         raise ArgumentError,
               "expected the option :python to be the path of an interpreter or of a virtual environment, a string, or a " <>
-                ~s(keyword list such as [packages: ["numpy~=1.26"]], got: #{Python.Arguments.short(path)})
+                ~s(keyword list such as [packages: ["numpy~=1.26"]], or a name of the setting :environments, got: #{Python.Arguments.short(path)})
     end
   end
 
