@@ -12,7 +12,9 @@ defmodule Python.Doctor do
   # wrong are those of Python.NotStartedError.
 
   alias Python.{Environment, Interpreter, NotStartedError, Paths, Settings}
+  alias Python.Environment.{Check, Lock, Secrets, Spec}
   alias Python.Interpreter.Running
+  alias Python.Release.Bundle
 
   @typedoc """
   The result of one check: its title, its status, details, and for an `:error` or a `:warning` the remedy. `:skipped`
@@ -56,6 +58,7 @@ defmodule Python.Doctor do
           &system/1,
           &settings/1,
           &libraries/1,
+          &environment/1,
           &interpreter/1,
           &venv/1,
           &libpython/1,
@@ -147,6 +150,59 @@ defmodule Python.Doctor do
     error = NotStartedError.new(:not_loaded, %{cause: cause})
     {error(error.message, lines, error.remedy), Map.put(known, :no_start, "the native libraries")}
   end
+
+  # Of the setting `python`; in a release, which may have its own, there is no store to look into.
+  defp environment(%{stop: nil, settings: %{python: %Spec{} = spec}, options: options} = known) do
+    if options[:python] || Bundle.find() != :none,
+      do: {[], known},
+      else: environment(spec, Check.run(spec), known)
+  end
+
+  defp environment(known), do: {[], known}
+
+  defp environment(spec, %{environment: nil} = checked, known) do
+    [{text, remedy} | _] = checked.problems
+    lines = rows_of(spec) ++ for note <- checked.notes, do: row("note", note)
+    {error(sentence(text), lines, remedy), %{known | stop: "the environment"}}
+  end
+
+  defp environment(spec, checked, known), do: {installed(spec, checked), known}
+
+  defp installed(spec, %{environment: environment, problems: problems, notes: notes}) do
+    mark = environment.mark
+
+    lines =
+      [
+        row("folder", environment.folder),
+        row("made", "#{mark[:made]} by uv #{mark[:uv]} (#{uv(mark[:uv_source])})"),
+        row("made with", "#{mark[:base]}, Python #{mark[:python]} (#{source(mark[:found])})"),
+        row("lock", if(mark[:locked], do: Path.relative_to_cwd(Lock.path(spec)), else: "none"))
+      ] ++
+        rows_of(spec) ++
+        for({name, version} <- mark[:packages] || [], do: row("package", "#{name} #{version}")) ++
+        for note <- notes, do: row("note", note)
+
+    case problems do
+      [] -> ok("Environment with #{Spec.describe(spec)}", lines)
+      [{text, remedy} | _] -> check(:warning, sentence(text), lines, remedy)
+    end
+  end
+
+  defp rows_of(spec) do
+    for {key, value} <- [
+          index: spec.index,
+          extra_index: spec.extra_index,
+          find_links: spec.find_links
+        ],
+        text <- List.wrap(value),
+        do: row(key, Secrets.mask_url(text))
+  end
+
+  defp sentence(text), do: String.replace(text, ~r/\A\p{Ll}/u, &String.upcase/1)
+
+  defp uv(:configured), do: "of the setting"
+  defp uv(:path), do: "on PATH"
+  defp uv(_downloaded), do: "downloaded"
 
   defp interpreter(%{stop: nil} = known) do
     case find(known.options[:python], known.settings) do
@@ -355,6 +411,7 @@ defmodule Python.Doctor do
   defp source(:environment), do: "the setting python"
   defp source(:virtual_env), do: "the environment variable VIRTUAL_ENV"
   defp source(:path), do: "PATH"
+  defp source(_other), do: "nothing"
 
   defp size(file) do
     case File.stat(file) do

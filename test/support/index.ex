@@ -154,8 +154,10 @@ defmodule Python.Index do
 
   @doc "The options of a server with a certificate for localhost, and the file with that of its authority."
   def tls(folder) do
+    # What OTP signs with a curve, others do not read, and such a key takes a second to be made.
+    certificate = [digest: :sha256, key: :public_key.generate_key({:rsa, 2048, 65_537})]
     name = [extensions: [{:Extension, {2, 5, 29, 17}, false, [dNSName: ~c"localhost"]}]]
-    chain = fn more -> %{root: certificate(), intermediates: [], peer: certificate() ++ more} end
+    chain = fn more -> %{root: certificate, intermediates: [], peer: certificate ++ more} end
 
     %{server_config: server, client_config: client} =
       :public_key.pkix_test_data(%{server_chain: chain.(name), client_chain: chain.([])})
@@ -168,8 +170,4 @@ defmodule Python.Index do
     File.write!(file, pem)
     {Keyword.take(server, [:cert, :key]), file}
   end
-
-  # What OTP signs with a curve, others do not read.
-  defp certificate,
-    do: [digest: :sha256, key: {:rsa, 2048, 65_537}]
 end

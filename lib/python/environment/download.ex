@@ -112,6 +112,8 @@ defmodule Python.Environment.Download do
 
     case Program.run(python, arguments, options) do
       {:ok, _} ->
+        # Which pip leaves to the wheel.
+        File.chmod(Path.join(folder, "bin/uv"), 0o755)
         {:ok, %{version: @version, by: :pip}}
 
       {:error, failure} ->

@@ -50,6 +50,8 @@ defmodule Python.Environment.Http do
   defp request(url, env, tls) do
     profile = :"erlang_python_#{System.unique_integer([:positive])}"
     {:ok, pid} = apply(:inets, :start, [:httpc, [profile: profile], :stand_alone])
+    # It takes those with it that it is linked to when it is stopped.
+    Process.unlink(pid)
 
     try do
       :ok = apply(:httpc, :set_options, [proxies(url, env), pid])
