@@ -735,6 +735,44 @@ defmodule Python do
 
   @doc group: "Objects"
   @doc """
+  Makes a copy of an object of another node, by `pickle`. Returns `{:ok, object}` or `{:error, exception}`.
+
+  The copy is made in the pool or context that the options name, else in the pool of the application. The classes of
+  what is copied have to be importable here too. A handle of this node is returned as it is. See the guide
+  [Nodes](nodes.md).
+
+  ## Examples
+
+      iex> {:ok, counter} = Python.call(:collections, :Counter, ["aab"], return: :object)
+      iex> Python.fetch(counter) == {:ok, counter}
+      true
+  """
+  @spec fetch(Object.t(), object_options) :: {:ok, Object.t()} | {:error, Exception.t()}
+  def fetch(object, opts \\ []) do
+    Arguments.handle!(object)
+    options = Options.call(opts, :object)
+
+    case object.home do
+      {_home, node, _id} when node != node() -> Python.Remote.fetch(object, options)
+      _ -> {:ok, object}
+    end
+  end
+
+  @doc group: "Objects"
+  @doc """
+  Makes a copy of an object of another node. Returns the object or raises the exception. See `fetch/2`.
+
+  ## Examples
+
+      iex> counter = Python.call!(:collections, :Counter, ["aab"], return: :object)
+      iex> Python.fetch!(counter) == counter
+      true
+  """
+  @spec fetch!(Object.t(), object_options) :: Object.t()
+  def fetch!(object, opts \\ []), do: bang(fetch(object, opts))
+
+  @doc group: "Objects"
+  @doc """
   Converts a term and keeps it in Python. Returns `{:ok, object}` or `{:error, exception}`.
 
   Use it for a value that many calls need: it is converted only once.

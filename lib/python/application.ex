@@ -16,7 +16,9 @@ defmodule Python.Application do
         children =
           [
             {Python.Runtime, settings},
-            Python.Collector
+            Python.Collector,
+            Python.Remote.Handles,
+            Python.Remote.Load
           ] ++
             for(engine <- Python.Engine.all(), do: {Python.Callback, engine}) ++
             [{Python.Shutdown, settings}] ++ default_pool(settings) ++ [Python.Feeder]

@@ -47,6 +47,9 @@ defmodule Python.Hold do
           {:error, Request.refused(refused, options)}
       end
     else
+      {:remote, {node, options}} ->
+        Python.Remote.Hold.run(node, object, fun, options)
+
       {:asleep, pool} ->
         # With a timeout of its own, the body has a process of its own.
         Asleep.wake_for(pool, options, fn woken ->

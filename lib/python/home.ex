@@ -20,37 +20,78 @@ defmodule Python.Home do
   }
 
   alias Python.Pool.Asleep
+  alias Python.Remote.Load
   alias Python.{Settings, StoppedError, Telemetry, TimeoutError}
 
   @type home :: atom | pid
 
   @doc "The options with the home of what the call is about, if they name no place themselves."
   @spec options(Options.t(), term) :: Options.t()
-  def options(options, %Object{ref: ref}) when is_reference(ref) and node(ref) != node(),
-    do: %{options | pool: {:away, node(ref)}, context: nil}
+  def options(options, %Object{home: {home, node, _id}}) when node != node(),
+    do: away(options, home, node)
 
-  def options(%{pool: nil, context: nil} = options, %Object{home: home}) when home != nil do
-    if is_pid(home),
-      do: %{options | context: home, at_home: true},
-      else: %{options | pool: home, at_home: true}
-  end
+  # One that was sent to another node, and came back.
+  def options(options, %Object{home: {home, _node, id}}),
+    do: options(options, %Object{ref: id, home: home})
+
+  def options(options, %Object{ref: ref}) when is_reference(ref) and node(ref) != node(),
+    do: %{options | pool: {:lost, node(ref)}, context: nil}
+
+  def options(%{pool: nil, context: nil} = options, %Object{home: home}) when home != nil,
+    do: at_home(options, home)
 
   def options(options, _target), do: options
 
+  # The place that the options name is one of the handle's node, or the call is refused there.
+  defp away(%{pool: nil, context: nil} = options, home, node),
+    do: %{options | pool: {:home, home, node}}
+
+  defp away(%{pool: {name, :any}} = options, _home, node), do: %{options | pool: {name, node}}
+  defp away(options, _home, _node), do: options
+
+  defp at_home(options, pid) when is_pid(pid),
+    do: %{options | pool: nil, context: pid, at_home: true}
+
+  defp at_home(options, pool), do: %{options | pool: pool, context: nil, at_home: true}
+
   @doc """
   The engine, what it knows the pool or context by, and how long to wait for the answer. `{:asleep, pool}` if a pool is to
-  be woken up first, see `Python.Pool.Asleep`.
+  be woken up first, see `Python.Pool.Asleep`; `{:remote, {node, options}}` for another node, with the options there.
   """
-  @spec lookup(Options.t()) :: Pool.lookup() | {:asleep, atom} | {:error, Exception.t()}
-  def lookup(%{context: nil, pool: {:away, node}}) do
+  @spec lookup(Options.t()) ::
+          Pool.lookup()
+          | {:asleep, atom}
+          | {:remote, {node, Options.t()}}
+          | {:error, Exception.t()}
+  def lookup(%{context: nil, pool: {:lost, node}}) do
     {:error,
      Python.EncodeError.new(
-       "it belongs to the node #{node}. Call Python there with :erpc.call/4, or convert the object there with " <>
-         "Python.to_term/2",
+       "it belongs to the node #{node}, which keeps nothing for a handle that came by a message. Call Python with " <>
+         "pool: {name, #{inspect(node)}}, whose handles are kept, or convert the object there with Python.to_term/2",
        "the object",
        ""
      )}
   end
+
+  def lookup(%{context: nil, pool: {:home, home, node}} = options),
+    do: {:remote, {node, at_home(options, home)}}
+
+  def lookup(%{context: nil, pool: {name, :any}} = options) do
+    case Load.nearest(name) do
+      node when node == node() -> lookup(%{options | pool: name})
+      nil -> {:error, no_pool(name, options)}
+      node -> {:remote, {node, %{options | pool: name}}}
+    end
+  end
+
+  def lookup(%{context: nil, pool: {name, node}} = options),
+    do: {:remote, {node, %{options | pool: name}}}
+
+  def lookup(%{context: %Context{pid: pid}} = options) when node(pid) != node(),
+    do: {:remote, {node(pid), %{options | context: pid}}}
+
+  def lookup(%{context: pid} = options) when is_pid(pid) and node(pid) != node(),
+    do: {:remote, {node(pid), options}}
 
   # What names no place goes where the body of a `with` is that it is in. So does what is asked of a pool's
   # handle, if any worker of the engine will do.
@@ -58,6 +99,9 @@ defmodule Python.Home do
     case Callback.held() do
       nil ->
         pool(pool || Pool.default(), timeout, options, nil)
+
+      %{engine: Python.Remote, native: node} when pool == nil ->
+        {:remote, {node, options}}
 
       hold ->
         if pool == nil or (options.at_home and shared?(pool, hold)),

@@ -60,7 +60,7 @@ defmodule Python.Object do
   defstruct [:ref, :home]
 
   @typedoc "The fields are private."
-  @type t :: %__MODULE__{ref: reference, home: atom | pid}
+  @type t :: %__MODULE__{ref: reference, home: atom | pid | {atom | pid, node, reference}}
 
   @helpers "erlang._object"
 

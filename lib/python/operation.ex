@@ -15,6 +15,8 @@ defmodule Python.Operation do
   @type name :: atom | String.t()
   @type place :: {file :: String.t() | nil, line :: pos_integer} | nil
 
+  @type t :: tuple
+
   @spec call(target, name, [term], map | list) :: tuple
   def call(target, name, args, kwargs),
     do: {:call, target(target), name(name), args(args), kwargs}
@@ -90,7 +92,33 @@ defmodule Python.Operation do
   end
 
   @spec describe(Python.Object.t(), pos_integer) :: tuple
-  def describe(%Python.Object{ref: object}, limit), do: {:describe, object, limit}
+  def describe(%Python.Object{} = object, limit), do: {:describe, target(object), limit}
+
+  @doc "An operation that has come from another node: what it is about is here."
+  @spec arrived(tuple) :: tuple
+  def arrived({:stream, max_chunk, max_wait, prefetch, source}),
+    do: {:stream, max_chunk, max_wait, prefetch, arrived(source)}
+
+  def arrived(operation) when tuple_size(operation) > 1 do
+    case elem(operation, 1) do
+      %Python.Object{ref: ref} when elem(operation, 0) != :convert -> put_elem(operation, 1, ref)
+      _ -> operation
+    end
+  end
+
+  # Of another node: it crosses with what it is about (Python.Remote.Wire).
+  defp target(%Python.Object{home: {_home, node, _id}} = object)
+       when node != node() and map_size(object) == @object_size,
+       do: object
+
+  # It was there, and is back.
+  defp target(%Python.Object{home: {_home, _node, id}} = object)
+       when map_size(object) == @object_size do
+    case Python.Remote.Handles.fetch(id) do
+      {:ok, %Python.Object{ref: ref}} -> ref
+      :error -> id
+    end
+  end
 
   defp target(%Python.Object{ref: ref, home: _} = object)
        when is_reference(ref) and map_size(object) == @object_size,

@@ -63,11 +63,12 @@ defmodule Python.Options do
       """
     },
     pool: %{
-      type: {:check, &__MODULE__.place_name/1},
-      allowed: "the name of a pool, an atom",
+      type: {:check, &__MODULE__.pool/1},
+      allowed: "the name of a pool, an atom, or `{name, node}`, or `{name, :any}`",
       default: nil,
       doc: """
-      the name of the `Python.Pool` to run on. Defaults to the home of the target, if it is an object (see
+      the name of the `Python.Pool` to run on; `{name, node}` for that of another node, `{name, :any}` for that of a near and
+      idle one, see the guide [Nodes](nodes.md). Defaults to the home of the target, if it is an object (see
       `Python.Object`), else to the pool of the application.
       """
     },
@@ -161,8 +162,8 @@ defmodule Python.Options do
           kwargs: map | list,
           timeout: timeout | nil,
           return: :value | :object | :bytes,
-          # A name, or `{:away, node}` for what is asked of a handle of another node.
-          pool: atom | {:away, node},
+          # What is asked of a handle of another node has its home there.
+          pool: atom | {atom, node | :any} | {:home, atom | pid | nil, node},
           context: Python.Context.t() | pid | atom,
           # Without it, as the pool says.
           keep_locals: boolean | nil,
@@ -284,6 +285,14 @@ defmodule Python.Options do
   @doc false
   def place_name(name) when is_atom(name) and name not in [nil, true, false], do: {:ok, name}
   def place_name(_other), do: :error
+
+  @doc false
+  def pool({name, node}) when is_atom(node) and node not in [nil, true, false] do
+    with {:ok, name} <- place_name(name),
+         do: {:ok, if(node == node(), do: name, else: {name, node})}
+  end
+
+  def pool(name), do: place_name(name)
 
   @doc false
   # Its module has these options in its documentation, so that the struct is not there yet.

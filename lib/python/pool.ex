@@ -54,6 +54,7 @@ defmodule Python.Pool do
   }
 
   alias Python.Pool.Asleep
+  alias Python.Remote.Load
 
   # What a request needs of a pool: its engine, what that knows the pool by, and its default timeout in ms.
   @typedoc false
@@ -146,6 +147,24 @@ defmodule Python.Pool do
         stuck_at = Stuck.calls(engine, native)
         Map.merge(engine.stats(native), %{workers: workers, stuck_at: stuck_at})
     end
+  end
+
+  @doc """
+  Returns the nodes that have a pool of this name, this node first.
+
+  A pool is one of them from its start on. See the guide [Nodes](nodes.md).
+
+  ## Examples
+
+      iex> Python.Pool.whereabouts(Python.Pool) == [node()]
+      true
+  """
+  @spec whereabouts(atom) :: [node]
+  def whereabouts(name) when is_atom(name) and name not in [nil, true, false],
+    do: Load.whereabouts(name)
+
+  def whereabouts(other) do
+    raise ArgumentError, "expected the name of a pool, an atom, got: #{Arguments.short(other)}"
   end
 
   @typedoc "`:os_pid` and `:memory` (in bytes) are those of workers that are processes of the operating system."
@@ -415,6 +434,7 @@ defmodule Python.Pool do
     with {:ok, native} <- engine.start(:pool, options),
          {:ok, state} <- start_workers(options, %{state | native: native}) do
       :persistent_term.put(key(options.name), {engine, native, options.timeout})
+      Load.join(options.name)
       {:ok, state}
     else
       {:error, reason} -> {:error, error(reason)}

@@ -9,7 +9,7 @@ defmodule Python.Request do
 
   alias Python.{Async, Callback, Engine, Hold, Home, Options, OverloadedError, Pool, StoppedError}
   alias Python.Pool.Asleep
-  alias Python.{Telemetry, TimeoutError}
+  alias Python.{Remote, Telemetry, TimeoutError}
 
   @return_object 1
   @erlang 2
@@ -76,6 +76,13 @@ defmodule Python.Request do
 
       {:asleep, pool} ->
         Asleep.wake_for(pool, options, &run_once(operation, &1))
+
+      {:remote, {node, options}} when elem(operation, 0) == :stream ->
+        with {:ok, stream} <- Remote.open(node, operation, options),
+             do: {:ok, {Remote, stream}}
+
+      {:remote, {node, options}} ->
+        Remote.run(node, operation, options)
     end
   end
 
@@ -157,11 +164,17 @@ defmodule Python.Request do
       # Its time begins when it is handed in.
       {:asleep, pool} ->
         Asleep.wake_for(pool, options, fn _left -> submit(operation, options) end)
+
+      {:remote, {node, options}} ->
+        Remote.submit(node, operation, options)
     end
   end
 
   @doc "Waits for what was submitted. False if somebody has done so before."
   @spec await(Async.t(), timeout) :: answer | :claimed
+  def await(%Async{engine: {Remote, _proxy, _claims}} = async, timeout),
+    do: Remote.await(async, timeout)
+
   def await(%Async{ref: reference, ticket: ticket, engine: engine}, timeout) do
     if engine.claim(ticket) do
       answer =
@@ -184,11 +197,16 @@ defmodule Python.Request do
 
   @doc "Sends a message to the code that was submitted."
   @spec send(Async.t(), term) :: :ok
+  def send(%Async{engine: {Remote, _proxy, _claims}} = async, message),
+    do: Remote.send_to_request(async, message)
+
   def send(%Async{ticket: ticket, engine: engine}, message),
     do: engine.send_to_request(ticket, message)
 
   @doc "Gives up what was submitted, and whatever has come of it."
   @spec cancel(Async.t()) :: :ok
+  def cancel(%Async{engine: {Remote, _proxy, _claims}} = async), do: Remote.cancel(async)
+
   def cancel(%Async{ref: reference, ticket: ticket, owner: owner, engine: engine}) do
     unclaimed = engine.claim(ticket)
 
@@ -216,6 +234,8 @@ defmodule Python.Request do
       {:error, _} -> 0
       {_engine, _pool, timeout} -> timeout
       {:asleep, pool} -> timeout(%{options | timeout: Asleep.timeout(pool) || 0})
+      # Who runs it there looks at the clock.
+      {:remote, _there} -> :infinity
     end
   end
 

@@ -22,7 +22,7 @@ defmodule Python.Stream do
     Stream.resource(
       fn -> {:more, open!(source, options, node(made))} end,
       &next(&1, options),
-      &close/1
+      &leave/1
     )
   end
 
@@ -31,7 +31,7 @@ defmodule Python.Stream do
   def to_list(source, options) do
     with {:ok, stream} <- open(source, options) do
       {state, result} = collect(stream, options, [])
-      close({state, stream})
+      leave({state, stream})
       result
     end
   end
@@ -83,6 +83,8 @@ defmodule Python.Stream do
   @doc "The next items: `{:more | :done, items}`, or `{:failed, items_before, error}`."
   @spec chunk(open, Options.t()) ::
           {:more | :done, list} | {:failed, list, Exception.t()}
+  def chunk({Python.Remote, stream}, options), do: Python.Remote.chunk(stream, options)
+
   def chunk(stream, options) do
     # In a body whose time is over.
     with {:error, error} <- Hold.limit(:infinity, Callback.held()) do
@@ -170,10 +172,15 @@ defmodule Python.Stream do
   end
 
   # Who hears of an error need not wait: after a timeout not for what blocks.
-  defp close({{:failed, _error}, stream}), do: close(stream, 0)
-  defp close({_state, stream}), do: close(stream, @close_timeout)
+  defp leave({{:failed, _error}, stream}), do: close(stream, 0)
+  defp leave({_state, stream}), do: close(stream, @close_timeout)
 
-  defp close({engine, native}, timeout) do
+  @doc "Closes a stream, and waits so many ms for it."
+  @spec close(open, timeout) :: :ok
+  def close(stream, timeout \\ @close_timeout)
+  def close({Python.Remote, stream}, timeout), do: Python.Remote.close(stream, timeout)
+
+  def close({engine, native}, timeout) do
     reference = make_ref()
 
     unless engine.stream_close(native, reference, Callback.handles()) do
@@ -190,6 +197,8 @@ defmodule Python.Stream do
           end
       end
     end
+
+    :ok
   end
 
   defp deadline(:infinity), do: :infinity

@@ -49,8 +49,9 @@ defmodule Python.Telemetry do
   def enabled?, do: :persistent_term.get(__MODULE__, false)
 
   @doc false
-  @spec span(tuple, Options.t(), (() -> result)) :: result when result: term
-  def span(operation, options, function) do
+  # For one that ends elsewhere than where it begins: what `finish/2` is to be given.
+  @spec begin(tuple, Options.t()) :: {integer, map}
+  def begin(operation, options) do
     metadata = metadata(operation, options)
     start = System.monotonic_time()
 
@@ -60,7 +61,12 @@ defmodule Python.Telemetry do
       metadata
     )
 
-    result = function.()
+    {start, metadata}
+  end
+
+  @doc false
+  @spec finish({integer, map}, term) :: :ok
+  def finish({start, metadata}, result) do
     measurements = since(start)
 
     case result do
@@ -71,7 +77,14 @@ defmodule Python.Telemetry do
       _ ->
         execute([:python, :call, :stop], measurements, metadata)
     end
+  end
 
+  @doc false
+  @spec span(tuple, Options.t(), (() -> result)) :: result when result: term
+  def span(operation, options, function) do
+    span = begin(operation, options)
+    result = function.()
+    finish(span, result)
     result
   end
 

@@ -17,6 +17,7 @@ defmodule Python.FreshVM do
       those of the suite.
     * `:env` - environment variables, `{name, value}`; `false` unsets one.
     * `:start` - whether to start the application. Defaults to `true`.
+    * `:args` - further arguments of `erl`.
   """
   def start(options \\ []) do
     # Over TCP: what Python prints goes to the standard output, which is the other connection
@@ -24,7 +25,7 @@ defmodule Python.FreshVM do
     {:ok, vm, _node} =
       :peer.start_link(%{
         connection: {{127, 0, 0, 1}, 0},
-        args: Enum.map(arguments(), &String.to_charlist/1),
+        args: Enum.map(arguments() ++ Keyword.get(options, :args, []), &String.to_charlist/1),
         env: charlists(env(options)),
         wait_boot: @start_timeout
       })

@@ -123,7 +123,7 @@ defmodule Python.Engine.Native do
       defdelegate callback_answer(callback, answer), to: unquote(native)
 
       @impl true
-      defdelegate guard(pid), to: unquote(native), as: :guard_new
+      def guard(pid), do: unquote(native).guard_new(pid, nil)
 
       # Another engine's are nothing that this one knows.
       defp own(callbacks),

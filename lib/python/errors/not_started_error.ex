@@ -144,6 +144,15 @@ defmodule Python.NotStartedError do
     %__MODULE__{reason: :not_started, message: message, remedy: remedy, details: details}
   end
 
+  @doc false
+  # A node that cannot be called.
+  @spec away(node, String.t(), String.t()) :: t
+  def away(node, cause, remedy) do
+    message = "the node #{node} cannot be called: #{cause}."
+    details = %{node: node, cause: cause}
+    %__MODULE__{reason: :not_started, message: message, remedy: remedy, details: details}
+  end
+
   ## What is wrong
 
   defp sentence(:not_found, d), do: "#{d.what} was not found: #{d.cause}."

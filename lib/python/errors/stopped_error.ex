@@ -45,6 +45,15 @@ defmodule Python.StoppedError do
     }
   end
 
+  @doc false
+  # What another node was asked for, which has not answered.
+  def away(node, cause) do
+    %__MODULE__{
+      reason: :worker_down,
+      message: "the call on the node #{node} has ended without an answer: #{cause}"
+    }
+  end
+
   defp text(:cancelled), do: "another process cancelled the call"
   defp text(:closed), do: "the pool or context was stopped before the call began"
   defp text(:stopped), do: "the pool or context was stopped while the call ran"

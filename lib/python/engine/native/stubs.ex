@@ -32,7 +32,7 @@ defmodule Python.Engine.Native.Stubs do
       def request_abandon(_ticket), do: not_loaded()
 
       # nif/callback.rs
-      def guard_new(_pid), do: not_loaded()
+      def guard_new(_pid, _number), do: not_loaded()
       def callback_accept(_callback), do: not_loaded()
       def callback_answered(_callback), do: not_loaded()
       def callback_answer(_callback, _answer), do: not_loaded()

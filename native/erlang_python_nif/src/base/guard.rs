@@ -2,18 +2,27 @@
 
 use crate::base::atoms;
 use crate::base::clock;
-use rustler::{LocalPid, Resource};
+use crate::base::term_env::TermEnv;
+use rustler::{Encoder, LocalPid, Resource};
 
-/// Tells a process when nobody has this any more.
-pub struct Guard(pub LocalPid);
+/// Tells a process when nobody has this any more: `:dropped`, or `{:dropped, number}` if it has one.
+pub struct Guard {
+    pub pid: LocalPid,
+    pub number: Option<u64>,
+}
 
 impl Resource for Guard {}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let pid = self.0;
+        let (pid, number) = (self.pid, self.number);
         clock::soon(move |sender, _| {
-            sender.send_immediate(&pid, atoms::dropped());
+            match number {
+                None => sender.send_immediate(&pid, atoms::dropped()),
+                Some(number) => {
+                    TermEnv::new().send(sender, &pid, |env| (atoms::dropped(), number).encode(env))
+                }
+            };
         });
     }
 }

@@ -12,10 +12,11 @@ use rustler::{Atom, Env, LocalPid, ResourceArc, Term};
 use std::cell::Cell;
 use std::sync::Arc;
 
-/// Something to be held: when nobody holds it any more, `pid` gets the message `:dropped`.
+/// Something to be held: when nobody holds it any more, `pid` gets the message `:dropped`, or `{:dropped, number}`, if the
+/// number is not nil.
 #[rustler::nif]
-fn guard_new(pid: LocalPid) -> ResourceArc<Guard> {
-    ResourceArc::new(Guard(pid))
+fn guard_new(pid: LocalPid, number: Option<u64>) -> ResourceArc<Guard> {
+    ResourceArc::new(Guard { pid, number })
 }
 
 /// The calling process will answer: should it end before, Python is told. Not why it ended: for that there

@@ -66,7 +66,10 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
         && keep_own(env, || PoolHandle(Arc::clone(&pool)))
         && keep_own(env, || Ticket(Arc::clone(&request)))
         && keep(env, || Consumer::spare(&request))
-        && keep(env, || Guard(env.pid()))
+        && keep(env, || Guard {
+            pid: env.pid(),
+            number: None,
+        })
         && register_main(env)
         && register_process(env)
 }

@@ -287,6 +287,16 @@ pub fn of_reference(reference: Term<'_>) -> Option<Given<'_>> {
 
 /// Why a `%Python.Object{}` has no handle here.
 pub fn nothing(object: Term<'_>) -> String {
+    // What stands for one of another node has that in its home.
+    let home = object.map_get(atoms::home()).ok();
+    if let Some((_, node, _)) = home.and_then(|home| home.decode::<(Term, Term, Term)>().ok()) {
+        let node = node.atom_to_string();
+        return format!(
+            "this %Python.Object{{}} belongs to the node {}: call Python there, with pool: {{name, node}}, or make a copy \
+             here, with Python.fetch/2",
+            node.as_deref().unwrap_or("?")
+        );
+    }
     let reference = object.map_get(atoms::reference()).ok();
     let own = object.get_env().make_ref();
     match (reference.and_then(node), node(*own)) {

@@ -1,0 +1,141 @@
+defmodule Python.Remote.Handles do
+  @moduledoc false
+
+  # What other nodes hold of this one, and what this one holds of others: handles and functions.
+  #
+  # Whatever leaves gets an id of its own, and is kept from that moment on, until the other node says that nobody has it there
+  # any more, or its connection ends. There, something to be held (`guard_new`) stands for it: when the garbage collector has
+  # found that nobody holds it, this process is told.
+
+  use GenServer
+
+  alias Python.Engine.Native
+  alias Python.Remote.Reference
+
+  # What others hold: `{id, node, term}`.
+  @held Python.Remote.Handles.Held
+  # What we hold: `{number, node, id}`.
+  @ours Python.Remote.Handles.Ours
+
+  # How long something is kept after the last one has let go of it, in ms: it may be on its way to a third node.
+  @grace 2_000
+
+  # A process that does not know yet that a node is gone may keep something for it. So it is looked again after so many ms.
+  @again 1_000
+
+  def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @doc "How many connections have ended so far: what was there before one of them may be gone."
+  @spec connections() :: non_neg_integer
+  def connections do
+    case :persistent_term.get(__MODULE__, nil) do
+      nil -> 0
+      ended -> :counters.get(ended, 1)
+    end
+  end
+
+  @spec running?() :: boolean
+  def running?, do: Process.whereis(__MODULE__) != nil
+
+  ## What others hold
+
+  @doc "Keeps a term for another node. The id that it has from now on."
+  @spec keep(term, node) :: reference
+  def keep(term, node) do
+    id = make_ref()
+    :ets.insert(@held, {id, node, term})
+    id
+  end
+
+  @doc "What is kept by this id."
+  @spec fetch(reference) :: {:ok, term} | :error
+  def fetch(id) do
+    case :ets.lookup(@held, id) do
+      [{_, _node, term}] -> {:ok, term}
+      [] -> :error
+    end
+  end
+
+  @doc "Lets go of what was kept for nobody."
+  @spec release([reference]) :: :ok
+  def release([]), do: :ok
+  def release(ids), do: GenServer.cast(__MODULE__, {:release, ids})
+
+  @doc "How many things other nodes hold of this one, and this one of others."
+  @spec count() :: {non_neg_integer, non_neg_integer}
+  def count, do: {:ets.info(@held, :size), :ets.info(@ours, :size)}
+
+  ## What we hold
+
+  @doc "Something to be held for what another node keeps for this one."
+  @spec hold(Reference.t()) :: reference
+  def hold(%Reference{node: node, id: id}) do
+    number = System.unique_integer([:positive])
+    :ets.insert(@ours, {number, node, id})
+    Native.any().guard_new(Process.whereis(__MODULE__), number)
+  end
+
+  ## The process
+
+  @impl true
+  def init(nil) do
+    :ets.new(@held, [:named_table, :public, write_concurrency: true])
+    :ets.new(@ours, [:named_table, :public, write_concurrency: true])
+
+    unless :persistent_term.get(__MODULE__, nil),
+      do: :persistent_term.put(__MODULE__, :counters.new(1, []))
+
+    :net_kernel.monitor_nodes(true, node_type: :all)
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_cast({:release, ids}, state) do
+    Process.send_after(self(), {:forget, ids}, @grace)
+    {:noreply, state}
+  end
+
+  @impl true
+  def handle_info({:dropped, number}, state) do
+    [number]
+    |> dropped()
+    |> Enum.flat_map(&:ets.take(@ours, &1))
+    |> Enum.group_by(fn {_, node, _} -> node end, fn {_, _, id} -> id end)
+    |> Enum.each(fn {node, ids} -> GenServer.cast({__MODULE__, node}, {:release, ids}) end)
+
+    {:noreply, state}
+  end
+
+  def handle_info({:forget, ids}, state) do
+    Enum.each(ids, &:ets.delete(@held, &1))
+    {:noreply, state}
+  end
+
+  def handle_info({:nodedown, node, _}, state) do
+    :counters.add(:persistent_term.get(__MODULE__), 1, 1)
+    gone(node)
+    Process.send_after(self(), {:gone, node}, @again)
+    {:noreply, state}
+  end
+
+  # It may be back.
+  def handle_info({:gone, node}, state) do
+    unless node in Node.list(:connected), do: gone(node)
+    {:noreply, state}
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  defp dropped(numbers) do
+    receive do
+      {:dropped, number} -> dropped([number | numbers])
+    after
+      0 -> numbers
+    end
+  end
+
+  defp gone(node) do
+    :ets.match_delete(@held, {:_, node, :_})
+    :ets.match_delete(@ours, {:_, node, :_})
+  end
+end

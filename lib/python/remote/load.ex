@@ -1,0 +1,138 @@
+defmodule Python.Remote.Load do
+  @moduledoc false
+
+  # Which nodes have a pool of a name, and which of them is best asked. The processes of pools are members of groups of
+  # `:pg`; each node tells the others now and then how much its pools have to do, so that nobody is asked for a call.
+
+  use GenServer
+
+  alias Python.Pool
+
+  @scope Python.Remote
+  # What other nodes have said: `{{name, node}, load}`.
+  @table __MODULE__
+
+  # How often others are told of what has changed, in ms.
+  @every 200
+
+  def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @doc "The calling process is the pool of this name."
+  @spec join(atom) :: :ok
+  def join(name) do
+    # Without the application there is nobody to be found.
+    if Process.whereis(@scope), do: :pg.join(@scope, name, self())
+    :ok
+  end
+
+  @doc "The nodes that have such a pool, this one first."
+  @spec whereabouts(atom) :: [node]
+  def whereabouts(name) do
+    nodes = for pid <- members(name), uniq: true, do: node(pid)
+    {here, others} = Enum.split_with(nodes, &(&1 == node()))
+    here ++ Enum.sort(others)
+  end
+
+  @doc "A node that has such a pool with little to do; this one, as long as a worker of it is idle. Nil if there is none."
+  @spec nearest(atom) :: node | nil
+  def nearest(name) do
+    case whereabouts(name) do
+      [] ->
+        nil
+
+      [only] ->
+        only
+
+      nodes ->
+        loads = for node <- nodes, do: {load(name, node), node}
+        {least, _} = Enum.min(loads)
+
+        # Of those that are as idle any, so that not all callers take the same one; the next one first.
+        if List.keyfind(loads, node(), 1, {:none, nil}) |> elem(0) == least,
+          do: node(),
+          else: Enum.random(for {^least, node} <- loads, do: node)
+    end
+  end
+
+  defp members(name) do
+    :pg.get_members(@scope, name)
+  rescue
+    # The application does not run.
+    ArgumentError -> []
+  end
+
+  # Requests for each worker, those that run and those that wait: 0 if a worker is idle.
+  defp load(name, node) when node == node(), do: of_pool(name)
+
+  defp load(name, node) do
+    case :ets.lookup(@table, {name, node}) do
+      [{_, load}] -> load
+      [] -> 0
+    end
+  rescue
+    ArgumentError -> 0
+  end
+
+  defp of_pool(name) do
+    case Pool.lookup(name) do
+      {engine, native, _timeout} ->
+        %{busy: busy, queued: queued} = engine.stats(native)
+        workers = max(length(engine.workers(native)), 1)
+        div(busy + queued, workers)
+
+      nil ->
+        0
+    end
+  end
+
+  ## The process
+
+  @impl true
+  def init(nil) do
+    :ets.new(@table, [:named_table, :protected, read_concurrency: true])
+    {:ok, scope} = :pg.start_link(@scope)
+    :net_kernel.monitor_nodes(true, node_type: :all)
+    Process.send_after(self(), :tell, @every)
+    {:ok, %{scope: scope, told: %{}}}
+  end
+
+  @impl true
+  def handle_info(:tell, state) do
+    Process.send_after(self(), :tell, @every)
+    {:noreply, tell(state)}
+  end
+
+  def handle_info({:load, node, loads}, state) do
+    :ets.insert(@table, for({name, load} <- loads, do: {{name, node}, load}))
+    {:noreply, state}
+  end
+
+  def handle_info({:nodeup, _node, _}, state), do: {:noreply, %{state | told: %{}}}
+
+  def handle_info({:nodedown, node, _}, state) do
+    :ets.match_delete(@table, {{:_, node}, :_})
+    {:noreply, state}
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  # What has changed. Only nodes that run this are told.
+  defp tell(state) do
+    with [_ | _] = others <- Node.list() do
+      loads =
+        for name <- :pg.which_groups(@scope), mine?(name), into: %{}, do: {name, of_pool(name)}
+
+      changed = for {name, load} <- loads, state.told[name] != load, do: {name, load}
+
+      if changed != [] do
+        for node <- others, do: send({__MODULE__, node}, {:load, node(), changed})
+      end
+
+      %{state | told: loads}
+    else
+      [] -> state
+    end
+  end
+
+  defp mine?(name), do: :pg.get_local_members(@scope, name) != []
+end

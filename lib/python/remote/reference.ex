@@ -1,0 +1,17 @@
+defmodule Python.Remote.Reference do
+  @moduledoc false
+
+  # What crosses to another node in the place of a handle or a function: the node that it is from, and what that knows it
+  # by (`Python.Remote.Handles`).
+
+  @enforce_keys [:kind, :node, :id]
+  defstruct [:kind, :node, :id, :home, :arity]
+
+  @type t :: %__MODULE__{
+          kind: :object | :function,
+          node: node,
+          id: reference,
+          home: atom | pid | nil,
+          arity: arity | nil
+        }
+end

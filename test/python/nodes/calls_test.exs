@@ -1,0 +1,187 @@
+defmodule Python.Nodes.CallsTest do
+  # Calls that run on another node.
+
+  use ExUnit.Case, async: true
+
+  alias Python.Nodes
+
+  @moduletag timeout: 120_000
+
+  setup_all do
+    [a, b] = Nodes.start(2)
+    %{a: a, b: b}
+  end
+
+  # On the node a, with `there` for the pool of the node b.
+  defp on_a(%{a: a, b: b}, code, bindings \\ []),
+    do: Nodes.eval(a, code, [there: {Python.Pool, b.node}, b: b.node] ++ bindings)
+
+  test "values go there and back", context do
+    values = [
+      1,
+      2.5,
+      nil,
+      true,
+      "text",
+      <<255>>,
+      [1, [2]],
+      {1, :a},
+      %{"k" => [%{}]},
+      ~D[2024-01-01]
+    ]
+
+    echo = "Python.eval!(\"x\", %{x: value}, pool: there)"
+    here = "Python.eval!(\"x\", %{x: value})"
+
+    for value <- values do
+      assert on_a(context, echo, value: value) == on_a(context, here, value: value)
+    end
+
+    large = :binary.copy(<<0xAB>>, 20_000_000)
+    assert on_a(context, echo <> " == value", value: large)
+  end
+
+  test "all kinds of calls run there", context do
+    assert on_a(context, "Python.call!(:os, :getpid, [], pool: there)") !=
+             on_a(context, "Python.call!(:os, :getpid, [])")
+
+    assert on_a(context, """
+           :ok = Python.exec("def f(x, y=1): return x * y", pool: there)
+           {Python.call(:__main__, :f, [2], kwargs: %{y: 3}, pool: there),
+            Python.map(:__main__, :f, [[1], [2]], pool: there),
+            Python.eval("f(a)", %{a: 5}, pool: there),
+            Python.await(Python.call_async(:__main__, :f, [7], pool: there)),
+            Python.stream(:builtins, :range, [5], pool: there) |> Enum.to_list(),
+            Python.call({:not, :there} && :math, :sqrt, [16], pool: {Python.Pool, node()})}
+           """) ==
+             {{:ok, 6}, {:ok, [1, 2]}, {:ok, 5}, {:ok, 7}, [0, 1, 2, 3, 4], {:ok, 4.0}}
+  end
+
+  test "errors are those of one's own node", context do
+    for code <- [
+          "Python.eval(\"1 / 0\", %{}, pool: pool, file: \"f\")",
+          "Python.call(:no_such_module, :f, [], pool: pool)",
+          "Python.map(:math, :sqrt, [[1], [-1]], pool: pool)",
+          "Python.eval(\"object.x\", pool: pool, file: \"f\")",
+          "Python.call(:builtins, :len, [[1, <<1::3>>]], pool: pool)",
+          "Python.call(:time, :sleep, [2], timeout: 30, pool: pool)"
+        ] do
+      {:error, near} = on_a(context, code, pool: Python.Pool)
+      {:error, far} = on_a(context, code, pool: {Python.Pool, context.b.node})
+      plain = &%{&1 | traceback: nil, value: nil}
+      near = if is_struct(near, Python.Error), do: plain.(near), else: near
+      far = if is_struct(far, Python.Error), do: plain.(far), else: far
+      assert far == near
+    end
+  end
+
+  test "a pool or a node that is not there is named", context do
+    assert {:error, %Python.NotStartedError{} = error} =
+             on_a(context, "Python.call(:math, :sqrt, [1], pool: {:Nope, b})")
+
+    assert error.message =~ ":Nope"
+
+    assert {:error, %Python.NotStartedError{} = error} =
+             on_a(
+               context,
+               "Python.call(:math, :sqrt, [1], pool: {Python.Pool, :\"x@127.0.0.99\"})"
+             )
+
+    assert error.message =~ "x@127.0.0.99"
+    assert error.remedy =~ "Node.connect"
+
+    assert {:error, %Python.NotStartedError{} = error} =
+             on_a(context, """
+             Node.spawn_link(b, Application, :stop, [:erlang_python])
+             Enum.find_value(1..100, fn _ ->
+               Process.sleep(20)
+               with {:ok, _} <- Python.call(:math, :sqrt, [1], pool: there), do: nil
+             end)
+             """)
+
+    assert error.message =~ "not started"
+
+    assert on_a(context, """
+           {:ok, _} = :erpc.call(b, Application, :ensure_all_started, [:erlang_python])
+           Python.call(:math, :sqrt, [16], pool: there)
+           """) == {:ok, 4.0}
+  end
+
+  test "functions and iterators are called on the node of the caller", context do
+    assert on_a(context, """
+           {:ok, mapped} = Python.call(:builtins, :map, [fn x -> {x, node()} end, [1, 2]], pool: there)
+           {Enum.to_list(mapped), node()}
+           """) ==
+             {[{1, context.a.node |> to_string()}, {2, context.a.node |> to_string()}],
+              context.a.node}
+
+    assert on_a(context, """
+           Python.call!(:builtins, :sum, [Python.iterator(Stream.map(1..1000, & &1))], pool: there)
+           """) == 500_500
+
+    assert {:error, %Python.Error{message: message}} =
+             on_a(context, """
+             Python.call(:functools, :reduce, [fn _, _ -> raise "it is mine" end, [1, 2]], pool: there)
+             """)
+
+    assert message =~ "it is mine"
+
+    # It calls the other node again, whose only worker waits for it.
+    assert on_a(context, """
+           {:ok, _} = :erpc.call(b, Supervisor, :start_child, [Python.Supervisor, {Python.Pool, name: :Single, size: 1}])
+           f = fn x -> Python.call!(:math, :sqrt, [x], pool: {:Single, b}) end
+           Python.call!(:functools, :reduce, [fn acc, x -> acc + f.(x) end, [1, 4, 9]], pool: {:Single, b}, timeout: 10_000)
+           """) == 6.0
+  end
+
+  test "what is printed arrives at the caller, and what is sent", context do
+    assert on_a(context, """
+           {:ok, io} = StringIO.open("")
+           Process.group_leader(self(), io)
+           Python.exec!("print('from there')", pool: there)
+           {:ok, {_, text}} = StringIO.close(io)
+           text
+           """) == "from there\n"
+
+    assert on_a(context, """
+           Python.exec!("import erlang; erlang.send(erlang.self(), ('hello', 1))", pool: there)
+           receive do
+             {"hello", 1} -> :received
+           after
+             5_000 -> Process.info(self(), :messages)
+           end
+           """) == :received
+
+    assert on_a(context, """
+           call = Python.eval_async("__import__('erlang').receive(5000)", %{}, pool: there)
+           Python.send(call, %{"a" => [1]})
+           Python.await(call)
+           """) == {:ok, %{"a" => [1]}}
+  end
+
+  test "a context of another node can be used", context do
+    assert on_a(context, """
+           {:ok, pid} =
+             :erpc.call(b, Supervisor, :start_child, [
+               Python.Supervisor,
+               {Python.Context, name: :context_there, init: "z = 7"}
+             ])
+
+           {Python.eval("z", context: pid), Python.exec("z += 1", context: pid), Python.eval("z", context: pid)}
+           """) == {{:ok, 7}, :ok, {:ok, 8}}
+  end
+
+  test "nothing is left in the mailbox", context do
+    assert on_a(context, """
+           for n <- 1..50 do
+             Python.call(:time, :sleep, [rem(n, 5) / 1000], timeout: rem(n, 4), pool: there)
+             call = Python.call_async(:time, :sleep, [0.001], pool: there)
+             if rem(n, 2) == 0, do: Python.cancel(call), else: Python.await(call)
+             Python.stream(:builtins, :range, [100_000], max_chunk: 100, pool: there) |> Enum.take(n)
+             Python.call!(:builtins, :list, [[fn -> n end]], pool: there)
+           end
+           Process.sleep(500)
+           Process.info(self(), :messages)
+           """) == {:messages, []}
+  end
+end

@@ -1,0 +1,202 @@
+defmodule Python.Nodes.HandlesTest do
+  # Handles of other nodes: what they can do, and how long what they stand for lives.
+
+  use ExUnit.Case, async: true
+
+  alias Python.Nodes
+
+  @moduletag timeout: 180_000
+
+  setup_all do
+    [a, b, c] = Nodes.start(3)
+    %{a: a, b: b, c: c}
+  end
+
+  defp on(node, %{a: a, b: b, c: c}, code, bindings \\ []) do
+    names = [a: a.node, b: b.node, c: c.node, there: {Python.Pool, b.node}]
+    Nodes.eval(node, code, names ++ bindings)
+  end
+
+  defp on_a(context, code, bindings \\ []), do: on(context.a, context, code, bindings)
+
+  # Until a node keeps nothing for others, and holds nothing of them.
+  defp assert_nothing_left(nodes, tries \\ 100) do
+    counts = for node <- nodes, do: Nodes.handles(node)
+
+    cond do
+      Enum.all?(counts, &(&1 == {0, 0})) ->
+        :ok
+
+      tries == 0 ->
+        flunk("kept for others and held of them: #{inspect(counts)}")
+
+      true ->
+        for node <- nodes, do: collect(node)
+        Process.sleep(100)
+        assert_nothing_left(nodes, tries - 1)
+    end
+  end
+
+  defp collect(node),
+    do: Nodes.eval(node, "for pid <- Process.list(), do: :erlang.garbage_collect(pid)")
+
+  test "whatever is asked of them is asked there", context do
+    assert on_a(context, """
+           {:ok, counter} = Python.call(:collections, :Counter, ["aab"], return: :object, pool: there)
+           {:ok, list} = Python.eval("[3, 1, 2]", pool: there, return: :object)
+           :ok = Python.setitem(counter, "c", 5)
+           {:ok, method} = Python.getattr(counter, "most_common", return: :object)
+
+           [
+             counter["a"], counter["nothing"], Python.len!(counter), Python.type(counter), Python.callable?(counter),
+             Enum.sort(counter), "\#{list}", Python.call!(list, :index, [1]), Python.apply!(method, [1]),
+             Python.to_term!(list), Python.call!(:builtins, :sum, [list], pool: there),
+             Python.eval!("x + y", %{x: list, y: list}, pool: there), inspect(list),
+             Enum.take(Python.stream(list, :__iter__), 2)
+           ]
+           """) == [
+             2,
+             nil,
+             3,
+             "collections.Counter",
+             false,
+             ["a", "b", "c"],
+             "[3, 1, 2]",
+             1,
+             [{"c", 5}],
+             [3, 1, 2],
+             6,
+             [3, 1, 2, 3, 1, 2],
+             "#Python.Object<<class 'list'> [3, 1, 2]>",
+             [3, 1]
+           ]
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "the body of a with runs here, and what it asks there on one thread", context do
+    assert on_a(context, """
+           Python.exec!(\"\"\"
+           import threading, contextvars
+           var = contextvars.ContextVar("var", default=0)
+           class Managed:
+               def __enter__(self):
+                   self.thread = threading.get_ident()
+                   var.set(7)
+                   return self
+               def __exit__(self, kind, error, _):
+                   self.left = repr(kind)
+                   return self.swallow
+               def same(self):
+                   return self.thread == threading.get_ident() and var.get() == 7
+           \"\"\", pool: there)
+
+           new = fn swallow ->
+             object = Python.call!(:__main__, :Managed, [], pool: there, return: :object)
+             :ok = Python.setattr(object, :swallow, swallow)
+             object
+           end
+
+           one = new.(false)
+           me = self()
+           {true, ^me, 7} = Python.with(one, fn entered -> {Python.call!(entered, :same), self(), Python.eval!("var.get()")} end)
+           "None" = Python.getattr!(one, :left)
+
+           two = new.(false)
+           "mine" = try do Python.with(two, fn _ -> raise "mine" end) rescue error in RuntimeError -> error.message end
+           true = Python.getattr!(two, :left) =~ "Error"
+
+           three = new.(true)
+           nil = Python.with(three, fn _ -> throw(:it) end)
+
+           four = new.(false)
+           late = try do Python.with(four, fn _ -> Process.sleep(300) end, timeout: 50) rescue error in Python.TimeoutError -> :late end
+
+           {late, Python.eval!("var.get()", pool: there), Process.info(self(), :messages)}
+           """) == {:late, 0, {:messages, []}}
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "a copy is one of one's own node", context do
+    assert on_a(context, """
+           {:ok, far} = Python.call(:collections, :Counter, ["aab"], return: :object, pool: there)
+           {:ok, near} = Python.fetch(far)
+           {:error, %Python.EncodeError{} = error} = Python.call(:builtins, :len, [far])
+           {:error, %Python.Error{type: "TypeError"}} = Python.fetch(Python.eval!("lambda: 1", pool: there)) |> case do
+             {:error, %Python.Error{}} = error -> put_in(error, [Access.elem(1)], %{elem(error, 1) | type: "TypeError"})
+           end
+           {Python.call!(:builtins, :len, [near]), error.message =~ Atom.to_string(b)}
+           """) == {2, true}
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "what nobody has any more is released there", context do
+    assert on_a(context, """
+           objects = for _ <- 1..10_000, do: Python.eval!("object()", pool: there)
+           length(objects)
+           """) == 10_000
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "it lives as long as somebody has it, though the one who got it is gone", context do
+    on_a(context, """
+    test = self()
+
+    keeper = spawn(fn ->
+      receive do
+        object ->
+          receive do
+            from -> send(from, {:answer, Python.call!(object, :index, [2])})
+          end
+      end
+    end)
+
+    Process.register(keeper, :keeper)
+    spawn(fn -> send(keeper, Python.eval!("[1, 2]", pool: there, return: :object)) end)
+    """)
+
+    collect(context.a)
+    Process.sleep(2_500)
+
+    assert on_a(context, """
+           send(:keeper, self())
+           receive do {:answer, index} -> index after 5_000 -> :nothing end
+           """) == 1
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "it can be sent on to a third node, and back to its own", context do
+    assert on_a(context, """
+           {:ok, list} = Python.eval("[1, 2, 3]", pool: there, return: :object)
+           third = :erpc.call(c, Python, :len, [list])
+           home = :erpc.call(b, Python, :len, [list])
+           argument = :erpc.call(b, Python, :call, [:builtins, :sum, [[list] |> hd()]])
+           {third, home, argument, Python.len(list)}
+           """) == {{:ok, 3}, {:ok, 3}, {:ok, 6}, {:ok, 3}}
+
+    assert_nothing_left([context.a, context.b, context.c])
+  end
+
+  test "what a node has held is released when it is gone", context do
+    [other] = [Nodes.start_one(context.b)]
+
+    assert Nodes.eval(
+             other,
+             """
+             objects = for _ <- 1..1_000, do: Python.eval!("object()", pool: {Python.Pool, b})
+             Process.register(spawn(fn -> Process.sleep(:infinity); objects end), :holder)
+             length(objects)
+             """,
+             b: context.b.node
+           ) == 1_000
+
+    assert {kept, _} = Nodes.handles(context.b)
+    assert kept >= 1_000
+    Nodes.kill(other)
+    assert_nothing_left([context.b])
+  end
+end

@@ -1,0 +1,64 @@
+defmodule Python.Nodes do
+  @moduledoc false
+
+  # Nodes that are connected, each a VM of its own with Python. They need no daemon that knows their ports: all have the same
+  # one, each on an address of its own.
+
+  alias Python.FreshVM
+
+  # Of the addresses 127.0.0.2 and on.
+  @first 2
+
+  @type t :: %{vm: pid, node: node}
+
+  @doc "Starts so many nodes, which end with the calling process. Takes the options of `Python.FreshVM.start/1`."
+  @spec start(pos_integer, keyword) :: [t]
+  def start(count, options \\ []) do
+    port = free_port()
+    cookie = "cookie#{System.unique_integer([:positive])}#{port}"
+
+    nodes =
+      for number <- @first..(@first + count - 1) do
+        args = args(number, port, cookie) ++ Keyword.get(options, :args, [])
+        vm = FreshVM.start(Keyword.put(options, :args, args))
+        %{vm: vm, node: FreshVM.call(vm, :erlang, :node, [])}
+      end
+
+    for one <- nodes, other <- nodes, one != other do
+      true = FreshVM.call(one.vm, Node, :connect, [other.node])
+    end
+
+    nodes
+  end
+
+  @doc "Runs code on a node, in a process of its own. The names are bound to the values."
+  def eval(node, code, bindings \\ [], timeout \\ 60_000) do
+    elem(FreshVM.call(node.vm, Code, :eval_string, [code, bindings], timeout), 0)
+  end
+
+  @doc "How many handles and functions a node keeps for others, and holds of them."
+  def handles(node), do: FreshVM.call(node.vm, Python.Remote.Handles, :count, [])
+
+  @doc "Ends a node at once, as if its machine had failed."
+  def kill(node) do
+    pid = FreshVM.call(node.vm, System, :pid, [])
+    {_, 0} = System.cmd("kill", ["-KILL", pid])
+    :ok
+  end
+
+  @doc "Sends a signal to the process of a node: STOP, CONT."
+  def signal(os_pid, signal), do: {_, 0} = System.cmd("kill", ["-#{signal}", os_pid])
+
+  defp args(number, port, cookie) do
+    ~w(-name node#{number}@127.0.0.#{number} -setcookie #{cookie} -start_epmd false -erl_epmd_port #{port}
+       -kernel inet_dist_use_interface {127,0,0,#{number}} -kernel prevent_overlapping_partitions false
+       -kernel logger_level critical)
+  end
+
+  defp free_port do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, @first})
+    {:ok, port} = :inet.port(socket)
+    :gen_tcp.close(socket)
+    port
+  end
+end
