@@ -38,6 +38,8 @@ defmodule Python.Remote do
   @doc "Runs an operation on another node. `options` are those that hold there."
   @spec run(node, Operation.t(), Options.t(), boolean) :: Request.answer()
   def run(node, operation, options, again \\ true) do
+    until = deadline(options.timeout)
+
     with {:ok, reference, proxy} <- ask(node, :run, operation, options) do
       receive do
         {^reference, answer} -> answer(answer, proxy)
@@ -45,10 +47,17 @@ defmodule Python.Remote do
         {:DOWN, ^reference, _, _, :noproc} when again -> again(node, operation, options)
         {:DOWN, ^reference, _, _, reason} -> down(reason, node)
       after
-        options.timeout || :infinity -> give_up(proxy, reference, options.timeout)
+        left(until) -> give_up(proxy, reference, options.timeout)
       end
     end
   end
+
+  # Who has no timeout of its own is told by the proxy that the time is over.
+  defp deadline(timeout) when timeout in [nil, :infinity], do: :infinity
+  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   defp again(node, operation, options) do
     put_proxy(node, nil)
@@ -58,7 +67,7 @@ defmodule Python.Remote do
   @doc "Sends a request to the proxy of this process, which is monitored until it has answered."
   @spec ask(node, atom, tuple, Options.t()) :: {:ok, reference, pid} | {:error, Exception.t()}
   def ask(node, kind, operation, options) do
-    with {:ok, proxy} <- proxy(node),
+    with {:ok, proxy} <- proxy(node, options.timeout),
          {:ok, sendable} <- encode(operation, node) do
       reference = :erlang.monitor(:process, proxy, alias: :reply_demonitor)
       send(proxy, {:ask, kind, reference, sendable, options, Process.group_leader()})
@@ -74,7 +83,7 @@ defmodule Python.Remote do
   defp encode(operation, node), do: Wire.encode(operation, node)
 
   # It is started once for each connection, with which it goes.
-  defp proxy(node) do
+  defp proxy(node, timeout) do
     connections = Handles.connections()
 
     case Process.get({__MODULE__, node}) do
@@ -82,7 +91,7 @@ defmodule Python.Remote do
         {:ok, proxy}
 
       _ ->
-        with {:ok, proxy} <- Proxy.start(node) do
+        with {:ok, proxy} <- Proxy.start(node, timeout) do
           put_proxy(node, {proxy, connections})
           {:ok, proxy}
         end
@@ -238,7 +247,7 @@ defmodule Python.Remote do
 
     case run(node, {:open, chunks, operation}, options) do
       {:ok, feed} when is_pid(feed) ->
-        {:ok, proxy} = proxy(node)
+        {:ok, proxy} = proxy(node, nil)
         monitor = Process.monitor(feed)
         begun = :atomics.new(1, [])
         {:ok, %{feed: feed, monitor: monitor, chunks: chunks, proxy: proxy, begun: begun}}
@@ -320,6 +329,10 @@ defmodule Python.Remote do
   defp why({:version, theirs, ours}, _node) do
     {"it has another version of erlang_python (protocol #{inspect(theirs)}, this node has #{ours})",
      "Run the same version on both."}
+  end
+
+  defp why(:timeout, _node) do
+    {"it does not answer", "See whether the machine is overloaded, or the connection is lost."}
   end
 
   defp why({:undef, _}, node) do

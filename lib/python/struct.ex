@@ -61,6 +61,15 @@ defmodule Python.Struct do
     %{set | map: encoded}
   end
 
+  # It was on another node, and is back.
+  defp walk_struct(%Python.Object{home: {_home, node, id}} = object, _depth, _turns)
+       when node == node() do
+    case Python.Remote.Handles.fetch(id) do
+      {:ok, %Python.Object{} = here} -> here
+      _ -> object
+    end
+  end
+
   defp walk_struct(%module{} = struct, _depth, _turns) when module in @native, do: struct
 
   defp walk_struct(%_{} = struct, _depth, 0) do

@@ -9,7 +9,7 @@ defmodule Python.Nodes do
   # Of the addresses 127.0.0.2 and on.
   @first 2
 
-  @type t :: %{vm: pid, node: node}
+  @type t :: %{vm: pid, node: node, port: pos_integer, cookie: String.t()}
 
   @doc "Starts so many nodes, which end with the calling process. Takes the options of `Python.FreshVM.start/1`."
   @spec start(pos_integer, keyword) :: [t]
@@ -18,18 +18,26 @@ defmodule Python.Nodes do
     cookie = "cookie#{System.unique_integer([:positive])}#{port}"
 
     nodes =
-      for number <- @first..(@first + count - 1) do
-        args = args(number, port, cookie) ++ Keyword.get(options, :args, [])
-        vm = FreshVM.start(Keyword.put(options, :args, args))
-        %{vm: vm, node: FreshVM.call(vm, :erlang, :node, [])}
-      end
+      for number <- @first..(@first + count - 1), do: start_node(number, port, cookie, options)
 
-    for one <- nodes, other <- nodes, one != other do
-      true = FreshVM.call(one.vm, Node, :connect, [other.node])
-    end
-
+    for one <- nodes, other <- nodes, one != other, do: connect(one, other)
     nodes
   end
+
+  @doc "Starts one more, which is connected to one that there is. `number`: which no other of them has."
+  def start_one(like, number, options \\ []) do
+    node = start_node(number, like.port, like.cookie, options)
+    connect(node, like)
+    node
+  end
+
+  defp start_node(number, port, cookie, options) do
+    args = args(number, port, cookie) ++ Keyword.get(options, :args, [])
+    vm = FreshVM.start(Keyword.put(options, :args, args))
+    %{vm: vm, node: FreshVM.call(vm, :erlang, :node, []), port: port, cookie: cookie}
+  end
+
+  def connect(one, other), do: true = FreshVM.call(one.vm, Node, :connect, [other.node])
 
   @doc "Runs code on a node, in a process of its own. The names are bound to the values."
   def eval(node, code, bindings \\ [], timeout \\ 60_000) do

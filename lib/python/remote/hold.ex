@@ -8,6 +8,9 @@ defmodule Python.Remote.Hold do
   alias Python.{Callback, Hold, Options, Remote, StoppedError}
   alias Python.Remote.{Proxy, Wire}
 
+  # How long a message that is on its way is waited for, in ms.
+  @moment 5_000
+
   ## The caller
 
   @doc "As `Python.Hold.run/3`."
@@ -17,9 +20,10 @@ defmodule Python.Remote.Hold do
       receive do
         {^reference, {:held, manager, body, sendable, references}} ->
           final = :erlang.monitor(:process, manager, alias: :reply_demonitor)
+          send(manager, {:final, final})
           entered = Wire.decode(sendable, references, proxy)
           result = in_body(node, manager, body, entered, fun)
-          send(body, {:ended, told(result, node), final})
+          send(body, {:ended, told(result, node)})
           await(final, node, result)
 
         {^reference, {:refused, error}} ->
@@ -85,9 +89,8 @@ defmodule Python.Remote.Hold do
         {sendable, ids} = Wire.encode_answer({:ok, entered}, node(caller))
         send(proxy, {:given, ids})
         send(reference, {reference, {:held, manager, self(), sendable, ids != []}})
-        {result, final} = Proxy.serve(caller)
-        send(manager, {:final, final})
-        raised(result)
+        begun(manager)
+        raised(Proxy.serve(caller))
       end
 
       case {Hold.run(object, body, options), final()} do
@@ -108,12 +111,33 @@ defmodule Python.Remote.Hold do
   defp outcome({:raised, _kind, _reason, _stacktrace}), do: :raised
   defp outcome({:error, error}), do: {:error, error}
 
-  # It has been sent before the body ended, if the body has begun.
+  # The body may have a process of its own.
+  defp begun(manager) when manager == self(), do: Process.put(:begun, true)
+  defp begun(manager), do: send(manager, :begun)
+
+  # Where the caller waits for the end, if the body has begun.
   defp final do
+    cond do
+      not begun?() -> nil
+      final = Process.get(:final) -> final
+      true -> await_final()
+    end
+  end
+
+  defp begun? do
+    Process.get(:begun) ||
+      receive do
+        :begun -> true
+      after
+        0 -> false
+      end
+  end
+
+  defp await_final do
     receive do
       {:final, final} -> final
     after
-      0 -> nil
+      @moment -> nil
     end
   end
 end

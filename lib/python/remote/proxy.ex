@@ -7,7 +7,7 @@ defmodule Python.Remote.Proxy do
   # It holds the tickets of its requests. So when it ends, with that process or with the connection to it, they are given
   # up, and their workers are free.
 
-  alias Python.{Home, Operation, Remote, Request, Telemetry}
+  alias Python.{Home, Operation, Remote, Request, Telemetry, TimeoutError}
   alias Python.Pool.Asleep
   alias Python.Remote.{Feed, Handles, Wire}
 
@@ -22,43 +22,59 @@ defmodule Python.Remote.Proxy do
 
   ## The other node
 
-  @doc "Starts the proxy of the calling process on another node."
-  @spec start(node) :: {:ok, pid} | {:error, Exception.t()}
-  def start(node) do
+  @doc "Starts the proxy of the calling process on another node, within the time of a call that it is started for."
+  @spec start(node, timeout | nil) :: {:ok, pid} | {:error, Exception.t()}
+  def start(node, timeout) do
+    time = min(timeout || @start, @start)
+    hello = :erlang.alias([:reply])
+    arguments = [self(), hello, Remote.version()]
+
     request =
-      :erlang.spawn_request(node, __MODULE__, :init, [self(), Remote.version()], [
-        :monitor,
-        {:reply, :yes}
-      ])
+      :erlang.spawn_request(node, __MODULE__, :init, arguments, [:monitor, {:reply, :error_only}])
 
     receive do
-      {:spawn_reply, ^request, :ok, proxy} -> welcome(node, request, proxy)
-      {:spawn_reply, ^request, :error, reason} -> {:error, Remote.unreachable(node, reason)}
-    after
-      @start ->
-        :erlang.spawn_request_abandon(request)
-        {:error, Remote.unreachable(node, :timeout)}
-    end
-  end
-
-  # It says hello, or ends.
-  defp welcome(node, monitor, proxy) do
-    receive do
-      {^proxy, :hello} ->
-        Process.demonitor(monitor, [:flush])
+      {^hello, proxy} ->
+        Process.demonitor(request, [:flush])
         {:ok, proxy}
 
-      {:DOWN, ^monitor, _, _, {:shutdown, reason}} ->
-        {:error, Remote.unreachable(node, reason)}
+      {:spawn_reply, ^request, :error, reason} ->
+        failed(node, hello, reason)
 
-      {:DOWN, ^monitor, _, _, reason} ->
-        {:error, Remote.unreachable(node, reason)}
+      {:DOWN, ^request, _, _, {:shutdown, reason}} ->
+        failed(node, hello, reason)
+
+      {:DOWN, ^request, _, _, reason} ->
+        failed(node, hello, reason)
     after
-      @start ->
-        Process.demonitor(monitor, [:flush])
-        {:error, Remote.unreachable(node, :timeout)}
+      time ->
+        :erlang.unalias(hello)
+        # No reply comes after this, but one that has.
+        :erlang.spawn_request_abandon(request)
+        Process.demonitor(request, [:flush])
+        flush(hello, request)
+        late(node, timeout)
     end
   end
+
+  defp failed(node, hello, reason) do
+    :erlang.unalias(hello)
+    {:error, Remote.unreachable(node, reason)}
+  end
+
+  defp flush(hello, request) do
+    receive do
+      {^hello, _proxy} -> flush(hello, request)
+      {:spawn_reply, ^request, _, _} -> flush(hello, request)
+      {:DOWN, ^request, _, _, _} -> flush(hello, request)
+    after
+      0 -> :ok
+    end
+  end
+
+  defp late(_node, timeout) when is_integer(timeout) and timeout <= @start,
+    do: {:error, TimeoutError.new(timeout, :queued)}
+
+  defp late(node, _timeout), do: {:error, Remote.unreachable(node, :timeout)}
 
   ## The process
 
@@ -67,14 +83,14 @@ defmodule Python.Remote.Proxy do
   defstruct [:caller, :monitor, requests: %{}, ours: %{}, given: %{}]
 
   @doc false
-  def init(caller, version) do
+  def init(caller, hello, version) do
     cond do
       version != Remote.version() ->
         exit({:shutdown, {:version, Remote.version(), version}})
 
       Handles.running?() ->
         monitor = Process.monitor(caller)
-        send(caller, {self(), :hello})
+        send(hello, {hello, self()})
         loop(%__MODULE__{caller: caller, monitor: monitor})
 
       true ->
@@ -92,14 +108,19 @@ defmodule Python.Remote.Proxy do
   end
 
   @doc "Does for a process of another node what the proxy does, in the body of a `with`, until that ends."
-  @spec serve(pid) :: {result :: term, final :: reference}
+  @spec serve(pid) :: term
   def serve(caller), do: serve_on(%__MODULE__{caller: caller, monitor: Process.monitor(caller)})
 
   defp serve_on(state) do
     receive do
-      {:ended, result, final} ->
+      {:ended, result} ->
         Process.demonitor(state.monitor, [:flush])
-        {result, final}
+        result
+
+      # For Python.Remote.Hold, whose process this is.
+      {:final, final} ->
+        Process.put(:final, final)
+        serve_on(state)
 
       message ->
         serve_on(handle(message, state))

@@ -287,14 +287,10 @@ pub fn of_reference(reference: Term<'_>) -> Option<Given<'_>> {
 
 /// Why a `%Python.Object{}` has no handle here.
 pub fn nothing(object: Term<'_>) -> String {
-    // What stands for one of another node has that in its home.
-    let home = object.map_get(atoms::home()).ok();
-    if let Some((_, node, _)) = home.and_then(|home| home.decode::<(Term, Term, Term)>().ok()) {
-        let node = node.atom_to_string();
+    if let Some(node) = stands_for(object) {
         return format!(
-            "this %Python.Object{{}} belongs to the node {}: call Python there, with pool: {{name, node}}, or make a copy \
-             here, with Python.fetch/2",
-            node.as_deref().unwrap_or("?")
+            "this %Python.Object{{}} belongs to the node {node}: call Python there, with pool: {{name, node}}, or make a \
+             copy here, with Python.fetch/2"
         );
     }
     let reference = object.map_get(atoms::reference()).ok();
@@ -306,6 +302,13 @@ pub fn nothing(object: Term<'_>) -> String {
         ),
         _ => "this %Python.Object{} is not a handle that Python returned".into(),
     }
+}
+
+/// The node of an object that is, or was, on another node: that is in its home.
+pub fn stands_for(object: Term<'_>) -> Option<String> {
+    let home = object.map_get(atoms::home()).ok()?;
+    let (_, node, _): (Term, Term, Term) = home.decode().ok()?;
+    node.atom_to_string().ok()
 }
 
 /// The name of the node that a reference is of, from its external form.

@@ -402,7 +402,14 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 .map_get(atoms::reference())
                 .ok()
                 .and_then(|reference| self.handle(reference))
-                .ok_or_else(|| Unconvertible::new(object::nothing(term)).into());
+                .ok_or_else(|| {
+                    let text = object::nothing(term);
+                    // It may have been on another node, and be back.
+                    match object::stands_for(term) {
+                        Some(_) => Unconvertible::of_struct(text).into(),
+                        None => Unconvertible::new(text).into(),
+                    }
+                });
         }
         if name == atoms::bytes_struct() {
             let data = term
