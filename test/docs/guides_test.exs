@@ -4,7 +4,7 @@ defmodule Python.Docs.GuidesTest do
 
   use Python.TestCase, async: false
 
-  alias Python.{DocBlock, FreshVM, Packages}
+  alias Python.{DocBlock, FreshVM, Nodes, Packages}
 
   @moduletag timeout: 180_000
 
@@ -55,7 +55,23 @@ defmodule Python.Docs.GuidesTest do
     end
   end
 
-  for path <- [Path.join(@root, "README.md") | @guides -- Enum.map(@with_packages, &elem(&1, 0))] do
+  @nodes Path.join(@root, "guides/nodes.md")
+
+  @tag :tmp_dir
+  test "the code in guides/nodes.md does what it says", %{tmp_dir: folder} do
+    [near, _far] = Nodes.start(2, settings: [paths: [folder]])
+    {:ok, _} = FreshVM.call(near.vm, Application, :ensure_all_started, [:ex_unit])
+    assert DocBlock.indented(@nodes) == []
+
+    case FreshVM.call(near.vm, DocBlock, :outcome, [DocBlock.read(@nodes), folder], 120_000) do
+      :ok -> :ok
+      {:error, text} -> flunk(text)
+    end
+  end
+
+  @in_this_vm @guides -- [@nodes | Enum.map(@with_packages, &elem(&1, 0))]
+
+  for path <- [Path.join(@root, "README.md") | @in_this_vm] do
     @path path
     @tag :tmp_dir
     test "the code in #{Path.relative_to(path, @root)} does what it says", %{tmp_dir: folder} do

@@ -17,6 +17,9 @@ defmodule Python.Remote.Proxy do
   # After so many ms without work, garbage is collected.
   @idle 1_000
 
+  # How long to wait for the place where Python was, in ms. Nobody waits for longer.
+  @listen 50
+
   # How long the start of one may take, in ms.
   @start 5_000
 
@@ -162,6 +165,17 @@ defmodule Python.Remote.Proxy do
 
   # Of a stream: they are the caller's to take as well.
   defp handle({:given, ids}, state), do: give(ids, state)
+
+  defp handle({:unlisten, reference}, state) do
+    case state.requests do
+      %{^reference => %{engine: engine, ticket: ticket, ours: ours}} ->
+        unless engine.stop_listening(ticket), do: flush(ours)
+        remove(reference, state)
+
+      _ ->
+        state
+    end
+  end
 
   defp handle({:woken, kind, reference, operation, options, leader}, state) do
     if is_map_key(state.requests, reference) do
@@ -317,15 +331,25 @@ defmodule Python.Remote.Proxy do
     case engine.cancel(ticket, listener != nil) do
       :running when listener != nil ->
         # The place follows, or nothing.
-        request = %{request | listener: listener}
-        add(request, state)
+        Process.send_after(self(), {:unlisten, request.reference}, @listen)
+        add(%{request | listener: listener}, state)
+
+      :running ->
+        remove(request.reference, state)
 
       :queued ->
         tell(listener, :queued, remove(request.reference, state))
 
-      # An answer that nobody waits for any more is in our mailbox.
-      _ ->
+      :answered ->
+        flush(request.ours)
         tell(listener, :none, remove(request.reference, state))
+    end
+  end
+
+  # The answer is in the mailbox, or about to be.
+  defp flush(ours) do
+    receive do
+      {^ours, _answer} -> :ok
     end
   end
 
