@@ -234,8 +234,10 @@ async def _ending(loop, deadline):
     while left and loop.time() < deadline:
         for task in left - told:
             task.cancel()
+        # Those that do not end by themselves have the other half of the time.
+        time = (deadline - loop.time()) / (2 if told else 1)
         told = set()
-        done, left = await asyncio.wait(left, timeout=min(AGAIN, deadline - loop.time()))
+        done, left = await asyncio.wait(left, timeout=min(AGAIN, time))
         for task in done:
             _report_of(loop, task)
     ends = [loop.shutdown_asyncgens()]

@@ -129,10 +129,9 @@ fn run(
     if outcome.as_ref().is_some_and(|outcome| !outcome.failed()) {
         crate::engine::main::isolation::keep_base(py, request);
     }
-    flight.land(py, seat.runner);
+    flight.end(py, seat.runner, outcome.take(), reply, seat.sender);
     unmark(py, seat);
     isolated.restore();
-    flight.answer(outcome.take(), reply, seat.sender);
     reply.clear();
 }
 

@@ -6,8 +6,10 @@ use crate::engine::asyncio::event_loop::Loop;
 use crate::engine::main::answer::Outcome;
 use crate::engine::main::drain;
 use crate::engine::main::kept;
+use crate::engine::main::outbox;
 use crate::engine::main::output;
 use crate::engine::main::runner::Runner;
+use crate::engine::main::seat;
 use crate::pool::Worker;
 use crate::pool::request::Request;
 use crate::pool::sink::Body;
@@ -16,6 +18,13 @@ use crate::pool::stream;
 use pyo3::Python;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// A request whose work is done.
+struct Ended(Flight, Option<Outcome>, Sender);
+
+// SAFETY: made and used on the thread of the loop, and without references of Python's. The sender is that of a thread of our
+// own.
+unsafe impl Send for Ended {}
 
 /// A request that runs.
 pub struct Flight {
@@ -44,9 +53,46 @@ impl Flight {
         })
     }
 
-    /// It runs no more: what it has printed is written, and nothing of it can be interrupted or cancelled.
-    pub fn land(&self, py: Python<'_>, runner: &Runner) {
+    /// The end of its work: its answer, when what it has printed is written. The loop goes on meanwhile.
+    pub fn end(
+        self,
+        py: Python<'_>,
+        runner: &Runner,
+        mut outcome: Option<Outcome>,
+        reply: &mut TermEnv,
+        sender: Sender,
+    ) {
         output::finish(py);
+        let outbox = outbox::of(&self.request);
+        let Some(outbox) = outbox.filter(|_| outcome.is_some() && !self.request.is_over()) else {
+            self.land(py, runner);
+            self.answer(outcome, reply, sender);
+            return;
+        };
+        // Its references are not for the time after that.
+        if let Some(outcome) = &mut outcome {
+            drop(std::mem::take(&mut outcome.leftovers));
+        }
+        // Nothing of it is to be interrupted any more.
+        runner.end(py, &self.request);
+        self.own.forget(py, &self.request);
+        let mut reply = std::mem::take(reply);
+        let ended = Ended(self, outcome, sender);
+        let end = outbox.at_end(Box::new(move |py| {
+            let ended = ended;
+            let Ended(flight, outcome, sender) = ended;
+            if let Some(running) = seat::running() {
+                flight.land(py, &running.runner);
+            }
+            flight.answer(outcome, &mut reply, sender);
+        }));
+        if let Some(end) = end {
+            end(py);
+        }
+    }
+
+    /// It runs no more: nothing of it can be interrupted or cancelled.
+    fn land(&self, py: Python<'_>, runner: &Runner) {
         if let Some(functions) = kept::functions(&self.request) {
             functions.end(py, &self.request);
         }
@@ -66,7 +112,7 @@ impl Flight {
     }
 
     /// Answers, after `land`. None: it was given up before its work was done.
-    pub fn answer(self, outcome: Option<Outcome>, reply: &mut TermEnv, sender: Sender) {
+    fn answer(self, outcome: Option<Outcome>, reply: &mut TermEnv, sender: Sender) {
         let request = &self.request;
         let busy = Counted::added(&request.pool.stats.busy);
         let answered = outcome.is_some_and(|outcome| {

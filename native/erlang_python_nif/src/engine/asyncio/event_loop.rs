@@ -105,6 +105,8 @@ pub enum Letter {
     Settled(u64),
     /// Something is in this mailbox.
     Mail(usize),
+    /// What the request has printed is written, so that it can end.
+    Written(Arc<Request>),
 }
 
 impl Loop {

@@ -2,6 +2,7 @@
 
 use crate::engine::asyncio::event_loop::{Letter, Loop};
 use crate::engine::main::awaiting::{Awaited, EventLoop};
+use crate::pool::request::Request;
 use crate::python::made::Made;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -43,6 +44,10 @@ impl EventLoop for Loop {
 
     fn end_step(&self, before: usize) {
         Loop::end_step(self, before);
+    }
+
+    fn written(&self, request: Arc<Request>) {
+        self.post(Letter::Written(request));
     }
 
     fn pass_mail(&self, mailbox: usize) {

@@ -13,6 +13,7 @@ use crate::engine::asyncio::step::Step;
 use crate::engine::main::isolation;
 use crate::engine::main::on_interrupt;
 use crate::engine::main::origin::{self, OriginObject};
+use crate::engine::main::outbox;
 use crate::engine::main::own;
 use crate::engine::main::runner;
 use crate::engine::main::seat::{self, Seat};
@@ -251,6 +252,13 @@ impl LoopObject {
             let done = match letter {
                 Letter::Settled(number) => futures::settle(py, &own.event_loop, number),
                 Letter::Mail(mailbox) => futures::deliver(py, &own.event_loop, mailbox),
+                Letter::Written(request) => {
+                    let outbox = outbox::of(&request);
+                    if let Some(end) = outbox.and_then(|outbox| outbox.take_end()) {
+                        end(py);
+                    }
+                    Ok(())
+                }
                 Letter::Cancel(request, interrupted) => {
                     request.marks.take(POSTED);
                     // An interrupt that has struck since is in its place: its `finally` blocks may await.
@@ -327,6 +335,12 @@ pub fn cancel(
     sender: Sender,
 ) {
     if request.place().is_none() {
+        return;
+    }
+    // Its code has come to its end, and waits for a reader.
+    let outbox = outbox::of(request);
+    if let Some(end) = outbox.and_then(|outbox| outbox.give_up()) {
+        end(py);
         return;
     }
     let Some(task) = own.task_to_cancel(py, request, struck) else {

@@ -52,6 +52,7 @@ struct Own {
     origin: GilCell<Origin>,
     /// In which its steps run, where that is not the task's.
     context: Option<Handle>,
+    of_stream: bool,
     /// Of the call's own coroutine, until that has ended.
     flight: GilCell<Option<(Flight, Gives)>>,
     /// Its task was cancelled because nobody waits for the call.
@@ -60,17 +61,17 @@ struct Own {
 
 impl Step {
     pub fn of_call(coroutine: Py<PyAny>, origin: Origin, flight: Flight, gives: Gives) -> Self {
-        Self::new(coroutine, origin, None, Some((flight, gives)))
+        Self::new(coroutine, origin, None, Some((flight, gives)), false)
     }
 
     /// Of a task that the call has started.
     pub fn of_task(coroutine: Py<PyAny>, origin: Origin) -> Self {
-        Self::new(coroutine, origin, None, None)
+        Self::new(coroutine, origin, None, None, false)
     }
 
     /// Of the task of a stream, which has context variables of its own.
     pub fn of_stream(coroutine: Py<PyAny>, origin: Origin, context: Option<Handle>) -> Self {
-        Self::new(coroutine, origin, context, None)
+        Self::new(coroutine, origin, context, None, true)
     }
 
     fn new(
@@ -78,11 +79,13 @@ impl Step {
         origin: Origin,
         context: Option<Handle>,
         flight: Option<(Flight, Gives)>,
+        of_stream: bool,
     ) -> Self {
         Step {
             own: Made::new(Own {
                 origin: GilCell::new(origin),
                 context,
+                of_stream,
                 flight: GilCell::new(flight),
                 told: AtomicBool::new(false),
             }),
@@ -158,7 +161,8 @@ impl Step {
                     Some(request) => request.marks.struck(),
                     None => running.runner.was_nobodys_struck(py),
                 };
-                if struck {
+                // The task of a stream outlives the request that was interrupted.
+                if struck && !own.of_stream {
                     self.tell();
                 }
                 Ok(yielded)
@@ -235,8 +239,7 @@ fn end(py: Python<'_>, running: &Running, flight: Flight, gives: Gives, error: P
             answer_of(work, gives, ended)
         })
     });
-    flight.land(py, &running.runner);
-    flight.answer(outcome, &mut reply, running.sender);
+    flight.end(py, &running.runner, outcome, &mut reply, running.sender);
     left
 }
 

@@ -252,6 +252,5 @@ fn conclude(py: Python<'_>, flight: Flight, outcome: Option<answer::Outcome>, mu
     let Some(running) = seat::running() else {
         return;
     };
-    flight.land(py, &running.runner);
-    flight.answer(outcome, &mut reply, running.sender);
+    flight.end(py, &running.runner, outcome, &mut reply, running.sender);
 }

@@ -1,5 +1,6 @@
 //! What code in an event loop waits for, without holding the loop up.
 
+use crate::pool::request::Request;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -32,6 +33,9 @@ pub trait EventLoop: Send + Sync {
 
     /// It is over.
     fn end_step(&self, before: usize);
+
+    /// All that this request has printed is written, and its end waits for that. On any thread.
+    fn written(&self, request: Arc<Request>);
 
     /// Tells another one who waits for that mailbox.
     fn pass_mail(&self, mailbox: usize);

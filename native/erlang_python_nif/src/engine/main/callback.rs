@@ -23,7 +23,7 @@ use crate::engine::main::awaiting::Awaited;
 use crate::engine::main::beside;
 use crate::engine::main::drain;
 use crate::engine::main::kept;
-use crate::engine::main::origin;
+use crate::engine::main::origin::{self, Origin};
 use crate::engine::main::output;
 use crate::engine::main::own::Main;
 use crate::engine::main::patience::Patience;
@@ -118,6 +118,11 @@ impl Drop for CallbackHandle {
 }
 
 impl Callback {
+    /// Something that is printed, which no thread waits for.
+    pub fn of_output() -> Arc<Self> {
+        Self::new(None, None, false)
+    }
+
     /// The body of a `with`.
     pub fn of_hold(request: &Arc<Request>) -> Arc<Self> {
         Self::new(
@@ -382,7 +387,7 @@ pub fn call<'py>(
     let is_device = matches!(target, Target::Device(_));
     if !is_device {
         // What was printed before comes before what the function prints.
-        output::flush(py)?;
+        output::flush_now(py)?;
     }
     let running = seat::running();
     let sender = match &running {
@@ -470,6 +475,27 @@ fn send<'py>(
         ));
     }
     Ok(())
+}
+
+/// Has the process of Elixir's write a text to a device.
+pub fn send_text(
+    callback: &Arc<Callback>,
+    device: rustler::Atom,
+    text: &str,
+    origin: &Origin,
+    sender: Sender,
+) {
+    let handle = ResourceArc::new(CallbackHandle(Arc::clone(callback)));
+    let Some(to) = server::get() else { return };
+    let sent = TermEnv::new().send(sender, &to, |env| {
+        let target = (atoms::device(), device);
+        let origin = (origin.caller(), origin.leader(env));
+        let none = Term::map_new(env);
+        (atoms::callback(), handle, target, vec![text], none, origin).encode(env)
+    });
+    if !sent {
+        server::forget(to);
+    }
 }
 
 impl Awaited for Callback {

@@ -7,7 +7,11 @@ use crate::python::growth::HandedOut;
 use crate::python::interpreter::traced::Tracers;
 use crate::python::object::Watch;
 use pyo3::Python;
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
+
+/// An `Outbox`.
+pub type Printed = Arc<dyn Any + Send + Sync>;
 
 #[derive(Default)]
 pub struct Kept {
@@ -19,6 +23,8 @@ pub struct Kept {
     surroundings: OnceLock<Arc<Context>>,
     /// What traces its code, or that of the `with`, in an event loop.
     tracers: OnceLock<Arc<Tracers>>,
+    /// What it has printed in an event loop.
+    printed: OnceLock<Printed>,
 }
 
 /// It is from a body that an event loop goes on beside.
@@ -42,6 +48,17 @@ pub fn make_tracers(request: &Request) -> Option<&Arc<Tracers>> {
 
 pub fn surroundings(request: &Request) -> Option<&Context> {
     request.kept::<Kept>()?.surroundings.get().map(|c| &**c)
+}
+
+/// What it has printed in an event loop, if it has.
+pub fn printed(request: &Request) -> Option<&Printed> {
+    request.kept::<Kept>()?.printed.get()
+}
+
+/// The same, made if there is none yet.
+pub fn make_printed(request: &Request, make: impl FnOnce() -> Printed) -> Option<&Printed> {
+    let kept = request.keep_for_engine::<Kept>()?;
+    Some(kept.printed.get_or_init(make))
 }
 
 /// What its code has registered for its interrupt, if it has.

@@ -20,6 +20,7 @@ pub mod main_thread;
 pub mod on_interrupt;
 pub mod operands;
 pub mod origin;
+pub mod outbox;
 pub mod output;
 pub mod own;
 pub mod package;

@@ -2,7 +2,7 @@
 //!
 //! Text is collected per thread and written in larger pieces: at a line's end if the last piece was
 //! written some time ago, when there is much of it, before Python waits for Elixir, and before the
-//! call is answered. Writing waits for the group leader, so that everything is there, in order, when
+//! call is answered. An event loop goes on meanwhile (`outbox`). Elsewhere writing waits for the group leader, so that everything is there, in order, when
 //! the call returns, and a slow reader holds up only those who print.
 
 use crate::base::atoms;
@@ -10,6 +10,7 @@ use crate::base::fork;
 use crate::base::server;
 use crate::base::term_env::{OwnedTerm, TermEnv};
 use crate::engine::main::callback;
+use crate::engine::main::outbox;
 use crate::engine::main::seat;
 use crate::python::child;
 use crate::python::host::Target;
@@ -86,7 +87,19 @@ pub fn terminal<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyAny
     callback::call(py, Target::Device(atoms::terminal()), &args, None)
 }
 
-/// Writes what the current thread has printed.
+/// Writes what the current thread has printed, and waits for that in an event loop, too.
+pub fn flush_now(py: Python<'_>) -> PyResult<()> {
+    flush(py)?;
+    let running = seat::running().filter(|running| running.event_loop.is_some());
+    let request = running.as_ref().and_then(|running| running.request(py));
+    let outbox = request.as_ref().and_then(|request| outbox::of(request));
+    if outbox.is_none_or(|outbox| outbox.wait(py, 0)) {
+        return Ok(());
+    }
+    Err(callback::given_up(py, running.as_ref(), request.as_ref()))
+}
+
+/// Writes what the current thread has printed. In an event loop it is written while that goes on.
 pub fn flush(py: Python<'_>) -> PyResult<()> {
     if fork::is_child() {
         // What was pending at the fork is the VM's.
@@ -100,7 +113,7 @@ pub fn flush(py: Python<'_>) -> PyResult<()> {
         Some(std::mem::take(&mut pending.text))
     });
     match text {
-        Some(text) => send(py, atoms::stdout(), &text),
+        Some(text) => send(py, atoms::stdout(), text),
         None => Ok(()),
     }
 }
@@ -111,14 +124,25 @@ pub fn write_error(py: Python<'_>, text: &str) -> PyResult<()> {
         return child::write(2, text);
     }
     flush(py)?;
-    send(py, atoms::stderr(), text)
+    send(py, atoms::stderr(), text.into())
 }
 
-fn send(py: Python<'_>, device: rustler::Atom, text: &str) -> PyResult<()> {
+fn send(py: Python<'_>, device: rustler::Atom, text: String) -> PyResult<()> {
     if !server::has_begun() {
         // While Python starts: there is no caller yet. As Python itself, it goes on if that fails.
         let _ = std::io::stderr().write_all(text.as_bytes());
         return Ok(());
+    }
+    let running = seat::running().filter(|running| running.event_loop.is_some());
+    if let Some(running) = &running
+        && let Some(event_loop) = &running.event_loop
+        && let Some(request) = running.request(py)
+        && let Some(outbox) = outbox::make(&request, event_loop)
+    {
+        if outbox.push(py, device, text) {
+            return Ok(());
+        }
+        return Err(callback::given_up(py, Some(running), Some(&request)));
     }
     let args = PyTuple::new(py, [text])?;
     callback::call(py, Target::Device(device), &args, None).map(drop)

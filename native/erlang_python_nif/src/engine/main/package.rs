@@ -266,7 +266,7 @@ fn receive<'py>(py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, Py
                 .and_then(|timeout| Instant::now().checked_add(timeout))
         }
     };
-    output::flush(py)?;
+    output::flush_now(py)?;
     let mailbox = if running.pool.pinned {
         &running.pool.mailbox
     } else {
