@@ -127,7 +127,7 @@ defmodule Python.MixProject do
   # Guides in the order in which they are best read.
   defp extras do
     guides =
-      ~w(getting_started project_layout types data errors callbacks streaming engines asyncio nodes untrusted_code recipes testing production
+      ~w(getting_started packages project_layout types data errors callbacks streaming engines asyncio nodes untrusted_code recipes testing production
          deployment erlang livebook troubleshooting comparison)
 
     ["README.md": [title: "Overview"]] ++

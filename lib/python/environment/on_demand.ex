@@ -79,7 +79,7 @@ defmodule Python.Environment.OnDemand do
     with {:ok, settings} <- Settings.fetch() do
       cond do
         Additions.running?() -> add(spec, Runtime.interpreter(), show)
-        failed?() -> {:error, not_running()}
+        failed?() -> not_running(settings, spec, show)
         # What is in a release was installed when it was built.
         Bundle.find() != :none -> add(spec, start(), show)
         settings.python -> configured(with_changes(settings.python, spec), spec, show)
@@ -97,9 +97,26 @@ defmodule Python.Environment.OnDemand do
     end
   end
 
-  defp not_running do
+  # The start has missed the environment of the configuration: it is made for the next one.
+  defp not_running(%{python: %Spec{} = configured}, spec, show) do
     {:error, error} = Runtime.status()
 
+    if error.reason == :not_installed and nothing?(spec) do
+      with {:ok, environment} <- Install.run(with_changes(configured, spec), show) do
+        show.("Python starts with it when the application :erlang_python starts again")
+        {:ok, result(environment)}
+      end
+    else
+      {:error, not_running(error)}
+    end
+  end
+
+  defp not_running(_settings, _spec, _show) do
+    {:error, error} = Runtime.status()
+    {:error, not_running(error)}
+  end
+
+  defp not_running(error) do
     InstallError.new(:no_python, String.trim_trailing(error.message, "."),
       remedy:
         "Set start: :lazy, so that Python starts after Python.install/2, and restart the VM. #{error.remedy}"

@@ -142,9 +142,15 @@ defmodule Python.Environment.Spec do
     else
       {:error,
        ~s(expected #{what} to be a keyword list such as [version: "3.13", packages: ["numpy~=2.1"]] ) <>
-         "(#{Arguments.list(@keys)}), got: #{Secrets.inspect(options)}"}
+         "(#{Arguments.list(@keys)}), got: #{Secrets.inspect(options)}#{path(options, what)}"}
     end
   end
+
+  # What python_path takes.
+  defp path(options, "the setting " <> _) when is_binary(options),
+    do: ". Did you mean the setting :python_path?"
+
+  defp path(_options, _what), do: ""
 
   defp known(options, what) do
     case Enum.find(Keyword.keys(options), &(&1 not in @keys)) do

@@ -117,6 +117,20 @@ defmodule Python.Environment.OnDemandTest do
       assert version(vm, "shade") == "1.0"
     end
 
+    test "the environment that a start has missed is made for the next one", %{tmp_dir: folder} do
+      configured = folder |> Wheels.options(packages: ["shade"]) |> Keyword.delete(:cache)
+      vm = start(folder, settings: [python_path: nil, python: configured])
+
+      assert {:error, %Python.NotStartedError{reason: :not_installed}} =
+               FreshVM.call(vm, Python, :eval, ["1"])
+
+      assert {:error, %InstallError{reason: :no_python}} = install(vm, folder, ["colour"])
+      assert {:ok, %{packages: [{"shade", "2.0"}]}} = install(vm, folder, [])
+      :ok = FreshVM.call(vm, Application, :stop, [:erlang_python])
+      {:ok, _} = FreshVM.call(vm, Application, :ensure_all_started, [:erlang_python])
+      assert version(vm, "shade") == "2.0"
+    end
+
     test "processes are started with it, too", %{tmp_dir: folder} do
       vm =
         start(folder, settings: [python_path: nil, start: :lazy, engine: :process, num_workers: 1])
