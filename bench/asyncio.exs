@@ -191,27 +191,49 @@ defmodule Bench.Asyncio do
   # What killed callers leave: their tasks end, and the memory is as before.
   defp killed do
     count = size(10_000, 500)
+    # What the VM and Python keep for the next ones.
+    for _ <- 1..size(10, 1), do: kill(count)
+    before = resident()
+    times = Measure.rounds(size(10, 1), killed: fn -> kill(count) end)
+    now = resident()
+    work = "asyncio: #{Bench.Line.number(count)} killed callers"
 
-    times =
-      Measure.rounds(size(5, 1),
-        killed: fn ->
-          callers = for _ <- 1..count, do: spawn(fn -> sleep(1_000) end)
-          eventually(fn -> Python.Pool.stats(@loop).busy >= count end)
-          for pid <- callers, do: Process.exit(pid, :kill)
+    [line(work: work <> ", until no task is left", unit: "ms", figures: times.killed)] ++
+      if before && now do
+        [
+          line(
+            work: work <> ", ten times: how much memory has grown",
+            unit: "MB",
+            figures: [max(now - before, 0)],
+            target: {:at_most, 20}
+          )
+        ]
+      else
+        []
+      end
+  end
 
-          Measure.time(fn ->
-            eventually(fn -> tasks() == 0 and Python.Pool.stats(@loop).busy == 0 end)
-          end)
-        end
-      )
+  defp kill(count) do
+    callers = for _ <- 1..count, do: spawn(fn -> sleep(1_000) end)
+    eventually(fn -> Python.Pool.stats(@loop).busy >= count end)
+    for pid <- callers, do: Process.exit(pid, :kill)
 
-    [
-      line(
-        work: "asyncio: #{Bench.Line.number(count)} killed callers, until no task is left",
-        unit: "ms",
-        figures: times.killed
-      )
-    ]
+    Measure.time(fn ->
+      eventually(fn -> tasks() == 0 and Python.Pool.stats(@loop).busy == 0 end)
+    end)
+  end
+
+  defp resident do
+    :erlang.garbage_collect()
+    Python.exec!("import gc; gc.collect()")
+
+    # Nil where the system does not tell.
+    with {:ok, status} <- File.read("/proc/self/status") do
+      [_, kilobytes] = Regex.run(~r/^VmRSS:\s+(\d+) kB/m, status)
+      String.to_integer(kilobytes) / 1_024
+    else
+      _ -> nil
+    end
   end
 
   defp tasks, do: Python.call!(:bench_loops, :tasks, [], pool: @loop, timeout: @timeout)

@@ -3,7 +3,7 @@
 #     mix run test/stress/loops.exs 300
 #
 # Each answer carries its request's number. Ends with status 1 if an answer was lost or somebody else's, or if a task, a
-# request, a connection, a descriptor, a thread or memory is left over. A further argument is the seed of an earlier run.
+# coroutine, a request, a connection, a descriptor, a thread or memory is left over. A further argument is the seed of an earlier run.
 
 for file <- ~w(book gauge course) do
   Code.require_file("#{file}.exs", __DIR__)
@@ -293,9 +293,9 @@ defmodule Stress.Loops do
   defp at_rest(pool, client) do
     Course.at_rest(pool, @rest)
 
-    Course.wait("#{inspect(pool)} has no tasks", @rest, fn ->
+    Course.wait("#{inspect(pool)} has nothing of calls", @rest, fn ->
       state = Python.call!(:loops, :state, [], pool: pool)
-      {state["tasks"] == 0 and state["left"] == 0, state}
+      {Enum.all?(~w(tasks left objects), &(state[&1] == 0)), state}
     end)
 
     Course.wait("#{inspect(pool)} has no requests", @rest, fn ->

@@ -78,14 +78,18 @@ fn has_work(pool: &Pool) -> bool {
     pool.stats.busy.load(Ordering::SeqCst) > 0 || pool.queued() > 0
 }
 
-/// Whether that is code of the loop itself.
+/// Whether that is code of the loop itself, which takes as long as it must: it has thousands of timers, say.
 pub fn is_of_loop((file, _, _): &Location) -> bool {
-    const OWN: [&str; 3] = [
-        "/selectors.py",
-        "/asyncio/base_events.py",
-        "/erlang/_loop.py",
-    ];
-    OWN.iter().any(|own| file.ends_with(own))
+    let mut path = file.rsplit('/');
+    let (name, folder, above) = (path.next(), path.next(), path.next());
+    // Other packages have folders of that name as well.
+    let is_lib = |folder: Option<&str>| folder.is_some_and(|f| f.starts_with("python3"));
+    match (name, folder) {
+        (Some("_loop.py"), Some("erlang")) => true,
+        (Some("selectors.py"), folder) => is_lib(folder),
+        (_, Some("asyncio")) => is_lib(above),
+        _ => false,
+    }
 }
 
 fn tell(own: &Arc<Loop>, pool: &Arc<Pool>, turns: usize, since: Instant) {
@@ -112,4 +116,24 @@ fn tell(own: &Arc<Loop>, pool: &Arc<Pool>, turns: usize, since: Instant) {
             });
         }))
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_loop;
+
+    #[test]
+    fn code_of_the_loop_is_told_apart_from_that_of_packages_with_asyncio_in_their_names() {
+        let is = |file: &str| is_of_loop(&(file.into(), 1, "f".into()));
+        assert!(is("/usr/lib/python3.11/asyncio/events.py"));
+        assert!(is("/opt/python3.13/lib/python3.13/selectors.py"));
+        assert!(is("/app/priv/python/erlang/_loop.py"));
+        assert!(!is(
+            "/usr/lib/python3/dist-packages/redis/asyncio/client.py"
+        ));
+        assert!(!is(
+            "/app/lib/python3.11/site-packages/sqlalchemy/ext/asyncio/events.py"
+        ));
+        assert!(!is("/app/asyncio/events.py") && !is("/app/selectors.py") && !is("<string>"));
+    }
 }
