@@ -15,6 +15,7 @@ defmodule Python.Doctor do
   alias Python.Environment.{Check, Lock, Secrets, Spec}
   alias Python.Interpreter.Running
   alias Python.Release.Bundle
+  alias Python.Release.Bundle
 
   @typedoc """
   The result of one check: its title, its status, details, and for an `:error` or a `:warning` the remedy. `:skipped`
@@ -51,6 +52,8 @@ defmodule Python.Doctor do
   @spec run(keyword) :: [check]
   def run(options \\ []) do
     options = Keyword.validate!(options, python: nil, start: true)
+    # In a release that evaluates an expression it is not loaded, and its settings are not there.
+    _ = Application.load(:erlang_python)
 
     {checks, _known} =
       Enum.map_reduce(
@@ -153,9 +156,18 @@ defmodule Python.Doctor do
 
   # Of the setting `python`; in a release, which may have its own, there is no store to look into.
   defp environment(%{stop: nil, settings: %{python: %Spec{} = spec}, options: options} = known) do
-    if options[:python] || Bundle.find() != :none,
+    if options[:python],
       do: {[], known},
-      else: environment(spec, Check.run(spec), known)
+      else: with(:none <- in_release(known), do: environment(spec, Check.run(spec), known))
+  end
+
+  defp environment(%{stop: nil, options: options} = known) do
+    with false <- is_binary(options[:python] || known.settings.python_path),
+         {check, known} <- in_release(known) do
+      {check, known}
+    else
+      _ -> {[], known}
+    end
   end
 
   defp environment(known), do: {[], known}
@@ -167,6 +179,13 @@ defmodule Python.Doctor do
   end
 
   defp environment(spec, checked, known), do: {installed(spec, checked), known}
+
+  defp in_release(known) do
+    with {:ok, folder, mark} <- Bundle.find() do
+      packages = for {name, version} <- mark.packages, do: row("package", "#{name} #{version}")
+      {ok("Python in the release, with #{mark.of}", [row("folder", folder) | packages]), known}
+    end
+  end
 
   defp installed(spec, %{environment: environment, problems: problems, notes: notes}) do
     mark = environment.mark
@@ -209,7 +228,7 @@ defmodule Python.Doctor do
       {:ok, interpreter} ->
         lines = [
           row("executable", interpreter.executable),
-          row("found through", source(interpreter.source)),
+          row("found through", found(interpreter)),
           row("version", interpreter.build),
           row("prefix", interpreter.prefix),
           row("base prefix", interpreter.base_prefix),
@@ -407,8 +426,17 @@ defmodule Python.Doctor do
   defp lines(nil), do: []
   defp lines(output), do: String.split(output, "\n", trim: true)
 
+  defp found(%{source: :environment, prefix: prefix}) do
+    case Bundle.find() do
+      {:ok, ^prefix, mark} -> "the release, which has #{mark.of}"
+      _ -> "the setting python"
+    end
+  end
+
+  defp found(%{source: source}), do: source(source)
+
   defp source(:python_path), do: "the setting python_path"
-  defp source(:environment), do: "the setting python"
+
   defp source(:virtual_env), do: "the environment variable VIRTUAL_ENV"
   defp source(:path), do: "PATH"
   defp source(_other), do: "nothing"

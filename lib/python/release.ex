@@ -44,7 +44,8 @@ defmodule Python.Release do
   step prints their names. To have uv fetch a standalone build whatever is installed, set
   `env: %{"UV_PYTHON_PREFERENCE" => "only-managed"}` in the setting `python`.
 
-  The release runs on the same kind of system as the machine that it was built on, as its native libraries do.
+  The release runs on the same kind of system as the machine that it was built on, as its native libraries do. Untested on
+  macOS; not for Windows.
   """
 
   alias Python.Release.Bundle
@@ -62,7 +63,10 @@ defmodule Python.Release do
   """
   @spec bundle(release) :: release when release: struct
   def bundle(%{path: path, options: options} = release) do
-    case bundle_into(path, Keyword.get(options, :python, [])) do
+    # As the task itself: `mix release --quiet`.
+    show = if Keyword.get(options, :quiet, false), do: fn _line -> :ok end, else: &show/1
+
+    case make(path, Keyword.get(options, :python, []), show) do
       {:ok, bundles} ->
         # What is in a tar, too.
         folders = for %{folder: folder} <- bundles, do: Path.basename(folder)
@@ -90,8 +94,12 @@ defmodule Python.Release do
       :invalid
   """
   @spec bundle_into(Path.t(), keyword) :: {:ok, [map]} | {:error, Exception.t()}
-  def bundle_into(folder, options \\ []) do
-    with {:ok, settings} <- Settings.fetch(), do: Bundle.make(folder, settings, options, &show/1)
+  def bundle_into(folder, options \\ []), do: make(folder, options, &show/1)
+
+  defp make(folder, options, show) do
+    # Its settings are there when it is loaded.
+    _ = Application.load(:erlang_python)
+    with {:ok, settings} <- Settings.fetch(), do: Bundle.make(folder, settings, options, show)
   end
 
   defp show(line), do: IO.puts("* python: " <> line)

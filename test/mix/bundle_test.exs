@@ -233,6 +233,30 @@ defmodule Python.Mix.BundleTest do
         do: assert(String.starts_with?(path, python))
   end
 
+  test "has a doctor that knows it", %{root: release} do
+    doctor = "IO.puts(Python.Doctor.format(Python.Doctor.run()))"
+    env = [{"RELEASE_DISTRIBUTION", "none"}, {"VIRTUAL_ENV", false}, {"PYTHON", false}]
+    program = Path.join(release, "bin/small")
+    assert {output, 0} = FreshVM.execute(program, ["eval", doctor], env, 60_000)
+    assert output =~ "[ok]      Python in the release, with the packages teller"
+    assert output =~ ~r/package +teller 2\.0/
+    assert output =~ ~r/found through +the release/
+    assert output =~ "Python computed 1 + 1 = 2"
+  end
+
+  test "with other packages than the settings ask for says so", %{root: release} do
+    code =
+      "Application.load(:erlang_python); Application.put_env(:erlang_python, :python, packages: [~s(cashier)]); " <>
+        "{:ok, _} = Application.ensure_all_started(:erlang_python); " <>
+        "{:error, error} = Python.eval(~s(1)); IO.puts(Exception.message(error))"
+
+    env = [{"RELEASE_DISTRIBUTION", "none"}, {"VIRTUAL_ENV", false}, {"PYTHON", false}]
+    program = Path.join(release, "bin/small")
+    assert {output, 0} = FreshVM.execute(program, ["eval", code], env, 60_000)
+    assert output =~ "cashier"
+    assert output =~ "the release has one with the packages teller"
+  end
+
   test "tells what is in it", %{output: output} do
     assert output =~
              ~r/\* python: Python 3\.\d+\.\d+ with 1 packages, \d+\.\d MiB, in .*rel\/small\/python/

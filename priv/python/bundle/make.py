@@ -13,6 +13,7 @@ import os
 import shutil
 import site
 import stat
+import subprocess
 import sys
 import sysconfig
 
@@ -144,6 +145,8 @@ class Bundle:
 
     def relocate(self):
         """Files that look for libraries in the installation look for them in the bundle."""
+        if sys.platform == "darwin":
+            self.check_names()
         for _, to in self.copied:
             elf = Elf.read(to)
             for start, text in elf.places if elf else ():
@@ -153,6 +156,20 @@ class Bundle:
                     raise Refused(
                         "%s looks for libraries in %s, which cannot be changed into %s" % (os.path.basename(to), text, new)
                     )
+
+    def check_names(self):
+        """On macOS a library has the path of each library that it needs."""
+        for path, to in self.copied:
+            if not (to.endswith((".dylib", ".so")) or os.path.dirname(to) == os.path.join(self.target, "bin")):
+                continue
+            try:
+                text = subprocess.run(["otool", "-L", path], stdout=subprocess.PIPE, check=True).stdout.decode()
+            except (OSError, subprocess.CalledProcessError):
+                continue
+            for line in text.splitlines()[1:]:
+                name = line.split(" (")[0].strip()
+                if name.startswith(self.base + os.sep) and os.path.basename(name) != os.path.basename(path):
+                    raise Refused("%s needs %s, by that path" % (os.path.basename(path), name))
 
     def relative(self, folder, to):
         """The same folder in the bundle. One of another installation, which this one was made from, is that of its libraries."""
