@@ -752,8 +752,8 @@ defmodule Python do
     Arguments.handle!(object)
     options = Options.call(opts, :object)
 
-    case object.home do
-      {_home, node, _id} when node != node() -> Python.Remote.fetch(object, options)
+    case Home.options(options, object) do
+      %{pool: {:home, _home, _node}} -> Python.Remote.fetch(object, options)
       _ -> {:ok, object}
     end
   end

@@ -34,8 +34,10 @@ defmodule Python.Home do
   def options(options, %Object{home: {home, _node, id}}),
     do: options(options, %Object{ref: id, home: home})
 
-  def options(options, %Object{ref: ref}) when is_reference(ref) and node(ref) != node(),
-    do: %{options | pool: {:lost, node(ref)}, context: nil}
+  # It came by a message. It can be used as long as somebody there has it.
+  def options(options, %Object{ref: ref, home: home})
+      when is_reference(ref) and node(ref) != node(),
+      do: away(options, home, node(ref))
 
   def options(%{pool: nil, context: nil} = options, %Object{home: home}) when home != nil,
     do: at_home(options, home)
@@ -47,7 +49,21 @@ defmodule Python.Home do
     do: %{options | pool: {:home, home, node}}
 
   defp away(%{pool: {name, :any}} = options, _home, node), do: %{options | pool: {name, node}}
-  defp away(options, _home, _node), do: options
+
+  # It is no argument that a pool of this node knows.
+  defp away(%{pool: {_name, _node}} = options, _home, _node_of_it), do: options
+  defp away(options, _home, node), do: %{options | pool: {:elsewhere, node}, context: nil}
+
+  @doc "Options that were meant for a node."
+  @spec as_on(node, Options.t()) :: Options.t()
+  def as_on(node, options) when node == node(), do: options
+
+  def as_on(node, %{context: nil, pool: pool} = options) when is_atom(pool),
+    do: %{options | pool: {:home, pool, node}}
+
+  def as_on(_node, options), do: options
+
+  defp at_home(options, nil), do: %{options | pool: nil, context: nil}
 
   defp at_home(options, pid) when is_pid(pid),
     do: %{options | pool: nil, context: pid, at_home: true}
@@ -63,11 +79,11 @@ defmodule Python.Home do
           | {:asleep, atom}
           | {:remote, {node, Options.t()}}
           | {:error, Exception.t()}
-  def lookup(%{context: nil, pool: {:lost, node}}) do
+  def lookup(%{context: nil, pool: {:elsewhere, node}}) do
     {:error,
      Python.EncodeError.new(
-       "it belongs to the node #{node}, which keeps nothing for a handle that came by a message. Call Python with " <>
-         "pool: {name, #{inspect(node)}}, whose handles are kept, or convert the object there with Python.to_term/2",
+       "it belongs to the node #{node}, and the call is to run on #{node()}. Leave out :pool and :context, so that it runs there, or make a " <>
+         "copy here with Python.fetch/2",
        "the object",
        ""
      )}

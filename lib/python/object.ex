@@ -22,7 +22,8 @@ defmodule Python.Object do
 
   The options `:pool` and `:context` choose another place. If the home has stopped, the result is a
   `Python.StoppedError`. A pool that is started again under the same name is the home again. Only the target of a call
-  chooses where the call runs; handles among the arguments do not.
+  chooses where the call runs; handles among the arguments do not. A handle of another node is asked there, see the guide
+  [Nodes](nodes.md).
 
   ## Protocols
 

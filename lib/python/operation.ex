@@ -111,6 +111,10 @@ defmodule Python.Operation do
        when node != node() and map_size(object) == @object_size,
        do: object
 
+  defp target(%Python.Object{ref: ref} = object)
+       when is_reference(ref) and node(ref) != node() and map_size(object) == @object_size,
+       do: object
+
   # It was there, and is back.
   defp target(%Python.Object{home: {_home, _node, id}} = object)
        when map_size(object) == @object_size do

@@ -47,15 +47,9 @@ defmodule Python.Stream do
     |> Request.run(options)
   end
 
-  # Sent to another node, it would run that one's Python.
-  defp open!(_source, _options, node) when node != node() do
-    raise ArgumentError,
-          "expected a stream of the node #{node()}, got: one of the node #{node}. Enumerate it there, where its Python " <>
-            "runs, and send the items"
-  end
-
-  defp open!(source, options, _node) do
-    case open(source, options) do
+  # One that was sent to another node is read where it was made, as its maker meant it.
+  defp open!(source, options, node) do
+    case open(source, Python.Home.as_on(node, options)) do
       {:ok, stream} -> stream
       {:error, error} -> Python.Error.raise!(error)
     end

@@ -12,7 +12,7 @@ defmodule Python.Remote.Handles do
   alias Python.Engine.Native
   alias Python.Remote.Reference
 
-  # What others hold: `{id, node, term}`.
+  # What others hold: `{id, node, term, tracker}`. The tracker, if there is one, is a process that ends with it.
   @held Python.Remote.Handles.Held
   # What we hold: `{number, node, id}`.
   @ours Python.Remote.Handles.Ours
@@ -43,15 +43,24 @@ defmodule Python.Remote.Handles do
   @spec keep(term, node) :: reference
   def keep(term, node) do
     id = make_ref()
-    :ets.insert(@held, {id, node, term})
+    :ets.insert(@held, {id, node, term, nil})
     id
+  end
+
+  @doc "Keeps a handle for another node: what stands for it there, and a process that ends when that is held no more."
+  @spec track(Python.Object.t(), node) :: {Reference.t(), pid}
+  def track(object, node) do
+    tracker = spawn(fn -> receive do: (:released -> :ok) end)
+    id = make_ref()
+    :ets.insert(@held, {id, node, object, tracker})
+    {%Reference{kind: :object, node: node(), id: id, home: object.home}, tracker}
   end
 
   @doc "What is kept by this id."
   @spec fetch(reference) :: {:ok, term} | :error
   def fetch(id) do
     case :ets.lookup(@held, id) do
-      [{_, _node, term}] -> {:ok, term}
+      [{_, _node, term, _tracker}] -> {:ok, term}
       [] -> :error
     end
   end
@@ -107,7 +116,7 @@ defmodule Python.Remote.Handles do
   end
 
   def handle_info({:forget, ids}, state) do
-    Enum.each(ids, &:ets.delete(@held, &1))
+    for id <- ids, {_, _, _, tracker} <- :ets.take(@held, id), do: released(tracker)
     {:noreply, state}
   end
 
@@ -134,8 +143,14 @@ defmodule Python.Remote.Handles do
     end
   end
 
+  defp released(nil), do: :ok
+  defp released(tracker), do: send(tracker, :released)
+
   defp gone(node) do
-    :ets.match_delete(@held, {:_, node, :_})
+    for tracker <- :ets.select(@held, [{{:_, node, :_, :"$1"}, [is_pid: :"$1"], [:"$1"]}]),
+        do: released(tracker)
+
+    :ets.match_delete(@held, {:_, node, :_, :_})
     :ets.match_delete(@ours, {:_, node, :_})
   end
 end

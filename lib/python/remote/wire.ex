@@ -41,6 +41,15 @@ defmodule Python.Remote.Wire do
   defp to_there(%Object{home: {_home, other, _id}}, node),
     do: throw({:foreign, foreign("the node #{other}", node)})
 
+  # It came from there by a message, and is what it was if somebody has it there.
+  defp to_there(%Object{ref: ref} = object, node) when is_reference(ref) and node(ref) == node do
+    found(ref)
+    %{object | home: nil}
+  end
+
+  defp to_there(%Object{ref: ref}, node) when is_reference(ref) and node(ref) != node(),
+    do: throw({:foreign, foreign("the node #{node(ref)}", node)})
+
   defp to_there(%Object{}, node), do: throw({:foreign, foreign("this node", node)})
 
   # Its function has a feeder here.

@@ -179,6 +179,59 @@ defmodule Python.Nodes.HandlesTest do
     assert_nothing_left([context.a, context.b, context.c])
   end
 
+  test "one that came by a message can be used as long as its owner has it, and so can a stream",
+       context do
+    assert on_a(context, """
+           Node.spawn(b, Code, :eval_string, [
+             \"\"\"
+             {:ok, list} = Python.eval("[1, 2]", return: :object)
+             stream = Python.stream(list, :__iter__)
+             send(pid, {:here, self(), list, stream})
+             receive do: (:end -> list)
+             \"\"\",
+             [pid: self()]
+           ])
+
+           {owner, list, stream} = receive do {:here, owner, list, stream} -> {owner, list, stream} end
+           seen = {Python.len(list), list[1], Enum.to_list(stream), Python.fetch!(list) |> Python.len()}
+           {:error, error} = Python.call(:builtins, :len, [list])
+           {:error, _} = Python.call(list, :copy, [], pool: Python.Pool)
+           send(owner, :end)
+           Process.sleep(200)
+           :erpc.call(b, fn -> :ok end)
+           gone = Enum.find_value(1..50, fn _ ->
+             :erpc.call(b, :erlang, :garbage_collect, [])
+             Process.sleep(50)
+             with {:ok, _} <- Python.len(list), do: nil
+           end)
+           {seen, error.message =~ Atom.to_string(b), elem(gone, 0)}
+           """) == {{{:ok, 2}, 2, [1, 2], {:ok, 2}}, true, :error}
+  end
+
+  test "one in the result of a runner is kept there, with a process that says so", context do
+    assert on_a(context, """
+           Node.spawn(b, Code, :eval_string, [
+             \"\"\"
+             {:ok, list} = Python.eval("[1, 2]", return: :object)
+             send(pid, {:result, self(), list})
+             receive do: (:seen -> list)
+             \"\"\",
+             [pid: self()]
+           ])
+
+           {runner, list} = receive do {:result, runner, list} -> {runner, list} end
+           {kept, [tracker]} = Python.Remote.Trackable.track(list, [], b)
+           send(runner, :seen)
+           monitor = Process.monitor(tracker)
+           Process.sleep(2_500)
+           2 = Python.len!(kept)
+           Process.put(:monitor, monitor)
+           b == node(tracker)
+           """) == true
+
+    assert_nothing_left([context.a, context.b])
+  end
+
   test "what a node has held is released when it is gone", context do
     other = Nodes.start_one(context.b, 9)
 

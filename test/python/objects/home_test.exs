@@ -3,7 +3,7 @@ defmodule Python.Objects.HomeTest do
 
   use Python.EngineCase, async: true
 
-  alias Python.{EncodeError, Object, StoppedError}
+  alias Python.{EncodeError, NotStartedError, Object, StoppedError}
 
   # An object that refuses to be asked on another thread than that of the context that made it, whatever it is
   # asked. A pool's thread may be any of the VM's dirty schedulers: there the pool counts what it was asked.
@@ -260,12 +260,19 @@ defmodule Python.Objects.HomeTest do
   test "of another node, it names the node" do
     object = elsewhere(Python.to_object!([1]))
 
+    # It is asked there.
     for {:error, error} <- [
           Python.str(object),
           Python.call(object, :copy),
           Python.getitem(object, 0),
           Python.to_term(object),
-          Python.apply(object, []),
+          Python.apply(object, [])
+        ] do
+      assert %NotStartedError{} = error
+      assert error.message =~ "other1@place2"
+    end
+
+    for {:error, error} <- [
           Python.call(:builtins, :len, [object]),
           Python.eval("x", %{x: [object]}),
           Python.call(object, :copy, [], pool: Python.Pool)
@@ -274,15 +281,15 @@ defmodule Python.Objects.HomeTest do
       assert error.message =~ "other1@place2"
     end
 
-    assert_raise EncodeError, ~r/other1@place2/, fn -> Enum.to_list(object) end
-    assert_raise EncodeError, ~r/other1@place2/, fn -> object["a"] end
-    assert_raise EncodeError, ~r/other1@place2/, fn -> "#{object}" end
+    assert_raise NotStartedError, ~r/other1@place2/, fn -> Enum.to_list(object) end
+    assert_raise NotStartedError, ~r/other1@place2/, fn -> object["a"] end
+    assert_raise NotStartedError, ~r/other1@place2/, fn -> "#{object}" end
     assert inspect(object) =~ "#Python.Object<"
 
     assert {:error, error} = Python.eval("1", context: elsewhere(context()))
     assert Exception.message(error) =~ "other1@place2"
 
     stream = elsewhere(Python.stream(:builtins, :range, [3]))
-    assert_raise ArgumentError, ~r/other1@place2/, fn -> Enum.to_list(stream) end
+    assert_raise NotStartedError, ~r/other1@place2/, fn -> Enum.to_list(stream) end
   end
 end

@@ -287,18 +287,13 @@ pub fn of_reference(reference: Term<'_>) -> Option<Given<'_>> {
 
 /// Why a `%Python.Object{}` has no handle here.
 pub fn nothing(object: Term<'_>) -> String {
-    if let Some(node) = stands_for(object) {
-        return format!(
+    let reference = object.map_get(atoms::reference()).ok();
+    let own = node(*object.get_env().make_ref());
+    let other = stands_for(object).or_else(|| reference.and_then(node).filter(|_| own.is_some()));
+    match other {
+        Some(node) if Some(&node) != own.as_ref() => format!(
             "this %Python.Object{{}} belongs to the node {node}: call Python there, with pool: {{name, node}}, or make a \
              copy here, with Python.fetch/2"
-        );
-    }
-    let reference = object.map_get(atoms::reference()).ok();
-    let own = object.get_env().make_ref();
-    match (reference.and_then(node), node(*own)) {
-        (Some(node), Some(own)) if node != own => format!(
-            "this %Python.Object{{}} belongs to the node {node}: call Python there, with \
-             :erpc.call/4, or have it converted there, with Python.to_term/2"
         ),
         _ => "this %Python.Object{} is not a handle that Python returned".into(),
     }

@@ -1,4 +1,4 @@
-# Python.Object's implementations of the protocols of two packages that users may have.
+# Python.Object's implementations of the protocols of packages that users may have.
 #
 # A package that is there before this one is compiled is implemented the usual way. For one that
 # comes later (it was added to a project that had been compiled, or a checkout of this one comes first
@@ -6,13 +6,18 @@
 # written out as `defimpl` makes them. Elixir finds an implementation by its name and its attribute
 # `__impl__`, in any package, whenever the protocol is compiled or consolidated.
 
-for {protocol, function, delegate} <- [
-      {Kino.Render, :to_livebook, :render},
-      {Table.Reader, :init, :reader}
+for {protocol, function, names, module, delegate} <- [
+      {Kino.Render, :to_livebook, [:object], Python.Livebook, :render},
+      {Table.Reader, :init, [:object], Python.Livebook, :reader},
+      {FLAME.Trackable, :track, [:object, :pids, :node], Python.Remote.Trackable, :track}
     ] do
+  arguments = for name <- names, do: Macro.var(name, nil)
+
   if Code.ensure_loaded?(protocol) do
     defimpl protocol, for: Python.Object do
-      defdelegate unquote(function)(object), to: Python.Livebook, as: delegate
+      defdelegate unquote(function)(unquote_splicing(arguments)),
+        to: module,
+        as: delegate
     end
   else
     defmodule Module.concat(protocol, Python.Object) do
@@ -26,7 +31,9 @@ for {protocol, function, delegate} <- [
       # Elixir before 1.19 asks for it.
       def __impl__(:target), do: __MODULE__
 
-      defdelegate unquote(function)(object), to: Python.Livebook, as: delegate
+      defdelegate unquote(function)(unquote_splicing(arguments)),
+        to: module,
+        as: delegate
     end
   end
 end
