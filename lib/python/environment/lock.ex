@@ -5,7 +5,7 @@ defmodule Python.Environment.Lock do
   # `python.lock` stands beside the `mix.exs` or in the project's folder; that of a file of requirements has its name.
   # It begins with what it was resolved from. What is in folders of this machine has no hash and stands at its end.
 
-  alias Python.Environment.{Failure, Indexes, Requirements, Spec, Uv}
+  alias Python.Environment.{Failure, Indexes, Requirements, Secrets, Spec, Uv}
   alias Python.InstallError
 
   @of "# of: "
@@ -32,7 +32,8 @@ defmodule Python.Environment.Lock do
 
   def read(spec) do
     case File.read(path(spec)) do
-      {:ok, text} -> {:ok, text}
+      # As git may write it on its way.
+      {:ok, text} -> {:ok, String.replace(text, "\r\n", "\n")}
       {:error, _} -> :none
     end
   end
@@ -102,8 +103,23 @@ defmodule Python.Environment.Lock do
 
     with {:ok, pinned, local} <- resolve(uv, spec, interpreter, python, upgrade, temporary, show),
          text = text(spec, python, pinned, local),
+         :ok <- harmless(text, spec),
          :ok <- put(path(spec), text) do
       {:ok, path(spec), if(before == {:ok, text}, do: :same, else: :changed)}
+    end
+  end
+
+  # The lock is for all to read.
+  defp harmless(text, spec) do
+    if Secrets.literal?(text) do
+      {:error,
+       InstallError.new(
+         :invalid,
+         "#{path(spec)} was not written, as the URL of a package has a password in it",
+         remedy: "Name it by an environment variable: https://${TOKEN}@…"
+       )}
+    else
+      :ok
     end
   end
 

@@ -3,7 +3,7 @@ defmodule Python.Environment.Requirements do
 
   # The requirements of a spec: their texts, for keys and locks, and how uv is to install them.
 
-  alias Python.Environment.{Failure, Indexes, Lock, Spec, Uv}
+  alias Python.Environment.{Failure, Indexes, Lock, Secrets, Spec, Uv}
   alias Python.InstallError
 
   @doc "What a spec is resolved from: its own text and those of the files that it names."
@@ -13,7 +13,9 @@ defmodule Python.Environment.Requirements do
   end
 
   def inputs(%Spec{requirements: file}) when is_binary(file), do: {:requirements, texts(file, [])}
-  def inputs(%Spec{packages: packages}), do: {:packages, packages || []}
+
+  def inputs(%Spec{packages: packages}),
+    do: {:packages, Enum.map(packages || [], &Secrets.without/1)}
 
   # With the files that it includes, each once.
   defp texts(file, seen) do
@@ -38,7 +40,8 @@ defmodule Python.Environment.Requirements do
 
   defp content(path) do
     case File.read(path) do
-      {:ok, text} -> text
+      # Lines may end as git wrote them here. A password changes nothing.
+      {:ok, text} -> text |> String.replace("\r\n", "\n") |> Secrets.without()
       {:error, _} -> nil
     end
   end
@@ -198,10 +201,40 @@ defmodule Python.Environment.Requirements do
     with {:ok, indexes} <- Indexes.of(spec),
          {:ok, _} <- Uv.run(uv, spec, "uv export", arguments ++ indexes.arguments, options),
          {:ok, text} <- read(output) do
-      {pinned, local} = split(text)
-      {:ok, pinned, local}
+      {pinned, rest} = split(text)
+      with_hashes(uv, spec, pinned, rest, temporary)
     end
   end
+
+  # uv.lock has no hashes of what is in a folder of `:find_links`. Resolved once more, with all versions given, it has.
+  defp with_hashes(uv, spec, pinned, rest, temporary) do
+    {versions, local} = rest |> entries() |> Enum.split_with(&(&1 =~ ~r/\A[\w.-]+(\[.*\])?==/))
+    output = Path.join(temporary, "hashes.txt")
+    constraints = for entry <- entries(pinned), do: entry |> String.split(~r/\s*\\\n/) |> hd()
+
+    with [_ | _] <- versions,
+         {:ok, indexes} <- Indexes.of(spec),
+         {:ok, input} <- write(temporary, "versions.txt", Enum.join(versions, "\n")),
+         {:ok, given} <- write(temporary, "given.txt", Enum.join(constraints, "\n")),
+         arguments =
+           ~w(pip compile --universal --generate-hashes --no-header --no-annotate) ++
+             ["--constraints", given, "--output-file", output] ++ indexes.arguments ++ [input],
+         {:ok, _} <-
+           Uv.run(uv, spec, "hashing packages", arguments, cd: spec.project, project: true),
+         {:ok, text} <- read(output) do
+      names = Enum.map(versions, &name/1)
+
+      {more, without} =
+        text |> entries() |> Enum.filter(&(name(&1) in names)) |> Enum.split_with(&hashed?/1)
+
+      {:ok, lines(entries(pinned) ++ more), lines(local ++ without)}
+    else
+      [] -> {:ok, pinned, rest}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  defp name(entry), do: entry |> String.split(~r/[\[=\s]/) |> hd()
 
   # It prints the whole of the result, too.
   defp exported(line, show),
@@ -210,16 +243,22 @@ defmodule Python.Environment.Requirements do
   @doc "Requirements with hashes, and those of folders, which have none."
   @spec split(String.t()) :: {String.t(), String.t()}
   def split(text) do
-    {pinned, local} =
-      text
-      |> String.replace("\\\n", "\\\r")
-      |> String.split("\n", trim: true)
-      |> Enum.reject(&(&1 =~ ~r/\A\s*#/))
-      |> Enum.map(&String.replace(&1, "\\\r", "\\\n"))
-      |> Enum.split_with(&(&1 =~ "--hash="))
-
-    {Enum.join(pinned, "\n"), Enum.join(local, "\n")}
+    {pinned, local} = text |> entries() |> Enum.split_with(&hashed?/1)
+    {lines(pinned), lines(local)}
   end
+
+  # An entry may go on in further lines.
+  defp entries(text) do
+    text
+    |> String.replace("\\\n", "\\\r")
+    |> String.split("\n", trim: true)
+    |> Enum.reject(&(&1 =~ ~r/\A\s*#/))
+    |> Enum.map(&String.replace(&1, "\\\r", "\\\n"))
+  end
+
+  defp hashed?(entry), do: entry =~ "--hash="
+
+  defp lines(entries), do: Enum.join(entries, "\n")
 
   defp read(path) do
     with {:error, reason} <- File.read(path), do: {:error, Failure.file(reason, path)}

@@ -5,6 +5,8 @@ defmodule Python.Environment.Secrets do
   # key, error or progress: all that is shown goes through here.
 
   @mask "****"
+  # Up to the last `@` of the host's part: passwords have some, too.
+  @user ~r/:\/\/([^\/\s"']+)@/
   @variable ~r/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/
   @secret_name ~r/TOKEN|PASSW|SECRET|CREDENTIAL|AUTH|_KEY\z|USERNAME/i
 
@@ -15,18 +17,28 @@ defmodule Python.Environment.Secrets do
   @doc "A text with URLs, without what stands before the `@` of one. The names of variables may stay."
   @spec mask_url(String.t()) :: String.t()
   def mask_url(text) do
-    Regex.replace(~r/(:\/\/)([^\/\s"'@]+)@/, text, fn _all, start, user ->
-      start <> masked(user) <> "@"
+    Regex.replace(@user, text, fn _all, user ->
+      "://" <> if(named?(user), do: user, else: @mask) <> "@"
     end)
   end
 
-  defp masked(user) do
-    if Regex.replace(@variable, user, "") in ["", ":"], do: user, else: @mask
+  # The name of a user is no secret beside a password.
+  defp named?(user) do
+    case String.split(user, ":", parts: 2) do
+      [_user, password] when password != "" -> only_variables?(password)
+      [user | _] -> only_variables?(user)
+    end
   end
+
+  defp only_variables?(text), do: Regex.replace(@variable, text, "") == ""
+
+  @doc "Whether a text has a URL with a user or a password that no variable names."
+  @spec literal?(String.t()) :: boolean
+  def literal?(text), do: Enum.any?(Regex.scan(@user, text), fn [_, user] -> not named?(user) end)
 
   @doc "A URL without a user and a password."
   @spec without(String.t()) :: String.t()
-  def without(url), do: Regex.replace(~r/(:\/\/)[^\/\s"'@]+@/, url, "\\1")
+  def without(url), do: Regex.replace(@user, url, "://")
 
   @doc "Whether the value of an environment variable of this name is a secret."
   @spec name?(String.t()) :: boolean
@@ -55,7 +67,7 @@ defmodule Python.Environment.Secrets do
   def collect(texts, env) do
     of_urls =
       for text <- texts,
-          [_, user] <- Regex.scan(~r/:\/\/([^\/\s"'@]+)@/, text),
+          [_, user] <- Regex.scan(@user, text),
           part <- [user | String.split(user, ":", parts: 2)],
           do: part
 

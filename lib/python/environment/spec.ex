@@ -345,7 +345,7 @@ defmodule Python.Environment.Spec do
   @doc "What tells environments apart on a machine where the files that a spec names are not, such as that of a release."
   @spec identity(t) :: term
   def identity(spec) do
-    {spec.version, Enum.sort(spec.packages || []),
+    {spec.version, Enum.sort(Enum.map(spec.packages || [], &Secrets.without/1)),
      spec.requirements && Path.basename(spec.requirements),
      spec.project && Path.basename(spec.project)}
   end

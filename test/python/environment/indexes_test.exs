@@ -116,6 +116,63 @@ defmodule Python.Environment.IndexesTest do
     refute_written(folder, ["wr0ngword"])
   end
 
+  test "a password in the URL of a package is not locked, and the name of a variable is", %{
+    tmp_dir: folder,
+    wheels: wheels
+  } do
+    index = Index.start(wheels: wheels, auth: {"me", "s3cretword"})
+
+    package =
+      &"shade @ #{String.replace(index.url, "://", "://me:#{&1}@")}/files/shade-1.5-py3-none-any.whl"
+
+    nothing = Index.start([])
+    options = [index: nothing.url <> "/simple", env: %{"SHADE_TOKEN" => "s3cretword"}]
+
+    for {password, outcome} <- [{"s3cretword", :refused}, {"${SHADE_TOKEN}", :locked}] do
+      assert {{:ok, environment}, lines, spec} =
+               install(
+                 Path.join(folder, "#{outcome}"),
+                 [packages: [package.(password)]] ++ options
+               )
+
+      assert environment.mark.packages == [{"shade", "1.5"}]
+      refute Enum.join(lines) =~ "s3cret"
+      File.mkdir_p!(spec.base)
+      {:ok, uv} = Uv.find(spec, nil, spec.cache, & &1)
+      {:ok, python} = Base.find(spec, spec.cache, & &1)
+
+      result =
+        Store.temporary(spec.cache, &Lock.write(uv, spec, python, false, &1, fn _ -> :ok end))
+
+      case outcome do
+        :refused ->
+          assert {:error, %{reason: :invalid} = error} = result
+          assert Exception.message(error) =~ "${TOKEN}"
+
+        :locked ->
+          assert {:ok, path, :changed} = result
+          assert File.read!(path) =~ "me:${SHADE_TOKEN}@"
+
+          assert {{:ok, _}, _lines, _spec} =
+                   install(spec.base, [packages: spec.packages] ++ options)
+      end
+    end
+
+    refute_written(folder, ["s3cretword"])
+  end
+
+  test "whatever a URL looks like, what is before its host is not shown" do
+    for url <-
+          ~w(https://me:s3cret@host/x https://s3cret@host https://me:s3@cret@host/x git+ssh://s3cret:@host/x
+           HTTPS://me:s3cret@host:80/x?y#z) do
+      refute Python.Environment.Secrets.mask_url("own @ #{url} and more") =~ ~r/s3|cret/
+      assert Python.Environment.Secrets.mask_url(url) =~ "host"
+    end
+
+    assert Python.Environment.Secrets.mask_url("https://${A}:${B}@host") ==
+             "https://${A}:${B}@host"
+  end
+
   test "nobody else on the machine sees a password", %{tmp_dir: folder, wheels: wheels} do
     test = self()
 

@@ -187,7 +187,8 @@ defmodule Python.Environment.InstallTest do
 
       assert {:ok, path, :changed} = lock!(spec)
       assert path == Path.join(project, "python.lock")
-      assert File.read!(path) =~ "colour==1.0"
+      wheel = File.read!(Path.join(folder, "wheels/colour-1.0-py3-none-any.whl"))
+      assert File.read!(path) =~ ~r/colour==1.0 \\\n +--hash=sha256:#{Wheels.sha256(wheel)}/
       assert installed!(spec).mark.locked
 
       # Another dependency: neither lock fits.
@@ -250,6 +251,20 @@ defmodule Python.Environment.InstallTest do
       assert error.output =~ "sha256"
       assert half_made(spec) == []
       assert {:error, _not_installed} = Environment.locate(spec)
+    end
+
+    test "fits with the ends of lines of another system", %{tmp_dir: folder} do
+      file = Path.join(folder, "requirements.txt")
+      File.write!(file, "shade\n")
+      spec = Wheels.spec(folder, requirements: file)
+      {:ok, path, :changed} = lock!(spec)
+      environment = installed!(spec)
+
+      for path <- [file, path],
+          do: File.write!(path, String.replace(File.read!(path), "\n", "\r\n"))
+
+      assert Environment.locate(spec) == {:ok, environment.interpreter}
+      assert {{:ok, %{made: :found}}, []} = install(spec)
     end
 
     test "that was made of something else is an error", %{tmp_dir: folder} do
