@@ -11,6 +11,11 @@ MORE, ANSWERED, OVER = range(3)
 _tasks = set()
 
 
+def any_in(loop):
+    """Whether streams are open there."""
+    return any(task.get_loop() is loop for task in _tasks.copy())
+
+
 class Reader:
     """Asks for items as they are demanded, in one task for all of them, as ``async for`` has one.
 

@@ -18,6 +18,8 @@ struct Lane<R, W> {
     id: u64,
     worker: W,
     waiting: Line<R>,
+    /// Its worker takes nothing else.
+    retired: bool,
 }
 
 impl<R, W> Lanes<R, W> {
@@ -39,6 +41,7 @@ impl<R, W> Lanes<R, W> {
             id,
             worker,
             waiting: Line::new(),
+            retired: false,
         });
     }
 
@@ -76,6 +79,19 @@ impl<R, W> Lanes<R, W> {
         let (_, request) = lane.waiting.pop_front()?;
         self.count -= 1;
         Some(request)
+    }
+
+    /// Its worker takes nothing else from now on.
+    pub fn retire(&mut self, id: u64) {
+        if let Some(lane) = self.all.iter_mut().find(|lane| lane.id == id) {
+            lane.retired = true;
+        }
+    }
+
+    /// The worker, if it takes nothing else.
+    pub fn retired(&self, id: u64) -> Option<&W> {
+        let lane = self.all.iter().find(|lane| lane.id == id)?;
+        lane.retired.then_some(&lane.worker)
     }
 
     /// The worker, and what waits for it. None if it has no lane.

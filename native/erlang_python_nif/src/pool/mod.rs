@@ -484,6 +484,20 @@ impl Pool {
         at.map(|at| idle.remove(at)).is_some()
     }
 
+    /// A worker was replaced that has more to do: it takes nothing but what is pinned to it, until it is removed.
+    pub fn retire(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) {
+        let wake = {
+            let mut queue = self.lock();
+            queue.retire(worker);
+            queue.idle.retain(|idle| !Arc::ptr_eq(idle, worker));
+            queue.arrived(worker);
+            queue.whom_to_wake()
+        };
+        if let Some(other) = wake {
+            self.wake(other, sender);
+        }
+    }
+
     /// Takes a worker out: its process is gone, or it was replaced. A wake-up that it can no
     /// longer follow goes to another one. What only it could have run is answered (`Engine::lost`).
     pub fn remove(self: &Arc<Self>, worker: &Arc<Worker>, sender: Sender) {

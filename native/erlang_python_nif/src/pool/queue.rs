@@ -122,7 +122,7 @@ pub struct Queue<R, W> {
     pub gone: Vec<R>,
 }
 
-impl<R: Start, W: Announce> Queue<R, W> {
+impl<R: Start, W: Announce + Clone> Queue<R, W> {
     pub fn new(limit: usize, held: bool) -> Self {
         Queue {
             line: Line::new(),
@@ -233,6 +233,11 @@ impl<R: Start, W: Announce> Queue<R, W> {
         W: Clone,
     {
         self.lanes.open(worker.id(), worker.clone());
+    }
+
+    /// A worker takes nothing more, but what is pinned to it. It is woken for that whatever it does.
+    pub fn retire(&mut self, worker: &W) {
+        self.lanes.retire(worker.id());
     }
 
     /// Takes out a worker that is no more. Hands back what only that could have run.
@@ -402,6 +407,9 @@ impl<R: Start, W: Announce> Queue<R, W> {
                 self.lanes.live -= 1;
             }
             if request.start() {
+                if let Some(running) = &mut self.running {
+                    *running += 1;
+                }
                 return Some(request);
             }
             self.gone.push(request);
@@ -435,6 +443,9 @@ impl<R: Start, W: Announce> Queue<R, W> {
     fn wake_pinned(&mut self, id: u64) -> Option<W> {
         if self.held {
             return None;
+        }
+        if let Some(worker) = self.lanes.retired(id) {
+            return Some(worker.clone());
         }
         let worker = self.idle.remove(self.idle_at(id)?);
         worker.announce();

@@ -4,7 +4,7 @@ defmodule Python.Engine.Asyncio.LostTest do
 
   import ExUnit.CaptureLog
 
-  alias Python.{OverloadedError, Pool, StoppedError, TimeoutError}
+  alias Python.{OverloadedError, Pool, TimeoutError}
 
   setup %{name: name} do
     Python.exec!("import holding")
@@ -30,6 +30,10 @@ defmodule Python.Engine.Asyncio.LostTest do
   defp eventually_back(pool) do
     eventually("nothing is stuck", fn -> Pool.stats(pool).stuck == 0 end)
     eventually("one loop is left", fn -> length(loops()) == 1 end)
+  end
+
+  defp step(next) do
+    with {:suspended, items, next} <- next.({:cont, []}), do: {items, next}, else: (_ -> nil)
   end
 
   defp loops do
@@ -113,16 +117,38 @@ defmodule Python.Engine.Asyncio.LostTest do
       eventually_back(pool)
     end
 
-    test "ends its streams", %{pool: pool, name: name} do
-      stream = Python.stream(:holding, :items, [1_000_000], pool: pool, max_chunk: 1, prefetch: 0)
-
-      {:suspended, _, next} =
-        Enumerable.reduce(stream, {:cont, nil}, fn x, _ -> {:suspend, x} end)
-
+    test "goes on with its streams when it comes back, and ends with them", %{
+      pool: pool,
+      name: name
+    } do
+      items = Python.stream(:holding, :items, [40], pool: pool, max_chunk: 1, prefetch: 0)
+      {:suspended, _, next} = Enumerable.reduce(items, {:cont, []}, &{:suspend, [&1 | &2]})
       lose(pool, name)
-      assert_raise StoppedError, fn -> next.({:cont, nil}) end
       # A new one is made in the new loop.
       assert Python.stream(:holding, :items, [3], pool: pool) |> Enum.to_list() == [0, 1, 2]
+
+      reader =
+        Task.async(fn ->
+          next |> Stream.unfold(&step/1) |> Enum.to_list() |> Enum.map(&hd/1)
+        end)
+
+      refute Task.yield(reader, 100)
+      release(name)
+      eventually("nothing is stuck", fn -> Pool.stats(pool).stuck == 0 end)
+      assert Task.await(reader, 20_000) == Enum.to_list(1..39)
+      eventually_back(pool)
+    end
+
+    test "ends, should its streams be closed", %{pool: pool, name: name} do
+      items = Python.stream(:holding, :items, [40], pool: pool, max_chunk: 1, prefetch: 0)
+      {:suspended, _, next} = Enumerable.reduce(items, {:cont, []}, &{:suspend, [&1 | &2]})
+      lose(pool, name)
+      release(name)
+      eventually("nothing is stuck", fn -> Pool.stats(pool).stuck == 0 end)
+      assert on_loop(pool, :answer, [1]) == {:ok, 1}
+      assert length(loops()) == 2
+      {:halted, _} = next.({:halt, []})
+      eventually_back(pool)
     end
 
     test "again and again", %{pool: pool, name: name} do

@@ -25,13 +25,13 @@ use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::engine::asyncio::blocked;
 use crate::engine::asyncio::event_loop::{BUSY, Loop};
 use crate::engine::main::interrupt::{self, Care, Told};
+use crate::engine::main::runner;
 use crate::pool::Pool;
 use crate::pool::marks::INTERRUPTED;
-use crate::pool::request::Request;
 use crate::pool::stuck::{Stays, Stuck};
 use crate::pool::watch;
 use crate::python::current;
-use crate::python::interpreter::{GilCell, Uncollected};
+use crate::python::interpreter::{Code, GilCell, Uncollected};
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::ffi::c_int;
@@ -44,6 +44,9 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How long code of no call may hold the loop up, from when a call was given up.
 const NOBODYS: Duration = Duration::from_secs(1);
+
+/// The same when the pool stops.
+const CLOSES: Duration = Duration::from_millis(100);
 
 /// How long code may last that was struck, and how many looks must have found it there.
 const STAYS: Duration = Duration::from_millis(200);
@@ -83,12 +86,18 @@ pub struct Hold {
     pub entries: GilCell<Option<c_int>>,
     place: Mutex<Option<Location>>,
     lost: AtomicBool,
+    /// For so long that nobody reads its streams any more.
+    deserted: AtomicBool,
     stuck: Stuck,
 }
 
 impl Hold {
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+
+    pub fn is_deserted(&self) -> bool {
+        self.deserted.load(Ordering::SeqCst)
     }
 
     /// Where it was when it was lost.
@@ -195,15 +204,18 @@ impl Watch {
         let progress = own.progress();
         if progress != self.seen {
             own.hold.found.store(NOTHING, Ordering::SeqCst);
-            self.ends?;
+            if self.lost.is_none() {
+                self.ends?;
+            }
             self.seen = progress;
             self.since = Instant::now();
             (self.stays, self.struck, self.first) = (None, None, false);
         }
+        // One that was lost and is back looks whether it has done all.
         own.ring();
         if own.hold.looks.load(Ordering::SeqCst) >= self.asked {
             let found = own.hold.found.load(Ordering::SeqCst);
-            if found == CALL && self.ends.is_none() {
+            if found == CALL && self.ends.is_none() && self.lost.is_none() {
                 own.hold.found.store(NOTHING, Ordering::SeqCst);
                 return None;
             }
@@ -220,10 +232,8 @@ impl Watch {
 
     fn judge(&mut self, found: u8, pool: &Arc<Pool>, sender: Sender, message: &mut TermEnv) {
         if let Some(lost) = self.lost {
-            if lost.elapsed() > ENDLESS {
-                let running = self.own.of.get().and_then(|of| of.worker.upgrade());
-                let running = running.map(|worker| worker.current());
-                give_up_endless(running.unwrap_or_default(), sender, message);
+            if lost.elapsed() > ENDLESS && found != NOTHING {
+                desert(&self.own, pool, sender, message);
             }
             return;
         }
@@ -251,7 +261,7 @@ impl Watch {
     /// Whether code of no call has had its time.
     fn is_due(&self, found: u8) -> bool {
         let patience = match self.ends {
-            Some(ends) if self.first || Instant::now() >= ends => BUSY,
+            Some(ends) if self.first || Instant::now() >= ends => CLOSES,
             // It is asked to end.
             Some(_) => return false,
             None => NOBODYS,
@@ -314,6 +324,11 @@ fn find(py: Python<'_>, own: &Loop, seen: usize) -> (u8, Option<Location>) {
         };
         return (found, location);
     }
+    // What it does at its end is not for a strike, and what comes after that is none of the loop's.
+    let runs = own.object.with(py, |object| object.is_some());
+    if !runs || runner::codes(frame(), helpers).any(|code| is_ending(&code)) {
+        return nothing;
+    }
     let found = match &location {
         Some(location) if !blocked::is_of_loop(location) => NOBODY,
         _ => LOOP,
@@ -334,13 +349,21 @@ fn find(py: Python<'_>, own: &Loop, seen: usize) -> (u8, Option<Location>) {
     (found, location)
 }
 
+/// Whether it is the task that ends the others.
+fn is_ending(code: &Code<'_>) -> bool {
+    code.name().is_some_and(|name| name == "_ending")
+        && code
+            .file()
+            .is_some_and(|file| file.ends_with("/erlang/_loop.py"))
+}
+
 /// Another loop takes its place. `counted`: a call of its is at work, which counts as stuck itself.
 fn lose(own: &Arc<Loop>, pool: &Arc<Pool>, counted: bool, sender: Sender, message: &mut TermEnv) {
     let worker = own.of.get().and_then(|of| of.worker.upgrade());
     let Some(worker) = worker else { return };
     own.hold.lost.store(true, Ordering::Release);
     worker.stop();
-    pool.remove(&worker, sender);
+    pool.retire(&worker, sender);
     if !counted {
         let stays: Arc<dyn Stays> = own.clone();
         pool.count_stuck_thread(&stays);
@@ -357,9 +380,14 @@ pub fn come_back(own: &Loop, pool: &Pool) {
     pool.end_stuck(&own.hold.stuck);
 }
 
-/// Who waits without a timeout, for a loop that may never come back, waits for nothing.
-fn give_up_endless(running: Vec<Arc<Request>>, sender: Sender, message: &mut TermEnv) {
-    for request in running {
+/// Who waits without a timeout, for a loop that may never come back, waits for nothing. Its streams are lost.
+fn desert(own: &Loop, pool: &Arc<Pool>, sender: Sender, message: &mut TermEnv) {
+    let worker = own.of.get().and_then(|of| of.worker.upgrade());
+    let Some(worker) = worker else { return };
+    if !own.hold.deserted.swap(true, Ordering::SeqCst) {
+        pool.remove(&worker, sender);
+    }
+    for request in worker.current() {
         if request.time_left().is_none()
             && request.answer(sender, message, |env| {
                 (atoms::error(), atoms::worker_down()).encode(env)

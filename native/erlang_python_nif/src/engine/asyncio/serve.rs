@@ -24,6 +24,7 @@ use crate::python::current;
 use crate::python::interpreter::{self, GilCell};
 use crate::python::made::Made;
 use crate::python::namespace;
+use pyo3::intern;
 use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::Arc;
@@ -272,10 +273,21 @@ impl LoopObject {
                 error.write_unraisable(py, None);
             }
         }
-        if own.event_loop.hold.is_lost() {
+        let hold = &own.event_loop.hold;
+        if hold.is_lost() && !seat.pool.is_closed() {
             hold::come_back(&own.event_loop, seat.pool);
-            // Others have the queue. It ends with the calls that it has.
-            if !seat.pool.is_closed() && seat.worker.work().0 {
+            // Others have the queue. It ends with the calls and streams that it has.
+            let next = || match seat.pool.take_pinned(seat.worker.id) {
+                Some(request) => Next::Run(request),
+                None => Next::Idle,
+            };
+            if let Next::Run(first) = next() {
+                let namespace = own::namespace(seat.pool);
+                namespace::within(py, namespace, || {
+                    take_all(py, &seat, &own.event_loop, &awaits, first, &next)
+                });
+            }
+            if seat.worker.work().0 || !hold.is_deserted() && has_streams(py, &own.event_loop)? {
                 return Ok(false);
             }
         }
@@ -285,8 +297,9 @@ impl LoopObject {
             Next::Run(first) => {
                 // What runs at once stands in `__main__`, as calls do.
                 let namespace = own::namespace(seat.pool);
+                let next = || seat.pool.next(seat.worker, seat.sender, true);
                 Ok(namespace::within(py, namespace, || {
-                    take_all(py, &seat, &own.event_loop, &awaits, first)
+                    take_all(py, &seat, &own.event_loop, &awaits, first, &next)
                 }))
             }
             Next::LookOut(_) | Next::Idle => Ok(false),
@@ -302,6 +315,7 @@ fn take_all(
     own: &Arc<Loop>,
     awaits: &Awaits,
     first: Arc<Request>,
+    next: &dyn Fn() -> Next,
 ) -> bool {
     let mut reply = TermEnv::new();
     let begun = Instant::now();
@@ -312,12 +326,23 @@ fn take_all(
             own.ring();
             return false;
         }
-        match seat.pool.next(seat.worker, seat.sender, true) {
+        match next() {
             Next::Run(next) => request = next,
             Next::LookOut(_) | Next::Idle => return false,
             Next::Stop => return stop(own),
         }
     }
+}
+
+/// Whether streams are open that are read in the loop.
+fn has_streams(py: Python<'_>, own: &Loop) -> PyResult<bool> {
+    let object = own
+        .object
+        .with(py, |object| object.as_ref().map(|o| o.clone_ref(py)));
+    let module = py.import(intern!(py, "erlang._loop_stream"))?;
+    module
+        .call_method1(intern!(py, "any_in"), (object,))?
+        .extract()
 }
 
 fn stop(own: &Loop) -> bool {
