@@ -40,7 +40,7 @@ defmodule Python.Release do
   ## Which Python
 
   A standalone build, such as those that uv fetches, needs nothing of the machine but its C library. Other ones are copied
-  from where they are installed, and need the libraries of the system that they were built with (`libssl`, `libffi`, …): the
+  from where they are installed, and need libraries of the system that they were built with (`libssl`, `libz`, …): the
   step prints their names. To have uv fetch a standalone build whatever is installed, set
   `env: %{"UV_PYTHON_PREFERENCE" => "only-managed"}` in the setting `python`.
 

@@ -8,6 +8,7 @@ lib/python/release/bundle.ex. Of the installation only what runs is taken: the r
 
 import argparse
 import fnmatch
+import importlib
 import json
 import os
 import shutil
@@ -30,6 +31,10 @@ PARTS = {
 
 # What is needed to build programs and extension modules, and what belongs to the place that is left.
 NEVER = ["__pycache__", "site-packages", "dist-packages", "config-*", "*.a", "*.o", "*.pyc", "EXTERNALLY-MANAGED"]
+
+# Libraries of the system that a small one may lack, and that nothing else in the VM loads: those of OpenSSL are to be of
+# one version with the ones that Erlang has loaded, and terminals are described by files of the system.
+TAKEN = ("libffi.", "libsqlite3.", "libbz2.", "liblzma.", "libuuid.", "libexpat.", "libmpdec.", "libzstd.", "libgdbm.")
 
 # Where every program looks anyway.
 SYSTEM = ("/lib", "/usr/lib")
@@ -157,6 +162,27 @@ class Bundle:
                         "%s looks for libraries in %s, which cannot be changed into %s" % (os.path.basename(to), text, new)
                     )
 
+    def take(self, missing):
+        """Copies libraries of the system, where all that need one look into the bundle. What is still missing."""
+        wanted = {name for name in missing if name.startswith(TAKEN)}
+        users = [elf for elf in map(Elf.read, [to for _, to in self.copied]) if elf and wanted.intersection(elf.needed)]
+        for elf in users:
+            if not self.looks_here(elf):
+                wanted.difference_update(elf.needed)
+        left = missing - wanted
+        for name, path in loaded(wanted).items():
+            self.copy(os.path.realpath(path), os.path.join(self.target, "lib", name))
+            wanted.discard(name)
+            # It does not look into the bundle itself.
+            left.update(Elf.read(path).needed)
+        return (left | wanted) - {os.path.basename(to) for _, to in self.copied}
+
+    def looks_here(self, elf):
+        here = os.path.join(self.target, "lib")
+        folders = [folder for _, text in elf.places for folder in text.split(":")]
+        origin = os.path.dirname(elf.path)
+        return here in [os.path.normpath(folder.replace("$ORIGIN", origin)) for folder in folders]
+
     def check_names(self):
         """On macOS a library has the path of each library that it needs."""
         for path, to in self.copied:
@@ -247,6 +273,28 @@ class Bundle:
             self.copy(path, os.path.join(self.target, "bin", name))
 
 
+def loaded(names):
+    """Where the libraries of these names are, those of all extension modules being loaded."""
+    for folder in sys.path:
+        if names and os.path.basename(folder) == "lib-dynload":
+            for module in os.listdir(folder):
+                try:
+                    importlib.import_module(module.split(".")[0])
+                except Exception:
+                    pass
+    found = {}
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            for line in maps:
+                path = line[line.find("/") :].rstrip("\n") if "/" in line else ""
+                elf = Elf.read(path) if path and path not in found.values() and os.path.isfile(path) else None
+                if elf and elf.soname in names:
+                    found[elf.soname] = path
+    except OSError:
+        pass
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("target")
@@ -262,6 +310,7 @@ def main():
         bundle.shared_library(arguments.library)
         missing = bundle.needed()
         bundle.relocate()
+        missing = bundle.take(missing)
         in_place = bundle.packages(arguments.environment)
     except Refused as error:
         tell("refused", [str(error)])
