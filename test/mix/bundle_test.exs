@@ -257,6 +257,19 @@ defmodule Python.Mix.BundleTest do
     assert output =~ "the release has one with the packages teller"
   end
 
+  test "a relative python_path is in the release", %{root: release, folder: folder} do
+    code =
+      "Application.load(:erlang_python); Application.delete_env(:erlang_python, :python); " <>
+        "Application.put_env(:erlang_python, :python_path, ~s(python-old/bin/python3)); " <>
+        "{:ok, _} = Application.ensure_all_started(:erlang_python); " <>
+        "IO.inspect(Python.eval(~s[(__import__('sys').prefix, __import__('teller').version)]))"
+
+    env = [{"RELEASE_DISTRIBUTION", "none"}, {"VIRTUAL_ENV", false}, {"PYTHON", false}]
+    program = Path.join(release, "bin/small")
+    assert {output, 0} = FreshVM.execute(program, ["eval", code], env, 60_000, folder)
+    assert output =~ ~s({:ok, {"#{release}/python-old", "1.0"}})
+  end
+
   test "tells what is in it", %{output: output} do
     assert output =~
              ~r/\* python: Python 3\.\d+\.\d+ with 1 packages, \d+\.\d MiB, in .*rel\/small\/python/

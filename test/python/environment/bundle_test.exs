@@ -1,0 +1,96 @@
+defmodule Python.Environment.BundleTest do
+  # What is put into a release, without a release: test/mix/bundle_test.exs makes one.
+  use Python.TestCase, async: true
+
+  alias Python.{InstallError, Settings, Wheels}
+  alias Python.Release.Bundle
+
+  @moduletag :tmp_dir
+  @moduletag timeout: 120_000
+
+  defp make(folder, python, options \\ []) do
+    {:ok, settings} = Settings.validate(python: python)
+    root = Path.join(folder, "release")
+    File.mkdir_p!(root)
+    Bundle.make(root, settings, options, fn _line -> :ok end)
+  end
+
+  test "without the setting `python` it says what to set", %{tmp_dir: folder} do
+    assert {:error, %InstallError{reason: :invalid} = error} = make(folder, nil)
+    assert Exception.message(error) =~ "config :erlang_python, python:"
+  end
+
+  test "invalid options are refused", %{tmp_dir: folder} do
+    for options <- [[keep: ["everything"]], [keep: "test"], [compile: 1], [strip: true], :all] do
+      assert {:error, %ArgumentError{message: message}} = make(folder, [packages: []], options)
+      assert message =~ ~s("tkinter")
+    end
+  end
+
+  test "a folder that is not there is refused" do
+    {:ok, settings} = Settings.validate(python: [packages: []])
+
+    assert {:error, %InstallError{reason: :invalid} = error} =
+             Bundle.make("/no/such/release", settings, [], fn _line -> :ok end)
+
+    assert Exception.message(error) =~ "/no/such/release"
+  end
+
+  describe "an environment" do
+    @describetag skip: Wheels.skip(__ENV__)
+
+    setup %{tmp_dir: folder} do
+      # It is large.
+      on_exit(fn -> File.rm_rf!(folder) end)
+      wheels = Path.join(folder, "wheels")
+      Wheels.write(wheels, "shade", "1.0")
+      Wheels.write(wheels, "shade", "2.0")
+      # It leads to a folder of this machine.
+      files = %{"linked.py" => "", "linked.pth" => "/opt/elsewhere\n"}
+      Wheels.write(wheels, "linked", "1.0", files: files)
+      :ok
+    end
+
+    # Not compiled: that takes most of the time.
+    defp made(folder, packages, options \\ []) do
+      make(folder, Wheels.options(folder, packages: packages), [compile: false] ++ options)
+    end
+
+    defp run(python, code, env \\ []) do
+      {output, 0} = System.cmd(python, ["-c", code], env: env, stderr_to_stdout: true)
+      String.trim(output)
+    end
+
+    test "is taken anew, and stays as it is if that fails", %{tmp_dir: folder} do
+      release = Path.join(folder, "release")
+      python = Path.join(release, "python/bin/python3")
+
+      assert {:ok, [info]} = made(folder, ["shade==1.0"])
+      assert info.folder == Path.join(release, "python")
+      assert info.packages == 1
+      assert info.size > 1_000_000
+      assert run(python, "import shade; print(shade.version)") == "1.0"
+
+      assert {:ok, [_]} = made(folder, ["shade==2.0"], keep: ["ensurepip"])
+      assert run(python, "import shade; print(shade.version)") == "2.0"
+      assert run(python, "import ensurepip; print('kept')") == "kept"
+
+      assert {:error, %InstallError{reason: :failed} = error} = made(folder, ["linked"])
+      assert Exception.message(error) =~ "linked.pth"
+      assert Exception.message(error) =~ "/opt/elsewhere"
+      assert run(python, "import shade; print(shade.version)") == "2.0"
+      assert File.ls!(release) == ["python"]
+
+      # Moved, with variables that lead elsewhere.
+      moved = Path.join(folder, "moved")
+      File.rename!(release, moved)
+      python = Path.join(moved, "python/bin/python3")
+      env = [{"LD_LIBRARY_PATH", "/nonexistent"}, {"VIRTUAL_ENV", "/nonexistent"}]
+
+      code =
+        "import sys, sysconfig; print(sys.prefix, sysconfig.get_path('purelib').startswith(sys.prefix))"
+
+      assert run(python, code, env) == "#{moved}/python True"
+    end
+  end
+end
