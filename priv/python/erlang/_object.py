@@ -1,5 +1,7 @@
 """What Elixir asks of objects that it has handles to, and that no function of Python's gives."""
 
+import contextvars
+
 import erlang
 
 #: What a manager is told whose body nobody waits for any more.
@@ -52,6 +54,10 @@ def hold(manager):
     return outcome
 
 
+#: The tasks of the bodies within one, in what that asks for.
+_within = contextvars.ContextVar("_within", default=None)
+
+
 async def hold_in_loop(manager):
     """The same where the loop goes on meanwhile: for ``async with`` too, which goes first."""
     cls = type(manager)
@@ -89,11 +95,25 @@ async def hold_in_loop(manager):
 async def _body(entered):
     import asyncio
 
+    within, inner = _within.get(), set()
+    own = asyncio.current_task()
+    if within is not None:
+        within.add(own)
+        own.add_done_callback(within.discard)
+    # What the body asks for has it: it runs with the context variables of this moment.
+    token = _within.set(inner)
     try:
-        await erlang._hold_in_loop(entered)
+        held = erlang._hold_in_loop(entered)
+    finally:
+        _within.reset(token)
+    try:
+        await held
     except asyncio.CancelledError:
+        await _inner_ones(inner)
         raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
     except erlang.Error as error:
+        # Its process may have died in one of them.
+        await _inner_ones(inner)
         erlang._leave_in_loop()
         left = erlang.time_left()
         if error.kind == "exit" and not error.type and left is not None and left <= CLOSE:
@@ -101,6 +121,19 @@ async def _body(entered):
             raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
         raise
     erlang._leave_in_loop()
+
+
+async def _inner_ones(tasks):
+    """Bodies within a body that is over: they are cancelled, and left before it is."""
+    import asyncio
+
+    tasks = [task for task in tasks if not task.done()]
+    if tasks:
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            # That was their time.
+            pass
 
 
 def memory():

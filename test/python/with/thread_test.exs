@@ -78,6 +78,7 @@ defmodule Python.With.ThreadTest do
     end
   end
 
+  @tag blocks: "other calls go on during a body, on the same thread"
   test "many processes at once" do
     for place <- [[pool: start_pool(size: 2)], [pool: start_pool()], []] do
       others = Task.async(fn -> for _ <- 1..200, do: ask(:state, place) end)
@@ -106,6 +107,7 @@ defmodule Python.With.ThreadTest do
     end
   end
 
+  @tag blocks: "other calls go on during a body, on the same thread"
   test "while a body holds a context, other calls of it wait" do
     context = start_context()
     test = self()

@@ -75,6 +75,8 @@ pub struct Callback {
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// The context variables of a body that a loop goes on beside.
     surroundings: OnceLock<(Arc<Context>, Arc<Tracers>)>,
+    /// The event loop that waits, by its worker: what the body asks for runs there, as its objects may belong to it.
+    worker: OnceLock<u64>,
 }
 
 #[derive(Default)]
@@ -143,12 +145,14 @@ impl Callback {
             number: AtomicU64::new(0),
             wake: OnceLock::new(),
             surroundings: OnceLock::new(),
+            worker: OnceLock::new(),
         })
     }
 
     /// What its body asks of the pool has these context variables.
-    pub fn set_surroundings(&self, context: Context, tracers: Arc<Tracers>) {
+    pub fn set_surroundings(&self, context: Context, tracers: Arc<Tracers>, worker: u64) {
         let _ = self.surroundings.set((Arc::new(context), tracers));
+        let _ = self.worker.set(worker);
     }
 
     /// What the VM is to know it by.
@@ -230,6 +234,9 @@ impl Callback {
         // A loop goes on, and takes it from the queue.
         if same && let Some(surroundings) = self.surroundings.get() {
             kept::surround(&request, surroundings);
+            if let Some(worker) = self.worker.get() {
+                request.pin_to(*worker);
+            }
         }
         let same = same && self.wake.get().is_none();
         let mut state = self.lock();

@@ -55,12 +55,13 @@ impl<'py> Isolated<'py> {
             Some(items) => !(within && items.is_within()),
             None => !within,
         };
-        let own = own && !request.pool.pinned;
+        let surroundings = kept::surroundings(request);
+        let own = own && (!request.pool.pinned || surroundings.is_some());
         let context = own.then(|| {
             if let Some(kept) = items.and_then(|items| items.context()) {
                 return kept.enter(py);
             }
-            if let Some(surroundings) = kept::surroundings(request) {
+            if let Some(surroundings) = surroundings {
                 return surroundings.enter(py);
             }
             let base = Main::of(&request.pool).and_then(|main| main.base.get());
