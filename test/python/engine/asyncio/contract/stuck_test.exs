@@ -116,15 +116,15 @@ defmodule Python.Engine.Asyncio.Contract.StuckTest do
               coroutines.note(name, "cancelled")
       """)
 
-    calls = for _ <- 1..60, do: given_up(pool, function, [name])
-    begun(name, 60)
-    for call <- Enum.take(calls, 30), do: Python.cancel(call)
+    calls = for _ <- 1..24, do: given_up(pool, function, [name])
+    begun(name, 24)
+    for call <- Enum.take(calls, 12), do: Python.cancel(call)
 
     eventually("half are cancelled", fn ->
-      Enum.count(events(name), &(&1 == "cancelled")) == 30
+      Enum.count(events(name), &(&1 == "cancelled")) == 12
     end)
 
-    for call <- Enum.drop(calls, 30), do: Python.cancel(call)
+    for call <- Enum.drop(calls, 12), do: Python.cancel(call)
     eventually_no_tasks(pool)
     refute "interrupted" in events(name)
   end
