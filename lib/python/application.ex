@@ -11,7 +11,7 @@ defmodule Python.Application do
     case settings() do
       {:ok, settings} ->
         Python.Telemetry.init()
-        Python.Environment.Additions.begin()
+        begin()
 
         children =
           [
@@ -28,6 +28,13 @@ defmodule Python.Application do
       {:error, error} ->
         {:error, Exception.message(error)}
     end
+  end
+
+  # What tells this VM from others that had its number before. Python.Environment.Additions, which is not to be loaded by
+  # each start, asks for it.
+  defp begin do
+    key = {Python.Environment.Additions, :vm}
+    unless :persistent_term.get(key, nil), do: :persistent_term.put(key, System.os_time())
   end
 
   defp settings do

@@ -5,7 +5,7 @@ defmodule Python.Environment do
   # modules below make it; a start only looks for it.
 
   alias Python.{NotStartedError, Settings}
-  alias Python.Environment.{Key, OnDemand, Spec, Store}
+  alias Python.Environment.{Key, OnDemand, Recall, Requirements, Spec, Store}
   alias Python.Release.Bundle
 
   @enforce_keys [:folder, :interpreter, :made, :mark]
@@ -66,18 +66,28 @@ defmodule Python.Environment do
   end
 
   defp in_store(spec) do
-    store = Store.folder(spec)
-    request = Key.request(spec)
+    store = Spec.store(spec)
 
-    case Store.fetch(store, request) do
+    with :none <- Recall.fetch(store, spec),
+         :none <- fetch(store, spec) do
+      {:error, not_installed(spec, store)}
+    else
       {:ok, folder} ->
-        Store.use(store, Path.basename(folder), request)
+        # Meanwhile the interpreter is asked about itself.
+        spawn(fn -> use(store, spec, folder) end)
         {:ok, interpreter(folder)}
-
-      :none ->
-        {:error, not_installed(spec, store)}
     end
   end
+
+  defp fetch(store, spec) do
+    with {:ok, folder} <- Store.fetch(store, Key.request(spec)) do
+      Recall.keep(store, spec, folder, Requirements.watched(spec))
+      {:ok, folder}
+    end
+  end
+
+  defp use(store, spec, folder),
+    do: Store.use(store, Path.basename(folder), Key.request(spec))
 
   defp on_demand(%{python_path: nil}) do
     case OnDemand.remembered() do

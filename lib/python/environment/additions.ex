@@ -218,27 +218,16 @@ defmodule Python.Environment.Additions do
   @spec variable() :: String.t()
   def variable, do: "ERLANG_PYTHON_ADDITIONS=" <> file()
 
-  @doc "Before workers are started, which are to have the same file."
-  @spec begin() :: :ok
-  def begin do
-    file()
-    :ok
-  end
-
   # One of its own for each VM: another one may have had the number of this one before.
   defp file do
-    with nil <- :persistent_term.get(__MODULE__, nil) do
-      store =
-        case Settings.fetch() do
-          {:ok, %{python: %Spec{} = spec}} -> Store.folder(spec)
-          _ -> Store.folder(%Spec{base: "."})
-        end
+    store =
+      case Settings.fetch() do
+        {:ok, %{python: %Spec{} = spec}} -> Spec.store(spec)
+        _ -> Spec.store(%Spec{base: "."})
+      end
 
-      unique = "#{System.os_time()}-#{System.unique_integer([:positive])}"
-      file = Path.join([store, "added", "#{unique}.#{Lock.host()}.#{System.pid()}"])
-      :persistent_term.put(__MODULE__, file)
-      file
-    end
+    vm = :persistent_term.get({__MODULE__, :vm}, 0)
+    Path.join([store, "added", "#{vm}.#{Lock.host()}.#{System.pid()}"])
   end
 
   # The pools of processes that run and have this interpreter, or any.

@@ -48,6 +48,7 @@ defmodule Python.Environment.Prune do
         do: File.rm(request)
 
     for folder <- Store.list(Path.join(store, "locks")), do: File.rmdir(folder)
+    for start <- Store.list(Path.join(store, "starts")), removed != [], do: File.rm(start)
     swept ++ removed
   end
 

@@ -12,30 +12,41 @@ defmodule Python.Environment.Requirements do
     {:project, for(name <- ["pyproject.toml", "uv.lock"], do: content(Path.join(folder, name)))}
   end
 
-  def inputs(%Spec{requirements: file}) when is_binary(file), do: {:requirements, texts(file, [])}
+  def inputs(%Spec{requirements: file}) when is_binary(file),
+    do: {:requirements, for(file <- all(file, []), do: content(file))}
 
   def inputs(%Spec{packages: packages}),
     do: {:packages, Enum.map(packages || [], &Secrets.without/1)}
 
-  # With the files that it includes, each once.
-  defp texts(file, seen) do
+  @doc "The files of this machine that a request depends on, of which some may not be there."
+  @spec watched(Spec.t()) :: [Path.t()]
+  def watched(%Spec{project: folder} = spec) when is_binary(folder),
+    do: [
+      Lock.path(spec) | for(name <- ["pyproject.toml", "uv.lock"], do: Path.join(folder, name))
+    ]
+
+  def watched(%Spec{requirements: file} = spec) when is_binary(file),
+    do: [Lock.path(spec) | all(file, [])] ++ Enum.map(local(spec), &elem(&1, 0))
+
+  def watched(spec), do: [Lock.path(spec) | Enum.map(local(spec), &elem(&1, 0))]
+
+  # A file with those that it includes, each once.
+  defp all(file, seen) do
     case content(file) do
-      nil ->
-        []
-
-      text ->
-        included =
-          for [_, name] <-
-                Regex.scan(
-                  ~r/^\s*(?:-r|--requirement|-c|--constraint)[\s=]+["']?([^\s"'#]+)/m,
-                  text
-                ),
-              path = Path.expand(name, Path.dirname(file)),
-              path not in [file | seen],
-              do: texts(path, [file | seen])
-
-        [text | included]
+      nil -> [file]
+      text -> [file | Enum.flat_map(included(text, file, seen), &all(&1, [file | seen]))]
     end
+  end
+
+  defp included(text, file, seen) do
+    for [_, name] <-
+          Regex.scan(
+            ~r/^\s*(?:-r|--requirement|-c|--constraint)[\s=]+["']?([^\s"'#]+)/m,
+            text
+          ),
+        path = Path.expand(name, Path.dirname(file)),
+        path not in [file | seen],
+        do: path
   end
 
   defp content(path) do
@@ -53,11 +64,15 @@ defmodule Python.Environment.Requirements do
   @spec files(Spec.t()) :: [term]
   def files(%Spec{project: folder}) when is_binary(folder), do: []
 
-  def files(%Spec{} = spec) do
+  def files(%Spec{} = spec),
+    do: for({path, stat} <- local(spec), do: {Path.basename(path), stat.size, stat.mtime})
+
+  defp local(spec) do
     {_kind, inputs} = inputs(spec)
     base = if spec.requirements, do: Path.dirname(spec.requirements), else: spec.base
 
-    for text <- List.flatten(inputs),
+    for text <- List.wrap(inputs),
+        text != nil,
         [_, path] <-
           Regex.scan(
             ~r/(?:^|[\s@=])((?:file:\/\/|\.{0,2}\/|[\w-]+\/)[^\s;"']+|[^\s;"'\/]+\.(?:whl|tar\.gz|zip))/m,
@@ -66,7 +81,7 @@ defmodule Python.Environment.Requirements do
         path = path |> String.replace_prefix("file://", "") |> Path.expand(base),
         {:ok, %{type: :regular} = stat} <- [File.stat(path, time: :posix)],
         uniq: true,
-        do: {Path.basename(path), stat.size, stat.mtime}
+        do: {path, stat}
   end
 
   @doc "An error if what a spec names is not there."

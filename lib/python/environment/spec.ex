@@ -220,6 +220,24 @@ defmodule Python.Environment.Spec do
   @spec url?(String.t()) :: boolean
   def url?(text), do: text =~ ~r/\A[a-z][a-z0-9+.-]+:\/\//i
 
+  @doc "The folder of its environments."
+  @spec store(t) :: Path.t()
+  def store(%{cache: cache}) when is_binary(cache), do: cache
+
+  def store(_spec) do
+    case System.get_env("ERLANG_PYTHON_CACHE", "") do
+      "" -> user_cache()
+      folder -> Path.expand(folder)
+    end
+  end
+
+  # Without a home there is none.
+  defp user_cache do
+    List.to_string(:filename.basedir(:user_cache, "erlang_python"))
+  rescue
+    _ -> Path.expand("_build/erlang_python")
+  end
+
   ## Types: text is a list of characters in sys.config
 
   @doc false
@@ -240,13 +258,16 @@ defmodule Python.Environment.Spec do
            (is_list(values) and not List.improper?(values) and not List.ascii_printable?(values)) or
              values == [],
          {:ok, texts} <- each(values, &text/1),
-         texts = Enum.map(texts, &String.trim/1),
+         texts = Enum.map(texts, &trim/1),
          false <- Enum.any?(texts, &(&1 == "" or &1 =~ ~r/\A[-#]|[\r\n]/)) do
       {:ok, texts}
     else
       _ -> :error
     end
   end
+
+  # `String.trim/1` would load what it knows of Unicode with each start.
+  defp trim(text), do: if(text =~ ~r/\A\s|\s\z/, do: String.trim(text), else: text)
 
   @doc false
   def texts([_ | _] = values) do

@@ -6,6 +6,7 @@ defmodule Python.Environment.Store do
   #     environments/KEY/              an environment: a virtual environment and, written last, its mark
   #     requests/REQUEST               the key of the environment that was made last for a request
   #     additions/KEY/                 packages that were added to a running Python
+  #     starts/SPEC                    what the start before has found (Recall)
   #     uses/KEY.HOST.PID              a VM that runs with it
   #     added/UNIQUE.HOST.PID          the additions of a VM, for its Python processes
   #     uv/VERSION/bin/uv              a uv that was downloaded
@@ -23,21 +24,7 @@ defmodule Python.Environment.Store do
 
   @doc "The folder of a spec's environments."
   @spec folder(Spec.t()) :: Path.t()
-  def folder(%Spec{cache: cache}) when is_binary(cache), do: cache
-
-  def folder(%Spec{}) do
-    case System.get_env("ERLANG_PYTHON_CACHE", "") do
-      "" -> user_cache()
-      folder -> Path.expand(folder)
-    end
-  end
-
-  # Without a home there is none.
-  defp user_cache do
-    to_string(:filename.basedir(:user_cache, "erlang_python"))
-  rescue
-    _ -> Path.join(System.tmp_dir!(), "erlang_python")
-  end
+  defdelegate folder(spec), to: Spec, as: :store
 
   ## Finding
 

@@ -89,6 +89,40 @@ defmodule Python.Environment.InstallTest do
       assert {again.made, again.folder} == {:found, environment.folder}
     end
 
+    test "are found at once by the second start, until something changes", %{tmp_dir: folder} do
+      file = Path.join(folder, "requirements.txt")
+      File.write!(file, "-r more.txt\n")
+      File.write!(Path.join(folder, "more.txt"), "shade\n")
+
+      for name <- ["requirements.txt", "more.txt"],
+          do: File.touch!(Path.join(folder, name), 1_700_000_000)
+
+      spec = Wheels.spec(folder, requirements: file)
+      {:ok, found} = {:ok, installed!(spec).interpreter}
+
+      assert Environment.locate(spec) == {:ok, found}
+      assert {:ok, _folder} = Environment.Recall.fetch(spec.cache, spec)
+      assert Environment.locate(spec) == {:ok, found}
+      # With another spec, there is nothing to recall.
+      assert Environment.Recall.fetch(spec.cache, %{spec | version: "3.99"}) == :none
+
+      # A file that is included, a lock that comes, an environment that goes.
+      File.write!(Path.join(folder, "more.txt"), "colour\n")
+      assert {:error, _not_installed} = Environment.locate(spec)
+      File.write!(Path.join(folder, "more.txt"), "shade\n")
+      assert Environment.locate(spec) == {:ok, found}
+      # What was written now may change once more in the same second.
+      File.touch!(Path.join(folder, "more.txt"), 1_700_000_000)
+      assert Environment.locate(spec) == {:ok, found}
+      assert {:ok, _folder} = Environment.Recall.fetch(spec.cache, spec)
+      assert {:ok, lock, :changed} = lock!(spec)
+      assert {:error, _not_installed} = Environment.locate(spec)
+      File.rm!(lock)
+      assert Environment.locate(spec) == {:ok, found}
+      File.rm_rf!(Path.join(spec.cache, "environments"))
+      assert {:error, _not_installed} = Environment.locate(spec)
+    end
+
     test "of two requests have two environments", %{tmp_dir: folder} do
       one = installed!(Wheels.spec(folder, packages: ["shade"]))
       other = installed!(Wheels.spec(folder, packages: ["shade", "colour"]))
@@ -134,6 +168,7 @@ defmodule Python.Environment.InstallTest do
       assert FreshVM.call(vm, Python, :eval!, ["__import__('shade').version"]) == "1.5"
       assert FreshVM.call(vm, Python, :eval!, ["__import__('sys').prefix"]) == environment.folder
       # The VM is told apart from those that have ended.
+      eventually("it is noted", fn -> Store.list(Path.join(spec.cache, "uses")) != [] end)
       assert Prune.run(spec.cache, 0) == []
       FreshVM.stop(vm)
       eventually("nobody uses it", fn -> match?([{_, _} | _], Prune.run(spec.cache, 0)) end)
