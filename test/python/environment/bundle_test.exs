@@ -92,5 +92,66 @@ defmodule Python.Environment.BundleTest do
 
       assert run(python, code, env) == "#{moved}/python True"
     end
+
+    # Builds a project without any package from an index.
+    @backend """
+    import os
+    import zipfile
+
+    INFO = "kiosk-0.1.dist-info"
+
+
+    def build(folder, files):
+        name = "kiosk-0.1-py3-none-any.whl"
+        files = dict(files)
+        files[INFO + "/METADATA"] = "Metadata-Version: 2.1\\nName: kiosk\\nVersion: 0.1\\n"
+        files[INFO + "/WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        files[INFO + "/entry_points.txt"] = "[console_scripts]\\nkiosk = kiosk:main\\n"
+        files[INFO + "/RECORD"] = "".join(name + ",,\\n" for name in [*files, INFO + "/RECORD"])
+        with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+            for path, text in files.items():
+                wheel.writestr(path, text)
+        return name
+
+
+    def build_wheel(folder, config_settings=None, metadata_directory=None):
+        with open("src/kiosk.py") as file:
+            return build(folder, {"kiosk.py": file.read()})
+
+
+    def build_editable(folder, config_settings=None, metadata_directory=None):
+        return build(folder, {"kiosk.pth": os.path.abspath("src")})
+    """
+
+    @pyproject """
+    [project]
+    name = "kiosk"
+    version = "0.1"
+    requires-python = ">=3.8"
+
+    [build-system]
+    requires = []
+    build-backend = "backend"
+    backend-path = ["."]
+    """
+
+    test "has a project that is installed in place as a copy", %{tmp_dir: folder} do
+      project = Path.join(folder, "project")
+      File.mkdir_p!(Path.join(project, "src"))
+      File.write!(Path.join(project, "backend.py"), @backend)
+      File.write!(Path.join(project, "pyproject.toml"), @pyproject)
+      source = "def price():\n    return 3\n\n\ndef main():\n    print(price())\n"
+      File.write!(Path.join(project, "src/kiosk.py"), source)
+
+      options = Wheels.options(folder, project: project)
+      assert {:ok, [_]} = make(folder, options, compile: false)
+      File.rm_rf!(project)
+      moved = Path.join(folder, "moved")
+      File.rename!(Path.join(folder, "release"), moved)
+
+      python = Path.join(moved, "python/bin/python3")
+      assert run(python, "import kiosk; print(kiosk.price(), kiosk.__file__)") =~ ~r/\A3 #{moved}/
+      assert {"3\n", 0} = System.cmd(Path.join(moved, "python/bin/kiosk"), [])
+    end
   end
 end
