@@ -161,6 +161,12 @@ def _interpreter():
 
 def _command(package):
     python = sys.executable or "python3"
+    if os.path.exists(os.path.join(sys.prefix, "erlang_python.term")):
+        # Made by this library, for whoever asks for the same: it is not to be changed by hand.
+        return (
+            'Python.install(["%s"])\n\n'
+            "for this VM, or name it in the setting python and run mix python.install" % package
+        )
     if sys.prefix == sys.base_prefix and _managed():
         # The system's package manager does not let pip in. Its `python_path` is to name the new one.
         return (

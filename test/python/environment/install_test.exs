@@ -167,6 +167,9 @@ defmodule Python.Environment.InstallTest do
       vm = FreshVM.start(settings: [python_path: nil, python: options])
       assert FreshVM.call(vm, Python, :eval!, ["__import__('shade').version"]) == "1.5"
       assert FreshVM.call(vm, Python, :eval!, ["__import__('sys').prefix"]) == environment.folder
+      assert {:error, error} = FreshVM.call(vm, Python, :eval, ["__import__('absent')"])
+      assert Exception.message(error) =~ ~s(Python.install(["absent"]\))
+      assert Exception.message(error) =~ "mix python.install"
       # The VM is told apart from those that have ended.
       eventually("it is noted", fn -> Store.list(Path.join(spec.cache, "uses")) != [] end)
       assert Prune.run(spec.cache, 0) == []
