@@ -107,6 +107,11 @@ STRESS_asyncio := loops
 stress: build ## thousands of callers that do their worst, for SECONDS=600 (ENGINE=process: to Python processes; asyncio: to event loops)
 	@mix run --no-compile test/stress/$(or $(STRESS_$(ENGINE)),stress).exs $(SECONDS)
 
+.PHONY: stress-nodes
+stress-nodes: build ## the same from another node, whose connection is lost now and then
+	@ELIXIR_ERL_OPTIONS="-start_epmd false -erl_epmd_port $$(shuf -i 20000-32000 -n 1)" \
+		mix run --no-compile test/stress/nodes.exs $(SECONDS)
+
 # Ends at the first lock that is held where none may be: native/erlang_python_nif/src/lock.rs. It has a build of its own.
 .PHONY: test-locks
 test-locks: ## tests of streams, callbacks and timeouts with a build that checks how locks are used
