@@ -119,7 +119,7 @@ defmodule Python.Operation do
   defp target(%Python.Object{home: {_home, _node, id}} = object)
        when map_size(object) == @object_size do
     case Python.Remote.Handles.fetch(id) do
-      {:ok, %Python.Object{ref: ref}} -> ref
+      {:ok, %Python.Object{ref: ref}, _holder} -> ref
       :error -> id
     end
   end

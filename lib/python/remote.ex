@@ -84,7 +84,7 @@ defmodule Python.Remote do
 
   # It is started once for each connection, with which it goes.
   defp proxy(node, timeout) do
-    connections = Handles.connections()
+    connections = Handles.connections(node)
 
     case Process.get({__MODULE__, node}) do
       {proxy, ^connections} ->
@@ -103,7 +103,7 @@ defmodule Python.Remote do
   def put_proxy(node, nil), do: Process.delete({__MODULE__, node})
 
   def put_proxy(node, proxy) when is_pid(proxy),
-    do: put_proxy(node, {proxy, Handles.connections()})
+    do: put_proxy(node, {proxy, Handles.connections(node)})
 
   def put_proxy(node, proxy), do: Process.put({__MODULE__, node}, proxy)
 

@@ -65,7 +65,7 @@ defmodule Python.Struct do
   defp walk_struct(%Python.Object{home: {_home, node, id}} = object, _depth, _turns)
        when node == node() do
     case Python.Remote.Handles.fetch(id) do
-      {:ok, %Python.Object{} = here} -> here
+      {:ok, %Python.Object{} = here, _holder} -> here
       _ -> object
     end
   end

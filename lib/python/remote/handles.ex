@@ -17,6 +17,9 @@ defmodule Python.Remote.Handles do
   # What we hold: `{number, node, id}`.
   @ours Python.Remote.Handles.Ours
 
+  # How many connections have ended: `{node, count}`.
+  @ended Python.Remote.Handles.Ended
+
   # How long something is kept after the last one has let go of it, in ms: it may be on its way to a third node.
   @grace 2_000
 
@@ -25,13 +28,16 @@ defmodule Python.Remote.Handles do
 
   def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
-  @doc "How many connections have ended so far: what was there before one of them may be gone."
-  @spec connections() :: non_neg_integer
-  def connections do
-    case :persistent_term.get(__MODULE__, nil) do
-      nil -> 0
-      ended -> :counters.get(ended, 1)
+  @doc "How many connections to a node have ended so far: what was there before one of them may be gone."
+  @spec connections(node) :: non_neg_integer
+  def connections(node) do
+    case :ets.lookup(@ended, node) do
+      [{_, count}] -> count
+      [] -> 0
     end
+  rescue
+    # The application does not run.
+    ArgumentError -> 0
   end
 
   @spec running?() :: boolean
@@ -56,11 +62,11 @@ defmodule Python.Remote.Handles do
     {%Reference{kind: :object, node: node(), id: id, home: object.home}, tracker}
   end
 
-  @doc "What is kept by this id."
-  @spec fetch(reference) :: {:ok, term} | :error
+  @doc "What is kept by this id, and for which node."
+  @spec fetch(reference) :: {:ok, term, node} | :error
   def fetch(id) do
     case :ets.lookup(@held, id) do
-      [{_, _node, term, _tracker}] -> {:ok, term}
+      [{_, node, term, _tracker}] -> {:ok, term, node}
       [] -> :error
     end
   end
@@ -91,9 +97,7 @@ defmodule Python.Remote.Handles do
     :ets.new(@held, [:named_table, :public, write_concurrency: true])
     :ets.new(@ours, [:named_table, :public, write_concurrency: true])
 
-    unless :persistent_term.get(__MODULE__, nil),
-      do: :persistent_term.put(__MODULE__, :counters.new(1, []))
-
+    :ets.new(@ended, [:named_table, :protected, read_concurrency: true])
     :net_kernel.monitor_nodes(true, node_type: :all)
     {:ok, nil}
   end
@@ -121,7 +125,7 @@ defmodule Python.Remote.Handles do
   end
 
   def handle_info({:nodedown, node, _}, state) do
-    :counters.add(:persistent_term.get(__MODULE__), 1, 1)
+    :ets.update_counter(@ended, node, 1, {node, 0})
     gone(node)
     Process.send_after(self(), {:gone, node}, @again)
     {:noreply, state}

@@ -17,6 +17,9 @@ defmodule Python.Remote.Proxy do
   # After so many ms without work, garbage is collected.
   @idle 1_000
 
+  # Where a proxy has the node of its caller.
+  @caller {__MODULE__, :caller}
+
   # How long to wait for the place where Python was, in ms. Nobody waits for longer.
   @listen 50
 
@@ -93,6 +96,7 @@ defmodule Python.Remote.Proxy do
 
       Handles.running?() ->
         monitor = Process.monitor(caller)
+        Process.put(@caller, node(caller))
         send(hello, {hello, self()})
         loop(%__MODULE__{caller: caller, monitor: monitor})
 
@@ -100,6 +104,20 @@ defmodule Python.Remote.Proxy do
         exit({:shutdown, :not_started})
     end
   end
+
+  @doc """
+  The caller has used something that is kept for another node, from which it has got it. It is kept as long as the caller lives:
+  who has kept it so far may let go of it.
+  """
+  @spec used(reference, term, node) :: term
+  def used(id, term, holder) do
+    if Process.get(@caller, holder) != holder, do: Process.put({__MODULE__, id}, term)
+    term
+  end
+
+  @doc "What the caller has used before, if it was kept for another node."
+  @spec kept(reference) :: term
+  def kept(id), do: Process.get({__MODULE__, id})
 
   @doc false
   def loop(state) do

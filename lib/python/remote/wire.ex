@@ -5,7 +5,7 @@ defmodule Python.Remote.Wire do
   # as references. All else crosses as it is.
 
   alias Python.{EncodeError, Iterator, Object, StoppedError}
-  alias Python.Remote.{Handles, Reference}
+  alias Python.Remote.{Handles, Proxy, Reference}
 
   ## From a caller
 
@@ -104,9 +104,9 @@ defmodule Python.Remote.Wire do
   # It has come back.
   defp arrived(%Reference{node: node, id: id}) when node == node() do
     case Handles.fetch(id) do
-      {:ok, term} -> term
+      {:ok, term, holder} -> Proxy.used(id, term, holder)
       # Whoever it is asked of says that it holds nothing.
-      :error -> %Object{ref: id}
+      :error -> Proxy.kept(id) || %Object{ref: id}
     end
   end
 
@@ -160,7 +160,7 @@ defmodule Python.Remote.Wire do
     arguments = decode(arguments, references, nil)
 
     case Handles.fetch(id) do
-      {:ok, function} ->
+      {:ok, function, _holder} ->
         value = Python.Struct.encode(apply(function, arguments))
         {value, ids} = encode_answer(value, node)
         {:ok, value, ids != []}

@@ -232,6 +232,39 @@ defmodule Python.Nodes.HandlesTest do
     assert_nothing_left([context.a, context.b])
   end
 
+  test "what a third node has used is kept for it when the one in the middle is gone", context do
+    middle = Nodes.start_one(context.b, 8)
+    Nodes.connect(middle, context.c)
+
+    Nodes.eval(
+      context.c,
+      """
+      Process.register(spawn(fn ->
+        {first, list} = receive do: ({:use, list} -> {Python.len(list), list})
+        receive do: ({:again, from} -> send(from, {first, Python.len(list)}))
+      end), :third)
+      """
+    )
+
+    Nodes.eval(
+      middle,
+      "send({:third, c}, {:use, Python.eval!(\"[1, 2, 3]\", pool: {Python.Pool, b}, return: :object)})",
+      c: context.c.node,
+      b: context.b.node
+    )
+
+    Process.sleep(1_000)
+    Nodes.kill(middle)
+    Process.sleep(3_000)
+
+    assert Nodes.eval(context.c, """
+           send(:third, {:again, self()})
+           receive do: (answer -> answer)
+           """) == {{:ok, 3}, {:ok, 3}}
+
+    assert_nothing_left([context.b, context.c])
+  end
+
   test "what a node has held is released when it is gone", context do
     other = Nodes.start_one(context.b, 9)
 
