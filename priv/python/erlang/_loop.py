@@ -75,6 +75,7 @@ def run(own, kind, patience, call):
             "coroutine": CoroutineType,
             "awaitable": awaitable,
             "together": together,
+            "in_slices": in_slices,
             "place": place,
         },
     )
@@ -177,6 +178,22 @@ async def together(results, waiting):
             return index, asyncio.CancelledError()
         results[index] = task.result()
     return results
+
+
+async def in_slices(slices):
+    """Makes the calls of a ``map`` that takes its time, and gives what ``together`` gives."""
+    try:
+        made = None
+        while made is None:
+            await asyncio.sleep(0)
+            made = slices.make()
+    finally:
+        slices.close()
+    results, waiting = made
+    # Of one that has failed, that is its index.
+    if not isinstance(results, list) or not waiting:
+        return results if isinstance(results, list) else made
+    return await together(results, waiting)
 
 
 def place(task):

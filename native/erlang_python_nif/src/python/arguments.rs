@@ -37,6 +37,17 @@ fn vectorcall() -> Option<Vectorcall> {
 }
 
 impl<'py> Arguments<'py> {
+    /// For later.
+    pub fn into_tuple(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Arguments::Few(few, _) => {
+                let few: Vec<_> = few.into_iter().flatten().collect();
+                Ok(PyTuple::new(py, few)?.into_any())
+            }
+            Arguments::Many(tuple) => Ok(tuple),
+        }
+    }
+
     /// Calls with these, and with keywords, which are a dict.
     pub fn apply(
         &self,

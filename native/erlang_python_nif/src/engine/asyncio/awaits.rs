@@ -1,6 +1,7 @@
 //! What a loop knows of coroutines: its functions in `priv/python/erlang/_loop.py`.
 
 use crate::base::Location;
+use crate::engine::asyncio::slices::{Slices, SlicesObject};
 use crate::engine::asyncio::step::Step;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -20,6 +21,8 @@ pub struct Awaits {
     awaitable: Py<PyAny>,
     /// A coroutine that awaits some of a list, at the same time.
     together: Py<PyAny>,
+    /// The same for calls that are made some ms at a time.
+    in_slices: Py<PyAny>,
     /// Where a task waits.
     place: Py<PyAny>,
 }
@@ -66,10 +69,27 @@ impl Awaits {
     pub fn together<'py>(
         &self,
         results: &Bound<'py, PyList>,
-        waiting: Vec<(usize, Bound<'py, PyAny>)>,
+        waiting: Vec<(usize, Py<PyAny>)>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = results.py();
         self.together.bind(py).call1((results, waiting))
+    }
+
+    /// A coroutine that goes on with the calls of a `map`, and gives what `together` gives.
+    pub fn in_slices<'py>(&self, py: Python<'py>, slices: Slices) -> PyResult<Bound<'py, PyAny>> {
+        let slices = Bound::new(py, SlicesObject::new(slices))?;
+        self.in_slices.bind(py).call1((slices,))
+    }
+
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Awaits {
+            task: self.task.clone_ref(py),
+            coroutine: self.coroutine.clone_ref(py),
+            awaitable: self.awaitable.clone_ref(py),
+            together: self.together.clone_ref(py),
+            in_slices: self.in_slices.clone_ref(py),
+            place: self.place.clone_ref(py),
+        }
     }
 
     /// Where a task waits, if that can be said.

@@ -2,10 +2,11 @@
 
 use crate::base::atoms;
 use crate::base::term_env::TermEnv;
-use crate::engine::asyncio::awaits::{self, Awaits};
+use crate::engine::asyncio::awaits::Awaits;
 use crate::engine::asyncio::end::Flight;
 use crate::engine::asyncio::event_loop::Loop;
 use crate::engine::asyncio::serve;
+use crate::engine::asyncio::slices::Slices;
 use crate::engine::asyncio::step::{Gives, Step};
 use crate::engine::asyncio::streams;
 use crate::engine::main::answer::{self, Outcome};
@@ -224,27 +225,30 @@ fn map<'py, 'a>(
     work: &Work<'py, '_, '_, 'a>,
     awaits: &Awaits,
 ) -> Result<(Option<Answer<'a>>, Option<Bound<'py, PyAny>>), Error> {
+    let py = work.py;
     let calls = work.calls()?;
-    let results = PyList::empty(work.py);
-    let as_they_are = work.request.flags.return_object();
-    let mut waiting = Vec::new();
-    for (index, arguments) in calls.arguments.into_iter().enumerate() {
-        work.go_on()?;
-        let result = arguments
-            .apply(&calls.callable, calls.keywords.as_ref())
-            .and_then(|result| Ok((awaits.coroutine(&result, as_they_are)?, result)));
-        let (coroutine, result) = match result {
-            Ok(found) => found,
-            Err(error) => {
-                awaits::close(&waiting);
-                return Err(Error::At(index, Box::new(error.into())));
-            }
-        };
-        if let Some(coroutine) = coroutine {
-            waiting.push((index, coroutine));
+    let left = calls.arguments.into_iter();
+    let left = left.map(|arguments| Ok(arguments.into_tuple(py)?.unbind()));
+    let mut slices = Slices {
+        request: Arc::clone(work.request),
+        awaits: awaits.clone_ref(py),
+        callable: calls.callable.unbind(),
+        keywords: calls.keywords.map(Bound::unbind),
+        left: left.collect::<PyResult<_>>()?,
+        results: PyList::empty(py).unbind(),
+        waiting: Vec::new(),
+    };
+    match slices.make(py) {
+        Ok(true) => work.go_on()?,
+        // The others are not to wait for it.
+        Ok(false) => return Ok((None, Some(awaits.in_slices(py, slices)?))),
+        Err((index, error)) => {
+            slices.close(py);
+            return Err(Error::At(index, Box::new(error.into())));
         }
-        results.append(result)?;
     }
+    let results = slices.results.into_bound(py);
+    let waiting: Vec<_> = slices.waiting.into_iter().collect();
     if waiting.is_empty() {
         let mut terms = Vec::with_capacity(results.len());
         for (index, result) in results.iter().enumerate() {

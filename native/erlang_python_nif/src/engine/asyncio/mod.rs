@@ -11,6 +11,7 @@ pub mod event_loop;
 pub mod futures;
 pub mod hold;
 pub mod serve;
+pub mod slices;
 pub mod step;
 pub mod streams;
 
