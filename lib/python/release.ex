@@ -19,8 +19,8 @@ defmodule Python.Release do
 
   Each environment of the setting `environments` goes into a folder of its own, such as `python-old`.
 
-  The folder `python` of the release has the interpreter, its shared library, its standard library and the packages. It
-  contains no path of the machine that it was built on, so the release can be moved. The application finds it when it
+  The folder `python` of the release has the interpreter, its shared library, its standard library and the packages. No
+  program, library or script in it refers to the machine that it was built on, so the release can be moved. The application finds it when it
   starts; the setting `python_path`, if it is there, comes before it.
 
   ## Options
