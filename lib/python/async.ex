@@ -18,7 +18,13 @@ defmodule Python.Async do
   @opaque ticket :: reference
 
   @typedoc "All fields except `:owner` are private."
-  @type t :: %__MODULE__{ref: reference, ticket: ticket, owner: pid, engine: module}
+  @type t :: %__MODULE__{
+          ref: reference,
+          ticket: ticket,
+          owner: pid,
+          # With the proxy of the owner on another node, and whether it was awaited or cancelled.
+          engine: module | {module, pid, :atomics.atomics_ref()}
+        }
 
   defimpl Inspect do
     def inspect(async, _options), do: "#Python.Async<owner: #{inspect(async.owner)}>"
