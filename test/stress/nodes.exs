@@ -10,7 +10,10 @@ for file <- ~w(book gauge course) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
+Code.require_file("../../bench/support/far.exs", __DIR__)
+
 defmodule Stress.Nodes do
+  alias Bench.Far
   alias Python.{NotStartedError, StoppedError, TimeoutError}
   alias Python.Remote.Handles
   alias Stress.{Book, Course, Gauge}
@@ -62,38 +65,15 @@ defmodule Stress.Nodes do
     readings = Course.await(MapSet.new(clients), stop_at + @hangs)
     Process.unlink(breaker)
     Process.exit(breaker, :kill)
-    connect(there)
+    Far.connect(there)
     nothing_left(there, before)
     Course.report(readings, Gauge.growth(readings, 64 * 1_048_576))
   end
 
-  ## The nodes
+  ## The other node
 
-  # They have one port, each on an address of its own, and no daemon that knows it.
   defp start do
-    {:ok, [[port]]} = :init.get_argument(:erl_epmd_port)
-    Application.put_env(:kernel, :inet_dist_use_interface, {127, 0, 0, 2})
-    {:ok, _} = Node.start(:"near@127.0.0.2", :longnames)
-    cookie = :erlang.get_cookie()
-
-    args =
-      ~w(-start_epmd false -erl_epmd_port #{port} -setcookie #{cookie} -name far@127.0.0.3
-         -kernel inet_dist_use_interface {127,0,0,3} -kernel prevent_overlapping_partitions false -kernel logger_level critical)
-
-    paths =
-      for path <- :code.get_path(),
-          argument <- [~c"-pa", Path.expand(path)],
-          do: to_charlist(argument)
-
-    {:ok, vm, node} =
-      :peer.start_link(%{
-        connection: {{127, 0, 0, 1}, 0},
-        args: Enum.map(args, &to_charlist/1) ++ paths
-      })
-
-    there = %{vm: vm, node: node}
-    on(there, Application, :put_env, [:erlang_python, :paths, [__DIR__]])
-    {:ok, _} = on(there, Application, :ensure_all_started, [:erlang_python])
+    there = Far.start(paths: [__DIR__])
 
     {:ok, _} =
       on(there, Supervisor, :start_child, [
@@ -101,14 +81,10 @@ defmodule Stress.Nodes do
         {Python.Pool, name: @pool, size: 4, init: "import processes, threading"}
       ])
 
-    connect(there)
     there
   end
 
-  defp on(there, module, function, arguments),
-    do: :peer.call(there.vm, module, function, arguments, 60_000)
-
-  defp connect(there), do: true = Node.connect(there.node)
+  defp on(there, module, function, arguments), do: Far.call(there, module, function, arguments)
 
   defp break(there, stop_at) do
     Process.sleep(@apart)
@@ -116,7 +92,7 @@ defmodule Stress.Nodes do
     if Course.now() < stop_at do
       Node.disconnect(there.node)
       Process.sleep(50)
-      connect(there)
+      Far.connect(there)
       break(there, stop_at)
     end
   end
