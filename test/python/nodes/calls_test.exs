@@ -107,6 +107,7 @@ defmodule Python.Nodes.CallsTest do
            """) == {:ok, 4.0}
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "functions and iterators are called on the node of the caller", context do
     assert on_a(context, """
            {:ok, mapped} = Python.call(:builtins, :map, [fn x -> {x, node()} end, [1, 2]], pool: there)
@@ -134,6 +135,7 @@ defmodule Python.Nodes.CallsTest do
            """) == 6.0
   end
 
+  @tag blocks: "a plain function waits for Elixir"
   test "what is printed arrives at the caller, and what is sent", context do
     assert on_a(context, """
            {:ok, io} = StringIO.open("")

@@ -310,6 +310,7 @@ defmodule Python.Streams.CompositionTest do
       assert Python.eval("f(10)", %{f: total}, pool: pool) == {:ok, 45}
     end
 
+    @tag blocks: "a generator waits for Elixir"
     test "is called by a generator that is read" do
       pool = start_pool()
       double = fn n -> n * 2 end
@@ -319,6 +320,7 @@ defmodule Python.Streams.CompositionTest do
              ) == [0, 2, 4, 6, 8]
     end
 
+    @tag blocks: "a generator waits for Elixir"
     test "of a generator reads a generator, which is closed", %{name: name} do
       pool = start_pool()
       first = fn n -> Enum.take(stream(:numbers, [name], pool: pool), n) end

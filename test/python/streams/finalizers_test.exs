@@ -60,6 +60,7 @@ defmodule Python.Streams.FinalizersTest do
     assert output =~ "free"
   end
 
+  @tag blocks: "a finalizer waits for Elixir"
   test "a finalizer may call Elixir" do
     code = ~S'''
     Python.register("seen", fn text -> text end)
