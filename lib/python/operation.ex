@@ -92,7 +92,7 @@ defmodule Python.Operation do
   end
 
   @spec describe(Python.Object.t(), pos_integer) :: tuple
-  def describe(%Python.Object{} = object, limit), do: {:describe, target(object), limit}
+  def describe(%Python.Object{} = object, limit), do: {:describe, reference(object), limit}
 
   @doc "An operation that has come from another node: what it is about is here."
   @spec arrived(tuple) :: tuple
@@ -106,27 +106,9 @@ defmodule Python.Operation do
     end
   end
 
-  # Of another node: it crosses with what it is about (Python.Remote.Wire).
-  defp target(%Python.Object{home: {_home, node, _id}} = object)
-       when node != node() and map_size(object) == @object_size,
-       do: object
-
-  defp target(%Python.Object{ref: ref} = object)
-       when is_reference(ref) and node(ref) != node() and map_size(object) == @object_size,
-       do: object
-
-  # It was there, and is back.
-  defp target(%Python.Object{home: {_home, _node, id}} = object)
-       when map_size(object) == @object_size do
-    case Python.Remote.Handles.fetch(id) do
-      {:ok, %Python.Object{ref: ref}, _holder} -> ref
-      :error -> id
-    end
-  end
-
   defp target(%Python.Object{ref: ref, home: _} = object)
        when is_reference(ref) and map_size(object) == @object_size,
-       do: ref
+       do: reference(object)
 
   defp target(%Python.Object{ref: ref} = object) when is_reference(ref) do
     fault =
@@ -152,6 +134,24 @@ defmodule Python.Operation do
           "expected the target of a call to be the name of a module (an atom or a string) or a %Python.Object{}, " <>
             "got: #{short(other)}"
   end
+
+  # One of another node crosses as it is (Python.Remote.Wire).
+  defp reference(%Python.Object{home: {_home, node, _id}} = object) when node != node(),
+    do: object
+
+  # It was there, and is back.
+  defp reference(%Python.Object{home: {_home, _node, id}}) do
+    case Python.Remote.Handles.fetch(id) do
+      {:ok, %Python.Object{ref: ref}, _holder} -> ref
+      _ -> id
+    end
+  end
+
+  defp reference(%Python.Object{ref: ref} = object)
+       when is_reference(ref) and node(ref) != node(),
+       do: object
+
+  defp reference(%Python.Object{ref: ref}), do: ref
 
   defp name(name) when is_binary(name), do: name
   defp name(name) when is_alias(name), do: Arguments.alias_as_name!(name)
