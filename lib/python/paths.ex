@@ -54,6 +54,29 @@ defmodule Python.Paths do
     for base <- released ++ [File.cwd!()], base != nil, do: to_string(Path.expand(path, base))
   end
 
+  @doc """
+  The folder of the project: that of the umbrella for an application in one, wherever Mix runs; else the current one.
+  """
+  @spec project() :: Path.t()
+  def project do
+    here = File.cwd!()
+    lock = mix_lock()
+    above = lock && lock |> Path.expand(here) |> Path.dirname()
+
+    if above && String.starts_with?(here, above <> "/") &&
+         File.regular?(Path.join(above, "mix.exs")),
+       do: above,
+       else: here
+  end
+
+  # An application in an umbrella has the lock of that.
+  defp mix_lock do
+    if :erlang.module_loaded(Mix.Project), do: apply(Mix.Project, :config, [])[:lockfile]
+  catch
+    # Mix is loaded, and does not run.
+    _kind, _reason -> nil
+  end
+
   defp released_app do
     case System.get_env("RELEASE_NAME", "") do
       "" -> nil

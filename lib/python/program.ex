@@ -5,6 +5,8 @@ defmodule Python.Program do
   # program that takes too long, or whose caller has ended, is killed with its children. No shell is involved.
 
   @kept_lines 300
+  # A line is no longer than this: the rest of it is left out.
+  @longest_line 65_536
 
   @type failure ::
           {:exit, status :: non_neg_integer, output :: String.t()}
@@ -90,11 +92,15 @@ defmodule Python.Program do
     end
   end
 
-  # What is a line is masked as a whole: a secret is not cut in two.
+  # What is a line is masked as a whole: a secret is not cut in two, but at the end of a line that is too long.
   defp take(state, data) do
-    {lines, [part]} = (state.part <> data) |> String.split(["\r\n", "\n", "\r"]) |> Enum.split(-1)
+    [first | others] = String.split(data, ["\r\n", "\n", "\r"])
+    {lines, [part]} = Enum.split([longer(state.part, first) | others], -1)
     Enum.reduce(lines, %{state | part: part}, &keep/2)
   end
+
+  defp longer(part, _more) when byte_size(part) > @longest_line, do: part
+  defp longer(part, more), do: part <> more
 
   defp keep(line, state) do
     case line |> printable() |> state.mask.() do
@@ -102,10 +108,17 @@ defmodule Python.Program do
         state
 
       line ->
+        line = shorter(line)
         state.show.(line)
         %{state | lines: Enum.take([line | state.lines], @kept_lines)}
     end
   end
+
+  # Far from where it was cut.
+  defp shorter(line) when byte_size(line) > @longest_line,
+    do: String.slice(line, 0, 10_000) <> "…"
+
+  defp shorter(line), do: line
 
   defp output(%{part: "", lines: lines}), do: lines |> Enum.reverse() |> Enum.join("\n")
   defp output(state), do: output(keep(state.part, %{state | part: ""}))

@@ -96,4 +96,17 @@ defmodule Python.Native.LockTest do
     File.rm!(old)
     assert Task.await(task, 5_000) == :worked
   end
+
+  test "what another clock has written holds up nobody, nor does what is no notice", %{
+    tmp_dir: folder
+  } do
+    future = Path.join(folder, "lock.elsewhere.1.1-1")
+
+    for path <- [future, Path.join(folder, "lock.odd"), Path.join(folder, "lock.a.b.c.d")],
+        do: File.write!(path, "")
+
+    File.touch!(future, System.os_time(:second) + 86_400)
+    assert hold(folder, fn -> :done end) == :done
+    refute_received :waited
+  end
 end

@@ -5,7 +5,7 @@ defmodule Python.Environment.Download do
   # index, the proxies and the certificates of this machine; where there is none, a file of uv's releases that has the
   # hash below.
 
-  alias Python.Environment.{Failure, Http, Spec, Store}
+  alias Python.Environment.{Failure, Http, Indexes, Secrets, Spec, Store}
   alias Python.{InstallError, Program}
 
   @version "0.12.5"
@@ -107,7 +107,7 @@ defmodule Python.Environment.Download do
     options = [
       env: Map.merge(env, spec.env),
       timeout: @pip_timeout,
-      mask: &Python.Environment.Secrets.mask_url/1
+      mask: &Secrets.mask_url/1
     ]
 
     case Program.run(python, arguments, options) do
@@ -132,14 +132,20 @@ defmodule Python.Environment.Download do
 
   defp release(spec, mirror, folder, show) do
     with {:ok, target} <- target(),
-         url = "#{String.trim_trailing(mirror, "/")}/#{@version}/uv-#{target}.tar.gz",
-         show.("Downloading #{Python.Environment.Secrets.mask_url(url)}"),
-         {:ok, archive} <- Http.get(url, Map.merge(System.get_env(), spec.env)),
-         :ok <- check(archive, @hashes[target], url),
-         :ok <- unpack(archive, folder, url) do
+         {:ok, base, mask} <- Indexes.url(spec, String.trim_trailing(mirror, "/")),
+         file = "/#{@version}/uv-#{target}.tar.gz",
+         shown = Secrets.mask_url(mirror) <> file,
+         show.("Downloading #{shown}"),
+         {:ok, archive} <-
+           masked(Http.get(base <> file, Map.merge(System.get_env(), spec.env)), mask),
+         :ok <- check(archive, @hashes[target], shown),
+         :ok <- unpack(archive, folder, shown) do
       {:ok, %{version: @version, by: :release}}
     end
   end
+
+  defp masked({:error, error}, mask), do: {:error, %{error | message: mask.(error.message)}}
+  defp masked(result, _mask), do: result
 
   defp target do
     target = target(to_string(:erlang.system_info(:system_architecture)))

@@ -75,6 +75,22 @@ defmodule Python.Environment.Indexes do
     end
   end
 
+  @doc "A URL of the spec with the values of its variables, and what hides these."
+  @spec url(Spec.t(), String.t()) ::
+          {:ok, String.t(), (String.t() -> String.t())} | {:error, InstallError.t()}
+  def url(spec, url) do
+    env = Map.merge(System.get_env(), spec.env)
+
+    case Secrets.expand_url(url, env) do
+      {:ok, expanded} ->
+        secrets = Secrets.collect([expanded], Secrets.named(url, env))
+        {:ok, expanded, &(&1 |> Secrets.mask(secrets) |> Secrets.mask_url())}
+
+      {:error, names} ->
+        {:error, missing(names)}
+    end
+  end
+
   defp urls(urls, env, default) do
     urls
     |> Enum.map(&Secrets.expand_url(&1, env))
@@ -93,7 +109,7 @@ defmodule Python.Environment.Indexes do
 
     InstallError.new(
       :missing_variable,
-      "the environment variable #{list}, which the URL of an index names, is not set",
+      "the environment variable #{list}, which a URL of the settings names, is not set",
       remedy: "Set it where this runs, or in the key :env of the setting python.",
       details: %{names: names}
     )
@@ -104,16 +120,11 @@ defmodule Python.Environment.Indexes do
 
   # The variables that are named somewhere, too: their values are in what uv prints, as it expands them itself.
   defp used(spec, all) do
-    named =
-      for text <- List.wrap(spec.packages),
-          [_, name] <- Regex.scan(~r/\$\{([A-Za-z0-9_]+)\}/, text),
-          into: MapSet.new(),
-          do: name
+    urls =
+      List.wrap(spec.packages) ++ List.wrap(spec.index) ++ spec.extra_index ++ spec.find_links
 
-    Map.filter(all, fn {name, _} -> Secrets.name?(name) or name in named end)
-    |> Map.new(fn {name, value} ->
-      {if(name in named, do: "TOKEN_" <> name, else: name), value}
-    end)
+    Map.filter(all, fn {name, _} -> Secrets.name?(name) end)
+    |> Map.merge(Secrets.named(Enum.join(urls, " "), all))
   end
 
   # uv keeps its files at home.

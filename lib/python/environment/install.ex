@@ -22,7 +22,10 @@ defmodule Python.Environment.Install do
 
       work = fn folder -> make(spec, interpreter, request, store, folder, show) end
 
-      with {:ok, folder, made} <- Store.make(store, {"environments", key}, waiting, work, force),
+      # The interpreter is a link to one that may have been removed.
+      sound? = &(not force and File.exists?(Environment.interpreter(&1)))
+
+      with {:ok, folder, made} <- Store.make(store, {"environments", key}, waiting, work, sound?),
            # The request of a project without a lock has changed by that.
            :ok <- Store.remember(store, Key.request(spec), key) do
         {:ok, Environment.new(folder, made)}
@@ -63,7 +66,13 @@ defmodule Python.Environment.Install do
   def venv(uv, spec, python, folder) do
     arguments = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python, folder]
 
-    with {:ok, _} <- Uv.run(uv, spec, "making a virtual environment", arguments, []), do: :ok
+    with {:ok, output} <- Uv.run(uv, spec, "making a virtual environment", arguments, []) do
+      if File.exists?(Environment.interpreter(folder)),
+        do: :ok,
+        else:
+          {:error,
+           InstallError.new(:no_uv, "#{uv.path} has made no virtual environment", output: output)}
+    end
   end
 
   @doc "Installs by lists of arguments for `uv pip install`."

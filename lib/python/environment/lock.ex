@@ -27,8 +27,8 @@ defmodule Python.Environment.Lock do
 
   @doc "The text of the lock of a spec."
   @spec read(Spec.t()) :: {:ok, String.t()} | :none
-  # Packages that a pool names have none: the one beside the `mix.exs` is for others.
-  def read(%Spec{name: false, project: nil, requirements: nil}), do: :none
+  # Packages that a call or a pool names have none: the one beside the `mix.exs` is for others.
+  def read(%Spec{configured: false, project: nil, requirements: nil}), do: :none
 
   def read(spec) do
     case File.read(path(spec)) do
@@ -135,7 +135,7 @@ defmodule Python.Environment.Lock do
     end
   end
 
-  defp resolve(uv, spec, _interpreter, python, upgrade, temporary, show) do
+  defp resolve(uv, spec, interpreter, python, upgrade, temporary, show) do
     output = Path.join(temporary, "locked.txt")
     more = if upgrade, do: ["--upgrade"], else: []
 
@@ -143,8 +143,8 @@ defmodule Python.Environment.Lock do
     with {:ok, lock} <- fetch_any(spec), do: File.write(output, lock.pinned)
 
     arguments =
-      ~w(pip compile --universal --generate-hashes --no-header --no-annotate --python-version) ++
-        [python, "--output-file", output] ++ more
+      ~w(pip compile --universal --generate-hashes --no-header --no-annotate --python) ++
+        [interpreter.executable, "--python-version", python, "--output-file", output] ++ more
 
     with {:ok, indexes} <- Indexes.of(spec),
          {:ok, input, cd} <- Requirements.input(spec, temporary),

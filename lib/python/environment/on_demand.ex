@@ -5,7 +5,7 @@ defmodule Python.Environment.OnDemand do
   # one that runs.
 
   alias Python.Environment
-  alias Python.Environment.{Additions, Install, Spec}
+  alias Python.Environment.{Additions, Install, Secrets, Spec}
   alias Python.{InstallError, Runtime, Settings}
   alias Python.Release.Bundle
 
@@ -21,7 +21,8 @@ defmodule Python.Environment.OnDemand do
   @spec spec!(term, term) :: {Spec.t(), quiet :: boolean}
   def spec!(packages_or_options, options) do
     unless Keyword.keyword?(options) do
-      raise ArgumentError, "expected #{@what} to be a keyword list, got: #{inspect(options)}"
+      raise ArgumentError,
+            "expected #{@what} to be a keyword list, got: #{Secrets.inspect(options)}"
     end
 
     given =
@@ -37,8 +38,8 @@ defmodule Python.Environment.OnDemand do
 
     case Spec.new(given, @what) do
       # As the option of a pool has it.
-      {:ok, spec} when pool -> {%{spec | embed: false, name: false}, quiet}
-      {:ok, spec} -> {spec, quiet}
+      {:ok, spec} when pool -> {%{spec | embed: false, name: false, configured: false}, quiet}
+      {:ok, spec} -> {%{spec | configured: false}, quiet}
       {:error, error} -> raise error
     end
   end
@@ -48,7 +49,7 @@ defmodule Python.Environment.OnDemand do
 
     unless is_boolean(value) do
       raise ArgumentError,
-            "expected the key #{inspect(key)} of #{@what} to be true or false, got: #{inspect(value)}"
+            "expected the key #{inspect(key)} of #{@what} to be true or false, got: #{Secrets.inspect(value)}"
     end
 
     {value, options}
@@ -56,11 +57,11 @@ defmodule Python.Environment.OnDemand do
 
   @spec refuse(term) :: no_return
   defp refuse(given) do
-    hint = if is_binary(given), do: ". Did you mean [#{inspect(given)}]?", else: ""
+    hint = if is_binary(given), do: ". Did you mean [#{Secrets.inspect(given)}]?", else: ""
 
     raise ArgumentError,
           ~s(expected a list of packages such as ["numpy~=2.1"], or options such as [requirements: "requirements.txt"], ) <>
-            "got: #{Python.Environment.Secrets.inspect(given)}#{hint}"
+            "got: #{Secrets.inspect(given)}#{hint}"
   end
 
   @doc "Installs, one at a time."

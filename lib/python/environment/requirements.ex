@@ -217,12 +217,12 @@ defmodule Python.Environment.Requirements do
          {:ok, _} <- Uv.run(uv, spec, "uv export", arguments ++ indexes.arguments, options),
          {:ok, text} <- read(output) do
       {pinned, rest} = split(text)
-      with_hashes(uv, spec, pinned, rest, temporary)
+      with_hashes(uv, spec, interpreter, pinned, rest, temporary)
     end
   end
 
   # uv.lock has no hashes of what is in a folder of `:find_links`. Resolved once more, with all versions given, it has.
-  defp with_hashes(uv, spec, pinned, rest, temporary) do
+  defp with_hashes(uv, spec, interpreter, pinned, rest, temporary) do
     {versions, local} = rest |> entries() |> Enum.split_with(&(&1 =~ ~r/\A[\w.-]+(\[.*\])?==/))
     output = Path.join(temporary, "hashes.txt")
     constraints = for entry <- entries(pinned), do: entry |> String.split(~r/\s*\\\n/) |> hd()
@@ -232,8 +232,9 @@ defmodule Python.Environment.Requirements do
          {:ok, input} <- write(temporary, "versions.txt", Enum.join(versions, "\n")),
          {:ok, given} <- write(temporary, "given.txt", Enum.join(constraints, "\n")),
          arguments =
-           ~w(pip compile --universal --generate-hashes --no-header --no-annotate) ++
-             ["--constraints", given, "--output-file", output] ++ indexes.arguments ++ [input],
+           ~w(pip compile --universal --generate-hashes --no-header --no-annotate --python) ++
+             [interpreter.executable, "--constraints", given, "--output-file", output] ++
+             indexes.arguments ++ [input],
          {:ok, _} <-
            Uv.run(uv, spec, "hashing packages", arguments, cd: spec.project, project: true),
          {:ok, text} <- read(output) do

@@ -5,20 +5,59 @@ defmodule Python.Environment.Secrets do
   # key, error or progress: all that is shown goes through here.
 
   @mask "****"
-  # Up to the last `@` of the host's part: passwords have some, too.
-  @user ~r/:\/\/([^\/\s"']+)@/
+  # Up to the last `@` of the host's part: passwords have some, too. Or with a `/` that should be written as `%2F`: what
+  # stands before it is no host with a port.
+  @user ~r/:\/\/([^\/\s"']+|[^\/\s"'@:]*:(?!\d*\/)[^\s"'@]+)@/
+  # In the query of a URL.
+  @query ~r/([?&][^=&#\s"']*(?:token|passw|secret|signature|credential|auth|key)[^=&#\s"']*=)([^&#\s"']+)/i
   @variable ~r/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/
-  @secret_name ~r/TOKEN|PASSW|SECRET|CREDENTIAL|AUTH|_KEY\z|USERNAME/i
+  @secret_name ~r/TOKEN|PASSW|PASSPHRASE|PASS(_|\z)|PW\z|(_|\A)PAT\z|_PWD\z|SECRET|CREDENTIAL|AUTH|KEY\z|USERNAME/i
 
-  @doc "As `Kernel.inspect/1`, without what stands before the `@` of a URL."
+  @doc "As `Kernel.inspect/1`, without what is secret in URLs, and in values of variables."
   @spec inspect(term) :: String.t()
-  def inspect(term), do: term |> Kernel.inspect(limit: 10, printable_limit: 200) |> mask_url()
+  def inspect(term), do: term |> hidden() |> Kernel.inspect(limit: 10, printable_limit: 200)
 
-  @doc "A text with URLs, without what stands before the `@` of one. The names of variables may stay."
+  # Before it is cut: the part of a URL that is left would not be known for a secret.
+  defp hidden(text) when is_binary(text),
+    do: if(String.valid?(text), do: mask_url(text), else: text)
+
+  defp hidden({name, value}),
+    do: {hidden(name), if(named_secret?(name), do: @mask, else: hidden(value))}
+
+  defp hidden(tuple) when is_tuple(tuple),
+    do: tuple |> Tuple.to_list() |> hidden() |> List.to_tuple()
+
+  defp hidden(%{} = map) when not is_struct(map), do: Map.new(map, &hidden/1)
+
+  defp hidden([_ | _] = list),
+    do: if(List.ascii_printable?(list), do: characters(list), else: each(list))
+
+  defp hidden(term), do: term
+
+  defp each([one | others]), do: [hidden(one) | each(others)]
+  # Of an improper list, too.
+  defp each(rest), do: hidden(rest)
+
+  defp characters(list), do: list |> List.to_string() |> mask_url() |> String.to_charlist()
+
+  defp named_secret?(name) when is_atom(name) or is_binary(name),
+    do: name |> to_string() |> name?()
+
+  defp named_secret?([_ | _] = name),
+    do: List.ascii_printable?(name) and name?(List.to_string(name))
+
+  defp named_secret?(_name), do: false
+
+  @doc "A text with URLs, without what stands before the `@` of one, and tokens in a query. The names of variables may stay."
   @spec mask_url(String.t()) :: String.t()
   def mask_url(text) do
-    Regex.replace(@user, text, fn _all, user ->
-      "://" <> if(named?(user), do: user, else: @mask) <> "@"
+    text =
+      Regex.replace(@user, text, fn _all, user ->
+        "://" <> if(named?(user), do: user, else: @mask) <> "@"
+      end)
+
+    Regex.replace(@query, text, fn _all, name, value ->
+      name <> if(only_variables?(value), do: value, else: @mask)
     end)
   end
 
@@ -32,9 +71,12 @@ defmodule Python.Environment.Secrets do
 
   defp only_variables?(text), do: Regex.replace(@variable, text, "") == ""
 
-  @doc "Whether a text has a URL with a user or a password that no variable names."
+  @doc "Whether a text has a URL with a user, a password or a token that no variable names."
   @spec literal?(String.t()) :: boolean
-  def literal?(text), do: Enum.any?(Regex.scan(@user, text), fn [_, user] -> not named?(user) end)
+  def literal?(text) do
+    Enum.any?(Regex.scan(@user, text), fn [_, user] -> not named?(user) end) or
+      Enum.any?(Regex.scan(@query, text), fn [_, _name, value] -> not only_variables?(value) end)
+  end
 
   @doc "A URL without a user and a password."
   @spec without(String.t()) :: String.t()
@@ -61,6 +103,15 @@ defmodule Python.Environment.Secrets do
 
   # A password may have characters that would end its part of a URL. What is quoted already stays.
   defp quoted(value), do: URI.encode(value, &(URI.char_unreserved?(&1) or &1 in ~c"%!$&'()*+,;="))
+
+  @doc "The variables that a text names, with names that tell that their values are secret."
+  @spec named(String.t(), map) :: map
+  def named(text, env) do
+    for [_, name] <- Regex.scan(@variable, text),
+        is_map_key(env, name),
+        into: %{},
+        do: {"TOKEN_" <> name, env[name]}
+  end
 
   @doc "The secrets of these texts and of an environment, longest first: none is cut by a shorter one."
   @spec collect([String.t()], map) :: [String.t()]

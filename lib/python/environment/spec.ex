@@ -91,13 +91,16 @@ defmodule Python.Environment.Spec do
           cache: Path.t() | nil,
           base: Path.t(),
           embed: boolean | nil,
-          name: atom
+          name: atom,
+          configured: boolean
         }
 
   @enforce_keys [:base]
   # `:base`: what relative paths are relative to. `:embed`: whether the VM is to load its Python; nil: as the settings say.
-  # `:name`: in the setting `environments`; `false`: it is an option of a pool, and in no setting.
-  defstruct for({key, entry} <- @schema, do: {key, entry[:default]}) ++ [:base, :embed, :name]
+  # `:name`: in the setting `environments`; `false`: it is an option of a pool, and in no setting. `:configured`: whether the
+  # lock beside the `mix.exs` is for it, which is not for packages that a call or a pool names.
+  defstruct for({key, entry} <- @schema, do: {key, entry[:default]}) ++
+              [:base, :embed, :name, configured: true]
 
   @doc "The options, as a list in Markdown."
   @spec docs() :: String.t()
@@ -112,7 +115,7 @@ defmodule Python.Environment.Spec do
          :ok <- known(options, what),
          {:ok, values} <- cast_all(options, what),
          :ok <- one_source(options, what) do
-      {:ok, settle(struct!(__MODULE__, [{:base, File.cwd!()} | values]))}
+      {:ok, settle(struct!(__MODULE__, [{:base, Paths.project()} | values]))}
     else
       {:error, text} -> {:error, ArgumentError.exception(text)}
     end
@@ -200,18 +203,19 @@ defmodule Python.Environment.Spec do
   defp settle(spec) do
     %{
       spec
-      | requirements: spec.requirements && found(spec.requirements),
-        project: spec.project && found(spec.project),
+      | requirements: spec.requirements && found(spec.requirements, spec.base),
+        project: spec.project && found(spec.project, spec.base),
         find_links: Enum.map(spec.find_links, &link(&1, spec.base)),
         uv: spec.uv && link(spec.uv, spec.base),
         cache: spec.cache && Path.expand(spec.cache, spec.base)
     }
   end
 
-  # In a release or the folder of an application, as the folders of the setting `paths`.
-  defp found(entry) do
+  # In a release or the folder of an application, as the folders of the setting `paths`; else in that of the project.
+  defp found(entry, base) do
     candidates = Paths.candidates(entry)
-    Enum.find(candidates, List.last(candidates), &File.exists?/1)
+    more = if is_binary(entry), do: [Path.expand(entry, base)], else: []
+    Enum.find(candidates ++ more, List.last(candidates), &File.exists?/1)
   end
 
   defp link(link, base), do: if(url?(link), do: link, else: Path.expand(link, base))
@@ -231,11 +235,18 @@ defmodule Python.Environment.Spec do
     end
   end
 
-  # Without a home there is none.
   defp user_cache do
-    List.to_string(:filename.basedir(:user_cache, "erlang_python"))
+    case basedir() do
+      {:ok, folder} -> List.to_string(folder)
+      :none -> Path.expand("_build/erlang_python")
+    end
+  end
+
+  defp basedir do
+    {:ok, :filename.basedir(:user_cache, ~c"erlang_python")}
   rescue
-    _ -> Path.expand("_build/erlang_python")
+    # Without a home there is none.
+    _ -> :none
   end
 
   ## Types: text is a list of characters in sys.config
@@ -380,7 +391,7 @@ defimpl Inspect, for: Python.Environment.Spec do
     given =
       for {key, value} <- Map.from_struct(spec),
           value not in [nil, [], %{}, false],
-          key not in [:base, :embed, :name],
+          key not in [:base, :embed, :name, :configured],
           do: {key, shown(key, value)}
 
     Inspect.Algebra.concat(["#Python.Environment<", Inspect.Algebra.to_doc(given, options), ">"])

@@ -44,6 +44,16 @@ defmodule Python.Environment.Store do
     if key != "" and File.exists?(Path.join(folder, @mark)), do: {:ok, folder}, else: :none
   end
 
+  # With a mark that can be read, and what is to be in it: somebody may have cleaned up, or a disk was full of errors.
+  defp sound(store, kind, key, sound?) do
+    with {:ok, folder} <- whole(store, kind, key),
+         true <- mark(folder) != %{} and sound?.(folder) do
+      {:ok, folder}
+    else
+      _ -> :none
+    end
+  end
+
   @doc "What its mark says."
   @spec mark(Path.t()) :: map
   def mark(folder) do
@@ -57,27 +67,27 @@ defmodule Python.Environment.Store do
 
   @doc """
   The folder of what has this key. It is made by `work`, which gets a folder for it and returns `{:ok, mark}`, if it is
-  not there, or anyway with `force`. `waiting` is called once if somebody makes it now.
+  not there, or if `sound?` says that the folder is not usable. `waiting` is called once if somebody makes it now.
   """
   @spec make(
           Path.t(),
           {String.t(), String.t()},
           (() -> any),
           (Path.t() -> {:ok, map} | {:error, e}),
-          boolean
+          (Path.t() -> boolean)
         ) ::
           {:ok, Path.t(), :made | :found} | {:error, e | InstallError.t()}
         when e: term
-  def make(store, {kind, key}, waiting, work, force \\ false) do
-    case not force && whole(store, kind, key) do
+  def make(store, {kind, key}, waiting, work, sound? \\ fn _folder -> true end) do
+    case sound(store, kind, key, sound?) do
       {:ok, folder} -> {:ok, folder, :found}
-      _ -> in_turn(store, {kind, key}, waiting, work, force)
+      _ -> in_turn(store, {kind, key}, waiting, work, sound?)
     end
   end
 
-  defp in_turn(store, {kind, key}, waiting, work, force) do
+  defp in_turn(store, {kind, key}, waiting, work, sound?) do
     Turn.hold(Path.join([store, "locks", key]), waiting, fn ->
-      case not force && whole(store, kind, key) do
+      case sound(store, kind, key, sound?) do
         {:ok, folder} -> {:ok, folder, :found}
         _ -> in_temporary(store, {kind, key}, work)
       end
@@ -177,6 +187,7 @@ defmodule Python.Environment.Store do
   @spec remember(Path.t(), String.t(), String.t()) :: :ok | {:error, InstallError.t()}
   def remember(store, request, key) do
     path = Path.join([store, "requests", request])
+    if File.dir?(path), do: File.rm_rf(path)
 
     if File.read(path) == {:ok, key} do
       :ok

@@ -107,11 +107,11 @@ defmodule Python.Environment.Uv do
 
   defp version(path) do
     case Program.run(path, ["--version"], timeout: 20_000, env: Indexes.clean(System.get_env())) do
-      {:ok, "uv " <> rest} ->
-        {:ok, rest |> String.split() |> hd()}
-
       {:ok, text} ->
-        {:error, "`uv --version` said #{inspect(String.slice(text, 0, 100))}"}
+        case String.split(text, ~r/\s/, parts: 3) do
+          ["uv", version | _] when version != "" -> {:ok, version}
+          _ -> {:error, "`uv --version` said #{inspect(String.slice(text, 0, 100))}"}
+        end
 
       {:error, {:exit, status, text}} ->
         {:error, "status #{status}: #{String.slice(text, 0, 300)}"}

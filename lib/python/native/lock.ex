@@ -70,16 +70,18 @@ defmodule Python.Native.Lock do
   end
 
   defp live?(notice) do
-    ["lock", host, pid, _unique] = notice |> Path.basename() |> String.split(".")
-
-    case File.stat(notice, time: :posix) do
-      {:error, _} -> false
-      {:ok, %{mtime: since}} -> recent?(since) and alive?(host, pid)
+    with ["lock", host, pid, _unique] <- notice |> Path.basename() |> String.split("."),
+         {:ok, %{mtime: since}} <- File.stat(notice, time: :posix) do
+      recent?(since) and alive?(host, pid)
+    else
+      # Gone, or not ours.
+      _ -> false
     end
     |> tap(&unless &1, do: File.rm(notice))
   end
 
-  defp recent?(since), do: System.os_time(:second) - since < @oldest_s
+  # What is of the future was written before a clock was set back, or by another clock: it would stay so for long.
+  defp recent?(since), do: abs(System.os_time(:second) - since) < @oldest_s
 
   @doc "Whether the process with this number lives on a host, as far as can be told."
   @spec alive?(String.t(), String.t()) :: boolean

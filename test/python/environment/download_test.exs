@@ -74,6 +74,35 @@ defmodule Python.Environment.DownloadTest do
     assert Store.list(Path.join(spec.cache, "temporary")) == []
   end
 
+  test "a password or a token of a mirror is told to nobody", %{tmp_dir: folder} do
+    index = mirror(folder, @program)
+    test = self()
+    env = %{"MIRROR_PLACE" => "s3cretplace"}
+
+    for {url, reason} <- [
+          {String.replace(index.url, "://", "://me:s3cretword@") <> "/mirror", :wrong_hash},
+          {String.replace(index.url, "://", "://me:s3cretword@") <> "/nothing", :network},
+          {index.url <> "/${MIRROR_PLACE}", :network},
+          {index.url <> "/mirror?token=s3cretword", :network},
+          {index.url <> "/${NOT_SET}", :missing_variable},
+          {"http://me:s3cretword@localhost:1/mirror", :network}
+        ] do
+      spec = spec(folder, uv: url, env: env)
+
+      assert {:error, %InstallError{reason: ^reason} = error} =
+               Uv.find(spec, nil, spec.cache, &send(test, {:line, &1}))
+
+      refute inspect(error) =~ "s3cret"
+      refute Exception.message(error) =~ "s3cret"
+    end
+
+    assert Enum.any?(index.log.(), fn {_method, {:abs_path, path}, _headers} ->
+             path =~ "/s3cretplace/"
+           end)
+
+    refute inspect(Process.info(self(), :messages), limit: :infinity) =~ "s3cret"
+  end
+
   test "a mirror that does not answer, or has no such file, is told", %{tmp_dir: folder} do
     index = Index.start([])
     spec = spec(folder, uv: String.replace(index.url, "://", "://me:s3cretword@") <> "/mirror")

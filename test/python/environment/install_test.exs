@@ -2,7 +2,7 @@ defmodule Python.Environment.InstallTest do
   # Environments of packages that are made here, by a real uv, without a network.
   use Python.TestCase, async: true
 
-  alias Python.{FreshVM, InstallError, Wheels}
+  alias Python.{FreshVM, InstallError, Interpreter, Wheels}
   alias Python.Environment
   alias Python.Environment.{Check, Install, Key, Lock, Prune, Spec, Store, Uv}
 
@@ -276,6 +276,29 @@ defmodule Python.Environment.InstallTest do
       assert again.mark.packages == locked.mark.packages
     end
 
+    test "is resolved with the Python of the environment, also where uv does not look for one", %{
+      tmp_dir: folder
+    } do
+      {:ok, python} = Interpreter.find(Wheels.python(), embed: false)
+      versions = Path.join(folder, "pyenv/versions")
+      File.mkdir_p!(versions)
+      File.ln_s!(python.base_prefix, Path.join(versions, python.version_string))
+      nothing = Path.join(folder, "nothing")
+
+      nowhere = %{
+        "PATH" => nothing,
+        "HOME" => nothing,
+        "PYENV_ROOT" => Path.join(folder, "pyenv")
+      }
+
+      spec = Wheels.spec(folder, packages: ["colour"], env: nowhere)
+      assert {:ok, python} = Environment.Base.find(spec, spec.cache, &flunk/1)
+      assert String.starts_with?(python.executable, versions)
+      lock!(spec)
+      assert File.read!(Lock.path(spec)) =~ "shade==1.5"
+      assert installed!(spec).mark.packages == [{"colour", "1.0"}, {"shade", "1.5"}]
+    end
+
     test "refuses another file of the same name, and leaves nothing", %{tmp_dir: folder} do
       spec = Wheels.spec(folder, packages: ["shade"])
       {:ok, _path, :changed} = lock!(spec)
@@ -484,6 +507,70 @@ defmodule Python.Environment.InstallTest do
       assert {{:ok, %{made: :made}}, _lines} = install(spec, true)
       assert %{problems: []} = Check.run(spec)
       assert half_made(spec) == []
+    end
+
+    test "a part of an environment is gone, and it is made again", %{tmp_dir: folder} do
+      spec = Wheels.spec(folder, packages: ["shade"])
+      environment = installed!(spec)
+      mark = Path.join(environment.folder, "erlang_python.term")
+
+      for break <- [
+            fn -> File.write!(mark, "") end,
+            fn -> File.write!(mark, "\"another\".") end,
+            # Its Python has been removed.
+            fn ->
+              File.rm!(environment.interpreter)
+              File.ln_s!("/nonexistent/python", environment.interpreter)
+            end,
+            fn -> File.rm_rf!(Path.join(environment.folder, "bin")) end,
+            fn -> File.rm_rf!(environment.folder) && File.write!(environment.folder, "") end
+          ] do
+        break.()
+        assert installed!(spec).made == :made
+
+        assert installed!(spec) == %{
+                 environment
+                 | made: :found,
+                   mark: Store.mark(environment.folder)
+               }
+
+        assert version(environment, "shade") == "1.5"
+      end
+
+      assert half_made(spec) == []
+    end
+
+    test "what is known of requests is broken, and is made again", %{tmp_dir: folder} do
+      spec = Wheels.spec(folder, packages: ["shade"])
+      environment = installed!(spec)
+      [request] = Store.list(Path.join(spec.cache, "requests"))
+      File.rm!(request)
+      File.mkdir_p!(Path.join(request, "folder"))
+      assert installed!(spec).made == :found
+      assert File.read!(request) == Path.basename(environment.folder)
+    end
+
+    test "uv says what makes no sense", %{tmp_dir: folder} do
+      answers = "case $1 in --version) echo uv 1.2.3; exit 0;; esac"
+
+      for {script, reason, text} <- [
+            {"echo 'uv '", :no_uv, "`uv --version` said"},
+            {"echo uv", :no_uv, "`uv --version` said"},
+            {"head -c 1000 /dev/urandom", :no_uv, "does not work"},
+            {"head -c 5000000 /dev/zero | tr '\\0' x", :no_uv, ~s("xxx)},
+            {answers, :no_uv, "has made no virtual environment"},
+            {answers <> "\nhead -c 5000000 /dev/zero | tr '\\0' x; exit 3", :failed, "xxx"}
+          ] do
+        uv = Path.join(folder, "uv-#{System.unique_integer([:positive])}")
+        File.write!(uv, "#!/bin/sh\n#{script}\n")
+        File.chmod!(uv, 0o755)
+        spec = Wheels.spec(folder, packages: ["shade"], uv: uv)
+        assert {{:error, %InstallError{reason: ^reason} = error}, _lines} = install(spec)
+        assert Exception.message(error) =~ text
+        # What is shown of a line that does not end.
+        assert byte_size(Exception.message(error)) < 50_000
+        assert half_made(spec) == []
+      end
     end
 
     test "uv is not there, does not work, or is too old", %{tmp_dir: folder} do

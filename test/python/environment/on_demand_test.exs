@@ -92,6 +92,19 @@ defmodule Python.Environment.OnDemandTest do
       assert FreshVM.call(vm, Python, :info, []).prefix == installed.folder
     end
 
+    test "the lock of a project in the current folder is for its configuration", %{
+      tmp_dir: folder
+    } do
+      vm = start(folder, settings: [python_path: nil, start: :lazy])
+      File.write!(Path.join(folder, "python.lock"), "# of: something else\n# python: 3.8\n")
+      FreshVM.call(vm, File, :cd!, [folder])
+      assert {:ok, _} = install(vm, folder, ["shade==1.0"])
+      assert version(vm, "shade") == "1.0"
+      # Python runs now.
+      assert {:ok, %{packages: [{"dark", "1.0"}]}} = install(vm, folder, ["dark"])
+      assert version(vm, "dark") == "1.0"
+    end
+
     test "further calls add to what is asked for", %{tmp_dir: folder} do
       vm = start(folder, settings: [python_path: nil, start: :lazy])
       assert {:ok, %{packages: [{"shade", "2.0"}]}} = install(vm, folder, ["shade"])

@@ -116,7 +116,7 @@ defmodule Python.Engine.Process.Options do
   @doc false
   def python([{key, _value} | _] = options) when is_atom(key) do
     case Spec.new(options, "the option :python") do
-      {:ok, spec} -> %{spec | embed: false, name: false}
+      {:ok, spec} -> %{spec | embed: false, name: false, configured: false}
       {:error, error} -> raise error
     end
   end
