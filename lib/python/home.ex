@@ -196,7 +196,9 @@ defmodule Python.Home do
           {context.engine, context.native, context.timeout}
         catch
           :exit, {:timeout, _} -> {:error, TimeoutError.new(wait, :queued)}
-          :exit, {_gone, _} -> :none
+          :exit, {:noproc, _} -> :none
+          # It has ended before it was there: what waits in a queue is told the same.
+          :exit, {_reason, _} -> {:error, StoppedError.new(:closed)}
         end
 
       :gone ->
