@@ -18,6 +18,7 @@ defmodule Python.Application do
             {Python.Runtime, settings},
             Python.Collector,
             Python.Remote.Handles,
+            Python.Remote.Load.groups(),
             Python.Remote.Load
           ] ++
             for(engine <- Python.Engine.all(), do: {Python.Callback, engine}) ++

@@ -145,7 +145,11 @@ defmodule Python.Function do
 
   def about(function) when is_function(function) do
     info = Map.new(Function.info(function))
-    {module(info.module), name(info.type, Atom.to_string(info.name)), info.arity}
+
+    case info.module == Python.Remote.Far and Python.Remote.Far.about(function) do
+      {module, name} -> {module, name, info.arity}
+      _ -> {module(info.module), name(info.type, Atom.to_string(info.name)), info.arity}
+    end
   end
 
   def about({module, function}) do

@@ -159,6 +159,8 @@ defmodule Python.Home do
   end
 
   # Whether the body of a `with` can use the handles of a pool.
+  defp shared?(_pool, %{engine: Python.Remote}), do: false
+
   defp shared?(pool, %{engine: engine}) do
     case Pool.lookup(pool) do
       {^engine, _native, _timeout} -> engine.shares_handles?()

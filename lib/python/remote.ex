@@ -16,7 +16,7 @@ defmodule Python.Remote do
 
   alias Python.{Async, Home, NotStartedError, Object, Operation, Options, Request}
   alias Python.{StoppedError, TimeoutError}
-  alias Python.Remote.{Handles, Proxy, Wire}
+  alias Python.Remote.{Feed, Handles, Proxy, Start, Watch, Wire}
 
   # Nodes with another one do not understand each other.
   @version 1
@@ -36,16 +36,28 @@ defmodule Python.Remote do
   ## Calls
 
   @doc "Runs an operation on another node. `options` are those that hold there."
-  @spec run(node, Operation.t(), Options.t(), boolean) :: Request.answer()
-  def run(node, operation, options, again \\ true) do
+  @spec run(node, Operation.t(), Options.t()) :: Request.answer()
+  def run(node, operation, options) do
     until = deadline(options.timeout)
 
-    with {:ok, reference, proxy} <- ask(node, :run, operation, options) do
+    with {:ok, asked} <- prepare(node, :run, operation, options),
+         do: await_run(asked, until, true)
+  end
+
+  defp await_run(%{node: node, options: options} = asked, until, again) do
+    with {:ok, reference, proxy} <- send_asked(asked) do
       receive do
-        {^reference, answer} -> answer(answer, proxy)
+        {^reference, answer} ->
+          answer(answer, reference)
+
         # It was gone before it could be asked.
-        {:DOWN, ^reference, _, _, :noproc} when again -> again(node, operation, options)
-        {:DOWN, ^reference, _, _, reason} -> down(reason, node)
+        {:DOWN, ^reference, _, _, :noproc} when again ->
+          put_proxy(node, nil)
+          await_run(asked, until, false)
+
+        {:DOWN, ^reference, _, _, reason} ->
+          if reason == :noproc, do: Handles.release(asked.kept)
+          down(reason, node)
       after
         left(until) -> give_up(proxy, reference, options.timeout)
       end
@@ -59,59 +71,76 @@ defmodule Python.Remote do
   defp left(:infinity), do: :infinity
   defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
-  defp again(node, operation, options) do
-    put_proxy(node, nil)
-    run(node, operation, options, false)
-  end
-
   @doc "Sends a request to the proxy of this process, which is monitored until it has answered."
   @spec ask(node, atom, tuple, Options.t()) :: {:ok, reference, pid} | {:error, Exception.t()}
   def ask(node, kind, operation, options) do
-    with {:ok, proxy} <- proxy(node, options.timeout),
-         {:ok, sendable} <- encode(operation, node) do
-      reference = :erlang.monitor(:process, proxy, alias: :reply_demonitor)
-      send(proxy, {:ask, kind, reference, sendable, options, Process.group_leader()})
-      {:ok, reference, proxy}
+    with {:ok, asked} <- prepare(node, kind, operation, options), do: send_asked(asked)
+  end
+
+  # A request, which can be sent to one proxy or another. `kept`: what is kept here for it.
+  defp prepare(node, kind, operation, options) do
+    with {:ok, _proxy} <- proxy(node, options.timeout),
+         {:ok, sendable, kept} <- encode(operation, node) do
+      {:ok, %{node: node, kind: kind, sendable: sendable, kept: kept, options: options}}
+    end
+  end
+
+  defp send_asked(%{node: node, options: options} = asked) do
+    with {:ok, {proxy, watch}} <- proxy(node, options.timeout) do
+      reference = :erlang.monitor(:process, watch, alias: :reply_demonitor)
+      leader = Process.group_leader()
+      message = {:ask, asked.kind, reference, asked.sendable, options, leader}
+
+      case Proxy.ask(proxy, message, options.timeout || :infinity) do
+        :ok ->
+          {:ok, reference, proxy}
+
+        :timeout ->
+          # If it has left all the same, this follows it.
+          Proxy.tell_soon(proxy, {:cancel, reference, nil})
+          with :pending <- forget(reference), do: Handles.release(asked.kept)
+          {:error, TimeoutError.new(options.timeout, :queued)}
+      end
+    else
+      {:error, error} ->
+        Handles.release(asked.kept)
+        {:error, error}
     end
   end
 
   defp encode({:open, chunks, operation}, node) do
-    with {:ok, {operation, references}} <- Wire.encode(operation, node),
-         do: {:ok, {{:open, chunks, operation}, references}}
+    with {:ok, {operation, references}, kept} <- Wire.encode(operation, node),
+         do: {:ok, {{:open, chunks, operation}, references}, kept}
   end
 
   defp encode(operation, node), do: Wire.encode(operation, node)
 
-  # It is started once for each connection, with which it goes.
+  # It is started once for each connection, with which it goes; `watch`: a process here that goes with it.
   defp proxy(node, timeout) do
-    connections = Handles.connections(node)
-
-    case Process.get({__MODULE__, node}) do
-      {proxy, ^connections} ->
-        {:ok, proxy}
-
+    with {_proxy, watch} = known <- Process.get({__MODULE__, node}),
+         true <- Process.alive?(watch) do
+      {:ok, known}
+    else
       _ ->
-        with {:ok, proxy} <- Proxy.start(node, timeout) do
-          put_proxy(node, {proxy, connections})
-          {:ok, proxy}
+        with {:ok, started} <- Start.start(node, timeout) do
+          put_proxy(node, started)
+          {:ok, started}
         end
     end
   end
 
   @doc "Has the requests of this process to a node go to another proxy from here on. The one before."
-  @spec put_proxy(node, {pid, integer} | pid | nil) :: {pid, integer} | nil
+  @spec put_proxy(node, {pid, pid} | nil) :: {pid, pid} | nil
   def put_proxy(node, nil), do: Process.delete({__MODULE__, node})
-
-  def put_proxy(node, proxy) when is_pid(proxy),
-    do: put_proxy(node, {proxy, Handles.connections(node)})
-
   def put_proxy(node, proxy), do: Process.put({__MODULE__, node}, proxy)
 
-  defp answer({:answer, answer, handles}, proxy),
-    do: answer |> Wire.decode(handles, proxy) |> Request.answer()
+  defp answer({:answer, answer, keeper}, reference),
+    do: answer |> Wire.take(keeper, reference) |> Request.answer()
 
   # It has nothing of Python's in it.
-  defp answer({:refused, error}, _proxy), do: {:error, error}
+  defp answer({:refused, error}, _reference), do: {:error, error}
+  # A wrong argument, for instance.
+  defp answer({:raised, error}, _reference), do: raise(error)
 
   @doc "The error for a proxy that has ended."
   @spec down(term, node) :: {:error, Exception.t()}
@@ -125,13 +154,14 @@ defmodule Python.Remote do
 
   defp give_up(proxy, reference, timeout) do
     case forget(reference) do
-      {:answered, answer} -> answer(answer, proxy)
+      {:answered, answer} -> answer(answer, reference)
       :pending -> {:error, TimeoutError.new(timeout, cancelled(proxy, reference))}
     end
   end
 
-  # From here on no answer comes.
-  defp forget(reference) do
+  @doc "From here on no answer comes to this reference."
+  @spec forget(reference) :: {:answered, term} | :pending
+  def forget(reference) do
     :erlang.unalias(reference)
     Process.demonitor(reference, [:flush])
 
@@ -145,7 +175,7 @@ defmodule Python.Remote do
   # Cancels a request, and says where Python was.
   defp cancelled(proxy, reference) do
     listener = :erlang.alias([:reply])
-    send(proxy, {:cancel, reference, listener})
+    Proxy.tell_soon(proxy, {:cancel, reference, listener})
 
     receive do
       {^listener, location} -> location
@@ -190,25 +220,30 @@ defmodule Python.Remote do
   def await(%Async{ref: reference, engine: {_, proxy, claims}}, timeout) do
     if claim(claims) do
       receive do
-        {^reference, answer} -> answer(answer, proxy)
+        {^reference, answer} -> answer(answer, reference)
         {:DOWN, ^reference, _, _, reason} -> down(reason, node(proxy))
       after
         timeout -> give_up(proxy, reference, timeout)
       end
     else
-      forget(reference)
+      drop(proxy, reference)
       :claimed
     end
   end
 
   defp claim(claims), do: :atomics.exchange(claims, 1, 1) == 0
 
+  # What comes, or has come, is taken by nobody.
+  defp drop(proxy, reference) do
+    forget(reference)
+    Proxy.tell_soon(proxy, {:cancel, reference, nil})
+  end
+
   @doc "As `Python.Request.send/2`."
   @spec send_to_request(Async.t(), term) :: :ok
   def send_to_request(%Async{ref: reference, engine: {_, proxy, _}}, message) do
-    with {:ok, sendable} <- Wire.encode(message, node(proxy)) do
-      send(proxy, {:send, reference, sendable})
-      :ok
+    with {:ok, sendable, _kept} <- Wire.encode(message, node(proxy)) do
+      Proxy.tell(proxy, {:send, reference, sendable})
     else
       {:error, error} -> raise error
     end
@@ -219,14 +254,10 @@ defmodule Python.Remote do
   def cancel(%Async{ref: reference, owner: owner, engine: {_, proxy, claims}}) do
     unclaimed = claim(claims)
 
-    if unclaimed and owner == self() do
-      with :pending <- forget(reference), do: send(proxy, {:cancel, reference, nil})
-    else
-      # The owner may be waiting this moment.
-      send(proxy, {:abandon, reference})
-    end
-
-    :ok
+    # The owner may be waiting this moment.
+    if unclaimed and owner == self(),
+      do: drop(proxy, reference),
+      else: Proxy.tell_soon(proxy, {:abandon, reference})
   end
 
   ## Streams
@@ -236,7 +267,6 @@ defmodule Python.Remote do
           feed: pid,
           monitor: reference,
           chunks: reference,
-          proxy: pid,
           begun: :atomics.atomics_ref()
         }
 
@@ -247,10 +277,9 @@ defmodule Python.Remote do
 
     case run(node, {:open, chunks, operation}, options) do
       {:ok, feed} when is_pid(feed) ->
-        {:ok, proxy} = proxy(node, nil)
-        monitor = Process.monitor(feed)
+        monitor = Process.monitor(Watch.start(feed))
         begun = :atomics.new(1, [])
-        {:ok, %{feed: feed, monitor: monitor, chunks: chunks, proxy: proxy, begun: begun}}
+        {:ok, %{feed: feed, monitor: monitor, chunks: chunks, begun: begun}}
 
       {:error, error} ->
         :erlang.unalias(chunks)
@@ -263,12 +292,12 @@ defmodule Python.Remote do
   def chunk(%{chunks: chunks, monitor: monitor, feed: feed} = stream, options) do
     # As many are on their way as may be made ahead.
     first = :atomics.exchange(stream.begun, 1, 1) == 0
-    send(feed, {:credit, if(first, do: 1 + min(options.prefetch, 1), else: 1)})
+    Feed.credit(feed, if(first, do: 1 + min(options.prefetch, 1), else: 1))
     timeout = Request.timeout(options)
 
     receive do
-      {^chunks, answer, handles} ->
-        Wire.decode(answer, handles, stream.proxy)
+      {^chunks, answer, keeper} ->
+        Wire.take(answer, keeper, chunks)
 
       {:DOWN, ^monitor, _, _, :normal} ->
         {:done, []}
@@ -287,7 +316,7 @@ defmodule Python.Remote do
   def close(%{chunks: chunks, monitor: monitor, feed: feed}, timeout) do
     :erlang.unalias(chunks)
     flush(chunks)
-    send(feed, :close)
+    Feed.close(feed)
 
     receive do
       {:DOWN, ^monitor, _, _, _} -> :ok
@@ -298,10 +327,10 @@ defmodule Python.Remote do
     :ok
   end
 
-  # What was made ahead. The handles in it are the feed's, until it is told that they were taken.
+  # What was made ahead. The handles in it are let go of when the feed has ended.
   defp flush(chunks) do
     receive do
-      {^chunks, _answer, _handles} -> flush(chunks)
+      {^chunks, _answer, _keeper} -> flush(chunks)
     after
       0 -> :ok
     end

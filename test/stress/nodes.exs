@@ -298,7 +298,8 @@ defmodule Stress.Nodes do
     }
   end
 
-  @standing [Python.Remote.Proxy, Python.Remote.Feed, Python.Remote.Hold, Python.Remote.Wire]
+  @standing for part <- ~w(Proxy Feed Hold Far Start Watch),
+                do: Module.concat(Python.Remote, part)
 
   defp standing(pids, info) do
     Enum.count(pids, fn pid ->

@@ -2,69 +2,120 @@ defmodule Python.Remote.Feed do
   @moduledoc false
 
   # Reads a stream for a consumer on another node, chunk by chunk, and never more of them ahead than that one has asked for.
-  # It ends with the proxy of the consumer.
+  # It ends with the consumer, and with its proxy. What Python sends it is meant for the consumer.
 
   alias Python.{Options, Request, Stream}
-  alias Python.Remote.Wire
+  alias Python.Remote.{Proxy, Wire}
 
-  @doc "Opens a stream, for the process that waits for `reference`. Its chunks go to `chunks`."
+  ## The consumer
+
+  @doc "Lets it read so many chunks more."
+  @spec credit(pid, pos_integer) :: :ok
+  def credit(feed, chunks), do: Proxy.send_soon(feed, {__MODULE__, {:credit, chunks}})
+
+  @doc "Closes the stream. Whoever monitors the feed hears when that is done."
+  @spec close(pid) :: :ok
+  def close(feed), do: Proxy.send_soon(feed, {__MODULE__, :close})
+
+  ## The node of the stream
+
+  @doc """
+  Opens a stream, for the process that waits for `reference`. Its chunks go to `chunks`. `keeper` has what was given to the caller.
+  """
   @spec start(pid, pid, reference, reference, tuple, Options.t(), pid) :: pid
-  def start(proxy, caller, reference, chunks, operation, options, leader) do
+  def start(keeper, caller, reference, chunks, operation, options, leader) do
+    proxy = self()
+
     spawn_link(fn ->
       Process.group_leader(self(), leader)
+      monitor = Process.monitor(caller)
+      feed = %{keeper: keeper, caller: caller, monitor: monitor, chunks: chunks, options: options}
 
-      open(
-        %{proxy: proxy, caller: caller, chunks: chunks, options: options},
-        reference,
-        operation
-      )
+      # What ends it otherwise ends the proxy as well.
+      open(feed, reference, operation)
+      Proxy.tell(keeper, {:untaken, chunks})
+      Proxy.tell(proxy, {:closed, reference})
     end)
   end
 
   defp open(feed, reference, operation) do
-    case Request.run(operation, feed.options) do
+    case run(operation, feed.options) do
       {:ok, stream} ->
-        send(reference, {reference, {:answer, {:ok, self()}, false}})
+        send(reference, {reference, {:answer, {:ok, self()}, nil}})
         feed(feed, stream, 0)
 
       {:error, error} ->
+        pass_on(feed)
         send(reference, {reference, {:refused, error}})
+
+      {:raised, error} ->
+        send(reference, {reference, {:raised, error}})
     end
   end
 
-  defp feed(feed, stream, 0) do
-    receive do
-      {:credit, credit} -> feed(feed, stream, credit)
-      :close -> Stream.close(stream)
-    end
+  defp run(operation, options) do
+    Request.run(operation, options)
+  rescue
+    # For a wrong argument.
+    error -> {:raised, error}
   end
 
   defp feed(feed, stream, credit) do
-    receive do
+    case next(feed, credit) do
+      {:credit, more} -> feed(feed, stream, credit + more)
+      :go_on -> feed_chunk(feed, stream, credit)
       :close -> Stream.close(stream)
+    end
+  end
+
+  # What comes next: with credit, it does not wait.
+  defp next(%{monitor: monitor} = feed, credit) do
+    receive do
+      {__MODULE__, message} ->
+        message
+
+      {:DOWN, ^monitor, _, _, _} ->
+        :close
+
+      message ->
+        send(feed.caller, message)
+        next(feed, credit)
     after
-      0 -> feed_chunk(feed, stream, credit)
+      if(credit == 0, do: :infinity, else: 0) -> :go_on
+    end
+  end
+
+  # What the chunk's code has sent comes before it.
+  defp pass_on(%{monitor: monitor} = feed) do
+    receive do
+      message
+      when not (is_tuple(message) and tuple_size(message) > 1 and
+                    (elem(message, 0) == __MODULE__ or elem(message, 1) == monitor)) ->
+        send(feed.caller, message)
+        pass_on(feed)
+    after
+      0 -> :ok
     end
   end
 
   defp feed_chunk(feed, stream, credit) do
     chunk = Stream.chunk(stream, feed.options)
-    {sendable, ids} = Wire.encode_answer(chunk, node(feed.caller))
+    pass_on(feed)
+    {sendable, ids} = Wire.encode_chunk(chunk, node(feed.caller))
     # Before the caller can have taken them.
-    if ids != [], do: send(feed.proxy, {:given, ids})
-    send(feed.chunks, {feed.chunks, sendable, ids != []})
+    if ids != [], do: Proxy.tell(feed.keeper, {:given, feed.chunks, ids})
+    send(feed.chunks, {feed.chunks, sendable, if(ids != [], do: feed.keeper)})
 
     case chunk do
       {:more, _items} -> feed(feed, stream, credit - 1)
-      _ -> await_close(stream)
+      _ -> await_close(feed, stream)
     end
   end
 
   # The consumer reads what was sent, and closes.
-  defp await_close(stream) do
-    receive do
-      :close -> Stream.close(stream)
-      {:credit, _} -> await_close(stream)
-    end
+  defp await_close(feed, stream) do
+    with {:credit, _} <- next(feed, 0),
+         do: await_close(feed, stream),
+         else: (:close -> Stream.close(stream))
   end
 end

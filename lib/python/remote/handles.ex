@@ -17,9 +17,6 @@ defmodule Python.Remote.Handles do
   # What we hold: `{number, node, id}`.
   @ours Python.Remote.Handles.Ours
 
-  # How many connections have ended: `{node, count}`.
-  @ended Python.Remote.Handles.Ended
-
   # How long something is kept after the last one has let go of it, in ms: it may be on its way to a third node.
   @grace 2_000
 
@@ -27,18 +24,6 @@ defmodule Python.Remote.Handles do
   @again 1_000
 
   def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
-
-  @doc "How many connections to a node have ended so far: what was there before one of them may be gone."
-  @spec connections(node) :: non_neg_integer
-  def connections(node) do
-    case :ets.lookup(@ended, node) do
-      [{_, count}] -> count
-      [] -> 0
-    end
-  rescue
-    # The application does not run.
-    ArgumentError -> 0
-  end
 
   @spec running?() :: boolean
   def running?, do: Process.whereis(__MODULE__) != nil
@@ -96,17 +81,18 @@ defmodule Python.Remote.Handles do
   def init(nil) do
     :ets.new(@held, [:named_table, :public, write_concurrency: true])
     :ets.new(@ours, [:named_table, :public, write_concurrency: true])
-
-    :ets.new(@ended, [:named_table, :protected, read_concurrency: true])
     :net_kernel.monitor_nodes(true, node_type: :all)
     {:ok, nil}
   end
 
   @impl true
-  def handle_cast({:release, ids}, state) do
+  def handle_cast({:release, ids}, state) when is_list(ids) do
     Process.send_after(self(), {:forget, ids}, @grace)
     {:noreply, state}
   end
+
+  # With this process, all pools would be started anew.
+  def handle_cast(_message, state), do: {:noreply, state}
 
   @impl true
   def handle_info({:dropped, number}, state) do
@@ -114,7 +100,7 @@ defmodule Python.Remote.Handles do
     |> dropped()
     |> Enum.flat_map(&:ets.take(@ours, &1))
     |> Enum.group_by(fn {_, node, _} -> node end, fn {_, _, id} -> id end)
-    |> Enum.each(fn {node, ids} -> GenServer.cast({__MODULE__, node}, {:release, ids}) end)
+    |> Enum.each(fn {node, ids} -> release_there(node, ids) end)
 
     {:noreply, state}
   end
@@ -125,7 +111,6 @@ defmodule Python.Remote.Handles do
   end
 
   def handle_info({:nodedown, node, _}, state) do
-    :ets.update_counter(@ended, node, 1, {node, 0})
     gone(node)
     Process.send_after(self(), {:gone, node}, @again)
     {:noreply, state}
@@ -138,6 +123,15 @@ defmodule Python.Remote.Handles do
   end
 
   def handle_info(_message, state), do: {:noreply, state}
+
+  # A connection that has much to carry holds up who sends, and one that is gone is not made again for this.
+  defp release_there(node, ids) do
+    to = {__MODULE__, node}
+    message = {:"$gen_cast", {:release, ids}}
+
+    if :erlang.send(to, message, [:nosuspend, :noconnect]) == :nosuspend,
+      do: spawn(fn -> :erlang.send(to, message, [:noconnect]) end)
+  end
 
   defp dropped(numbers) do
     receive do

@@ -5,39 +5,67 @@ defmodule Python.Remote.Hold do
   # The body runs here, in the caller, and what it asks of that node goes to the process that is in the body there: so it
   # runs on the thread and in the context of variables of the manager, as on one's own node.
 
-  alias Python.{Callback, Hold, Options, Remote, StoppedError}
-  alias Python.Remote.{Proxy, Wire}
+  alias Python.{Callback, Hold, Options, Remote, StoppedError, TimeoutError}
+  alias Python.Remote.{Proxy, Watch, Wire}
 
   # How long a message that is on its way is waited for, in ms.
   @moment 5_000
+
+  # How long after the end of its time the caller waits to be told of it, in ms.
+  @late 500
 
   ## The caller
 
   @doc "As `Python.Hold.run/3`."
   @spec run(node, Python.Object.t(), (term -> term), Options.t()) :: Hold.result()
   def run(node, object, fun, options) do
+    until = until(options.timeout)
+
     with {:ok, reference, proxy} <- Remote.ask(node, :hold, {:hold, object}, options) do
       receive do
-        {^reference, {:held, manager, body, sendable, references}} ->
-          final = :erlang.monitor(:process, manager, alias: :reply_demonitor)
-          send(manager, {:final, final})
-          entered = Wire.decode(sendable, references, proxy)
+        {^reference, {:held, manager, body, sendable, keeper}} ->
+          watch = Watch.start(manager)
+          final = :erlang.monitor(:process, watch, alias: :reply_demonitor)
+          Proxy.tell_soon(manager, {:final, final})
+          entered = Wire.take(sendable, keeper, reference)
           result = in_body(node, manager, body, entered, fun)
-          send(body, {:ended, told(result, node)})
-          await(final, node, result)
+          Proxy.tell_soon(body, {:ended, told(result, node)})
+          await(final, node, result, until, options)
 
         {^reference, {:refused, error}} ->
           {:error, error}
 
+        {^reference, {:raised, error}} ->
+          raise error
+
         {:DOWN, ^reference, _, _, reason} ->
           Remote.down(reason, node)
+      after
+        left(until) -> give_up(proxy, reference, options)
       end
     end
   end
 
+  # It looks at the clock there. Here no longer than that it could have said so.
+  defp until(timeout) when timeout in [nil, :infinity], do: :infinity
+  defp until(timeout), do: System.monotonic_time(:millisecond) + timeout + @late
+
+  defp left(:infinity), do: :infinity
+  defp left(until), do: max(until - System.monotonic_time(:millisecond), 0)
+
+  # If it is held after all, that ends with the caller's word that it is not in the body.
+  defp give_up(proxy, reference, options) do
+    case Remote.forget(reference) do
+      {:answered, {:held, _manager, body, _, _}} -> Proxy.tell_soon(body, {:ended, :ok})
+      _ -> Proxy.tell_soon(proxy, {:cancel, reference, nil})
+    end
+
+    {:error, TimeoutError.new(options.timeout, :none)}
+  end
+
   # What it asks of the node goes to the process there that is in the body.
   defp in_body(node, manager, body, entered, fun) do
-    before = Remote.put_proxy(node, body)
+    before = Remote.put_proxy(node, {body, Watch.start(body)})
     hold = %{engine: Remote, native: node, timeout: :infinity, deadline: :infinity}
     outer = Callback.enter_hold({Remote, manager}, hold)
 
@@ -56,15 +84,20 @@ defmodule Python.Remote.Hold do
   # What is raised there is to say the same: a handle in it as well.
   defp told({:raised, kind, reason, stacktrace}, node) do
     case Wire.encode(reason, node) do
-      {:ok, sendable} -> {:raised, kind, sendable, stacktrace}
+      {:ok, sendable, _kept} -> {:raised, kind, sendable, stacktrace}
       {:error, _} -> {:raised, kind, {inspect(reason), false}, stacktrace}
     end
   end
 
-  defp await(final, node, result) do
+  defp await(final, node, result, until, options) do
     receive do
       {^final, outcome} -> outcome(outcome, result)
       {:DOWN, ^final, _, _, reason} -> Remote.down(reason, node)
+    after
+      # The body may have gone on for longer.
+      max(left(until), @late) ->
+        Remote.forget(final)
+        {:error, TimeoutError.new(options.timeout, :body)}
     end
   end
 
@@ -77,35 +110,60 @@ defmodule Python.Remote.Hold do
   ## The node of the object
 
   @doc "Enters and leaves the manager for a process of another node."
-  @spec start(pid, reference, Python.Object.t(), Options.t(), pid) :: pid
-  def start(caller, reference, object, options, leader) do
-    proxy = self()
-
+  @spec start(pid, pid, reference, Python.Object.t(), Options.t(), pid) :: pid
+  def start(caller, keeper, reference, object, options, leader) do
     spawn_link(fn ->
       Process.group_leader(self(), leader)
       manager = self()
 
       body = fn entered ->
         {sendable, ids} = Wire.encode_answer({:ok, entered}, node(caller))
-        send(proxy, {:given, ids})
-        send(reference, {reference, {:held, manager, self(), sendable, ids != []}})
+        if ids != [], do: Proxy.tell(keeper, {:given, reference, ids})
+        keeper_of = if ids != [], do: keeper
+        send(reference, {reference, {:held, manager, self(), sendable, keeper_of}})
         begun(manager)
-        raised(Proxy.serve(caller))
+        raised(Proxy.serve(caller, keeper))
       end
 
-      case {Hold.run(object, body, options), final()} do
+      result = hold(object, body, options)
+      final = final()
+      pass_on(caller)
+
+      case {result, final} do
         # Before the body began, or while it went on.
         {{:error, error}, nil} -> send(reference, {reference, {:refused, error}})
+        {{:wrong, error}, nil} -> send(reference, {reference, {:raised, error}})
         {result, final} when final != nil -> send(final, {final, outcome(result)})
         _ -> :ok
       end
     end)
   end
 
+  defp hold(object, body, options) do
+    Hold.run(object, body, options)
+  rescue
+    # A wrong argument, as what the body raises is in the result.
+    error -> {:wrong, error}
+  end
+
+  # What Python has sent this process, when it entered the manager or left it, is meant for the caller.
+  defp pass_on(caller) do
+    receive do
+      {Proxy, _} ->
+        pass_on(caller)
+
+      message ->
+        send(caller, message)
+        pass_on(caller)
+    after
+      0 -> :ok
+    end
+  end
+
   defp raised(:ok), do: nil
 
   defp raised({:raised, kind, {reason, references}, stacktrace}),
-    do: :erlang.raise(kind, Wire.decode(reason, references, nil), stacktrace)
+    do: :erlang.raise(kind, Wire.decode(reason, references), stacktrace)
 
   defp outcome({:ok, _value}), do: :ok
   defp outcome({:raised, _kind, _reason, _stacktrace}), do: :raised
@@ -113,7 +171,7 @@ defmodule Python.Remote.Hold do
 
   # The body may have a process of its own.
   defp begun(manager) when manager == self(), do: Process.put(:begun, true)
-  defp begun(manager), do: send(manager, :begun)
+  defp begun(manager), do: Proxy.tell(manager, :begun)
 
   # Where the caller waits for the end, if the body has begun.
   defp final do
@@ -127,7 +185,7 @@ defmodule Python.Remote.Hold do
   defp begun? do
     Process.get(:begun) ||
       receive do
-        :begun -> true
+        {Proxy, :begun} -> true
       after
         0 -> false
       end
@@ -135,7 +193,7 @@ defmodule Python.Remote.Hold do
 
   defp await_final do
     receive do
-      {:final, final} -> final
+      {Proxy, {:final, final}} -> final
     after
       @moment -> nil
     end

@@ -17,6 +17,10 @@ defmodule Python.Remote.Load do
 
   def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
+  @doc "The groups, which outlive this process."
+  @spec groups() :: Supervisor.child_spec()
+  def groups, do: %{id: @scope, start: {:pg, :start_link, [@scope]}}
+
   @doc "The calling process is the pool of this name."
   @spec join(atom) :: :ok
   def join(name) do
@@ -90,10 +94,18 @@ defmodule Python.Remote.Load do
   @impl true
   def init(nil) do
     :ets.new(@table, [:named_table, :protected, read_concurrency: true])
-    {:ok, scope} = :pg.start_link(@scope)
     :net_kernel.monitor_nodes(true, node_type: :all)
     Process.send_after(self(), :tell, @every)
-    {:ok, %{scope: scope, told: %{}}}
+    join_again()
+    {:ok, %{told: %{}}}
+  end
+
+  # Pools in other supervision trees have outlived the groups.
+  defp join_again do
+    for name <- Pool.names(),
+        pid = Process.whereis(name),
+        pid not in :pg.get_local_members(@scope, name),
+        do: :pg.join(@scope, name, pid)
   end
 
   @impl true
@@ -102,7 +114,7 @@ defmodule Python.Remote.Load do
     {:noreply, tell(state)}
   end
 
-  def handle_info({:load, node, loads}, state) do
+  def handle_info({:load, node, loads}, state) when is_list(loads) do
     :ets.insert(@table, for({name, load} <- loads, do: {{name, node}, load}))
     {:noreply, state}
   end
@@ -124,11 +136,15 @@ defmodule Python.Remote.Load do
 
       changed = for {name, load} <- loads, state.told[name] != load, do: {name, load}
 
-      if changed != [] do
-        for node <- others, do: send({__MODULE__, node}, {:load, node(), changed})
-      end
+      # Whose connection has much to carry is told next time, with all the others.
+      told =
+        changed == [] or
+          Enum.all?(others, fn node ->
+            to = {__MODULE__, node}
+            :erlang.send(to, {:load, node(), changed}, [:nosuspend, :noconnect]) != :nosuspend
+          end)
 
-      %{state | told: loads}
+      if told, do: %{state | told: loads}, else: state
     else
       [] -> state
     end

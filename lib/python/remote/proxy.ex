@@ -7,9 +7,10 @@ defmodule Python.Remote.Proxy do
   # It holds the tickets of its requests. So when it ends, with that process or with the connection to it, they are given
   # up, and their workers are free.
 
-  alias Python.{Home, Operation, Remote, Request, Telemetry, TimeoutError}
+  alias Python.{Engine, Home, Operation, Options, Remote, Request, StoppedError, Telemetry}
+  alias Python.TimeoutError
   alias Python.Pool.Asleep
-  alias Python.Remote.{Feed, Handles, Wire}
+  alias Python.Remote.{Feed, Handles, Start, Wire}
 
   # Flag 4: a request ends when its ticket is gone.
   @cancel_on_drop 4
@@ -23,70 +24,57 @@ defmodule Python.Remote.Proxy do
   # How long to wait for the place where Python was, in ms. Nobody waits for longer.
   @listen 50
 
-  # How long the start of one may take, in ms.
-  @start 5_000
-
   ## The other node
 
-  @doc "Starts the proxy of the calling process on another node, within the time of a call that it is started for."
-  @spec start(node, timeout | nil) :: {:ok, pid} | {:error, Exception.t()}
-  def start(node, timeout) do
-    time = min(timeout || @start, @start)
-    hello = :erlang.alias([:reply])
-    arguments = [self(), hello, Remote.version()]
+  @doc "Sends a message of this protocol. What else comes to a proxy is meant for the process that it stands for."
+  @spec tell(pid, term) :: :ok
+  def tell(proxy, message) do
+    send(proxy, {__MODULE__, message})
+    :ok
+  end
 
-    request =
-      :erlang.spawn_request(node, __MODULE__, :init, arguments, [:monitor, {:reply, :error_only}])
+  @doc "The same, without waiting for a connection that has much to carry."
+  @spec tell_soon(pid, term) :: :ok
+  def tell_soon(proxy, message), do: send_soon(proxy, {__MODULE__, message})
+
+  @doc "Sends a message, without waiting for a connection that has much to carry."
+  @spec send_soon(pid, term) :: :ok
+  def send_soon(pid, message) do
+    if :erlang.send(pid, message, [:nosuspend]) == :nosuspend,
+      do: spawn(fn -> send(pid, message) end)
+
+    :ok
+  end
+
+  @doc "Sends a request, within so many ms: a connection that has much to carry holds up who sends more."
+  @spec ask(pid, term, timeout) :: :ok | :timeout
+  def ask(proxy, message, timeout) do
+    message = {__MODULE__, message}
+
+    if :erlang.send(proxy, message, [:nosuspend]) == :nosuspend,
+      do: send_within(proxy, message, timeout),
+      else: :ok
+  end
+
+  defp send_within(proxy, message, timeout) do
+    {sender, monitor} = spawn_monitor(fn -> send(proxy, message) end)
 
     receive do
-      {^hello, proxy} ->
-        Process.demonitor(request, [:flush])
-        {:ok, proxy}
-
-      {:spawn_reply, ^request, :error, reason} ->
-        failed(node, hello, reason)
-
-      {:DOWN, ^request, _, _, {:shutdown, reason}} ->
-        failed(node, hello, reason)
-
-      {:DOWN, ^request, _, _, reason} ->
-        failed(node, hello, reason)
+      {:DOWN, ^monitor, _, _, _} -> :ok
     after
-      time ->
-        :erlang.unalias(hello)
-        # No reply comes after this, but one that has.
-        :erlang.spawn_request_abandon(request)
-        Process.demonitor(request, [:flush])
-        flush(hello, request)
-        late(node, timeout)
+      timeout ->
+        Process.demonitor(monitor, [:flush])
+        Process.exit(sender, :kill)
+        :timeout
     end
   end
-
-  defp failed(node, hello, reason) do
-    :erlang.unalias(hello)
-    {:error, Remote.unreachable(node, reason)}
-  end
-
-  defp flush(hello, request) do
-    receive do
-      {^hello, _proxy} -> flush(hello, request)
-      {:spawn_reply, ^request, _, _} -> flush(hello, request)
-      {:DOWN, ^request, _, _, _} -> flush(hello, request)
-    after
-      0 -> :ok
-    end
-  end
-
-  defp late(_node, timeout) when is_integer(timeout) and timeout <= @start,
-    do: {:error, TimeoutError.new(timeout, :queued)}
-
-  defp late(node, _timeout), do: {:error, Remote.unreachable(node, :timeout)}
 
   ## The process
 
-  # `requests`: by the reference that the caller waits for, and by ours. `given`: handles of which it is not known yet whether
-  # the caller has taken them.
-  defstruct [:caller, :monitor, requests: %{}, ours: %{}, given: %{}]
+  # `requests`: by the reference that the caller waits for, and by ours. `feeds`: of streams, by the reference that their
+  # opening was asked with. `keeper`: the process that has in `given` which handles the caller may not have taken yet, by
+  # what they were sent in; those of a stream in the order of its chunks.
+  defstruct [:caller, :monitor, :keeper, requests: %{}, ours: %{}, feeds: %{}, given: %{}]
 
   @doc false
   def init(caller, hello, version) do
@@ -98,7 +86,8 @@ defmodule Python.Remote.Proxy do
         monitor = Process.monitor(caller)
         Process.put(@caller, node(caller))
         send(hello, {hello, self()})
-        loop(%__MODULE__{caller: caller, monitor: monitor})
+        Start.await_begin(monitor)
+        loop(%__MODULE__{caller: caller, monitor: monitor, keeper: self()})
 
       true ->
         exit({:shutdown, :not_started})
@@ -128,18 +117,19 @@ defmodule Python.Remote.Proxy do
     end
   end
 
-  @doc "Does for a process of another node what the proxy does, in the body of a `with`, until that ends."
-  @spec serve(pid) :: term
-  def serve(caller), do: serve_on(%__MODULE__{caller: caller, monitor: Process.monitor(caller)})
+  @doc "Does for a process of another node what its proxy does, in the body of a `with`, until that ends."
+  @spec serve(pid, pid) :: term
+  def serve(caller, proxy),
+    do: serve_on(%__MODULE__{caller: caller, monitor: Process.monitor(caller), keeper: proxy})
 
   defp serve_on(state) do
     receive do
-      {:ended, result} ->
+      {__MODULE__, {:ended, result}} ->
         Process.demonitor(state.monitor, [:flush])
         result
 
       # For Python.Remote.Hold, whose process this is.
-      {:final, final} ->
+      {__MODULE__, {:final, final}} ->
         Process.put(:final, final)
         serve_on(state)
 
@@ -148,72 +138,14 @@ defmodule Python.Remote.Proxy do
     end
   end
 
-  defp handle({:ask, kind, reference, sendable, options, leader}, state) do
-    operation = arrived(sendable)
-    hand_in(kind, reference, operation, options, leader, state)
-  end
+  defp handle({__MODULE__, message}, state), do: handle_ours(message, state)
 
   # An answer, or the place where Python was when it was given up.
   defp handle({ours, answer}, %{ours: all} = state) when is_map_key(all, ours),
     do: answered(ours, Map.fetch!(all, ours), answer, state)
 
-  defp handle({:cancel, reference, listener}, state) do
-    case state.requests do
-      %{^reference => request} -> cancel(request, listener, state)
-      _ -> tell(listener, :none, state)
-    end
-  end
-
-  defp handle({:abandon, reference}, state) do
-    with %{^reference => %{engine: engine, ticket: ticket}} when ticket != nil <- state.requests,
-         do: engine.abandon(ticket)
-
-    state
-  end
-
-  defp handle({:send, reference, sendable}, state) do
-    with %{^reference => %{engine: engine, ticket: ticket}} when ticket != nil <- state.requests,
-         {message, references} = sendable,
-         do: engine.send_to_request(ticket, Wire.decode(message, references, nil))
-
-    state
-  end
-
-  defp handle({:taken, ids}, state), do: %{state | given: Map.drop(state.given, ids)}
-
-  # Of a stream: they are the caller's to take as well.
-  defp handle({:given, ids}, state), do: give(ids, state)
-
-  defp handle({:unlisten, reference}, state) do
-    case state.requests do
-      %{^reference => %{engine: engine, ticket: ticket, ours: ours}} ->
-        unless engine.stop_listening(ticket), do: flush(ours)
-        remove(reference, state)
-
-      _ ->
-        state
-    end
-  end
-
-  defp handle({:woken, kind, reference, operation, options, leader}, state) do
-    if is_map_key(state.requests, reference) do
-      hand_in(kind, reference, operation, options, leader, remove(reference, state))
-    else
-      state
-    end
-  end
-
-  defp handle({:refused, reference, error}, state) do
-    if is_map_key(state.requests, reference) do
-      send(reference, {reference, {:refused, error}})
-      remove(reference, state)
-    else
-      state
-    end
-  end
-
   defp handle({:DOWN, monitor, _, _, _reason}, %{monitor: monitor} = state) do
-    Handles.release(Map.keys(state.given))
+    for {_, lists} <- state.given, ids <- lists, do: Handles.release(ids)
     exit(:shutdown)
   end
 
@@ -222,38 +154,150 @@ defmodule Python.Remote.Proxy do
     state
   end
 
+  defp handle_ours({:ask, kind, reference, sendable, options, leader}, state) do
+    refusing(reference, state, fn ->
+      operation = arrived(sendable)
+      hand_in(kind, reference, operation, options, leader, state)
+    end)
+  end
+
+  defp handle_ours({:cancel, reference, listener}, state) do
+    case state do
+      %{requests: %{^reference => request}} ->
+        cancel(request, listener, state)
+
+      %{feeds: %{^reference => feed}} ->
+        Feed.close(feed)
+        tell_place(listener, :none, %{state | feeds: Map.delete(state.feeds, reference)})
+
+      # Its answer has crossed this.
+      _ ->
+        untaken(reference, tell_place(listener, :none, state))
+    end
+  end
+
+  defp handle_ours({:abandon, reference}, state) do
+    with %{^reference => %{engine: engine, ticket: ticket}} when ticket != nil <- state.requests,
+         do: engine.abandon(ticket)
+
+    state
+  end
+
+  defp handle_ours({:send, reference, {message, references}}, state) do
+    with %{^reference => %{engine: engine, ticket: ticket}} when ticket != nil <- state.requests,
+         do: engine.send_to_request(ticket, Wire.decode(message, references))
+
+    state
+  end
+
+  defp handle_ours({:closed, reference}, state),
+    do: %{state | feeds: Map.delete(state.feeds, reference)}
+
+  defp handle_ours({:given, of, ids}, state), do: give(of, ids, state)
+  defp handle_ours({:untaken, of}, state), do: untaken(of, state)
+
+  defp handle_ours({:taken, of}, state) do
+    case state.given do
+      %{^of => [_]} -> %{state | given: Map.delete(state.given, of)}
+      %{^of => [_ | later]} -> %{state | given: %{state.given | of => later}}
+      _ -> state
+    end
+  end
+
+  defp handle_ours({:unlisten, reference}, state) do
+    case state.requests do
+      %{^reference => %{engine: engine, ticket: ticket, ours: ours} = request} ->
+        unless engine.stop_listening(ticket), do: flush(ours)
+        finish(request, {:error, TimeoutError.new(request.timeout, :none)})
+        remove(reference, state)
+
+      _ ->
+        state
+    end
+  end
+
+  defp handle_ours({:woken, kind, reference, operation, options, leader}, state) do
+    case state.requests do
+      %{^reference => %{span: span}} ->
+        state = remove(reference, state)
+
+        refusing(reference, state, fn ->
+          hand_in(kind, reference, operation, options, leader, span, state)
+        end)
+
+      _ ->
+        state
+    end
+  end
+
+  defp handle_ours({:refused, reference, answer}, state) do
+    case state.requests do
+      %{^reference => request} ->
+        finish(request, {:error, elem(answer, 1)})
+        send(reference, {reference, answer})
+        remove(reference, state)
+
+      _ ->
+        state
+    end
+  end
+
+  # What is raised for a wrong argument is the caller's to hear, as on its own node.
+  defp refusing(reference, state, hand_in) do
+    hand_in.()
+  rescue
+    error ->
+      send(reference, {reference, {:raised, error}})
+      state
+  end
+
   ## Requests
 
   defp arrived({{:open, chunks, operation}, references}),
     do: {:open, chunks, arrived({operation, references})}
 
   defp arrived({{:hold, object}, references}),
-    do: {:hold, Wire.decode(object, references, nil)}
+    do: {:hold, Wire.decode(object, references)}
 
   defp arrived({operation, references}),
-    do: operation |> Wire.decode(references, nil) |> Operation.arrived()
+    do: operation |> Wire.decode(references) |> Operation.arrived()
+
+  defp hand_in(kind, reference, operation, options, leader, state) do
+    if Handles.running?(),
+      do: hand_in(kind, reference, operation, options, leader, nil, state),
+      else: refuse(reference, Remote.unreachable(node(), :not_started), state)
+  end
 
   # A stream has a process of its own, which reads it as any other does.
-  defp hand_in(_kind, reference, {:open, chunks, operation}, options, leader, state) do
-    Feed.start(self(), state.caller, reference, chunks, operation, options, leader)
-    state
+  defp hand_in(_kind, reference, {:open, chunks, operation}, options, leader, _span, state) do
+    feed = Feed.start(state.keeper, state.caller, reference, chunks, operation, options, leader)
+    %{state | feeds: Map.put(state.feeds, reference, feed)}
   end
 
   # Nor does the one who enters a manager return before that is left.
-  defp hand_in(:hold, reference, {:hold, object}, options, leader, state) do
-    Remote.Hold.start(state.caller, reference, object, options, leader)
+  defp hand_in(:hold, reference, {:hold, object}, options, leader, _span, state) do
+    Remote.Hold.start(state.caller, state.keeper, reference, object, options, leader)
     state
   end
 
-  defp hand_in(kind, reference, operation, options, leader, state) do
+  defp hand_in(kind, reference, operation, options, leader, span, state) do
     if leader != Process.group_leader(), do: Process.group_leader(self(), leader)
 
-    case Home.lookup(options) do
+    case starting?(options) || Home.lookup(options) do
+      true ->
+        later(kind, reference, operation, options, leader, state, fn go_on ->
+          with {:error, error} <- Home.lookup(options),
+               do: {:error, error},
+               else: (_ -> go_on.(options))
+        end)
+
       {:error, error} ->
         refuse(reference, error, state)
 
       {:asleep, pool} ->
-        wake(kind, pool, reference, operation, options, leader, state)
+        later(kind, reference, operation, options, leader, state, fn go_on ->
+          Asleep.wake_for(pool, options, go_on)
+        end)
 
       {:remote, {node, _options}} ->
         refuse(reference, Remote.unreachable(node, {:elsewhere, node()}), state)
@@ -261,7 +305,7 @@ defmodule Python.Remote.Proxy do
       {engine, native, timeout} ->
         ours = make_ref()
         flags = Request.flags(options) + @cancel_on_drop
-        request = request(kind, reference, ours, engine, operation, options)
+        request = request(kind, reference, ours, engine, operation, options, span)
 
         case Request.hand_in(engine, native, ours, flags, operation, timeout) do
           ticket when is_reference(ticket) ->
@@ -275,12 +319,20 @@ defmodule Python.Remote.Proxy do
             answered(ours, request, answer, add(request, state))
 
           refused ->
-            refuse(reference, Request.refused(refused, options), state)
+            error = Request.refused(refused, options)
+            finish(request, {:error, error})
+            refuse(reference, error, state)
         end
     end
   end
 
-  defp request(kind, reference, ours, engine, operation, options) do
+  # A context that has no queue yet is waited for.
+  defp starting?(%{context: pid}) when is_pid(pid),
+    do: Engine.any_status() == :ok and Engine.context(pid) == nil and Process.alive?(pid)
+
+  defp starting?(%Options{}), do: false
+
+  defp request(kind, reference, ours, engine, operation, options, span) do
     %{
       kind: kind,
       reference: reference,
@@ -288,7 +340,8 @@ defmodule Python.Remote.Proxy do
       engine: engine,
       ticket: nil,
       listener: nil,
-      span: if(Telemetry.enabled?(), do: Telemetry.begin(operation, options))
+      timeout: options.timeout,
+      span: span || if(Telemetry.enabled?(), do: Telemetry.begin(operation, options))
     }
   end
 
@@ -307,61 +360,102 @@ defmodule Python.Remote.Proxy do
     state
   end
 
-  # Its start takes time: somebody else waits for it.
-  defp wake(kind, pool, reference, operation, options, leader, state) do
+  # What takes time is waited for by somebody else, who says when to go on.
+  defp later(kind, reference, operation, options, leader, state, wait) do
     proxy = self()
+
+    go_on = fn options ->
+      tell(proxy, {:woken, kind, reference, operation, options, leader})
+      :ok
+    end
 
     # Linked, so that it ends with this one.
     spawn_link(fn ->
-      woken =
-        Asleep.wake_for(pool, options, fn options ->
-          send(proxy, {:woken, kind, reference, operation, options, leader})
-          :ok
-        end)
-
-      with {:error, error} <- woken, do: send(proxy, {:refused, reference, error})
+      try do
+        with {:error, error} <- wait.(go_on),
+             do: tell(proxy, {:refused, reference, {:refused, error}})
+      rescue
+        error -> tell(proxy, {:refused, reference, {:raised, error}})
+      end
     end)
 
-    add(request(kind, reference, make_ref(), nil, operation, options), state)
+    add(request(kind, reference, make_ref(), nil, operation, options, nil), state)
   end
 
   ## Answers
 
   defp answered(_ours, %{listener: listener} = request, {:location, location}, state)
        when listener != nil do
-    tell(listener, location, remove(request.reference, state))
+    finish(request, {:error, TimeoutError.new(request.timeout, location)})
+    tell_place(listener, location, remove(request.reference, state))
   end
 
-  defp answered(_ours, request, answer, state) do
-    if request.span, do: Telemetry.finish(request.span, Request.answer(answer))
+  defp answered(_ours, %{reference: reference} = request, answer, state) do
+    finish(request, Request.answer(answer))
     {answer, ids} = Wire.encode_answer(answer, node(state.caller))
-    send(request.reference, {request.reference, {:answer, answer, ids != []}})
-    give(ids, remove(request.reference, state))
+    send(reference, {reference, {:answer, answer, keeper(ids, state)}})
+    give(reference, ids, remove(reference, state))
   end
 
-  defp give([], state), do: state
-  defp give(ids, state), do: %{state | given: Map.merge(state.given, Map.from_keys(ids, []))}
+  defp keeper([], _state), do: nil
+  defp keeper(_ids, state), do: state.keeper
+
+  defp give(_of, [], state), do: state
+
+  defp give(of, ids, %{keeper: keeper} = state) when keeper != self() do
+    tell(keeper, {:given, of, ids})
+    state
+  end
+
+  defp give(of, ids, state),
+    do: %{state | given: Map.update(state.given, of, [ids], &(&1 ++ [ids]))}
+
+  # The caller has dropped what they were in.
+  defp untaken(of, %{keeper: keeper} = state) when keeper != self() do
+    tell(keeper, {:untaken, of})
+    state
+  end
+
+  defp untaken(of, state) do
+    {lists, given} = Map.pop(state.given, of, [])
+    Enum.each(lists, &Handles.release/1)
+    %{state | given: given}
+  end
+
+  defp finish(%{span: nil}, _result), do: :ok
+  defp finish(%{span: span}, result), do: Telemetry.finish(span, result)
 
   defp cancel(%{ticket: nil} = request, listener, state),
-    do: tell(listener, :queued, remove(request.reference, state))
+    do: given_up(request, listener, :queued, state)
 
   defp cancel(%{engine: engine, ticket: ticket} = request, listener, state) do
     case engine.cancel(ticket, listener != nil) do
       :running when listener != nil ->
         # The place follows, or nothing.
-        Process.send_after(self(), {:unlisten, request.reference}, @listen)
+        Process.send_after(self(), {__MODULE__, {:unlisten, request.reference}}, @listen)
         add(%{request | listener: listener}, state)
 
       :running ->
-        remove(request.reference, state)
+        given_up(request, nil, :none, state)
 
       :queued ->
-        tell(listener, :queued, remove(request.reference, state))
+        given_up(request, listener, :queued, state)
 
       :answered ->
         flush(request.ours)
-        tell(listener, :none, remove(request.reference, state))
+        given_up(request, listener, :none, state)
     end
+  end
+
+  # `listener`: of who has waited for too long.
+  defp given_up(request, listener, location, state) do
+    error =
+      if listener,
+        do: TimeoutError.new(request.timeout, location),
+        else: StoppedError.new(:cancelled)
+
+    finish(request, {:error, error})
+    tell_place(listener, location, remove(request.reference, state))
   end
 
   # The answer is in the mailbox, or about to be.
@@ -371,9 +465,9 @@ defmodule Python.Remote.Proxy do
     end
   end
 
-  defp tell(nil, _location, state), do: state
+  defp tell_place(nil, _location, state), do: state
 
-  defp tell(listener, location, state) do
+  defp tell_place(listener, location, state) do
     send(listener, {listener, location})
     state
   end

@@ -5,13 +5,14 @@ defmodule Python.Remote.Reference do
   # by (`Python.Remote.Handles`).
 
   @enforce_keys [:kind, :node, :id]
-  defstruct [:kind, :node, :id, :home, :arity]
+  defstruct [:kind, :node, :id, :home, :arity, :about]
 
   @type t :: %__MODULE__{
           kind: :object | :function,
           node: node,
           id: reference,
           home: atom | pid | nil,
-          arity: arity | nil
+          arity: arity | nil,
+          about: {String.t(), String.t()} | nil
         }
 end

@@ -12,7 +12,7 @@ defmodule Python.Remote.Trackable do
   def track(%Object{ref: ref} = object, pids, node)
       when is_reference(ref) and node(ref) == node and node != node() do
     {reference, tracker} = :erpc.call(node, Handles, :track, [object, node()])
-    {Wire.decode(reference, true, nil), [tracker | pids]}
+    {Wire.decode(reference, true), [tracker | pids]}
   end
 
   # It is one of this node, or of a third one, which keeps it.

@@ -186,4 +186,154 @@ defmodule Python.Nodes.CallsTest do
            Process.info(self(), :messages)
            """) == {:messages, []}
   end
+
+  test "wrong arguments are raised, and others go on", context do
+    assert on_a(context, """
+           not_a_context = :erpc.call(b, Process, :whereis, [:kernel_sup])
+           other = Python.call_async(:time, :sleep, [0.3], pool: there)
+
+           wrong = [
+             fn -> Python.call(:math, :sqrt, [1], pool: {:kernel_sup, b}) end,
+             fn -> Python.call(:math, :sqrt, [1], context: not_a_context) end,
+             fn -> Python.stream(:builtins, :range, [3], pool: {:kernel_sup, b}) |> Enum.to_list() end,
+             fn -> Python.await(Python.call_async(:math, :sqrt, [1], pool: {:kernel_sup, b})) end
+           ]
+
+           raised = for call <- wrong, do: (try do call.() rescue error in ArgumentError -> error.message =~ "expected a" end)
+           {raised, Python.await(other)}
+           """) == {[true, true, true, true], {:ok, nil}}
+  end
+
+  @tag blocks: "a plain function waits for Elixir"
+  test "functions are what they are on one's own node", context do
+    Nodes.eval(context.a, """
+    Code.compile_string(\"""
+    defmodule Functions do
+      def twenty(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t), do: {a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t}
+      def more(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, _), do: {a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t}
+    end
+    \""")
+    """)
+
+    both = fn code, bindings ->
+      for pool <- ["there", "Python.Pool"] do
+        {:ok, result} = on_a(context, String.replace(code, "POOL", pool), bindings)
+        result
+      end
+    end
+
+    for function <- ["&String.upcase/1", "&Functions.twenty/20", "fn x -> x end"] do
+      assert [same, same] =
+               both.(
+                 """
+                 Python.eval("(f.__module__, str(inspect.signature(f)))" |> String.replace("inspect", "__import__('inspect')"),
+                   %{f: #{function}}, pool: POOL)
+                 """,
+                 []
+               )
+    end
+
+    twenty = Enum.to_list(1..20)
+    tuple = List.to_tuple(twenty)
+
+    assert [^tuple, ^tuple] =
+             both.("Python.eval(\"f(*x)\", %{f: &Functions.twenty/20, x: x}, pool: POOL)",
+               x: twenty
+             )
+
+    assert {:error, %Python.EncodeError{} = error} =
+             on_a(context, "Python.eval(\"f\", %{f: &Functions.more/21}, pool: there)")
+
+    assert error.message =~ "21 arguments"
+
+    described = """
+    function = Python.function(fn x, y -> x - y end, name: "minus", args: [x: :int, y: :int])
+    Python.eval("(f(y=1, x=5), f.__name__, str(__import__('inspect').signature(f)))", %{f: function}, pool: POOL)
+    """
+
+    assert [same, same] = both.(described, [])
+
+    # What they raise.
+    for raise <- [
+          "raise \"it is mine\"",
+          "throw(:it)",
+          "exit(:it)",
+          "Python.call!(:math, :sqrt, [-1])",
+          "hd([])",
+          "Map.fetch!(%{}, :a)"
+        ] do
+      code = """
+      {:error, error} = Python.call(:functools, :reduce, [fn _, _ -> #{raise} end, [1, 2]], pool: POOL)
+      cause = error.cause
+      {:ok, {error.type, error.message, cause && cause.__struct__}}
+      """
+
+      assert [same, same] = both.(code, [])
+    end
+  end
+
+  @tag blocks: "a plain function waits for Elixir"
+  test "whatever Python sends to itself arrives at the caller", context do
+    send = """
+    import erlang
+    def say(x):
+        erlang.send(erlang.self(), x)
+    class Manager:
+        def __enter__(self):
+            say("enter")
+            return self
+        def __exit__(self, *error):
+            say("exit")
+    """
+
+    for node <- [context.a, context.b], do: Nodes.eval(node, "Python.exec!(code)", code: send)
+
+    code = """
+    received = fn count -> for _ <- 1..count, do: (receive do message -> message after 5_000 -> :nothing end) end
+    manager = Python.call!(:__main__, :Manager, [], pool: POOL, return: :object)
+
+    # As the messages of the library are named.
+    for name <- ~w(taken given cancel ended close credit),
+        do: Python.exec!("import erlang; say((erlang.Atom('\#{name}'), 5)); say(erlang.Atom('\#{name}'))", pool: POOL)
+
+    called = received.(12)
+    [nil, nil, nil] = Python.stream_eval("(say((i, i)) for i in range(3))", pool: POOL) |> Enum.to_list()
+    streamed = received.(3)
+    in_body = fn _ -> Python.call!(:__main__, :say, [:body], pool: POOL) end
+    nil = Python.with(manager, in_body)
+    plain = received.(3)
+    # Its body has a process of its own.
+    nil = Python.with(manager, fn _ -> nil end, timeout: 10_000)
+    {called, streamed, plain, received.(2), Process.info(self(), :messages)}
+    """
+
+    [there, here] =
+      for pool <- ["there", "Python.Pool"], do: on_a(context, String.replace(code, "POOL", pool))
+
+    assert there == here
+
+    assert {[{:taken, 5}, :taken | _], [{0, 0}, {1, 1}, {2, 2}], ["enter", "body", "exit"],
+            ["enter", "exit"], {:messages, []}} = there
+  end
+
+  test "an application that does not run, on either node, is named", context do
+    stop =
+      "Process.group_leader(self(), Process.whereis(:init)); Application.stop(:erlang_python)"
+
+    start = "{:ok, _} = Application.ensure_all_started(:erlang_python)"
+    call = "Python.call(:builtins, :callable, [fn -> 1 end], pool: there)"
+
+    assert on_a(context, call) == {:ok, true}
+    Nodes.eval(context.b, stop)
+    assert {:error, %Python.NotStartedError{message: message}} = on_a(context, call)
+    assert message =~ Atom.to_string(context.b.node)
+    Nodes.eval(context.b, start)
+    assert on_a(context, call) == {:ok, true}
+
+    Nodes.eval(context.a, stop)
+    assert {:error, %Python.NotStartedError{message: message}} = on_a(context, call)
+    assert message =~ "application :erlang_python is not started"
+    Nodes.eval(context.a, start)
+    assert on_a(context, call) == {:ok, true}
+  end
 end

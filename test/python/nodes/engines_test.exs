@@ -106,4 +106,74 @@ defmodule Python.Nodes.EnginesTest do
            {small == for(n <- 1..20, do: n * 1.0), Task.await(large, 60_000)}
            """) == {true, 200_000_000}
   end
+
+  test "each start of a call that is told there is followed by an end", context do
+    node = Nodes.start_one(context.b, 8, start: false)
+
+    # As the package has it.
+    Nodes.eval(node, """
+    Code.compile_string(\"""
+    defmodule :telemetry do
+      def execute(event, measurements, metadata) do
+        if pid = Process.whereis(:events), do: send(pid, {event, metadata[:operation], measurements, metadata[:reason]})
+        :ok
+      end
+    end
+    \""")
+
+    Process.register(spawn(fn -> Process.sleep(:infinity) end), :events)
+    {:ok, _} = Application.ensure_all_started(:erlang_python)
+    {:ok, _} = Supervisor.start_child(Python.Supervisor, {Python.Pool, name: :Small, size: 1, max_queue: 1, init: "import time\\ndef wait():\\n while True: time.sleep(0.01)"})
+    """)
+
+    Nodes.connect(context.a, node)
+
+    Nodes.eval(
+      context.a,
+      """
+      pool = {:Small, node}
+      {:ok, 4.0} = Python.call(:math, :sqrt, [16], pool: pool)
+      {:error, %Python.Error{}} = Python.call(:math, :sqrt, [-1], pool: pool)
+      {:error, %Python.TimeoutError{}} = Python.call(:__main__, :wait, [], pool: pool, timeout: 50)
+      running = Python.call_async(:__main__, :wait, [], pool: pool)
+      Process.sleep(100)
+      {:error, %Python.TimeoutError{}} = Python.call(:__main__, :wait, [], pool: pool, timeout: 50)
+      queued = Python.call_async(:__main__, :wait, [], pool: pool)
+      {:error, %Python.OverloadedError{}} = Python.call(:math, :sqrt, [16], pool: pool, timeout: 500)
+      Python.cancel(queued)
+      Python.cancel(running)
+      {:ok, 4.0} = Python.call(:math, :sqrt, [16], pool: pool)
+      """,
+      node: node.node
+    )
+
+    events = fn ->
+      {:messages, messages} =
+        Nodes.eval(node, "Process.info(Process.whereis(:events), :messages)")
+
+      for {[:python, :call, what], :call, _, reason} <- messages,
+          do: {what, reason && reason.__struct__}
+    end
+
+    ends = fn events -> for {what, reason} <- events, what != :start, do: {what, reason} end
+
+    assert Enum.reduce_while(1..100, nil, fn _, _ ->
+             all = events.()
+
+             if Enum.count(all, &match?({:start, _}, &1)) == length(ends.(all)) and
+                  length(ends.(all)) == 8,
+                do: {:halt, Enum.sort(ends.(all))},
+                else: Process.sleep(50) && {:cont, all}
+           end) ==
+             Enum.sort([
+               {:stop, nil},
+               {:stop, nil},
+               {:exception, Python.Error},
+               {:exception, Python.TimeoutError},
+               {:exception, Python.TimeoutError},
+               {:exception, Python.OverloadedError},
+               {:exception, Python.StoppedError},
+               {:exception, Python.StoppedError}
+             ])
+  end
 end

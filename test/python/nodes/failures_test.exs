@@ -48,7 +48,7 @@ defmodule Python.Nodes.FailuresTest do
         for pid <- Process.list(),
             {_, dictionary} <- [Process.info(pid, :dictionary)],
             {_, {module, _, _}} <- [Process.info(pid, :current_function)],
-            module in [Python.Remote.Proxy, Python.Remote.Feed, Python.Remote.Hold],
+            module in for(part <- ~w(Proxy Feed Hold Start Watch), do: Module.concat(Python.Remote, part)),
             do: {module, dictionary}
         """)
 

@@ -1,0 +1,140 @@
+defmodule Python.Nodes.LeftoversTest do
+  # What a node keeps for another one, when its answer, its chunk or its request is dropped: while the caller lives on.
+
+  use ExUnit.Case, async: true
+
+  alias Python.Nodes
+
+  @moduletag timeout: 120_000
+
+  setup do
+    [a, b] = Nodes.start(2)
+    %{a: a, b: b}
+  end
+
+  # Runs code in a process on the node a that lives on, and is at rest.
+  defp live_on(%{a: a, b: b}, code) do
+    Nodes.eval(
+      a,
+      """
+      test = self()
+
+      spawn(fn ->
+        result = elem(Code.eval_string(code, there: {Python.Pool, b}, b: b), 0)
+        send(test, {:result, result})
+        :erlang.hibernate(Process, :sleep, [:infinity])
+      end)
+
+      receive do: ({:result, result} -> result)
+      """,
+      code: code,
+      b: b.node
+    )
+  end
+
+  defp assert_nothing_left(nodes, tries \\ 100) do
+    counts = for node <- nodes, do: Nodes.handles(node)
+
+    cond do
+      Enum.all?(counts, &(&1 == {0, 0})) ->
+        :ok
+
+      tries == 0 ->
+        flunk("kept for others and held of them: #{inspect(counts)}")
+
+      true ->
+        for node <- nodes,
+            do: Nodes.eval(node, "for pid <- Process.list(), do: :erlang.garbage_collect(pid)")
+
+        Process.sleep(100)
+        assert_nothing_left(nodes, tries - 1)
+    end
+  end
+
+  test "handles in chunks of a stream that was left early", context do
+    assert live_on(context, """
+           for _ <- 1..10,
+               do: Python.stream_eval("(object() for _ in range(100_000))", pool: there, max_chunk: 10) |> Enum.take(1)
+
+           try do
+             Python.stream_eval("(object() for _ in range(100))", pool: there, max_chunk: 10) |> Enum.each(fn _ -> throw(:enough) end)
+           catch
+             :enough -> :left
+           end
+           """) == :left
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "handles in answers that came too late, or that nobody has taken", context do
+    assert live_on(context, """
+           for _ <- 1..30,
+               do: Python.eval("[__import__('time').sleep(0.01), object()]", %{}, pool: there, timeout: 10)
+
+           for _ <- 1..10 do
+             call = Python.eval_async("object()", %{}, pool: there)
+             Process.sleep(2)
+             Python.cancel(call)
+           end
+
+           :done
+           """) == :done
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "handles that the body of a with has dropped", context do
+    assert live_on(context, """
+           lock = Python.eval!("__import__('threading').Lock()", pool: there)
+
+           Python.with(lock, fn _ ->
+             Python.cancel(Python.eval_async("object()", %{}, pool: there))
+             Python.eval("[__import__('time').sleep(0.01), object()]", %{}, pool: there, timeout: 10)
+             Python.stream_eval("(object() for _ in range(1000))", pool: there, max_chunk: 10) |> Enum.take(1)
+             :done
+           end)
+           """) == :done
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "functions in requests that were refused", context do
+    assert live_on(context, """
+           here = Python.eval!("object()")
+
+           for _ <- 1..10 do
+             {:error, %Python.EncodeError{}} = Python.call(:builtins, :print, [fn -> 1 end, here], pool: there)
+             {:error, %Python.NotStartedError{}} = Python.call(:builtins, :print, [fn -> 1 end], pool: {:Nope, b})
+           end
+
+           :done
+           """) == :done
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "a proxy that was killed is replaced, and what its request had is not kept", context do
+    assert live_on(context, """
+           lock = Python.eval!("__import__('threading').Lock()", pool: there)
+
+           kill = fn ->
+             {proxy, watch} = Process.get({Python.Remote, b})
+             monitor = Process.monitor(watch)
+             :erpc.call(b, Process, :exit, [proxy, :kill])
+             receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+           end
+
+           kill.()
+           {:ok, true} = Python.call(:builtins, :callable, [fn -> 1 end], pool: there)
+           kill.()
+           {:ok, true} = Python.await(Python.call_async(:builtins, :callable, [fn -> 1 end], pool: there))
+           kill.()
+           1 = Python.with(lock, fn _ -> 1 end)
+           kill.()
+           [0, 1] = Python.stream(:builtins, :range, [2], pool: there) |> Enum.to_list()
+           Process.info(self(), :messages)
+           """) == {:messages, []}
+
+    assert_nothing_left([context.a, context.b])
+  end
+end
