@@ -146,9 +146,10 @@ defmodule Python.Function do
   def about(function) when is_function(function) do
     info = Map.new(Function.info(function))
 
-    case info.module == Python.Remote.Far and Python.Remote.Far.about(function) do
-      {module, name} -> {module, name, info.arity}
-      _ -> {module(info.module), name(info.type, Atom.to_string(info.name)), info.arity}
+    # One of another node is called after what it stands for.
+    case Python.Remote.Far.reference(function) do
+      %{about: {module, name}} -> {module, name, info.arity}
+      nil -> {module(info.module), name(info.type, Atom.to_string(info.name)), info.arity}
     end
   end
 

@@ -342,9 +342,13 @@ defmodule Python.Pool do
     # One that was killed has left it behind.
     :persistent_term.erase(reason_key(state.name))
 
-    if Asleep.waits?(options, Settings.read!()),
-      do: {:ok, %{state | asleep: Asleep.new(options)}},
-      else: start_now(Engine.prepare(options.engine), options, state)
+    if Asleep.waits?(options, Settings.read!()) do
+      state = %{state | asleep: Asleep.new(options)}
+      Load.join(state.name)
+      {:ok, state}
+    else
+      start_now(Engine.prepare(options.engine), options, state)
+    end
   end
 
   defp start_now(:ok, options, state) do
@@ -420,6 +424,7 @@ defmodule Python.Pool do
   # What its calls get from now on.
   defp keep(error, state) do
     :persistent_term.put(reason_key(state.name), error)
+    Load.leave(state.name)
     state
   end
 

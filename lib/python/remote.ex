@@ -99,7 +99,7 @@ defmodule Python.Remote do
           # If it has left all the same, this follows it.
           Proxy.tell_soon(proxy, {:cancel, reference, nil})
           with :pending <- forget(reference), do: Handles.release(asked.kept)
-          {:error, TimeoutError.new(options.timeout, :queued)}
+          {:error, TimeoutError.new(options.timeout, {:away, node})}
       end
     else
       {:error, error} ->
@@ -150,6 +150,10 @@ defmodule Python.Remote do
   end
 
   defp lost(:noconnection, node), do: StoppedError.away(node, "the connection to it was lost")
+
+  defp lost(:normal, node),
+    do: StoppedError.away(node, "the function of Python.with/3 in which it was made has ended")
+
   defp lost(reason, node), do: StoppedError.away(node, Exception.format_exit(reason))
 
   defp give_up(proxy, reference, timeout) do
@@ -235,8 +239,16 @@ defmodule Python.Remote do
 
   # What comes, or has come, is taken by nobody.
   defp drop(proxy, reference) do
-    forget(reference)
-    Proxy.tell_soon(proxy, {:cancel, reference, nil})
+    case forget(reference) do
+      {:answered, {:answer, _, keeper}} when keeper != nil ->
+        Proxy.tell_soon(keeper, {:untaken, reference})
+
+      {:answered, _} ->
+        :ok
+
+      :pending ->
+        Proxy.tell_soon(proxy, {:cancel, reference, nil})
+    end
   end
 
   @doc "As `Python.Request.send/2`."
@@ -341,6 +353,7 @@ defmodule Python.Remote do
   @doc "The error for a node that cannot be called."
   @spec unreachable(node, term) :: Exception.t()
   def unreachable(node, reason) do
+    reason = if reason == :noconnection and not Node.alive?(), do: :notalive, else: reason
     {cause, remedy} = why(reason, node)
     NotStartedError.away(node, cause, remedy)
   end

@@ -46,6 +46,17 @@ defmodule Python.StoppedError do
   end
 
   @doc false
+  # Of what is asked of a handle that its node does not keep.
+  def gone(node) do
+    %__MODULE__{
+      reason: :worker_down,
+      message:
+        "the object of the node #{node} is not kept there any more: the node has started anew, the connection to it was lost " <>
+          "meanwhile, or the handle was sent on by a process that has let go of it"
+    }
+  end
+
+  @doc false
   # What another node was asked for, which has not answered.
   def away(node, cause) do
     %__MODULE__{

@@ -12,7 +12,7 @@ defmodule Python.TimeoutError do
   ## Fields
 
     * `:timeout` - the timeout, in ms;
-    * `:reason` - `:queued` (no worker was free in that time, or Python was still being started) or
+    * `:reason` - `:queued` (no worker was free in that time, Python was still being started, or another node did not take the call) or
       `:running`;
     * `:location` - where Python was, a map with `:file`, `:line`, `:function` and `:code`; `nil` if the call had not begun
       or Python could not be asked in time;
@@ -36,6 +36,16 @@ defmodule Python.TimeoutError do
       message:
         "the call did not begin within its timeout of #{timeout} ms: all workers of the pool " <>
           "were busy"
+    }
+  end
+
+  # The connection to it is full, or to be made.
+  def new(timeout, {:away, node}) do
+    %__MODULE__{
+      timeout: timeout,
+      reason: :queued,
+      message:
+        "the call did not begin within its timeout of #{timeout} ms: the node #{node} did not take it in that time"
     }
   end
 

@@ -22,11 +22,15 @@ defmodule Python.Remote.Far do
       do: fn unquote_splicing(arguments) -> call(reference, guard, unquote(arguments)) end
   end
 
-  @doc "The module and the name of what such a function calls; nil for any other."
-  @spec about(fun) :: {String.t(), String.t()} | nil
-  def about(function) do
-    {:env, env} = Function.info(function, :env)
-    Enum.find_value(env, &with(%Reference{about: about} <- &1, do: about, else: (_ -> nil)))
+  @doc "What such a function stands for; nil for any other."
+  @spec reference(fun) :: Reference.t() | nil
+  def reference(function) do
+    with {:module, __MODULE__} <- Function.info(function, :module),
+         {:env, env} <- Function.info(function, :env) do
+      Enum.find(env, &is_struct(&1, Reference))
+    else
+      _ -> nil
+    end
   end
 
   defp call(%Reference{node: node, id: id}, guard, arguments) when is_reference(guard) do

@@ -4,7 +4,7 @@ defmodule Python.Remote.Feed do
   # Reads a stream for a consumer on another node, chunk by chunk, and never more of them ahead than that one has asked for.
   # It ends with the consumer, and with its proxy. What Python sends it is meant for the consumer.
 
-  alias Python.{Options, Request, Stream}
+  alias Python.{Callback, Options, Request, Stream}
   alias Python.Remote.{Proxy, Wire}
 
   ## The consumer
@@ -25,8 +25,11 @@ defmodule Python.Remote.Feed do
   @spec start(pid, pid, reference, reference, tuple, Options.t(), pid) :: pid
   def start(keeper, caller, reference, chunks, operation, options, leader) do
     proxy = self()
+    # In the body of a `with`, its items are made on the thread of the manager.
+    running = Callback.running()
 
     spawn_link(fn ->
+      Callback.run_as(running)
       Process.group_leader(self(), leader)
       monitor = Process.monitor(caller)
       feed = %{keeper: keeper, caller: caller, monitor: monitor, chunks: chunks, options: options}

@@ -122,12 +122,16 @@ defmodule Python.Remote.Hold do
         keeper_of = if ids != [], do: keeper
         send(reference, {reference, {:held, manager, self(), sendable, keeper_of}})
         begun(manager)
-        raised(Proxy.serve(caller, keeper))
+        {result, left} = Proxy.serve(caller, keeper)
+        Process.put(:left, left)
+        raised(result)
       end
 
       result = hold(object, body, options)
       final = final()
-      pass_on(caller)
+      # None if the body has had a process of its own.
+      left = Process.get(:left)
+      if left == nil, do: pass_on(caller)
 
       case {result, final} do
         # Before the body began, or while it went on.
@@ -136,6 +140,9 @@ defmodule Python.Remote.Hold do
         {result, final} when final != nil -> send(final, {final, outcome(result)})
         _ -> :ok
       end
+
+      # What the body did not wait for.
+      if left, do: Proxy.serve_out(left)
     end)
   end
 

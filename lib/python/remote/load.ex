@@ -7,10 +7,14 @@ defmodule Python.Remote.Load do
   use GenServer
 
   alias Python.Pool
+  alias Python.Pool.Asleep
 
   @scope Python.Remote
   # What other nodes have said: `{{name, node}, load}`.
   @table __MODULE__
+
+  # The load of a pool that is asleep, or of which nothing is known yet.
+  @asleep 0.5
 
   # How often others are told of what has changed, in ms.
   @every 200
@@ -25,7 +29,16 @@ defmodule Python.Remote.Load do
   @spec join(atom) :: :ok
   def join(name) do
     # Without the application there is nobody to be found.
-    if Process.whereis(@scope), do: :pg.join(@scope, name, self())
+    if Process.whereis(@scope) && self() not in :pg.get_local_members(@scope, name),
+      do: :pg.join(@scope, name, self())
+
+    :ok
+  end
+
+  @doc "The calling process, which is the pool of this name, cannot run anything."
+  @spec leave(atom) :: :ok
+  def leave(name) do
+    if Process.whereis(@scope), do: :pg.leave(@scope, name, self())
     :ok
   end
 
@@ -65,16 +78,18 @@ defmodule Python.Remote.Load do
     ArgumentError -> []
   end
 
-  # Requests for each worker, those that run and those that wait: 0 if a worker is idle.
+  # Requests for each worker, those that run and those that wait: 0 if a worker is idle. A pool that is asleep is woken when
+  # there is none.
   defp load(name, node) when node == node(), do: of_pool(name)
 
   defp load(name, node) do
     case :ets.lookup(@table, {name, node}) do
       [{_, load}] -> load
-      [] -> 0
+      # It has not told yet.
+      [] -> @asleep
     end
   rescue
-    ArgumentError -> 0
+    ArgumentError -> @asleep
   end
 
   defp of_pool(name) do
@@ -85,7 +100,7 @@ defmodule Python.Remote.Load do
         div(busy + queued, workers)
 
       nil ->
-        0
+        if Asleep.asleep?(name), do: @asleep, else: 0
     end
   end
 
@@ -97,6 +112,10 @@ defmodule Python.Remote.Load do
     :net_kernel.monitor_nodes(true, node_type: :all)
     Process.send_after(self(), :tell, @every)
     join_again()
+
+    for node <- Node.list(),
+        do: :erlang.send({__MODULE__, node}, :tell_all, [:nosuspend, :noconnect])
+
     {:ok, %{told: %{}}}
   end
 
@@ -120,6 +139,7 @@ defmodule Python.Remote.Load do
   end
 
   def handle_info({:nodeup, _node, _}, state), do: {:noreply, %{state | told: %{}}}
+  def handle_info(:tell_all, state), do: {:noreply, %{state | told: %{}}}
 
   def handle_info({:nodedown, node, _}, state) do
     :ets.match_delete(@table, {{:_, node}, :_})
@@ -127,6 +147,9 @@ defmodule Python.Remote.Load do
   end
 
   def handle_info(_message, state), do: {:noreply, state}
+
+  @impl true
+  def handle_cast(_message, state), do: {:noreply, state}
 
   # What has changed. Only nodes that run this are told.
   defp tell(state) do

@@ -117,16 +117,25 @@ defmodule Python.Remote.Proxy do
     end
   end
 
-  @doc "Does for a process of another node what its proxy does, in the body of a `with`, until that ends."
-  @spec serve(pid, pid) :: term
+  @doc "Does for a process of another node what its proxy does, in the body of a `with`, until that ends; and what is left then."
+  @spec serve(pid, pid) :: {term, left :: struct}
   def serve(caller, proxy),
     do: serve_on(%__MODULE__{caller: caller, monitor: Process.monitor(caller), keeper: proxy})
+
+  @doc "Goes on with what is left, until all is answered."
+  @spec serve_out(struct) :: :ok
+  def serve_out(state) do
+    receive do
+      message -> serve_out(handle(message, state))
+    after
+      if(state.requests == %{}, do: 0, else: :infinity) -> :ok
+    end
+  end
 
   defp serve_on(state) do
     receive do
       {__MODULE__, {:ended, result}} ->
-        Process.demonitor(state.monitor, [:flush])
-        result
+        {result, state}
 
       # For Python.Remote.Hold, whose process this is.
       {__MODULE__, {:final, final}} ->
@@ -188,6 +197,9 @@ defmodule Python.Remote.Proxy do
          do: engine.send_to_request(ticket, Wire.decode(message, references))
 
     state
+  rescue
+    # With something in it that is not kept any more: nobody waits to hear of it.
+    StoppedError -> state
   end
 
   defp handle_ours({:closed, reference}, state),
@@ -246,6 +258,9 @@ defmodule Python.Remote.Proxy do
   defp refusing(reference, state, hand_in) do
     hand_in.()
   rescue
+    error in StoppedError ->
+      refuse(reference, error, state)
+
     error ->
       send(reference, {reference, {:raised, error}})
       state

@@ -70,8 +70,8 @@ defmodule Python.Remote.Start do
     end
   end
 
-  defp late(_node, timeout) when is_integer(timeout) and timeout <= @start,
-    do: {:error, TimeoutError.new(timeout, :queued)}
+  defp late(node, timeout) when is_integer(timeout) and timeout <= @start,
+    do: {:error, TimeoutError.new(timeout, {:away, node})}
 
   defp late(node, _timeout), do: {:error, Remote.unreachable(node, :timeout)}
 

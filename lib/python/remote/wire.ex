@@ -4,7 +4,7 @@ defmodule Python.Remote.Wire do
   # Terms on their way to another node and from one. Handles and functions mean something on their own node only: they cross
   # as references. All else crosses as it is.
 
-  alias Python.{DecodeError, EncodeError, Iterator, Object}
+  alias Python.{DecodeError, EncodeError, Iterator, Object, StoppedError}
   alias Python.Remote.{Far, Handles, Proxy, Reference}
 
   ## From a caller
@@ -77,6 +77,18 @@ defmodule Python.Remote.Wire do
   end
 
   defp function(function, node) do
+    case Far.reference(function) do
+      # It goes home.
+      %Reference{node: ^node, id: id} = reference ->
+        found(id)
+        reference
+
+      _ ->
+        reference(function, node)
+    end
+  end
+
+  defp reference(function, node) do
     {:arity, arity} = Function.info(function, :arity)
 
     if arity > Far.most() do
@@ -130,7 +142,7 @@ defmodule Python.Remote.Wire do
 
   ## Arrived
 
-  @doc "What has arrived. `references`: whether there may be some in it."
+  @doc "What has arrived. `references`: whether there may be some in it. Raises for one of this node that is not kept any more."
   @spec decode(term, boolean) :: term
   def decode(term, false), do: term
 
@@ -153,8 +165,7 @@ defmodule Python.Remote.Wire do
   defp arrived(%Reference{node: node, id: id}) when node == node() do
     case Handles.fetch(id) do
       {:ok, term, holder} -> Proxy.used(id, term, holder)
-      # Whoever it is asked of says that it holds nothing.
-      :error -> Proxy.kept(id) || %Object{ref: id}
+      :error -> Proxy.kept(id) || raise StoppedError.gone(node)
     end
   end
 

@@ -95,7 +95,8 @@ defmodule Python.Nodes.WaitsTest do
         )
       end)
 
-    assert {:error, %Python.TimeoutError{timeout: 100}} = result
+    assert {:error, %Python.TimeoutError{timeout: 100, message: message}} = result
+    assert message =~ Atom.to_string(other.node)
     assert took < 6_000_000
   end
 
