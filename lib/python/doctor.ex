@@ -439,6 +439,9 @@ defmodule Python.Doctor do
 
   defp source(:virtual_env), do: "the environment variable VIRTUAL_ENV"
   defp source(:path), do: "PATH"
+  defp source(:pyenv), do: "pyenv"
+  defp source(:uv), do: "one of uv"
+  defp source(:fetched), do: "fetched by uv"
   defp source(_other), do: "nothing"
 
   defp size(file) do

@@ -42,7 +42,7 @@ defmodule Python.Interpreter do
           base_exec_prefix: Path.t(),
           free_threaded: boolean,
           debug: boolean,
-          source: :python_path | :environment | :virtual_env | :path,
+          source: :python_path | :environment | :virtual_env | :path | :pyenv | :uv | :fetched,
           venv: Path.t() | nil,
           tried: [{String.t(), String.t()}]
         }

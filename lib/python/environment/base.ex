@@ -97,10 +97,10 @@ defmodule Python.Environment.Base do
 
   defp first([], _search, tried), do: {:none, Enum.reverse(tried)}
 
-  defp first([candidate | others], search, tried) do
-    case look(candidate, search) do
-      {:ok, interpreter} -> {:ok, interpreter}
-      {:no, why} -> first(others, search, [{candidate, why} | tried])
+  defp first([{source, path} | others], search, tried) do
+    case look(path, search) do
+      {:ok, interpreter} -> {:ok, %{interpreter | source: source}}
+      {:no, why} -> first(others, search, [{path, why} | tried])
     end
   end
 
@@ -126,7 +126,7 @@ defmodule Python.Environment.Base do
       "managed" -> managed(search) ++ virtual_env(env) ++ on_path(search) ++ pyenv(search)
       _system -> virtual_env(env) ++ on_path(search) ++ managed(search) ++ pyenv(search)
     end
-    |> Enum.uniq()
+    |> Enum.uniq_by(fn {_source, path} -> path end)
   end
 
   defp preference(env) do
@@ -141,8 +141,13 @@ defmodule Python.Environment.Base do
 
   defp virtual_env(env) do
     case env["VIRTUAL_ENV"] do
-      unset when unset in [nil, ""] -> []
-      folder -> for path <- [Path.join(folder, "bin/python")], File.exists?(path), do: path
+      unset when unset in [nil, ""] ->
+        []
+
+      folder ->
+        for path <- [Path.join(folder, "bin/python")],
+            File.exists?(path),
+            do: {:virtual_env, path}
     end
   end
 
@@ -154,7 +159,7 @@ defmodule Python.Environment.Base do
         minor -> ["python#{minor}", "python3", "python"]
       end
 
-    for name <- names, path = find_program(name, env), do: path
+    for name <- names, path = find_program(name, env), do: {:path, path}
   end
 
   defp minors([]), do: []
@@ -168,8 +173,10 @@ defmodule Python.Environment.Base do
   end
 
   defp managed(%{env: env} = search) do
-    for folder <- [search.folder, uv_folder(env)], path <- builds(folder, search), do: path
+    fetched(search) ++ for path <- builds(uv_folder(env), search), do: {:uv, path}
   end
+
+  defp fetched(search), do: for(path <- builds(search.folder, search), do: {:fetched, path})
 
   defp uv_folder(env) do
     home = env["HOME"] || "/"
@@ -179,7 +186,7 @@ defmodule Python.Environment.Base do
 
   defp pyenv(%{env: env} = search) do
     root = set(env, "PYENV_ROOT") || Path.join(env["HOME"] || "/", ".pyenv")
-    builds(Path.join(root, "versions"), search)
+    for path <- builds(Path.join(root, "versions"), search), do: {:pyenv, path}
   end
 
   defp set(env, name), do: with("" <- Map.get(env, name, ""), do: nil)
@@ -223,7 +230,7 @@ defmodule Python.Environment.Base do
 
     case fetch.(search.text || ">=3.#{@oldest}", search.folder, python) do
       :ok ->
-        with {:none, more} <- first(builds(search.folder, search), search, []),
+        with {:none, more} <- first(fetched(search), search, []),
              do: {:error, none(search, tried ++ more, "uv has fetched none that does")}
 
       {:error, error} ->

@@ -6,7 +6,7 @@ defmodule Python.Environment.Download do
   # hash below.
 
   alias Python.Environment.{Failure, Http, Indexes, Secrets, Spec, Store}
-  alias Python.{InstallError, Program}
+  alias Python.{InstallError, Interpreter, Program}
 
   @version "0.12.5"
   @releases "https://github.com/astral-sh/uv/releases/download"
@@ -88,6 +88,34 @@ defmodule Python.Environment.Download do
   defp by_pip(_spec, nil, _folder, _show), do: {:error, nil}
 
   defp by_pip(spec, python, folder, show) do
+    with {:error, %{output: output}} = error when is_binary(output) <-
+           by_pip_of(spec, python, folder, show) do
+      # A virtual environment may have none, such as those that uv makes.
+      if output =~ "No module named pip",
+        do: Enum.reduce_while(below(python), error, &next(&1, &2, spec, folder, show)),
+        else: error
+    end
+  end
+
+  defp next(python, error, spec, folder, show) do
+    case by_pip_of(spec, python, folder, show) do
+      {:ok, mark} -> {:halt, {:ok, mark}}
+      {:error, _} -> {:cont, error}
+    end
+  end
+
+  defp below(python) do
+    with {:ok, %{base_prefix: prefix, prefix: own, version: {major, minor, _}}}
+         when prefix != own <- Interpreter.find(python, embed: false),
+         path = Path.join(prefix, "bin/python#{major}.#{minor}"),
+         true <- File.exists?(path) do
+      [path]
+    else
+      _ -> []
+    end
+  end
+
+  defp by_pip_of(spec, python, folder, show) do
     show.("Downloading uv #{@version} by the pip of #{python}")
     links = for link <- spec.find_links, not Spec.url?(link), do: "--find-links=" <> link
     offline = if spec.offline, do: ["--no-index"], else: []

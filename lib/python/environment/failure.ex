@@ -34,6 +34,8 @@ defmodule Python.Environment.Failure do
        "uv's own files UV_CACHE_DIR) to a folder that can be written."},
     {:failed, ~r/No solution found|unsatisfiable|not found in the package registry/i,
      "Change the versions that are asked for, or the version of Python."},
+    {:failed, ~r/incompatible with the project's Python requirement/i,
+     "Change the key :version of the setting python, or requires-python in the pyproject.toml."},
     {:failed, ~r/Failed to build|build backend/i,
      "There is no wheel for this Python and system, and building the package here failed. Take another version of the " <>
        "package or of Python, or install what the build needs."}

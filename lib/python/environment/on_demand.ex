@@ -5,7 +5,7 @@ defmodule Python.Environment.OnDemand do
   # one that runs.
 
   alias Python.Environment
-  alias Python.Environment.{Additions, Install, Secrets, Spec}
+  alias Python.Environment.{Additions, Install, Queue, Secrets, Spec}
   alias Python.{InstallError, Runtime, Settings}
   alias Python.Release.Bundle
 
@@ -68,7 +68,7 @@ defmodule Python.Environment.OnDemand do
   @spec run(Spec.t(), boolean) :: {:ok, result} | {:error, Exception.t()}
   def run(spec, quiet) do
     show = if quiet, do: fn _line -> :ok end, else: &IO.puts/1
-    :global.trans({__MODULE__, self()}, fn -> choose(spec, show) end, [node()])
+    Queue.run(fn -> choose(spec, show) end)
   end
 
   # Of a pool: nothing else has to do with it.

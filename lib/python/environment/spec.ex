@@ -115,11 +115,15 @@ defmodule Python.Environment.Spec do
          :ok <- known(options, what),
          {:ok, values} <- cast_all(options, what),
          :ok <- one_source(options, what) do
-      {:ok, settle(struct!(__MODULE__, [{:base, Paths.project()} | values]))}
+      {:ok, settle(struct!(__MODULE__, [{:base, base()} | values]))}
     else
       {:error, text} -> {:error, ArgumentError.exception(text)}
     end
   end
+
+  # A start without Mix loads nothing for that.
+  defp base,
+    do: if(:erlang.module_loaded(Mix.Project), do: Paths.project(), else: File.cwd!())
 
   @doc "The environments of the setting `environments`, by their names. Only Python processes have them."
   @spec named(term) :: {:ok, [{atom, t}]} | {:error, Exception.t()} | :error

@@ -88,6 +88,7 @@ defmodule Mix.Tasks.Python.InstallTest do
     assert text =~ ~r/lock +.*requirements.lock/
     assert text =~ ~r/find_links +#{Regex.escape(folder)}/
     assert text =~ ~r/made +\d{4}-.* by uv \d/
+    assert text =~ ~r/made with .*, Python 3\.\d+\.\S+ \(PATH\)/
 
     assert {0, text} = run(Prune)
     assert text =~ "0 removed"

@@ -152,6 +152,27 @@ defmodule Python.Environment.BaseTest do
     end
   end
 
+  test "it is known where it was found", %{tmp_dir: dir, python: python} do
+    fake(dir, "venv/bin/python", python, "3.9.1")
+    fake(dir, "bin/python3", python, "3.11.4")
+    fake(dir, ".pyenv/versions/3.12.9/bin/python3", python, "3.12.9")
+    fake(dir, "uv/cpython-3.13.7-linux-x86_64-gnu/bin/python3", python, "3.13.7")
+    fake(dir, "cache/pythons/cpython-3.10.7-linux-x86_64-gnu/bin/python3", python, "3.10.7")
+    env = %{"UV_PYTHON_INSTALL_DIR" => Path.join(dir, "uv")}
+    env = Map.put(env, "VIRTUAL_ENV", Path.join(dir, "venv"))
+
+    for {version, source} <- [
+          {"3.9", :virtual_env},
+          {"3.11", :path},
+          {"3.12", :pyenv},
+          {"3.13", :uv},
+          {"3.10", :fetched}
+        ] do
+      assert {:ok, interpreter} = find(dir, [version: version], env: env)
+      assert {version, interpreter.source} == {version, source}
+    end
+  end
+
   describe "where there is none" do
     test "one is fetched into the folder of the environments", %{tmp_dir: dir, python: python} do
       fake(dir, "bin/python3", python, "3.11.4")

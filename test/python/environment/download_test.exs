@@ -46,6 +46,18 @@ defmodule Python.Environment.DownloadTest do
     assert {:ok, ^path} = Download.get(spec, "/no/such/python", spec.cache, &flunk/1)
   end
 
+  test "an environment without pip has it from the Python below", %{tmp_dir: folder} do
+    version = Download.version()
+    program = %{"uv-#{version}.data/scripts/uv" => @program}
+    Wheels.write(Path.join(folder, "wheels"), "uv", version, files: program)
+    venv = Path.join(folder, "venv")
+    {_, 0} = System.cmd(Wheels.python(), ["-m", "venv", "--without-pip", venv])
+    spec = spec(folder, find_links: [Path.join(folder, "wheels")], offline: true)
+    python = Path.join(venv, "bin/python")
+    assert {:ok, path} = Download.get(spec, python, spec.cache, fn _line -> :ok end)
+    assert {"uv " <> _, 0} = System.cmd(path, ["--version"])
+  end
+
   test "where neither pip nor the releases have it, the error says both and what to do", %{
     tmp_dir: folder
   } do

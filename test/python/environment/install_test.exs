@@ -235,6 +235,20 @@ defmodule Python.Environment.InstallTest do
       assert Exception.message(error) =~ "mix python.lock"
     end
 
+    test "that requires another version than the setting is an error that says so", %{
+      tmp_dir: folder
+    } do
+      project = Path.join(folder, "python")
+      File.mkdir_p!(project)
+      text = ~s([project]\nname = "kiosk"\nversion = "0.1"\nrequires-python = ">=3.99"\n)
+      File.write!(Path.join(project, "pyproject.toml"), text)
+      spec = Wheels.spec(folder, project: project, version: ">=3.8")
+      assert {:error, %InstallError{reason: :failed, remedy: remedy}} = lock!(spec)
+      assert remedy =~ ":version"
+      assert {{:error, %InstallError{remedy: ^remedy}}, _lines} = install(spec)
+      assert half_made(spec) == []
+    end
+
     test "without a pyproject.toml is an error", %{tmp_dir: folder} do
       assert {{:error, %{reason: :invalid} = error}, []} =
                install(Wheels.spec(folder, project: folder))
