@@ -51,7 +51,8 @@ defmodule Python.Nodes.LeftoversTest do
     end
   end
 
-  test "handles in chunks of a stream that was left early", context do
+  test "nothing is kept of what was dropped, though the caller lives on", context do
+    # Handles in chunks of a stream that was left early.
     assert live_on(context, """
            for _ <- 1..10,
                do: Python.stream_eval("(object() for _ in range(100_000))", pool: there, max_chunk: 10) |> Enum.take(1)
@@ -63,10 +64,7 @@ defmodule Python.Nodes.LeftoversTest do
            end
            """) == :left
 
-    assert_nothing_left([context.a, context.b])
-  end
-
-  test "handles in answers that came too late, or that nobody has taken", context do
+    # Handles in answers that came too late, or that nobody has taken.
     assert live_on(context, """
            for _ <- 1..30,
                do: Python.eval("[__import__('time').sleep(0.01), object()]", %{}, pool: there, timeout: 10)
@@ -80,10 +78,7 @@ defmodule Python.Nodes.LeftoversTest do
            :done
            """) == :done
 
-    assert_nothing_left([context.a, context.b])
-  end
-
-  test "handles that the body of a with has dropped", context do
+    # Handles that the body of a with has dropped.
     assert live_on(context, """
            lock = Python.eval!("__import__('threading').Lock()", pool: there)
 
@@ -95,10 +90,7 @@ defmodule Python.Nodes.LeftoversTest do
            end)
            """) == :done
 
-    assert_nothing_left([context.a, context.b])
-  end
-
-  test "functions in requests that were refused", context do
+    # Functions in requests that were refused.
     assert live_on(context, """
            here = Python.eval!("object()")
 
@@ -110,10 +102,7 @@ defmodule Python.Nodes.LeftoversTest do
            :done
            """) == :done
 
-    assert_nothing_left([context.a, context.b])
-  end
-
-  test "a proxy that was killed is replaced, and what its request had is not kept", context do
+    # A proxy that was killed is replaced, and what its request had is not kept.
     assert live_on(context, """
            lock = Python.eval!("__import__('threading').Lock()", pool: there)
 
