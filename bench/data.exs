@@ -136,7 +136,7 @@ defmodule Bench.Data do
         columns_inside: inside.("bench_frame.#{list}"),
         rows: fn -> Measure.once(fn -> Table.rows!(frame) end) end,
         rows_inside: inside.("bench_frame.#{records}"),
-        new: fn -> Measure.once(fn -> Table.new!(columns, as: as) end) end,
+        new: fn -> Measure.once_settled(fn -> Table.new!(columns, as: as) end) end,
         new_inside: inside.("#{maker}(bench_columns)")
       )
 

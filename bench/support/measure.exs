@@ -70,6 +70,16 @@ defmodule Bench.Measure do
   @doc "One call, in a fresh process with a heap that holds big values: the time."
   def once(run), do: alone(fn -> time(run) end, 4 * @heap)
 
+  @doc "The same for what is given to Python: it has been collected before, so that it is not moved meanwhile."
+  def once_settled(run) do
+    settled = fn ->
+      :erlang.garbage_collect()
+      time(run)
+    end
+
+    alone(settled, 4 * @heap)
+  end
+
   @doc "Calls per second of so many callers, who make so many calls together."
   def throughput(run, callers, calls) do
     each = max(div(calls, callers), 1)
