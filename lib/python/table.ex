@@ -226,7 +226,7 @@ defmodule Python.Table do
 
     with native when native != nil <- Native.any(),
          {kind, length, missing, present, data, places} <-
-           native.table_pack(cells, not for_pandas) do
+           pack(native, native.table_begin(length(cells), not for_pandas), cells) do
       {true,
        {kind, length, missing, view.(present, false), view.(data, for_pandas),
         view.(places, false)}}
@@ -236,6 +236,10 @@ defmodule Python.Table do
   end
 
   defp packed(other, _library), do: {false, other}
+
+  defp pack(native, packing, []), do: native.table_end(packing)
+  defp pack(_native, _packing, nil), do: nil
+  defp pack(native, packing, cells), do: pack(native, packing, native.table_add(packing, cells))
 
   # Rows have the columns that any of them has, in the order in which they come up.
   defp columns_of([%{} = row | _] = rows) when not is_struct(row) do

@@ -48,7 +48,9 @@ defmodule Python.Engine.Native.Stubs do
       def stream_close(_stream, _reference, _callbacks), do: not_loaded()
 
       # nif/table.rs
-      def table_pack(_list, _texts), do: not_loaded()
+      def table_begin(_length, _texts), do: not_loaded()
+      def table_add(_packing, _list), do: not_loaded()
+      def table_end(_packing), do: not_loaded()
 
       defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
     end

@@ -1,7 +1,7 @@
 //! The cells of a column that are of one kind, in one piece of memory, in Arrow's layout: a library has a column from it
 //! without objects in between.
 //!
-//! The memory is that of binaries from the start: to fill it anew each time costs as much as to read the cells.
+//! A scheduler reads the cells, some at a time: another one would have to get them from another processor's cache. The memory is that of binaries from the start: to fill it anew each time costs as much as to read the cells.
 
 use super::boxed::{self, Boxed};
 use super::{atoms, words};
@@ -15,6 +15,9 @@ pub struct Column {
     pub missing: usize,
     /// A bit for each cell, the first in the lowest. Empty as long as none is missing.
     present: Vec<u8>,
+    /// How many cells there will be.
+    room: usize,
+    texts: bool,
 }
 
 #[derive(Default)]
@@ -99,25 +102,38 @@ impl Row<u8> {
 }
 
 impl Column {
-    /// None for cells of several kinds, and for others. `texts`: whether they may be texts.
-    pub fn of(list: Term<'_>, texts: bool) -> Option<Self> {
-        let env = list.get_env();
-        let room = list.list_length().ok()?;
-        let mut column = Column::default();
-        let mut rest = list.as_c_arg();
-        while let Some((cell, tail)) = words::cell_of(env, rest) {
-            rest = tail;
-            let is_there = column.add(env, cell, room, texts)?;
-            if !is_there || column.missing > 0 {
-                column.note(is_there, room);
-            }
-            column.length += 1;
+    /// Of so many cells. `texts`: whether they may be texts.
+    pub fn new(room: usize, texts: bool) -> Self {
+        Column {
+            room,
+            texts,
+            ..Column::default()
         }
-        column.is_whole().then_some(column)
+    }
+
+    /// Adds cells of a list, up to so many: what is left of it. None if one does not fit: they are of several kinds, or of
+    /// others.
+    pub fn fill<'a>(&mut self, list: Term<'a>, most: usize) -> Option<Term<'a>> {
+        let env = list.get_env();
+        let mut rest = list.as_c_arg();
+        for _ in 0..most {
+            let Some((cell, tail)) = words::cell_of(env, rest) else {
+                break;
+            };
+            rest = tail;
+            let (room, texts) = (self.room, self.texts);
+            let is_there = self.add(env, cell, room, texts)?;
+            if !is_there || self.missing > 0 {
+                self.note(is_there, room);
+            }
+            self.length += 1;
+        }
+        // SAFETY: the tail of a list of the environment.
+        Some(unsafe { Term::new(env, rest) })
     }
 
     /// Whether there is something in it, of which all is what it seems to be.
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         match &self.items {
             Items::Unknown => false,
             Items::Texts { data, .. } => std::str::from_utf8(data.bytes()).is_ok(),

@@ -22,6 +22,7 @@ use crate::engine::main::{callback::CallbackHandle, own::Main};
 use crate::engine::process::own::Process;
 #[cfg(feature = "process")]
 use crate::engine::process::{callback::RemoteCallback, object::RemoteObject, start::LinkHandle};
+use crate::nif::table::Packing;
 use crate::pool::engine::Engine;
 use crate::pool::handles::{PoolHandle, Slot, WorkerHandle};
 use crate::pool::request::Request;
@@ -70,6 +71,7 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
             pid: env.pid(),
             number: None,
         })
+        && keep(env, Packing::spare)
         && register_main(env)
         && register_process(env)
 }
