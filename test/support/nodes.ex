@@ -54,8 +54,15 @@ defmodule Python.Nodes do
     :ok
   end
 
-  @doc "Sends a signal to the process of a node: STOP, CONT."
-  def signal(os_pid, signal), do: {_, 0} = System.cmd("kill", ["-#{signal}", os_pid])
+  @doc "Sends a signal to the process of a node: STOP, CONT. One that was stopped goes on when the test is over, so that it can end."
+  def signal(os_pid, signal) do
+    if signal == "STOP", do: ExUnit.Callbacks.on_exit(fn -> kill_with(os_pid, "CONT") end)
+    {_, 0} = kill_with(os_pid, signal)
+  end
+
+  # It may be gone.
+  defp kill_with(os_pid, signal),
+    do: System.cmd("kill", ["-#{signal}", os_pid], stderr_to_stdout: true)
 
   defp args(number, port, cookie) do
     ~w(-name node#{number}@127.0.0.#{number} -setcookie #{cookie} -start_epmd false -erl_epmd_port #{port}
