@@ -8,7 +8,7 @@ defmodule Python.Callback do
 
   use GenServer
 
-  alias Python.{Engine, Error, NotStartedError, Struct, Telemetry}
+  alias Python.{Deadline, Engine, Error, NotStartedError, Struct, Telemetry}
 
   @table __MODULE__
 
@@ -201,7 +201,7 @@ defmodule Python.Callback do
   @impl true
   def terminate(_reason, {_engine, callbacks}) do
     for {pid, _handle} <- Map.values(callbacks), do: Process.exit(pid, :shutdown)
-    left = await_end(callbacks, System.monotonic_time(:millisecond) + @grace)
+    left = await_end(callbacks, Deadline.in_ms(@grace))
     for {pid, _handle} <- Map.values(left), do: Process.exit(pid, :kill)
   end
 
@@ -212,7 +212,7 @@ defmodule Python.Callback do
       {:DOWN, monitor, :process, _pid, _reason} ->
         await_end(Map.delete(callbacks, monitor), deadline)
     after
-      max(deadline - System.monotonic_time(:millisecond), 0) -> callbacks
+      Deadline.left(deadline) -> callbacks
     end
   end
 

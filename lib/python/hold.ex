@@ -10,7 +10,7 @@ defmodule Python.Hold do
   # Else it runs in the calling process, and nobody can end it: at the deadline the manager is left without it and
   # the worker is free; whatever the body asks from then on is refused.
 
-  alias Python.{Body, Callback, Home, Operation, Request, StoppedError, TimeoutError}
+  alias Python.{Body, Callback, Deadline, Home, Operation, Request, StoppedError, TimeoutError}
   alias Python.Pool.Asleep
 
   # How long to wait for an answer that may be on its way, in ms.
@@ -37,7 +37,7 @@ defmodule Python.Hold do
             reference: reference,
             native: native,
             timeout: timeout,
-            deadline: deadline(timeout),
+            deadline: Deadline.in_ms(timeout),
             apart: is_integer(options.timeout)
           }
 
@@ -72,7 +72,7 @@ defmodule Python.Hold do
       {^reference, answer} ->
         entered(Request.answer(answer))
     after
-      left(hold.deadline) -> give_up(hold)
+      Deadline.left(hold.deadline) -> give_up(hold)
     end
   end
 
@@ -81,7 +81,7 @@ defmodule Python.Hold do
   # Where this process looks at the clock itself, it comes first.
   defp expire(%{engine: engine, ticket: ticket, deadline: deadline, apart: apart}) do
     spare = if apart, do: @leaving + @moment, else: 0
-    engine.expire(ticket, left(deadline) + spare)
+    engine.expire(ticket, Deadline.left(deadline) + spare)
   end
 
   # It was left before the body began.
@@ -97,10 +97,10 @@ defmodule Python.Hold do
     place = place(hold)
     body = Body.start(fn -> run(callback, place, entered, fun) end)
 
-    result = Body.await(body, left(hold.deadline))
+    result = Body.await(body, Deadline.left(hold.deadline))
 
     # What comes after the deadline may be no more than what its passing has led to.
-    if result != :timeout and left(hold.deadline) > 0 do
+    if result != :timeout and Deadline.left(hold.deadline) > 0 do
       ended(hold, callback, result)
     else
       # The manager is told why, before the body's end could be taken for the reason. With the body ends what it
@@ -155,7 +155,7 @@ defmodule Python.Hold do
 
   # `waited`: Python has taken the body's answer, and is leaving the manager.
   defp left(%{reference: reference} = hold, result, waited) do
-    patience = if waited, do: left(hold.deadline), else: @moment
+    patience = if waited, do: Deadline.left(hold.deadline), else: @moment
 
     receive do
       {^reference, answer} -> outcome(Request.answer(answer), result)
@@ -212,16 +212,10 @@ defmodule Python.Hold do
   def limit(timeout, %{deadline: :infinity}), do: timeout
 
   def limit(timeout, %{deadline: deadline} = hold) do
-    case left(deadline) do
+    case Deadline.left(deadline) do
       0 -> {:error, late(hold)}
       # Atoms are greater than numbers.
       left -> min(timeout, left)
     end
   end
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 end

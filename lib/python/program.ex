@@ -4,6 +4,8 @@ defmodule Python.Program do
   # Programs that run in a port, to their end: uv and pip. Their output is shown line by line and kept for an error. A
   # program that takes too long, or whose caller has ended, is killed with its children. No shell is involved.
 
+  alias Python.Deadline
+
   @kept_lines 300
   # A line is no longer than this: the rest of it is left out.
   @longest_line 65_536
@@ -50,7 +52,7 @@ defmodule Python.Program do
           port: port,
           os_pid: os_pid,
           caller: caller,
-          deadline: now() + options[:timeout],
+          deadline: Deadline.in_ms(options[:timeout]),
           show: Keyword.get(options, :show, fn _line -> :ok end),
           mask: Keyword.get(options, :mask, & &1),
           part: "",
@@ -86,7 +88,7 @@ defmodule Python.Program do
         kill(state.os_pid)
         {:error, {:no_start, "its caller has ended"}}
     after
-      max(0, state.deadline - now()) ->
+      Deadline.left(state.deadline) ->
         kill(state.os_pid)
         {:error, {:timeout, output(state)}}
     end
@@ -147,6 +149,4 @@ defmodule Python.Program do
       {:unix, _} -> :os.cmd(String.to_charlist("kill -KILL -#{os_pid}"))
     end
   end
-
-  defp now, do: System.monotonic_time(:millisecond)
 end

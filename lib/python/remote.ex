@@ -14,7 +14,7 @@ defmodule Python.Remote do
   # What cannot be sent as it is, handles and functions, crosses as a `Python.Remote.Reference` (`Python.Remote.Wire`), and is kept
   # alive by the node that it is from (`Python.Remote.Handles`).
 
-  alias Python.{Async, Home, NotStartedError, Object, Operation, Options, Request}
+  alias Python.{Async, Deadline, Home, NotStartedError, Object, Operation, Options, Request}
   alias Python.{StoppedError, TimeoutError}
   alias Python.Remote.{Feed, Handles, Proxy, Start, Watch, Wire}
 
@@ -38,7 +38,8 @@ defmodule Python.Remote do
   @doc "Runs an operation on another node. `options` are those that hold there."
   @spec run(node, Operation.t(), Options.t()) :: Request.answer()
   def run(node, operation, options) do
-    until = deadline(options.timeout)
+    # Who has no timeout of its own is told by the proxy that the time is over.
+    until = Deadline.in_ms(options.timeout || :infinity)
 
     with {:ok, asked} <- prepare(node, :run, operation, options),
          do: await_run(asked, until, true)
@@ -59,17 +60,10 @@ defmodule Python.Remote do
           if reason == :noproc, do: Handles.release(asked.kept)
           down(reason, node)
       after
-        left(until) -> give_up(proxy, reference, options.timeout)
+        Deadline.left(until) -> give_up(proxy, reference, options.timeout)
       end
     end
   end
-
-  # Who has no timeout of its own is told by the proxy that the time is over.
-  defp deadline(timeout) when timeout in [nil, :infinity], do: :infinity
-  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   @doc "Sends a request to the proxy of this process, which is monitored until it has answered."
   @spec ask(node, atom, tuple, Options.t()) :: {:ok, reference, pid} | {:error, Exception.t()}

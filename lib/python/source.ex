@@ -7,6 +7,8 @@ defmodule Python.Source do
   # Files are read by a process of its own, one at a time. Should that be held up, the caller goes on without
   # the line, and so does everybody after it: at most one dirty scheduler is lost.
 
+  alias Python.Deadline
+
   # What the caller waits, in ms.
   @wait 20
 
@@ -17,7 +19,7 @@ defmodule Python.Source do
   @spec line(String.t(), integer) :: String.t() | nil
   def line(file, number) when number > 0 do
     case kept(file, number) do
-      nil -> if readable?(file), do: read(file, number, deadline())
+      nil -> if readable?(file), do: read(file, number, Deadline.in_ms(@wait))
       line -> filled(line)
     end
   end
@@ -40,7 +42,7 @@ defmodule Python.Source do
         line
 
       {:DOWN, ^monitor, _, ^reader, {:shutdown, :busy}} ->
-        if left(deadline) > 0 do
+        if Deadline.left(deadline) > 0 do
           Process.sleep(1)
           read(file, number, deadline)
         end
@@ -48,14 +50,11 @@ defmodule Python.Source do
       {:DOWN, ^monitor, _, ^reader, _reason} ->
         nil
     after
-      left(deadline) ->
+      Deadline.left(deadline) ->
         Process.demonitor(monitor, [:flush])
         nil
     end
   end
-
-  defp deadline, do: System.monotonic_time(:millisecond) + @wait
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   ## In the reader
 

@@ -5,7 +5,7 @@ defmodule Python.Stream do
   # two demands a stream holds no worker and sends no messages
   # (native/erlang_python_nif/src/pool/stream).
 
-  alias Python.{Callback, Hold, Operation, Options, Request, StoppedError, TimeoutError}
+  alias Python.{Callback, Deadline, Hold, Operation, Options, Request, StoppedError, TimeoutError}
 
   # How long the consumer waits for a generator to be closed, in ms. It is closed all the same.
   @close_timeout 1_000
@@ -94,7 +94,7 @@ defmodule Python.Stream do
 
     case engine.stream_demand(native, reference, Callback.handles()) do
       :coming ->
-        case wait(stream, reference, options.max_wait, deadline(timeout), timeout) do
+        case wait(stream, reference, options.max_wait, Deadline.in_ms(timeout), timeout) do
           {:failed, items, :overloaded} ->
             {:failed, items, Request.refused(:overloaded, options)}
 
@@ -116,8 +116,8 @@ defmodule Python.Stream do
     receive do
       {^reference, answer} -> answer(answer)
     after
-      min(look, left(deadline)) ->
-        if left(deadline) == 0 do
+      min(look, Deadline.left(deadline)) ->
+        if Deadline.left(deadline) == 0 do
           give_up(stream, reference, timeout)
         else
           case engine.stream_flush(native) do
@@ -136,7 +136,7 @@ defmodule Python.Stream do
     receive do
       {^reference, answer} -> answer(answer)
     after
-      left(deadline) -> give_up(stream, reference, timeout)
+      Deadline.left(deadline) -> give_up(stream, reference, timeout)
     end
   end
 
@@ -194,10 +194,4 @@ defmodule Python.Stream do
 
     :ok
   end
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 end

@@ -6,7 +6,8 @@ defmodule Python.Pool.Asleep do
   # process starts once, however many ask. What may take its time, the start of the interpreter, runs in a process of its
   # own, so that the pool's goes on to answer.
 
-  alias Python.{Callback, Engine, Hold, NotStartedError, Options, StoppedError, TimeoutError}
+  alias Python.{Callback, Deadline, Engine, Hold, NotStartedError, Options}
+  alias Python.{StoppedError, TimeoutError}
 
   defstruct [:options, :helper, callers: []]
 
@@ -96,10 +97,10 @@ defmodule Python.Pool.Asleep do
     given = options.timeout || timeout(name) || 0
 
     with timeout when not is_tuple(timeout) <- Hold.limit(given, Callback.held()) do
-      deadline = deadline(timeout)
+      deadline = Deadline.in_ms(timeout)
 
       case ask(name, timeout) do
-        :ok -> left(deadline) |> run_within(given, options, run) |> explain(name)
+        :ok -> Deadline.left(deadline) |> run_within(given, options, run) |> explain(name)
         {:error, error} -> {:error, error}
         :timeout -> {:error, TimeoutError.new(given, :starting)}
       end
@@ -126,12 +127,4 @@ defmodule Python.Pool.Asleep do
     # It has ended.
     :exit, {_reason, {GenServer, :call, _}} -> {:error, Python.Pool.why_not(name)}
   end
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(timeout), do: now() + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - now(), 0)
-
-  defp now, do: System.monotonic_time(:millisecond)
 end

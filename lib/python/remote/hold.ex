@@ -5,7 +5,7 @@ defmodule Python.Remote.Hold do
   # The body runs here, in the caller, and what it asks of that node goes to the process that is in the body there: so it
   # runs on the thread and in the context of variables of the manager, as on one's own node.
 
-  alias Python.{Callback, Hold, Options, Remote, StoppedError, TimeoutError}
+  alias Python.{Callback, Deadline, Hold, Options, Remote, StoppedError, TimeoutError}
   alias Python.Remote.{Proxy, Watch, Wire}
 
   # How long a message that is on its way is waited for, in ms.
@@ -41,17 +41,14 @@ defmodule Python.Remote.Hold do
         {:DOWN, ^reference, _, _, reason} ->
           Remote.down(reason, node)
       after
-        left(until) -> give_up(proxy, reference, options)
+        Deadline.left(until) -> give_up(proxy, reference, options)
       end
     end
   end
 
   # It looks at the clock there. Here no longer than that it could have said so.
   defp until(timeout) when timeout in [nil, :infinity], do: :infinity
-  defp until(timeout), do: System.monotonic_time(:millisecond) + timeout + @late
-
-  defp left(:infinity), do: :infinity
-  defp left(until), do: max(until - System.monotonic_time(:millisecond), 0)
+  defp until(timeout), do: Deadline.in_ms(timeout + @late)
 
   # If it is held after all, that ends with the caller's word that it is not in the body.
   defp give_up(proxy, reference, options) do
@@ -95,7 +92,7 @@ defmodule Python.Remote.Hold do
       {:DOWN, ^final, _, _, reason} -> Remote.down(reason, node)
     after
       # The body may have gone on for longer.
-      max(left(until), @late) ->
+      max(Deadline.left(until), @late) ->
         Remote.forget(final)
         {:error, TimeoutError.new(options.timeout, :body)}
     end
