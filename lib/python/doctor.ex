@@ -15,7 +15,6 @@ defmodule Python.Doctor do
   alias Python.Environment.{Check, Lock, Secrets, Spec}
   alias Python.Interpreter.Running
   alias Python.Release.Bundle
-  alias Python.Release.Bundle
 
   @typedoc """
   The result of one check: its title, its status, details, and for an `:error` or a `:warning` the remedy. `:skipped`

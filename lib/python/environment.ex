@@ -5,7 +5,7 @@ defmodule Python.Environment do
   # modules below make it; a start only looks for it.
 
   alias Python.{NotStartedError, Settings}
-  alias Python.Environment.{Key, OnDemand, Recall, Requirements, Spec, Store}
+  alias Python.Environment.{Key, Mark, OnDemand, Recall, Requirements, Spec, Store}
   alias Python.Release.Bundle
 
   @enforce_keys [:folder, :interpreter, :made, :mark]
@@ -26,7 +26,7 @@ defmodule Python.Environment do
       folder: folder,
       interpreter: interpreter(folder),
       made: made,
-      mark: Store.mark(folder)
+      mark: Mark.read(folder)
     }
   end
 

@@ -27,7 +27,7 @@ defmodule Python.Release do
 
   In the options of the release, under `:python`:
 
-    * `:keep` - a list of parts of the standard library that are left out without it: #{Enum.map_join(Python.Release.Bundle.parts(), ", ", &"`#{inspect(&1)}`")}.
+    * `:keep` - a list of parts of the standard library that are left out without it: #{Enum.map_join(Python.Release.Build.parts(), ", ", &"`#{inspect(&1)}`")}.
       Defaults to `[]`.
     * `:compile` - whether Python's files are compiled, so that a release that cannot be written starts as fast. Defaults
       to `true`.
@@ -48,7 +48,7 @@ defmodule Python.Release do
   macOS; not for Windows.
   """
 
-  alias Python.Release.Bundle
+  alias Python.Release.Build
   alias Python.Settings
 
   @doc """
@@ -99,7 +99,7 @@ defmodule Python.Release do
   defp make(folder, options, show) do
     # Its settings are there when it is loaded.
     _ = Application.load(:erlang_python)
-    with {:ok, settings} <- Settings.fetch(), do: Bundle.make(folder, settings, options, show)
+    with {:ok, settings} <- Settings.fetch(), do: Build.make(folder, settings, options, show)
   end
 
   defp show(line), do: IO.puts("* python: " <> line)

@@ -28,7 +28,7 @@ defmodule Mix.Tasks.Python.Lock do
   use Mix.Task
 
   alias Python.Environment
-  alias Python.Environment.{Base, Lock, Requirements, Store, Uv}
+  alias Python.Environment.{Base, Lock, Requirements, Spec, Store, Uv}
 
   @switches [upgrade: :boolean, offline: :boolean, quiet: :boolean]
 
@@ -40,7 +40,7 @@ defmodule Mix.Tasks.Python.Lock do
 
   defp lock(spec, options) do
     show = Environment.Task.show(options)
-    store = Store.folder(spec)
+    store = Spec.store(spec)
 
     result =
       Store.temporary(store, fn temporary ->

@@ -21,7 +21,7 @@ defmodule Mix.Tasks.Python.Prune do
   use Mix.Task
 
   alias Python.Environment
-  alias Python.Environment.{Prune, Spec, Store}
+  alias Python.Environment.{Prune, Spec}
 
   @impl true
   def run(args) do
@@ -30,7 +30,7 @@ defmodule Mix.Tasks.Python.Prune do
     if days < 0, do: Mix.raise("expected --days to be 0 or more, got: #{days}")
 
     Mix.Task.run("app.config")
-    store = Store.folder(spec())
+    store = store()
     show = Environment.Task.show(options)
     removed = Prune.run(store, days)
 
@@ -39,10 +39,9 @@ defmodule Mix.Tasks.Python.Prune do
     show.("#{length(removed)} removed from #{store}, #{megabytes(total)}")
   end
 
-  defp spec do
+  defp store do
     case Python.Settings.fetch() do
-      {:ok, %{python: %Spec{} = spec}} -> spec
-      {:ok, _} -> %Spec{base: File.cwd!()}
+      {:ok, %{python: spec}} -> Spec.store(spec)
       {:error, error} -> Mix.raise(Exception.message(error))
     end
   end

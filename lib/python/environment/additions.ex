@@ -8,12 +8,13 @@ defmodule Python.Environment.Additions do
   # uv is to resolve for what is installed already. It gets a virtual environment that has the metadata of these packages
   # and nothing else of them, and installs into that. What it takes away there would be replaced.
 
-  alias Python.Engine
+  alias Python.{Engine, Environment}
 
   alias Python.Environment.{
     Failure,
     Install,
     Key,
+    Mark,
     Requirements,
     Spec,
     Store,
@@ -32,7 +33,7 @@ defmodule Python.Environment.Additions do
   @doc "Adds the packages of a spec to the Pythons of this VM that have this interpreter."
   @spec add(Spec.t(), Interpreter.t(), Uv.show()) :: {:ok, result} | {:error, Exception.t()}
   def add(%Spec{} = spec, interpreter, show) do
-    store = Store.folder(spec)
+    store = Spec.store(spec)
 
     with :ok <- fits(spec, interpreter),
          :ok <- Requirements.check(spec),
@@ -43,7 +44,7 @@ defmodule Python.Environment.Additions do
       work = fn folder -> make(spec, interpreter, installed, store, folder, show) end
 
       with {:ok, folder, _made} <- Store.make(store, {"additions", key}, waiting, work),
-           mark = Store.mark(folder),
+           mark = Mark.read(folder),
            :ok <- not_imported(mark.replaced, interpreter),
            :ok <- use(store, folder, mark, interpreter) do
         {:ok, %{packages: mark.packages, folder: folder}}
@@ -77,7 +78,7 @@ defmodule Python.Environment.Additions do
 
   # A context needs no pool, and is not in the way of calls. That of a process has what its workers have.
   defp in_python(function) do
-    engine = if match?({:ok, _}, Runtime.status()), do: :main, else: :process
+    engine = if in_vm?(), do: :main, else: :process
 
     with {:ok, context} <- Python.Context.start_link(engine: engine) do
       try do
@@ -100,7 +101,7 @@ defmodule Python.Environment.Additions do
            {:ok, lists, cd} <- Requirements.plan(uv, spec, interpreter, temporary, show),
            :ok <- Install.venv(uv, spec, interpreter.executable, folder),
            {:ok, there} <- pretend(folder, installed),
-           :ok <- Install.install(uv, spec, Path.join(folder, "bin/python"), lists, cd, show) do
+           :ok <- Install.install(uv, spec, Environment.interpreter(folder), lists, cd, show) do
         gone = for {name, _version, path} <- there, not File.exists?(path), do: name
         for {_name, _version, path} <- there, do: File.rm_rf(path)
         {:ok, %{packages: Install.packages(folder), replaced: gone, of: Spec.describe(spec)}}
@@ -141,7 +142,7 @@ defmodule Python.Environment.Additions do
 
   defp not_imported(names, interpreter) do
     in_vm =
-      if match?({:ok, _}, Runtime.status()),
+      if in_vm?(),
         do: in_python(&Python.call(@module, :imported, [names], context: &1, timeout: @timeout)),
         else: {:ok, []}
 
@@ -190,7 +191,7 @@ defmodule Python.Environment.Additions do
     site = site_packages(folder)
 
     with :ok <- announce(interpreter.prefix, site) do
-      if match?({:ok, _}, Runtime.status()) do
+      if in_vm?() do
         with {:ok, nil} <-
                in_python(&Python.call(@module, :add, [site], context: &1, timeout: @timeout)),
              do: :ok
@@ -222,8 +223,8 @@ defmodule Python.Environment.Additions do
   defp file do
     store =
       case Settings.fetch() do
-        {:ok, %{python: %Spec{} = spec}} -> Spec.store(spec)
-        _ -> Spec.store(%Spec{base: "."})
+        {:ok, %{python: spec}} -> Spec.store(spec)
+        _ -> Spec.store(nil)
       end
 
     vm = :persistent_term.get({__MODULE__, :vm}, 0)
@@ -239,9 +240,12 @@ defmodule Python.Environment.Additions do
         do: name
   end
 
+  # Whether the VM's Python runs.
+  defp in_vm?, do: match?({:ok, _}, Runtime.status())
+
   @doc "Whether a Python runs that packages could be added to."
   @spec running?() :: boolean
   def running? do
-    match?({:ok, _}, Runtime.status()) or (Runtime.status() == :idle and pools(nil) != [])
+    in_vm?() or (Runtime.status() == :idle and pools(nil) != [])
   end
 end

@@ -14,6 +14,7 @@ defmodule Python.Environment.Base do
 
   alias Python.{InstallError, Interpreter}
   alias Python.Environment.{Spec, Uv, Version}
+  alias Python.Interpreter.Search
 
   @newest 15
   @oldest 8
@@ -159,18 +160,11 @@ defmodule Python.Environment.Base do
         minor -> ["python#{minor}", "python3", "python"]
       end
 
-    for name <- names, path = find_program(name, env), do: {:path, path}
+    for name <- names, path = Search.find_program(name, env), do: {:path, path}
   end
 
   defp minors([]), do: []
   defp minors(_wanted), do: for(minor <- @newest..@oldest//-1, do: "python3.#{minor}")
-
-  defp find_program(name, env) do
-    case :os.find_executable(String.to_charlist(name), String.to_charlist(env["PATH"] || "")) do
-      false -> nil
-      path -> path |> List.to_string() |> Path.expand()
-    end
-  end
 
   defp managed(%{env: env} = search) do
     fetched(search) ++ for path <- builds(uv_folder(env), search), do: {:uv, path}

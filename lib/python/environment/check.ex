@@ -27,7 +27,7 @@ defmodule Python.Environment.Check do
     do: %{environment: nil, problems: [{error.message, error.remedy}], notes: []}
 
   defp found(spec, lock) do
-    store = Store.folder(spec)
+    store = Spec.store(spec)
     request = Key.request(spec)
 
     case Store.fetch(store, request) do

@@ -11,7 +11,7 @@ defmodule Python.Environment.Install do
   @doc "The environment of a spec, which is made if it is not there, or anyway with `force`."
   @spec run(Spec.t(), Uv.show(), boolean) :: {:ok, Environment.t()} | {:error, Exception.t()}
   def run(%Spec{} = spec, show, force \\ false) do
-    store = Store.folder(spec)
+    store = Spec.store(spec)
 
     with :ok <- Requirements.check(spec),
          :ok <- locked(spec),

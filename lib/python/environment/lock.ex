@@ -5,7 +5,7 @@ defmodule Python.Environment.Lock do
   # `python.lock` stands beside the `mix.exs` or in the project's folder; that of a file of requirements has its name.
   # It begins with what it was resolved from. What is in folders of this machine has no hash and stands at its end.
 
-  alias Python.Environment.{Failure, Indexes, Requirements, Secrets, Spec, Uv}
+  alias Python.Environment.{Failure, Indexes, Key, Requirements, Secrets, Spec, Uv}
   alias Python.InstallError
 
   @of "# of: "
@@ -81,12 +81,7 @@ defmodule Python.Environment.Lock do
     )
   end
 
-  defp hash(spec) do
-    {spec.version, Requirements.inputs(spec)}
-    |> :erlang.term_to_binary(minor_version: 2)
-    |> :erlang.md5()
-    |> Base.encode16(case: :lower)
-  end
+  defp hash(spec), do: Key.hash({spec.version, Requirements.inputs(spec)})
 
   ## Writing
 
@@ -137,32 +132,18 @@ defmodule Python.Environment.Lock do
 
   defp resolve(uv, spec, interpreter, python, upgrade, temporary, show) do
     output = Path.join(temporary, "locked.txt")
-    more = if upgrade, do: ["--upgrade"], else: []
+    more = ["--python-version", python] ++ if(upgrade, do: ["--upgrade"], else: [])
+    doing = "resolving #{Spec.describe(spec)}"
 
     # What is there says which versions stay.
     with {:ok, lock} <- fetch_any(spec), do: File.write(output, lock.pinned)
 
-    arguments =
-      ~w(pip compile --universal --generate-hashes --no-header --no-annotate --python) ++
-        [interpreter.executable, "--python-version", python, "--output-file", output] ++ more
-
-    with {:ok, indexes} <- Indexes.of(spec),
-         {:ok, input, cd} <- Requirements.input(spec, temporary),
-         {:ok, _} <-
-           Uv.run(
-             uv,
-             spec,
-             "resolving #{Spec.describe(spec)}",
-             arguments ++ indexes.arguments ++ [input],
-             cd: cd,
-             show: &resolved(&1, show)
-           ),
-         {:ok, text} <- File.read(output) do
+    with {:ok, input, cd} <- Requirements.input(spec, temporary),
+         options = [cd: cd, show: &resolved(&1, show)],
+         {:ok, text} <-
+           Requirements.compile(uv, spec, doing, interpreter, {input, output}, more, options) do
       {pinned, local} = Requirements.split(text)
       {:ok, pinned, local}
-    else
-      {:error, %InstallError{} = error} -> {:error, error}
-      {:error, reason} -> {:error, Failure.file(reason, output)}
     end
   end
 

@@ -4,7 +4,7 @@ defmodule Python.Environment.Prune do
   # Removes from a store what nobody uses. An environment is used if a project has asked for it, or a VM was started with
   # it, in the last days, or if such a VM still runs.
 
-  alias Python.Environment.{Download, Store}
+  alias Python.Environment.{Download, Mark, Store}
 
   @day 86_400
 
@@ -30,7 +30,7 @@ defmodule Python.Environment.Prune do
           folder <- Store.list(Path.join(store, kind)),
           Path.basename(folder) not in wanted and Path.basename(folder) not in running,
           # What is new may not have been asked for yet.
-          days == 0 or not Store.recent?(Path.join(folder, "erlang_python.term"), days * @day),
+          days == 0 or not Store.recent?(Mark.path(folder), days * @day),
           do: folder
 
     old =

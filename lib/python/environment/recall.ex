@@ -8,7 +8,8 @@ defmodule Python.Environment.Recall do
   alias Python.Environment.{Secrets, Spec}
 
   @format 1
-  @mark "erlang_python.term"
+  # Known when this is compiled.
+  @mark Python.Environment.Mark.file()
 
   @doc "The folder of the environment, if nothing has changed since."
   @spec fetch(Path.t(), Spec.t()) :: {:ok, Path.t()} | :none

@@ -69,7 +69,7 @@ defmodule Python.Environment.Requirements do
 
   defp local(spec) do
     {_kind, inputs} = inputs(spec)
-    base = if spec.requirements, do: Path.dirname(spec.requirements), else: spec.base
+    base = folder(spec)
 
     for text <- List.wrap(inputs),
         text != nil,
@@ -110,13 +110,18 @@ defmodule Python.Environment.Requirements do
 
   @doc "The file that uv is to resolve, and the folder in which its relative paths are right."
   @spec input(Spec.t(), Path.t()) :: {:ok, Path.t(), Path.t()} | {:error, InstallError.t()}
-  def input(%Spec{requirements: file}, _temporary) when is_binary(file),
-    do: {:ok, file, Path.dirname(file)}
+  def input(%Spec{requirements: file} = spec, _temporary) when is_binary(file),
+    do: {:ok, file, folder(spec)}
 
-  def input(%Spec{packages: packages, base: base}, temporary) do
+  def input(%Spec{packages: packages} = spec, temporary) do
     with {:ok, path} <- write(temporary, "requirements.txt", Enum.join(packages || [], "\n")),
-         do: {:ok, path, base}
+         do: {:ok, path, folder(spec)}
   end
+
+  # In which its relative paths are right.
+  defp folder(%Spec{project: folder}) when is_binary(folder), do: folder
+  defp folder(%Spec{requirements: file}) when is_binary(file), do: Path.dirname(file)
+  defp folder(%Spec{base: base}), do: base
 
   @doc """
   What `uv pip install` is to be given, one list of arguments after the other, and the folder to run it in.
@@ -160,12 +165,10 @@ defmodule Python.Environment.Requirements do
   end
 
   defp locked(spec, pinned, local, indexes, temporary) do
-    base = spec.project || (spec.requirements && Path.dirname(spec.requirements)) || spec.base
-
     with {:ok, first} <-
            arguments(pinned, "pinned.txt", ["--require-hashes", "--no-deps"], temporary),
          {:ok, second} <- arguments(local, "local.txt", ["--no-deps"], temporary) do
-      {:ok, for(list <- first ++ second, do: list ++ indexes.arguments), base}
+      {:ok, for(list <- first ++ second, do: list ++ indexes.arguments), folder(spec)}
     end
   end
 
@@ -225,19 +228,15 @@ defmodule Python.Environment.Requirements do
   defp with_hashes(uv, spec, interpreter, pinned, rest, temporary) do
     {versions, local} = rest |> entries() |> Enum.split_with(&(&1 =~ ~r/\A[\w.-]+(\[.*\])?==/))
     output = Path.join(temporary, "hashes.txt")
+    options = [cd: spec.project, project: true]
     constraints = for entry <- entries(pinned), do: entry |> String.split(~r/\s*\\\n/) |> hd()
 
     with [_ | _] <- versions,
-         {:ok, indexes} <- Indexes.of(spec),
          {:ok, input} <- write(temporary, "versions.txt", Enum.join(versions, "\n")),
          {:ok, given} <- write(temporary, "given.txt", Enum.join(constraints, "\n")),
-         arguments =
-           ~w(pip compile --universal --generate-hashes --no-header --no-annotate --python) ++
-             [interpreter.executable, "--constraints", given, "--output-file", output] ++
-             indexes.arguments ++ [input],
-         {:ok, _} <-
-           Uv.run(uv, spec, "hashing packages", arguments, cd: spec.project, project: true),
-         {:ok, text} <- read(output) do
+         more = ["--constraints", given],
+         {:ok, text} <-
+           compile(uv, spec, "hashing packages", interpreter, {input, output}, more, options) do
       names = Enum.map(versions, &name/1)
 
       {more, without} =
@@ -248,6 +247,26 @@ defmodule Python.Environment.Requirements do
       [] -> {:ok, pinned, rest}
       {:error, error} -> {:error, error}
     end
+  end
+
+  @doc "What uv resolves a file to, for all systems and with hashes. `more`: further arguments; the options are those of `Uv.run/5`."
+  @spec compile(
+          Uv.t(),
+          Spec.t(),
+          String.t(),
+          Python.Interpreter.t(),
+          {input :: Path.t(), output :: Path.t()},
+          [String.t()],
+          keyword
+        ) :: {:ok, String.t()} | {:error, InstallError.t()}
+  def compile(uv, spec, doing, interpreter, {input, output}, more, options) do
+    arguments =
+      ~w(pip compile --universal --generate-hashes --no-header --no-annotate --python) ++
+        [interpreter.executable, "--output-file", output] ++ more
+
+    with {:ok, indexes} <- Indexes.of(spec),
+         {:ok, _} <- Uv.run(uv, spec, doing, arguments ++ indexes.arguments ++ [input], options),
+         do: read(output)
   end
 
   defp name(entry), do: entry |> String.split(~r/[\[=\s]/) |> hd()

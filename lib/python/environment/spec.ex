@@ -228,8 +228,8 @@ defmodule Python.Environment.Spec do
   @spec url?(String.t()) :: boolean
   def url?(text), do: text =~ ~r/\A[a-z][a-z0-9+.-]+:\/\//i
 
-  @doc "The folder of its environments."
-  @spec store(t) :: Path.t()
+  @doc "The folder of its environments; for nil, of those that name none."
+  @spec store(t | nil) :: Path.t()
   def store(%{cache: cache}) when is_binary(cache), do: cache
 
   def store(_spec) do

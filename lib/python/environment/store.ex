@@ -16,15 +16,9 @@ defmodule Python.Environment.Store do
   # What is there is whole: it is made in `temporary` and moved into place. So a process that is killed leaves nothing
   # half-made, and two that make the same do not meet. The locks are only there to spare the second one the work.
 
-  alias Python.Environment.{Failure, Spec}
+  alias Python.Environment.{Failure, Mark}
   alias Python.InstallError
   alias Python.Native.Lock, as: Turn
-
-  @mark "erlang_python.term"
-
-  @doc "The folder of a spec's environments."
-  @spec folder(Spec.t()) :: Path.t()
-  defdelegate folder(spec), to: Spec, as: :store
 
   ## Finding
 
@@ -41,25 +35,16 @@ defmodule Python.Environment.Store do
   @spec whole(Path.t(), String.t(), String.t()) :: {:ok, Path.t()} | :none
   def whole(store, kind, key) do
     folder = Path.join([store, kind, key])
-    if key != "" and File.exists?(Path.join(folder, @mark)), do: {:ok, folder}, else: :none
+    if key != "" and File.exists?(Mark.path(folder)), do: {:ok, folder}, else: :none
   end
 
   # With a mark that can be read, and what is to be in it: somebody may have cleaned up, or a disk was full of errors.
   defp sound(store, kind, key, sound?) do
     with {:ok, folder} <- whole(store, kind, key),
-         true <- mark(folder) != %{} and sound?.(folder) do
+         true <- Mark.read(folder) != %{} and sound?.(folder) do
       {:ok, folder}
     else
       _ -> :none
-    end
-  end
-
-  @doc "What its mark says."
-  @spec mark(Path.t()) :: map
-  def mark(folder) do
-    case :file.consult(Path.join(folder, @mark)) do
-      {:ok, [%{} = mark]} -> mark
-      _ -> %{}
     end
   end
 
@@ -102,7 +87,7 @@ defmodule Python.Environment.Store do
       place = Path.join([store, kind, key])
 
       with {:ok, mark} <- work.(made),
-           :ok <- write_mark(made, mark),
+           :ok <- write(Mark.path(made), Mark.text(mark)),
            :ok <- move(made, place, temporary) do
         {:ok, place, :made}
       end
@@ -140,11 +125,14 @@ defmodule Python.Environment.Store do
 
   # In a container a VM mostly has the number of the one before it.
   defp alive?(path) do
-    [host, pid] = path |> Path.basename() |> String.split(".") |> Enum.take(-2)
-    Turn.alive?(host, pid) and recent?(path, 86_400)
-  rescue
-    MatchError -> true
+    case owner(path) do
+      [host, pid] -> Turn.alive?(host, pid) and recent?(path, 86_400)
+      _ -> true
+    end
   end
+
+  # The machine and the VM in a name that ends with them.
+  defp owner(path), do: path |> Path.basename() |> String.split(".") |> Enum.take(-2)
 
   @doc "Whether a file or folder was changed in the last seconds."
   @spec recent?(Path.t(), non_neg_integer) :: boolean
@@ -164,11 +152,8 @@ defmodule Python.Environment.Store do
     end
   end
 
-  defp write_mark(folder, mark),
-    do: write(Path.join(folder, @mark), :io_lib.format(~c"~tp.~n", [mark]))
-
   defp write(path, text) do
-    with {:error, reason} <- File.write(path, :unicode.characters_to_binary(text), [:sync]),
+    with {:error, reason} <- File.write(path, text, [:sync]),
          do: {:error, Failure.file(reason, path)}
   end
 
@@ -232,10 +217,10 @@ defmodule Python.Environment.Store do
   @doc "Whether the VM of a notice in `uses` may run."
   @spec used?(Path.t()) :: boolean
   def used?(notice) do
-    [host, pid] = notice |> Path.basename() |> String.split(".") |> Enum.take(-2)
-    Turn.alive?(host, pid)
-  rescue
-    MatchError -> false
+    case owner(notice) do
+      [host, pid] -> Turn.alive?(host, pid)
+      _ -> false
+    end
   end
 
   @doc "Takes a folder of the store away, at once."

@@ -44,11 +44,11 @@ defmodule Python.Environment.Version do
   def fits?(clauses, version),
     do: Enum.all?(clauses, &fits_clause?(&1, Tuple.to_list(version)))
 
-  defp fits_clause?({"==*", wanted}, version), do: starts_with?(version, wanted)
-  defp fits_clause?({"!=*", wanted}, version), do: not starts_with?(version, wanted)
+  defp fits_clause?({"==*", wanted}, version), do: List.starts_with?(version, wanted)
+  defp fits_clause?({"!=*", wanted}, version), do: not List.starts_with?(version, wanted)
 
   defp fits_clause?({"~=", wanted}, version),
-    do: starts_with?(version, Enum.drop(wanted, -1)) and padded(version) >= padded(wanted)
+    do: List.starts_with?(version, Enum.drop(wanted, -1)) and padded(version) >= padded(wanted)
 
   defp fits_clause?({operator, wanted}, version) do
     {version, wanted} = {padded(version), padded(wanted)}
@@ -62,8 +62,6 @@ defmodule Python.Environment.Version do
       ">" -> version > wanted
     end
   end
-
-  defp starts_with?(version, wanted), do: List.starts_with?(version, wanted)
 
   # A version without a number has a zero there.
   defp padded(numbers), do: Enum.take(numbers ++ [0, 0, 0], max(length(numbers), 3))

@@ -98,7 +98,9 @@ defmodule Python.Interpreter.Search do
     end
   end
 
-  defp find_program(name, env) do
+  @doc "A program on the `PATH` of an environment."
+  @spec find_program(String.t(), map) :: Path.t() | nil
+  def find_program(name, env) do
     case :os.find_executable(String.to_charlist(name), String.to_charlist(env["PATH"] || "")) do
       false -> nil
       path -> path |> List.to_string() |> Path.expand()

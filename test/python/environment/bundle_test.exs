@@ -3,7 +3,7 @@ defmodule Python.Environment.BundleTest do
   use Python.TestCase, async: true
 
   alias Python.{InstallError, Settings, Wheels}
-  alias Python.Release.Bundle
+  alias Python.Release.Build
 
   @moduletag :tmp_dir
   @moduletag timeout: 120_000
@@ -12,7 +12,7 @@ defmodule Python.Environment.BundleTest do
     {:ok, settings} = Settings.validate(python: python)
     root = Path.join(folder, "release")
     File.mkdir_p!(root)
-    Bundle.make(root, settings, options, fn _line -> :ok end)
+    Build.make(root, settings, options, fn _line -> :ok end)
   end
 
   test "without the setting `python` it says what to set", %{tmp_dir: folder} do
@@ -31,7 +31,7 @@ defmodule Python.Environment.BundleTest do
     {:ok, settings} = Settings.validate(python: [packages: []])
 
     assert {:error, %InstallError{reason: :invalid} = error} =
-             Bundle.make("/no/such/release", settings, [], fn _line -> :ok end)
+             Build.make("/no/such/release", settings, [], fn _line -> :ok end)
 
     assert Exception.message(error) =~ "/no/such/release"
   end

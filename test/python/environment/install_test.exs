@@ -545,7 +545,7 @@ defmodule Python.Environment.InstallTest do
         assert installed!(spec) == %{
                  environment
                  | made: :found,
-                   mark: Store.mark(environment.folder)
+                   mark: Python.Environment.Mark.read(environment.folder)
                }
 
         assert version(environment, "shade") == "1.5"
