@@ -16,8 +16,8 @@ defmodule Stress.Course do
     System.halt(if ok, do: 0, else: 1)
   end
 
-  @doc "A caller: it does something of these kinds, each as often as its weight says, until it is over."
-  def caller(kinds, seed, number, stop_at, operation) do
+  # It does something of these kinds, each as often as its weight says, until it is over.
+  defp caller(kinds, seed, number, stop_at, operation) do
     :rand.seed(:exsss, {seed, number, 0})
     kinds = for {kind, weight} <- kinds, _ <- 1..weight, do: kind
 
@@ -25,6 +25,17 @@ defmodule Stress.Course do
     |> Enum.find(fn _ -> now() > stop_at or Book.wrongs() != [] end)
 
     Book.done()
+  end
+
+  @doc "Starts so many callers, and waits for them, for so many ms after it is over: a reading for each second."
+  def callers(count, kinds, seed, stop_at, hangs, operation) do
+    callers =
+      for number <- 1..count, into: MapSet.new() do
+        {pid, _} = spawn_monitor(fn -> caller(kinds, seed, number, stop_at, operation) end)
+        pid
+      end
+
+    await(callers, stop_at + hangs)
   end
 
   @doc "One operation in a pool, with a number of its own."
@@ -53,8 +64,8 @@ defmodule Stress.Course do
     result
   end
 
-  @doc "Waits for the callers, and takes a reading each second: all of these."
-  def await(callers, deadline, readings \\ []) do
+  # Takes a reading each second.
+  defp await(callers, deadline, readings \\ []) do
     receive do
       {:DOWN, _, :process, pid, reason} ->
         if pid in callers and reason != :normal, do: Book.wrong("a caller: #{inspect(reason)}")

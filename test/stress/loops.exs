@@ -64,17 +64,8 @@ defmodule Stress.Loops do
 
     stop_at = Course.now() + seconds * 1_000
 
-    callers =
-      for number <- 1..@callers do
-        {pid, _} =
-          spawn_monitor(fn ->
-            Course.caller(@kinds, seed, number, stop_at, &operation(&1, clients))
-          end)
+    readings = Course.callers(@callers, @kinds, seed, stop_at, @hangs, &operation(&1, clients))
 
-        pid
-      end
-
-    readings = Course.await(MapSet.new(callers), stop_at + @hangs)
     for {pool, client} <- clients, do: at_rest(pool, client)
     for {_, client} <- clients, do: Python.call!(client, :close)
     Supervisor.stop(supervisor)

@@ -52,17 +52,8 @@ defmodule Stress.Nodes do
     stop_at = Course.now() + seconds * 1_000
     breaker = spawn_link(fn -> break(there, stop_at) end)
 
-    clients =
-      for number <- 1..@clients do
-        {pid, _} =
-          spawn_monitor(fn ->
-            Course.caller(@kinds, seed, number, stop_at, &operation(&1, there))
-          end)
+    readings = Course.callers(@clients, @kinds, seed, stop_at, @hangs, &operation(&1, there))
 
-        pid
-      end
-
-    readings = Course.await(MapSet.new(clients), stop_at + @hangs)
     Process.unlink(breaker)
     Process.exit(breaker, :kill)
     Far.connect(there)

@@ -60,17 +60,8 @@ defmodule Stress.Processes do
     stop_at = Course.now() + seconds * 1_000
     shooter = spawn_link(fn -> shoot(stop_at) end)
 
-    clients =
-      for number <- 1..@clients do
-        {pid, _} =
-          spawn_monitor(fn ->
-            Course.caller(@kinds, seed, number, stop_at, &operation(&1, mark))
-          end)
+    readings = Course.callers(@clients, @kinds, seed, stop_at, @hangs, &operation(&1, mark))
 
-        pid
-      end
-
-    readings = Course.await(MapSet.new(clients), stop_at + @hangs)
     Process.unlink(shooter)
     Process.exit(shooter, :kill)
     for pool <- [@own, @shot, @worn], do: Course.at_rest(pool, @rest)

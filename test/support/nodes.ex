@@ -4,6 +4,8 @@ defmodule Python.Nodes do
   # Nodes that are connected, each a VM of its own with Python. They need no daemon that knows their ports: all have the same
   # one, each on an address of its own.
 
+  import ExUnit.Assertions, only: [flunk: 1]
+
   alias Python.FreshVM
 
   # Of the addresses 127.0.0.2 and on.
@@ -43,6 +45,34 @@ defmodule Python.Nodes do
   def eval(node, code, bindings \\ [], timeout \\ 60_000) do
     elem(FreshVM.call(node.vm, Code, :eval_string, [code, bindings], timeout), 0)
   end
+
+  @doc "The same on the node `a`, with `b` for the other node and `there` for its pool."
+  def on_a(%{a: a, b: b}, code, bindings \\ []),
+    do: eval(a, code, [there: {Python.Pool, b.node}, b: b.node] ++ bindings)
+
+  @doc "Waits until a check gives true; else the test fails, with what it has given last."
+  def assert_soon(what, check, tries \\ 200) do
+    result = check.()
+
+    cond do
+      result == true -> :ok
+      tries == 0 -> flunk("#{what}: #{inspect(result)}")
+      true -> Process.sleep(50) && assert_soon(what, check, tries - 1)
+    end
+  end
+
+  @doc "Waits until nodes keep nothing for others, and hold nothing of them."
+  def assert_nothing_left(nodes) do
+    assert_soon("nothing is kept for others, or held of them", fn ->
+      Enum.each(nodes, &collect/1)
+      counts = Enum.map(nodes, &handles/1)
+      Enum.all?(counts, &(&1 == {0, 0})) || counts
+    end)
+  end
+
+  @doc "Collects the garbage of all processes of a node."
+  def collect(node),
+    do: eval(node, "for pid <- Process.list(), do: :erlang.garbage_collect(pid)")
 
   @doc "How many handles and functions a node keeps for others, and holds of them."
   def handles(node), do: FreshVM.call(node.vm, Python.Remote.Handles, :count, [])

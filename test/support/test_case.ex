@@ -109,6 +109,18 @@ defmodule Python.TestCase do
     end)
   end
 
+  @doc "Has the settings of this VM be what they are now when the test is over."
+  def keep_settings do
+    before = Application.get_all_env(:erlang_python)
+
+    ExUnit.Callbacks.on_exit(fn ->
+      for {key, _value} <- Application.get_all_env(:erlang_python),
+          do: Application.delete_env(:erlang_python, key)
+
+      Application.put_all_env(erlang_python: before)
+    end)
+  end
+
   @doc "Waits until a condition holds, and returns what it gives."
   def eventually(what, condition, timeout \\ 15_000) do
     poll(what, condition, System.monotonic_time(:millisecond) + timeout)

@@ -107,4 +107,13 @@ defmodule Python.Wheels do
     {:ok, spec} = Spec.new(options(folder, options), "the options of a test")
     %{spec | base: folder}
   end
+
+  @doc "The lines of progress that this process has been sent, as `{:line, line}`."
+  def lines do
+    receive do
+      {:line, line} -> [line | lines()]
+    after
+      0 -> []
+    end
+  end
 end

@@ -9,16 +9,7 @@ defmodule Mix.Tasks.Python.DoctorTest do
 
   doctest Python.Doctor
 
-  setup do
-    before = Application.get_all_env(:erlang_python)
-
-    on_exit(fn ->
-      for {key, _value} <- Application.get_all_env(:erlang_python),
-          do: Application.delete_env(:erlang_python, key)
-
-      Application.put_all_env(erlang_python: before)
-    end)
-  end
+  setup do: keep_settings()
 
   test "prints the interpreter, its library and what Python computed" do
     output = capture_io(fn -> Task.run([]) end)

@@ -12,15 +12,7 @@ defmodule Mix.Tasks.Python.InstallTest do
   @moduletag timeout: 120_000
 
   setup %{tmp_dir: folder} do
-    before = Application.get_all_env(:erlang_python)
-
-    on_exit(fn ->
-      for {key, _value} <- Application.get_all_env(:erlang_python),
-          do: Application.delete_env(:erlang_python, key)
-
-      Application.put_all_env(erlang_python: before)
-    end)
-
+    keep_settings()
     Wheels.write(Path.join(folder, "wheels"), "colour", "1.0", requires: ["shade>=1"])
     Wheels.write(Path.join(folder, "wheels"), "shade", "1.5")
     File.write!(Path.join(folder, "requirements.txt"), "colour\n")

@@ -23,7 +23,7 @@ defmodule Python.Environment.IndexesTest do
     spec = spec(folder, options)
     test = self()
     result = Install.run(spec, &send(test, {:line, &1}))
-    {result, lines(), spec}
+    {result, Wheels.lines(), spec}
   end
 
   # Nothing of it is in the folder of wheels.
@@ -32,14 +32,6 @@ defmodule Python.Environment.IndexesTest do
       Wheels.spec(folder, [offline: false] ++ options)
       | find_links: Keyword.get(options, :find_links, [])
     }
-
-  defp lines do
-    receive do
-      {:line, line} -> [line | lines()]
-    after
-      0 -> []
-    end
-  end
 
   defp installed(result) do
     assert {{:ok, environment}, _lines, _spec} = result

@@ -19,15 +19,7 @@ defmodule Python.Environment.InstallTest do
   defp install(spec, force \\ false) do
     test = self()
     result = Install.run(spec, &send(test, {:line, &1}), force)
-    {result, lines()}
-  end
-
-  defp lines do
-    receive do
-      {:line, line} -> [line | lines()]
-    after
-      0 -> []
-    end
+    {result, Wheels.lines()}
   end
 
   defp installed!(spec) do

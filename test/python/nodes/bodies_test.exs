@@ -3,6 +3,8 @@ defmodule Python.Nodes.BodiesTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [on_a: 2, on_a: 3]
+
   alias Python.Nodes
 
   @moduletag timeout: 120_000
@@ -36,8 +38,6 @@ defmodule Python.Nodes.BodiesTest do
 
     %{a: a, b: b}
   end
-
-  defp on_a(%{a: a, b: b}, code, bindings \\ []), do: Nodes.eval(a, code, [b: b.node] ++ bindings)
 
   # The same on both nodes.
   defp both(context, code) do

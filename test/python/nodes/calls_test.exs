@@ -3,6 +3,8 @@ defmodule Python.Nodes.CallsTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [on_a: 2, on_a: 3]
+
   alias Python.Nodes
 
   @moduletag timeout: 120_000
@@ -11,10 +13,6 @@ defmodule Python.Nodes.CallsTest do
     [a, b] = Nodes.start(2)
     %{a: a, b: b}
   end
-
-  # On the node a, with `there` for the pool of the node b.
-  defp on_a(%{a: a, b: b}, code, bindings \\ []),
-    do: Nodes.eval(a, code, [there: {Python.Pool, b.node}, b: b.node] ++ bindings)
 
   test "values go there and back", context do
     values = [

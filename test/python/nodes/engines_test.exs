@@ -3,6 +3,8 @@ defmodule Python.Nodes.EnginesTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [on_a: 2, on_a: 3]
+
   alias Python.Nodes
 
   @moduletag timeout: 180_000
@@ -11,8 +13,6 @@ defmodule Python.Nodes.EnginesTest do
     [a, b] = Nodes.start(2)
     %{a: a, b: b}
   end
-
-  defp on_a(%{a: a, b: b}, code, bindings \\ []), do: Nodes.eval(a, code, [b: b.node] ++ bindings)
 
   defp start_pool(context, options) do
     Nodes.eval(

@@ -3,6 +3,8 @@ defmodule Python.Nodes.FailuresTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [assert_nothing_left: 1, assert_soon: 2, on_a: 2, on_a: 3]
+
   alias Python.Nodes
 
   @moduletag timeout: 180_000
@@ -16,19 +18,6 @@ defmodule Python.Nodes.FailuresTest do
     %{a: a, b: b}
   end
 
-  defp on_a(%{a: a, b: b}, code, bindings \\ []),
-    do: Nodes.eval(a, code, [there: {Python.Pool, b.node}, b: b.node] ++ bindings)
-
-  defp assert_soon(what, check, tries \\ 200) do
-    result = check.()
-
-    cond do
-      result == true -> :ok
-      tries == 0 -> flunk("#{what}: #{inspect(result)}")
-      true -> Process.sleep(50) && assert_soon(what, check, tries - 1)
-    end
-  end
-
   # Nothing runs, and nothing is kept.
   defp assert_at_rest(node) do
     assert_soon("the pool is at rest", fn ->
@@ -36,11 +25,7 @@ defmodule Python.Nodes.FailuresTest do
       (stats.busy == 0 and stats.queued == 0 and stats.stuck == 0) || stats
     end)
 
-    assert_soon("nothing is kept for others, or held of them", fn ->
-      Nodes.eval(node, "for pid <- Process.list(), do: :erlang.garbage_collect(pid)")
-      counts = Nodes.handles(node)
-      counts == {0, 0} || counts
-    end)
+    assert_nothing_left([node])
 
     assert_soon("no process stands for another", fn ->
       left =

@@ -3,6 +3,8 @@ defmodule Python.Nodes.HandlesTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [assert_nothing_left: 1, collect: 1]
+
   alias Python.Nodes
 
   @moduletag timeout: 180_000
@@ -18,27 +20,6 @@ defmodule Python.Nodes.HandlesTest do
   end
 
   defp on_a(context, code, bindings \\ []), do: on(context.a, context, code, bindings)
-
-  # Until a node keeps nothing for others, and holds nothing of them.
-  defp assert_nothing_left(nodes, tries \\ 100) do
-    counts = for node <- nodes, do: Nodes.handles(node)
-
-    cond do
-      Enum.all?(counts, &(&1 == {0, 0})) ->
-        :ok
-
-      tries == 0 ->
-        flunk("kept for others and held of them: #{inspect(counts)}")
-
-      true ->
-        for node <- nodes, do: collect(node)
-        Process.sleep(100)
-        assert_nothing_left(nodes, tries - 1)
-    end
-  end
-
-  defp collect(node),
-    do: Nodes.eval(node, "for pid <- Process.list(), do: :erlang.garbage_collect(pid)")
 
   test "whatever is asked of them is asked there", context do
     assert on_a(context, """

@@ -3,6 +3,8 @@ defmodule Python.Nodes.LeftoversTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [assert_nothing_left: 1]
+
   alias Python.Nodes
 
   @moduletag timeout: 120_000
@@ -30,25 +32,6 @@ defmodule Python.Nodes.LeftoversTest do
       code: code,
       b: b.node
     )
-  end
-
-  defp assert_nothing_left(nodes, tries \\ 100) do
-    counts = for node <- nodes, do: Nodes.handles(node)
-
-    cond do
-      Enum.all?(counts, &(&1 == {0, 0})) ->
-        :ok
-
-      tries == 0 ->
-        flunk("kept for others and held of them: #{inspect(counts)}")
-
-      true ->
-        for node <- nodes,
-            do: Nodes.eval(node, "for pid <- Process.list(), do: :erlang.garbage_collect(pid)")
-
-        Process.sleep(100)
-        assert_nothing_left(nodes, tries - 1)
-    end
   end
 
   test "nothing is kept of what was dropped, though the caller lives on", context do

@@ -3,19 +3,11 @@ defmodule Python.Nodes.LoadTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [assert_soon: 2]
+
   alias Python.Nodes
 
   @moduletag timeout: 120_000
-
-  defp assert_soon(what, check, tries \\ 200) do
-    result = check.()
-
-    cond do
-      result == true -> :ok
-      tries == 0 -> flunk("#{what}: #{inspect(result)}")
-      true -> Process.sleep(50) && assert_soon(what, check, tries - 1)
-    end
-  end
 
   defp whereabouts(node, name),
     do: Nodes.eval(node, "Python.Pool.whereabouts(name)", name: name)

@@ -3,6 +3,8 @@ defmodule Python.Nodes.WaitsTest do
 
   use ExUnit.Case, async: true
 
+  import Python.Nodes, only: [assert_soon: 2, on_a: 2, on_a: 3]
+
   alias Python.Nodes
 
   @moduletag timeout: 120_000
@@ -12,23 +14,10 @@ defmodule Python.Nodes.WaitsTest do
     %{a: a, b: b, os_pid: Nodes.eval(b, "System.pid()")}
   end
 
-  defp on_a(%{a: a, b: b}, code, bindings \\ []),
-    do: Nodes.eval(a, code, [there: {Python.Pool, b.node}, b: b.node] ++ bindings)
-
   # Of the process that is registered as the caller.
   defp dictionary(context) do
     {_, dictionary} = on_a(context, "Process.info(Process.whereis(:caller), :dictionary)")
     dictionary
-  end
-
-  defp assert_soon(what, check, tries \\ 200) do
-    result = check.()
-
-    cond do
-      result == true -> :ok
-      tries == 0 -> flunk("#{what}: #{inspect(result)}")
-      true -> Process.sleep(50) && assert_soon(what, check, tries - 1)
-    end
   end
 
   test "with a node that stands still, and a connection that is full", context do
