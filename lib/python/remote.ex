@@ -51,10 +51,8 @@ defmodule Python.Remote do
         {^reference, answer} ->
           answer(answer, reference)
 
-        # It was gone before it could be asked.
         {:DOWN, ^reference, _, _, :noproc} when again ->
-          put_proxy(node, nil)
-          await_run(asked, until, false)
+          send_again(asked, until)
 
         {:DOWN, ^reference, _, _, reason} ->
           if reason == :noproc, do: Handles.release(asked.kept)
@@ -73,29 +71,38 @@ defmodule Python.Remote do
 
   # A request, which can be sent to one proxy or another. `kept`: what is kept here for it.
   defp prepare(node, kind, operation, options) do
-    with {:ok, _proxy} <- proxy(node, options.timeout),
+    with {:ok, known} <- proxy(node, options.timeout),
          {:ok, sendable, kept} <- encode(operation, node) do
-      {:ok, %{node: node, kind: kind, sendable: sendable, kept: kept, options: options}}
+      asked = %{node: node, proxy: known, kind: kind, sendable: sendable, kept: kept}
+      {:ok, Map.put(asked, :options, options)}
     end
   end
 
-  defp send_asked(%{node: node, options: options} = asked) do
-    with {:ok, {proxy, watch}} <- proxy(node, options.timeout) do
-      reference = :erlang.monitor(:process, watch, alias: :reply_demonitor)
-      leader = Process.group_leader()
-      message = {:ask, asked.kind, reference, asked.sendable, options, leader}
+  defp send_asked(%{node: node, proxy: {proxy, watch}, options: options} = asked) do
+    reference = :erlang.monitor(:process, watch, alias: :reply_demonitor)
+    leader = Process.group_leader()
+    message = {:ask, asked.kind, reference, asked.sendable, options, leader}
 
-      case Proxy.ask(proxy, message, options.timeout || :infinity) do
-        :ok ->
-          {:ok, reference, proxy}
+    case Proxy.ask(proxy, message, options.timeout || :infinity) do
+      :ok ->
+        {:ok, reference, proxy}
 
-        :timeout ->
-          # If it has left all the same, this follows it.
-          Proxy.tell_soon(proxy, {:cancel, reference, nil})
-          with :pending <- forget(reference), do: Handles.release(asked.kept)
-          {:error, TimeoutError.new(options.timeout, {:away, node})}
-      end
-    else
+      :timeout ->
+        # If it has left all the same, this follows it.
+        Proxy.tell_soon(proxy, {:cancel, reference, nil})
+        with :pending <- forget(reference), do: Handles.release(asked.kept)
+        {:error, TimeoutError.new(options.timeout, {:away, node})}
+    end
+  end
+
+  # The proxy was gone before it could be asked.
+  defp send_again(%{node: node} = asked, until) do
+    put_proxy(node, nil)
+
+    case proxy(node, asked.options.timeout) do
+      {:ok, known} ->
+        await_run(%{asked | proxy: known}, until, false)
+
       {:error, error} ->
         Handles.release(asked.kept)
         {:error, error}

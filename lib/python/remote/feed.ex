@@ -4,7 +4,7 @@ defmodule Python.Remote.Feed do
   # Reads a stream for a consumer on another node, chunk by chunk, and never more of them ahead than that one has asked for.
   # It ends with the consumer, and with its proxy. What Python sends it is meant for the consumer.
 
-  alias Python.{Callback, Options, Request, Stream}
+  alias Python.{Callback, Request, Stream}
   alias Python.Remote.{Proxy, Wire}
 
   ## The consumer
@@ -20,22 +20,22 @@ defmodule Python.Remote.Feed do
   ## The node of the stream
 
   @doc """
-  Opens a stream, for the process that waits for `reference`. Its chunks go to `chunks`. `keeper` has what was given to the caller.
+  Opens a stream, as the proxy was asked. Its chunks go to `chunks`. `keeper` has what was given to the caller.
   """
-  @spec start(pid, pid, reference, reference, tuple, Options.t(), pid) :: pid
-  def start(keeper, caller, reference, chunks, operation, options, leader) do
+  @spec start(pid, pid, reference, map) :: pid
+  def start(keeper, caller, chunks, %{reference: reference, options: options} = asked) do
     proxy = self()
     # In the body of a `with`, its items are made on the thread of the manager.
     running = Callback.running()
 
     spawn_link(fn ->
       Callback.run_as(running)
-      Process.group_leader(self(), leader)
+      Process.group_leader(self(), asked.leader)
       monitor = Process.monitor(caller)
       feed = %{keeper: keeper, caller: caller, monitor: monitor, chunks: chunks, options: options}
 
       # What ends it otherwise ends the proxy as well.
-      open(feed, reference, operation)
+      open(feed, reference, asked.operation)
       Proxy.tell(keeper, {:untaken, chunks})
       Proxy.tell(proxy, {:closed, reference})
     end)
@@ -105,9 +105,8 @@ defmodule Python.Remote.Feed do
     chunk = Stream.chunk(stream, feed.options)
     pass_on(feed)
     {sendable, ids} = Wire.encode_chunk(chunk, node(feed.caller))
-    # Before the caller can have taken them.
-    if ids != [], do: Proxy.tell(feed.keeper, {:given, feed.chunks, ids})
-    send(feed.chunks, {feed.chunks, sendable, if(ids != [], do: feed.keeper)})
+    keeper = Proxy.given(feed.keeper, feed.chunks, ids)
+    send(feed.chunks, {feed.chunks, sendable, keeper})
 
     case chunk do
       {:more, _items} -> feed(feed, stream, credit - 1)

@@ -31,10 +31,10 @@ defmodule Python.Remote.Handles do
   ## What others hold
 
   @doc "Keeps a term for another node. The id that it has from now on."
-  @spec keep(term, node) :: reference
-  def keep(term, node) do
+  @spec keep(term, node, pid | nil) :: reference
+  def keep(term, node, tracker \\ nil) do
     id = make_ref()
-    :ets.insert(@held, {id, node, term, nil})
+    :ets.insert(@held, {id, node, term, tracker})
     id
   end
 
@@ -42,8 +42,7 @@ defmodule Python.Remote.Handles do
   @spec track(Python.Object.t(), node) :: {Reference.t(), pid}
   def track(object, node) do
     tracker = spawn(fn -> receive do: (:released -> :ok) end)
-    id = make_ref()
-    :ets.insert(@held, {id, node, object, tracker})
+    id = keep(object, node, tracker)
     {%Reference{kind: :object, node: node(), id: id, home: object.home}, tracker}
   end
 

@@ -107,16 +107,15 @@ defmodule Python.Remote.Hold do
   ## The node of the object
 
   @doc "Enters and leaves the manager for a process of another node."
-  @spec start(pid, pid, reference, Python.Object.t(), Options.t(), pid) :: pid
-  def start(caller, keeper, reference, object, options, leader) do
+  @spec start(pid, pid, Python.Object.t(), map) :: pid
+  def start(caller, keeper, object, %{reference: reference} = asked) do
     spawn_link(fn ->
-      Process.group_leader(self(), leader)
+      Process.group_leader(self(), asked.leader)
       manager = self()
 
       body = fn entered ->
         {sendable, ids} = Wire.encode_answer({:ok, entered}, node(caller))
-        if ids != [], do: Proxy.tell(keeper, {:given, reference, ids})
-        keeper_of = if ids != [], do: keeper
+        keeper_of = Proxy.given(keeper, reference, ids)
         send(reference, {reference, {:held, manager, self(), sendable, keeper_of}})
         begun(manager)
         {result, left} = Proxy.serve(caller, keeper)
@@ -124,7 +123,7 @@ defmodule Python.Remote.Hold do
         raised(result)
       end
 
-      result = hold(object, body, options)
+      result = hold(object, body, asked.options)
       final = final()
       # None if the body has had a process of its own.
       left = Process.get(:left)

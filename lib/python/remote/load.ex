@@ -25,12 +25,12 @@ defmodule Python.Remote.Load do
   @spec groups() :: Supervisor.child_spec()
   def groups, do: %{id: @scope, start: {:pg, :start_link, [@scope]}}
 
-  @doc "The calling process is the pool of this name."
-  @spec join(atom) :: :ok
-  def join(name) do
+  @doc "A process, the calling one, is the pool of this name."
+  @spec join(atom, pid) :: :ok
+  def join(name, pid \\ self()) do
     # Without the application there is nobody to be found.
-    if Process.whereis(@scope) && self() not in :pg.get_local_members(@scope, name),
-      do: :pg.join(@scope, name, self())
+    if Process.whereis(@scope) && pid not in :pg.get_local_members(@scope, name),
+      do: :pg.join(@scope, name, pid)
 
     :ok
   end
@@ -120,12 +120,7 @@ defmodule Python.Remote.Load do
   end
 
   # Pools in other supervision trees have outlived the groups.
-  defp join_again do
-    for name <- Pool.names(),
-        pid = Process.whereis(name),
-        pid not in :pg.get_local_members(@scope, name),
-        do: :pg.join(@scope, name, pid)
-  end
+  defp join_again, do: for(name <- Pool.names(), pid = Process.whereis(name), do: join(name, pid))
 
   @impl true
   def handle_info(:tell, state) do

@@ -151,10 +151,11 @@ defmodule Python.Remote.Proxy do
 
   # An answer, or the place where Python was when it was given up.
   defp handle({ours, answer}, %{ours: all} = state) when is_map_key(all, ours),
-    do: answered(ours, Map.fetch!(all, ours), answer, state)
+    do: answered(Map.fetch!(all, ours), answer, state)
 
   defp handle({:DOWN, monitor, _, _, _reason}, %{monitor: monitor} = state) do
     for {_, lists} <- state.given, ids <- lists, do: Handles.release(ids)
+    release_given()
     exit(:shutdown)
   end
 
@@ -163,10 +164,32 @@ defmodule Python.Remote.Proxy do
     state
   end
 
+  # What it has not heard of yet.
+  defp release_given do
+    receive do
+      {__MODULE__, {:given, _of, ids}} ->
+        Handles.release(ids)
+        release_given()
+    after
+      0 -> :ok
+    end
+  end
+
   defp handle_ours({:ask, kind, reference, sendable, options, leader}, state) do
     refusing(reference, state, fn ->
-      operation = arrived(sendable)
-      hand_in(kind, reference, operation, options, leader, state)
+      asked = %{
+        kind: kind,
+        reference: reference,
+        operation: arrived(sendable),
+        options: options,
+        leader: leader,
+        # Of the telemetry, once it has begun.
+        span: nil
+      }
+
+      if Handles.running?(),
+        do: hand_in(asked, state),
+        else: refuse(reference, Remote.unreachable(node(), :not_started), state)
     end)
   end
 
@@ -205,7 +228,7 @@ defmodule Python.Remote.Proxy do
   defp handle_ours({:closed, reference}, state),
     do: %{state | feeds: Map.delete(state.feeds, reference)}
 
-  defp handle_ours({:given, of, ids}, state), do: give(of, ids, state)
+  defp handle_ours({:given, of, ids}, state), do: note_given(of, ids, state)
   defp handle_ours({:untaken, of}, state), do: untaken(of, state)
 
   defp handle_ours({:taken, of}, state) do
@@ -228,14 +251,11 @@ defmodule Python.Remote.Proxy do
     end
   end
 
-  defp handle_ours({:woken, kind, reference, operation, options, leader}, state) do
+  defp handle_ours({:woken, %{reference: reference} = asked}, state) do
     case state.requests do
       %{^reference => %{span: span}} ->
         state = remove(reference, state)
-
-        refusing(reference, state, fn ->
-          hand_in(kind, reference, operation, options, leader, span, state)
-        end)
+        refusing(reference, state, fn -> hand_in(%{asked | span: span}, state) end)
 
       _ ->
         state
@@ -277,30 +297,26 @@ defmodule Python.Remote.Proxy do
   defp arrived({operation, references}),
     do: operation |> Wire.decode(references) |> Operation.arrived()
 
-  defp hand_in(kind, reference, operation, options, leader, state) do
-    if Handles.running?(),
-      do: hand_in(kind, reference, operation, options, leader, nil, state),
-      else: refuse(reference, Remote.unreachable(node(), :not_started), state)
-  end
-
   # A stream has a process of its own, which reads it as any other does.
-  defp hand_in(_kind, reference, {:open, chunks, operation}, options, leader, _span, state) do
-    feed = Feed.start(state.keeper, state.caller, reference, chunks, operation, options, leader)
+  defp hand_in(%{operation: {:open, chunks, operation}, reference: reference} = asked, state) do
+    opened = %{asked | operation: operation}
+    feed = Feed.start(state.keeper, state.caller, chunks, opened)
     %{state | feeds: Map.put(state.feeds, reference, feed)}
   end
 
   # Nor does the one who enters a manager return before that is left.
-  defp hand_in(:hold, reference, {:hold, object}, options, leader, _span, state) do
-    Remote.Hold.start(state.caller, state.keeper, reference, object, options, leader)
+  defp hand_in(%{operation: {:hold, object}} = asked, state) do
+    Remote.Hold.start(state.caller, state.keeper, object, asked)
     state
   end
 
-  defp hand_in(kind, reference, operation, options, leader, span, state) do
-    if leader != Process.group_leader(), do: Process.group_leader(self(), leader)
+  defp hand_in(%{reference: reference, options: options} = asked, state) do
+    if asked.leader != Process.group_leader(),
+      do: Process.group_leader(self(), asked.leader)
 
     case starting?(options) || Home.lookup(options) do
       true ->
-        later(kind, reference, operation, options, leader, state, fn go_on ->
+        later(asked, state, fn go_on ->
           with {:error, error} <- Home.lookup(options),
                do: {:error, error},
                else: (_ -> go_on.(options))
@@ -310,34 +326,35 @@ defmodule Python.Remote.Proxy do
         refuse(reference, error, state)
 
       {:asleep, pool} ->
-        later(kind, reference, operation, options, leader, state, fn go_on ->
-          Asleep.wake_for(pool, options, go_on)
-        end)
+        later(asked, state, &Asleep.wake_for(pool, options, &1))
 
       {:remote, {node, _options}} ->
         refuse(reference, Remote.unreachable(node, {:elsewhere, node()}), state)
 
       {engine, native, timeout} ->
-        ours = make_ref()
-        flags = Request.flags(options) + @cancel_on_drop
-        request = request(kind, reference, ours, engine, operation, options, span)
+        submit(asked, engine, native, timeout, state)
+    end
+  end
 
-        case Request.hand_in(engine, native, ours, flags, operation, timeout) do
-          ticket when is_reference(ticket) ->
-            # Who has said nothing of a timeout does not look at the clock.
-            if timeout != :infinity and (options.timeout == nil or kind == :submit),
-              do: engine.limit(ticket, timeout)
+  defp submit(%{reference: reference, options: options} = asked, engine, native, timeout, state) do
+    request = request(asked, engine)
+    flags = Request.flags(options) + @cancel_on_drop
 
-            add(%{request | ticket: ticket}, state)
+    case Request.hand_in(engine, native, request.ours, flags, asked.operation, timeout) do
+      ticket when is_reference(ticket) ->
+        # Who has said nothing of a timeout does not look at the clock.
+        if timeout != :infinity and (options.timeout == nil or asked.kind == :submit),
+          do: engine.limit(ticket, timeout)
 
-          {answer} ->
-            answered(ours, request, answer, add(request, state))
+        add(%{request | ticket: ticket}, state)
 
-          refused ->
-            error = Request.refused(refused, options)
-            finish(request, {:error, error})
-            refuse(reference, error, state)
-        end
+      {answer} ->
+        answered(request, answer, add(request, state))
+
+      refused ->
+        error = Request.refused(refused, options)
+        finish(request, {:error, error})
+        refuse(reference, error, state)
     end
   end
 
@@ -347,16 +364,16 @@ defmodule Python.Remote.Proxy do
 
   defp starting?(%Options{}), do: false
 
-  defp request(kind, reference, ours, engine, operation, options, span) do
+  # `engine`: nil as long as it is not handed in.
+  defp request(%{options: options} = asked, engine) do
     %{
-      kind: kind,
-      reference: reference,
-      ours: ours,
+      reference: asked.reference,
+      ours: make_ref(),
       engine: engine,
       ticket: nil,
       listener: nil,
       timeout: options.timeout,
-      span: span || if(Telemetry.enabled?(), do: Telemetry.begin(operation, options))
+      span: asked.span || if(Telemetry.enabled?(), do: Telemetry.begin(asked.operation, options))
     }
   end
 
@@ -376,11 +393,11 @@ defmodule Python.Remote.Proxy do
   end
 
   # What takes time is waited for by somebody else, who says when to go on.
-  defp later(kind, reference, operation, options, leader, state, wait) do
+  defp later(%{reference: reference} = asked, state, wait) do
     proxy = self()
 
     go_on = fn options ->
-      tell(proxy, {:woken, kind, reference, operation, options, leader})
+      tell(proxy, {:woken, %{asked | options: options}})
       :ok
     end
 
@@ -394,36 +411,45 @@ defmodule Python.Remote.Proxy do
       end
     end)
 
-    add(request(kind, reference, make_ref(), nil, operation, options, nil), state)
+    add(request(asked, nil), state)
   end
 
   ## Answers
 
-  defp answered(_ours, %{listener: listener} = request, {:location, location}, state)
+  defp answered(%{listener: listener} = request, {:location, location}, state)
        when listener != nil do
     finish(request, {:error, TimeoutError.new(request.timeout, location)})
     tell_place(listener, location, remove(request.reference, state))
   end
 
-  defp answered(_ours, %{reference: reference} = request, answer, state) do
+  defp answered(%{reference: reference} = request, answer, state) do
     finish(request, Request.answer(answer))
     {answer, ids} = Wire.encode_answer(answer, node(state.caller))
-    send(reference, {reference, {:answer, answer, keeper(ids, state)}})
-    give(reference, ids, remove(reference, state))
+    {keeper, state} = give(reference, ids, state)
+    send(reference, {reference, {:answer, answer, keeper}})
+    remove(reference, state)
   end
 
-  defp keeper([], _state), do: nil
-  defp keeper(_ids, state), do: state.keeper
+  # At once where this is the keeper: the word that it was dropped may be in the mailbox already.
+  defp give(of, [_ | _] = ids, %{keeper: keeper} = state) when keeper == self(),
+    do: {keeper, note_given(of, ids, state)}
 
-  defp give(_of, [], state), do: state
+  defp give(of, ids, state), do: {given(state.keeper, of, ids), state}
 
-  defp give(of, ids, %{keeper: keeper} = state) when keeper != self() do
-    tell(keeper, {:given, of, ids})
-    state
-  end
-
-  defp give(of, ids, state),
+  defp note_given(of, ids, state),
     do: %{state | given: Map.update(state.given, of, [ids], &(&1 ++ [ids]))}
+
+  @doc """
+  Tells the keeper of what is about to be given to the caller, so that it has it before the caller can have taken it. The keeper,
+  for the caller to know; nil if there is nothing to keep. `of`: what it is sent in.
+  """
+  @spec given(pid, reference, [reference]) :: pid | nil
+  def given(_keeper, _of, []), do: nil
+
+  def given(keeper, of, ids) do
+    tell(keeper, {:given, of, ids})
+    keeper
+  end
 
   # The caller has dropped what they were in.
   defp untaken(of, %{keeper: keeper} = state) when keeper != self() do
