@@ -121,10 +121,9 @@ impl Column {
                 break;
             };
             rest = tail;
-            let (room, texts) = (self.room, self.texts);
-            let is_there = self.add(env, cell, room, texts)?;
+            let is_there = self.add(env, cell)?;
             if !is_there || self.missing > 0 {
-                self.note(is_there, room);
+                self.note(is_there);
             }
             self.length += 1;
         }
@@ -152,9 +151,9 @@ impl Column {
     }
 
     /// Marks a cell, which comes after all that are marked, or after some that are all there.
-    fn note(&mut self, is_there: bool, room: usize) {
+    fn note(&mut self, is_there: bool) {
         if self.missing == 0 {
-            self.present = Vec::with_capacity(room / 8 + 1);
+            self.present = Vec::with_capacity(self.room / 8 + 1);
             self.present.resize(self.length / 8, 0xFF);
             if !self.length.is_multiple_of(8) {
                 self.present.push((1 << (self.length % 8)) - 1);
@@ -171,46 +170,40 @@ impl Column {
 
     /// Whether the cell is there, and not nil. None if it does not fit.
     #[inline]
-    fn add(
-        &mut self,
-        env: Env<'_>,
-        cell: sys::ErlNifTerm,
-        room: usize,
-        texts: bool,
-    ) -> Option<bool> {
+    fn add(&mut self, env: Env<'_>, cell: sys::ErlNifTerm) -> Option<bool> {
         if let Some(value) = words::small(cell) {
-            return self.integer(value, room);
+            return self.integer(value);
         }
         // SAFETY: a cell of a list of the environment, which outlives this function.
         match unsafe { boxed::of(cell) } {
-            Some(Boxed::Float(value)) => return self.float(value, room),
-            Some(Boxed::Binary(text)) => return self.text(text, room, texts),
+            Some(Boxed::Float(value)) => return self.float(value),
+            Some(Boxed::Binary(text)) => return self.text(text),
             _ => {}
         }
         // SAFETY: a cell of a list of the environment.
         let cell = unsafe { Term::new(env, cell) };
         match cell.get_type() {
-            TermType::Integer => self.integer(cell.decode().ok()?, room),
-            TermType::Float => self.float(cell.decode().ok()?, room),
+            TermType::Integer => self.integer(cell.decode().ok()?),
+            TermType::Float => self.float(cell.decode().ok()?),
             TermType::Binary => {
                 // A bitstring is none.
                 let text = cell.decode_as_binary().ok()?;
-                self.text(text.as_slice(), room, texts)
+                self.text(text.as_slice())
             }
             TermType::Atom if atoms::nil() == cell => self.gap(),
-            TermType::Atom if atoms::true_() == cell => self.bool(true, room),
-            TermType::Atom if atoms::false_() == cell => self.bool(false, room),
-            TermType::Atom if atoms::nan() == cell => self.float(f64::NAN, room),
-            TermType::Atom if atoms::infinity() == cell => self.float(f64::INFINITY, room),
-            TermType::Atom if atoms::neg_infinity() == cell => self.float(f64::NEG_INFINITY, room),
+            TermType::Atom if atoms::true_() == cell => self.bool(true),
+            TermType::Atom if atoms::false_() == cell => self.bool(false),
+            TermType::Atom if atoms::nan() == cell => self.float(f64::NAN),
+            TermType::Atom if atoms::infinity() == cell => self.float(f64::INFINITY),
+            TermType::Atom if atoms::neg_infinity() == cell => self.float(f64::NEG_INFINITY),
             _ => None,
         }
     }
 
     #[inline]
-    fn integer(&mut self, value: i64, room: usize) -> Option<bool> {
+    fn integer(&mut self, value: i64) -> Option<bool> {
         if let Items::Unknown = self.items {
-            self.items = Items::Integers(Row::begun(room, self.length, 0)?);
+            self.items = Items::Integers(Row::begun(self.room, self.length, 0)?);
         }
         let Items::Integers(items) = &mut self.items else {
             return None;
@@ -220,9 +213,9 @@ impl Column {
     }
 
     #[inline]
-    fn float(&mut self, value: f64, room: usize) -> Option<bool> {
+    fn float(&mut self, value: f64) -> Option<bool> {
         if let Items::Unknown = self.items {
-            self.items = Items::Floats(Row::begun(room, self.length, f64::NAN)?);
+            self.items = Items::Floats(Row::begun(self.room, self.length, f64::NAN)?);
         }
         let Items::Floats(items) = &mut self.items else {
             return None;
@@ -231,9 +224,9 @@ impl Column {
         Some(true)
     }
 
-    fn bool(&mut self, value: bool, room: usize) -> Option<bool> {
+    fn bool(&mut self, value: bool) -> Option<bool> {
         if let Items::Unknown = self.items {
-            self.items = Items::Bools(Row::begun(room, self.length, 0)?);
+            self.items = Items::Bools(Row::begun(self.room, self.length, 0)?);
         }
         let Items::Bools(items) = &mut self.items else {
             return None;
@@ -243,17 +236,17 @@ impl Column {
     }
 
     #[inline]
-    fn text(&mut self, text: &[u8], room: usize, texts: bool) -> Option<bool> {
+    fn text(&mut self, text: &[u8]) -> Option<bool> {
         // One that goes on with what another has begun: together they may be a text.
         let is_part = text.first().is_some_and(|first| first & 0xC0 == 0x80);
-        if !texts || is_part {
+        if !self.texts || is_part {
             return None;
         }
         if let Items::Unknown = self.items {
-            let size = room.saturating_mul(text.len()).clamp(64, 1 << 20);
+            let size = self.room.saturating_mul(text.len()).clamp(64, 1 << 20);
             self.items = Items::Texts {
                 data: Row::new(size)?,
-                places: Row::begun(room.checked_add(1)?, self.length + 1, 0)?,
+                places: Row::begun(self.room.checked_add(1)?, self.length + 1, 0)?,
             };
         }
         let Items::Texts { data, places } = &mut self.items else {

@@ -248,7 +248,7 @@ fn map<'py, 'a>(
         }
     }
     let results = slices.results.into_bound(py);
-    let waiting: Vec<_> = slices.waiting.into_iter().collect();
+    let waiting = slices.waiting;
     if waiting.is_empty() {
         let mut terms = Vec::with_capacity(results.len());
         for (index, result) in results.iter().enumerate() {
