@@ -1,5 +1,5 @@
 """Looks whether a bundle stands by itself. It runs under the bundle's interpreter, and prints lines for
-lib/python/release/bundle.ex.
+lib/python/release/build.ex.
 
     python -E -s check.py FOREIGN...
 

@@ -3,7 +3,8 @@
     python -E -s make.py TARGET --environment FOLDER --library LIBPYTHON --keep tkinter
 
 It runs under the interpreter that is copied, which knows best where its parts are, and prints lines for
-lib/python/release/bundle.ex. Of the installation only what runs is taken: the rest of the folder, such as /usr, may have anything in it.
+lib/python/release/build.ex. Of the installation only what runs is taken: the rest of the folder, such as /usr, may have
+anything in it.
 """
 
 import argparse
@@ -41,6 +42,7 @@ SYSTEM = ("/lib", "/usr/lib")
 
 # Of an environment: what stands for it itself.
 ITS_OWN = ["__pycache__", "_virtualenv.pth", "_virtualenv.py", "*.pyc"]
+
 
 class Refused(Exception):
     """The installation cannot be copied."""

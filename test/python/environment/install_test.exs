@@ -58,6 +58,20 @@ defmodule Python.Environment.InstallTest do
     )
   end
 
+  # An uv that is a script of the shell.
+  defp uv(folder, script) do
+    uv = Path.join(folder, "uv-#{System.unique_integer([:positive])}")
+    File.write!(uv, "#!/bin/sh\n#{script}\n")
+    File.chmod!(uv, 0o755)
+    uv
+  end
+
+  # One that runs a command, and waits, before it installs.
+  defp slow_uv(folder, command) do
+    {:ok, real} = Wheels.uv()
+    uv(folder, ~s(case "$*" in *pip*\) #{command}; sleep 60;; esac\nexec #{real} "$@"))
+  end
+
   describe "packages" do
     test "are installed with what they need, and progress is shown", %{tmp_dir: folder} do
       spec = Wheels.spec(folder, packages: ["colour"])
@@ -366,16 +380,7 @@ defmodule Python.Environment.InstallTest do
     end
 
     test "a VM is killed in the middle, and the next one starts anew", %{tmp_dir: folder} do
-      # It waits in the middle, as its uv does.
-      uv = Path.join(folder, "slow_uv")
-      {:ok, real} = Wheels.uv()
-
-      File.write!(
-        uv,
-        "#!/bin/sh\ncase \"$*\" in *pip*) touch #{folder}/there; sleep 60;; esac\nexec #{real} \"$@\"\n"
-      )
-
-      File.chmod!(uv, 0o755)
+      uv = slow_uv(folder, "touch #{folder}/there")
       spec = Wheels.spec(folder, packages: ["shade"])
       vm = FreshVM.start(start: false)
       pid = FreshVM.call(vm, System, :pid, [])
@@ -396,15 +401,7 @@ defmodule Python.Environment.InstallTest do
     end
 
     test "who asked is killed, and uv with it", %{tmp_dir: folder} do
-      uv = Path.join(folder, "slow_uv")
-      {:ok, real} = Wheels.uv()
-
-      File.write!(
-        uv,
-        "#!/bin/sh\ncase \"$*\" in *pip*) echo $$ > #{folder}/pid; sleep 60;; esac\nexec #{real} \"$@\"\n"
-      )
-
-      File.chmod!(uv, 0o755)
+      uv = slow_uv(folder, "echo $$ > #{folder}/pid")
       spec = Wheels.spec(folder, packages: ["shade"])
       pid = spawn(fn -> Install.run(%{spec | uv: uv}, fn _line -> :ok end) end)
 
@@ -567,9 +564,7 @@ defmodule Python.Environment.InstallTest do
             {answers, :no_uv, "has made no virtual environment"},
             {answers <> "\nhead -c 5000000 /dev/zero | tr '\\0' x; exit 3", :failed, "xxx"}
           ] do
-        uv = Path.join(folder, "uv-#{System.unique_integer([:positive])}")
-        File.write!(uv, "#!/bin/sh\n#{script}\n")
-        File.chmod!(uv, 0o755)
+        uv = uv(folder, script)
         spec = Wheels.spec(folder, packages: ["shade"], uv: uv)
         assert {{:error, %InstallError{reason: ^reason} = error}, _lines} = install(spec)
         assert Exception.message(error) =~ text
@@ -589,9 +584,7 @@ defmodule Python.Environment.InstallTest do
             {"echo hello", ~r/said "hello"/},
             {"exit 3", ~r/status 3/}
           ] do
-        uv = Path.join(folder, "uv_#{System.unique_integer([:positive])}")
-        File.write!(uv, "#!/bin/sh\n#{text}\n")
-        File.chmod!(uv, 0o755)
+        uv = uv(folder, text)
         assert {{:error, %{reason: :no_uv} = error}, _} = install(%{spec | uv: uv})
         assert Exception.message(error) =~ message
       end
