@@ -224,14 +224,14 @@ defmodule Python.Table do
     for_pandas = library == "pandas"
     view = fn bytes, copy -> bytes && Python.buffer(bytes, copy: copy) end
 
-    with native when native != nil <- Native.any(),
+    with {:ok, native} <- Native.any(),
          {kind, length, missing, present, data, places} <-
            pack(native, native.table_begin(length(cells), not for_pandas), cells) do
       {true,
        {kind, length, missing, view.(present, false), view.(data, for_pandas),
         view.(places, false)}}
     else
-      nil -> {false, cells}
+      _not_packed -> {false, cells}
     end
   end
 

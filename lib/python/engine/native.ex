@@ -18,13 +18,13 @@ defmodule Python.Engine.Native do
     :ok
   end
 
-  @doc "A native library, for what all of them have and what needs no pool. Nil if none can be loaded."
-  @spec any() :: module | nil
+  @doc "A native library, for what all of them have and what needs no pool, if one can be loaded."
+  @spec any() :: {:ok, module} | :error
   def any do
     cond do
-      Python.Library.loaded?(:erlang_python) -> :erlang_python
-      :erlang_python_process.load() == :ok -> :erlang_python_process
-      true -> nil
+      Python.Library.loaded?(:erlang_python) -> {:ok, :erlang_python}
+      :erlang_python_process.load() == :ok -> {:ok, :erlang_python_process}
+      true -> :error
     end
   end
 

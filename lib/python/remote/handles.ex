@@ -10,6 +10,7 @@ defmodule Python.Remote.Handles do
   use GenServer
 
   alias Python.Engine.Native
+  alias Python.NotStartedError
   alias Python.Remote.Reference
 
   # What others hold: `{id, node, term, tracker}`. The tracker, if there is one, is a process that ends with it.
@@ -70,8 +71,16 @@ defmodule Python.Remote.Handles do
   @spec hold(Reference.t()) :: reference
   def hold(%Reference{node: node, id: id}) do
     number = System.unique_integer([:positive])
-    :ets.insert(@ours, {number, node, id})
-    Native.any().guard_new(Process.whereis(__MODULE__), number)
+
+    case Native.any() do
+      {:ok, native} ->
+        :ets.insert(@ours, {number, node, id})
+        native.guard_new(Process.whereis(__MODULE__), number)
+
+      :error ->
+        cause = "this node needs one to hold what another node keeps for it"
+        raise NotStartedError.new(:not_loaded, %{cause: cause})
+    end
   end
 
   ## The process
