@@ -4,6 +4,8 @@ defmodule Python.Arguments do
   # What is said of an argument that makes no sense, for the functions that are not about an operation or
   # options: what was given, what is allowed, what to do.
 
+  alias Python.Environment.Secrets
+
   @doc "Whether an atom is an alias of Elixir's, such as `Sentiment`: between the two, as atoms are ordered by their text."
   # Most names in Python begin with a small letter, so the second comparison is hardly ever made.
   defguard is_alias(atom) when is_atom(atom) and atom < :"Elixir/" and atom > :"Elixir."
@@ -82,7 +84,8 @@ defmodule Python.Arguments do
   @spec keyword!(term, String.t()) :: :ok
   def keyword!(options, what) do
     unless Keyword.keyword?(options) do
-      raise ArgumentError, "expected a keyword list of options of #{what}, got: #{short(options)}"
+      raise ArgumentError,
+            "expected a keyword list of options of #{what}, got: #{Secrets.inspect(options)}"
     end
 
     :ok

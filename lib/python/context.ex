@@ -93,7 +93,7 @@ defmodule Python.Context do
   def child_spec(options) do
     Arguments.keyword!(options, "a context")
     id = Keyword.get(options, :name) || __MODULE__
-    %{id: id, start: {__MODULE__, :start_process, [options]}}
+    %{id: id, start: {__MODULE__, :start_process, [Options.Start.hide(options)]}}
   end
 
   @doc """

@@ -117,7 +117,7 @@ defmodule Python.Doctor do
     with {:ok, settings} <- Settings.fetch(),
          {:ok, folders} <- Paths.resolve(settings.paths) do
       settings = %{settings | paths: folders}
-      lines = for key <- Settings.keys(), do: row(key, inspect(Map.fetch!(settings, key)))
+      lines = for key <- Settings.keys(), do: row(key, shown(Map.fetch!(settings, key)))
       {ok("Settings", lines), Map.put(known, :settings, settings)}
     else
       {:error, error} ->
@@ -125,6 +125,8 @@ defmodule Python.Doctor do
         {error(Exception.message(error), [], remedy), %{known | stop: "the settings"}}
     end
   end
+
+  defp shown(value), do: value |> Python.Environment.Secrets.shown() |> inspect()
 
   defp libraries(known) do
     case :erlang_python_loader.path() do

@@ -112,7 +112,8 @@ defmodule Python.Pool do
   @doc false
   def child_spec(options) do
     Arguments.keyword!(options, "a pool")
-    %{id: Keyword.get(options, :name, __MODULE__), start: {__MODULE__, :start_process, [options]}}
+    id = Keyword.get(options, :name, __MODULE__)
+    %{id: id, start: {__MODULE__, :start_process, [Options.Start.hide(options)]}}
   end
 
   @doc """

@@ -8,11 +8,15 @@ defmodule Python.Runtime do
 
   use GenServer
 
-  alias Python.{Environment, Interpreter, NotStartedError, Variables}
+  alias Python.{Environment, Interpreter, NotStartedError, Secret, Variables}
   alias Python.Interpreter.Running
 
   @start_timeout 60_000
 
+  def child_spec(settings),
+    do: %{id: __MODULE__, start: {__MODULE__, :start_link, [Secret.hide(settings)]}}
+
+  # The state is the settings, whose `env` may have passwords in it.
   def start_link(settings), do: GenServer.start_link(__MODULE__, settings, name: __MODULE__)
 
   @doc """
@@ -66,21 +70,24 @@ defmodule Python.Runtime do
   end
 
   @impl true
-  def init(settings) do
+  def init(hidden) do
     Process.flag(:trap_exit, true)
+    settings = Secret.reveal(hidden)
 
     :persistent_term.put(
       __MODULE__,
       if(settings.engine == :main and settings.start == :boot, do: start(settings), else: :idle)
     )
 
-    {:ok, settings}
+    {:ok, hidden}
   end
 
   @impl true
-  def handle_call(:start, _from, settings) do
-    if status() == :idle, do: :persistent_term.put(__MODULE__, start(latest(settings)))
-    {:reply, status(), settings}
+  def handle_call(:start, _from, hidden) do
+    if status() == :idle,
+      do: :persistent_term.put(__MODULE__, start(latest(Secret.reveal(hidden))))
+
+    {:reply, status(), hidden}
   end
 
   # Which Python it is may be said until then, as `Python.install/2` does.

@@ -4,6 +4,7 @@ defmodule Python.Schema do
   # Options that are declared once: names, documentation, defaults and validation all come from the same list.
 
   alias Python.Arguments
+  alias Python.Environment.Secrets
 
   @doc "The longest timeout, in ms: `receive … after` takes no more."
   @spec max_timeout() :: pos_integer
@@ -83,7 +84,7 @@ defmodule Python.Schema do
     unless Keyword.keyword?(options) do
       raise ArgumentError,
             "expected a keyword list of options of #{what} (#{Arguments.list(known)}), " <>
-              "got: #{Arguments.short(options)}"
+              "got: #{Secrets.inspect(options)}"
     end
 
     for {key, _value} <- options, key not in known do
@@ -111,7 +112,7 @@ defmodule Python.Schema do
 
       :error ->
         raise ArgumentError,
-              "expected the option #{inspect(key)} of #{what} to be #{allowed(entry)}, got: #{inspect(value)}"
+              "expected the option #{inspect(key)} of #{what} to be #{allowed(entry)}, got: #{inspect(Secrets.shown(value))}"
     end
   end
 

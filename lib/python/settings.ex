@@ -3,7 +3,7 @@ defmodule Python.Settings do
   # No process, no native code; it reads the application environment and nothing else.
 
   alias Python.{Arguments, Schema}
-  alias Python.Environment.Spec
+  alias Python.Environment.{Secrets, Spec}
   alias Python.Engine.Process.Options
 
   # Python's default recursion limit of 1000 fits into this, whatever recurses.
@@ -517,11 +517,20 @@ defmodule Python.Settings do
   defp cast_variable(value), do: cast(:path, value)
 
   defp refusal(key, value) do
-    "expected the setting #{inspect(key)} of :erlang_python to be #{@allowed[key]}, got: #{inspect(value)}"
+    "expected the setting #{inspect(key)} of :erlang_python to be #{@allowed[key]}, got: #{inspect(Secrets.shown(value))}"
   end
 
   defp unknown(key) do
     "unknown setting #{inspect(key)} of :erlang_python#{Arguments.did_you_mean(key, @keys)}; the settings are " <>
       "#{Arguments.list(@keys)}"
   end
+end
+
+defimpl Inspect, for: Python.Settings do
+  # `mix python.doctor` shows them, and so do reports of crashes.
+  def inspect(%{env: env} = settings, options) when is_map(env) do
+    Inspect.Any.inspect(%{settings | env: Python.Environment.Secrets.shown(env)}, options)
+  end
+
+  def inspect(settings, options), do: Inspect.Any.inspect(settings, options)
 end

@@ -12,13 +12,13 @@ defmodule Python.Shutdown do
   # What ends a context whose thread does not come back, and the supervisor's patience beyond that.
   @grace 5_000
 
-  def start_link(settings), do: GenServer.start_link(__MODULE__, settings, name: __MODULE__)
+  def start_link(timeout), do: GenServer.start_link(__MODULE__, timeout, name: __MODULE__)
 
-  def child_spec(settings) do
+  def child_spec(%{shutdown_timeout: timeout}) do
     %{
       id: __MODULE__,
-      start: {__MODULE__, :start_link, [settings]},
-      shutdown: min(settings.shutdown_timeout + @grace, Python.Schema.max_timeout())
+      start: {__MODULE__, :start_link, [timeout]},
+      shutdown: min(timeout + @grace, Python.Schema.max_timeout())
     }
   end
 
@@ -52,10 +52,10 @@ defmodule Python.Shutdown do
   end
 
   @impl true
-  def init(settings) do
+  def init(timeout) do
     Process.flag(:trap_exit, true)
-    run_at_exit(settings.shutdown_timeout)
-    {:ok, %{timeout: settings.shutdown_timeout, ends: false}}
+    run_at_exit(timeout)
+    {:ok, %{timeout: timeout, ends: false}}
   end
 
   # A script ends without stopping applications.

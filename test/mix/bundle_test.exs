@@ -272,7 +272,7 @@ defmodule Python.Mix.BundleTest do
 
   test "tells what is in it", %{output: output} do
     assert output =~
-             ~r/\* python: Python 3\.\d+\.\d+ with 1 packages, \d+\.\d MiB, in .*rel\/small\/python/
+             ~r/\* python: Python 3\.\d+\.\d+ with 1 package, \d+\.\d MiB, in .*rel\/small\/python/
   end
 
   test "has no path of the machine that it was built on where that matters", context do

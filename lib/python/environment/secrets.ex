@@ -8,6 +8,8 @@ defmodule Python.Environment.Secrets do
   # Up to the last `@` of the host's part: passwords have some, too. Or with a `/` that should be written as `%2F`: what
   # stands before it is no host with a port.
   @user ~r/:\/\/([^\/\s"']+|[^\/\s"'@:]*:(?!\d*\/)[^\s"'@]+)@/
+  # A user and a password alone, where the host was forgotten. What is a number there is a port.
+  @hostless ~r/:\/\/([^\/\s"'@:\[\]?#]+):(?!\d{0,5}(?:[\/?#\s"',;)\]}]|\z))([^\/\s"'@?#]+)(?![^\/\s"']*@)/
   # In the query of a URL.
   @query ~r/([?&][^=&#\s"']*(?:token|passw|secret|signature|credential|auth|key)[^=&#\s"']*=)([^&#\s"']+)/i
   @variable ~r/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/
@@ -15,9 +17,13 @@ defmodule Python.Environment.Secrets do
 
   @doc "As `Kernel.inspect/1`, without what is secret in URLs, and in values of variables."
   @spec inspect(term) :: String.t()
-  def inspect(term), do: term |> hidden() |> Kernel.inspect(limit: 10, printable_limit: 200)
+  def inspect(term), do: term |> shown() |> Kernel.inspect(limit: 10, printable_limit: 200)
 
+  @doc "The term without what is secret in URLs, and in values of variables."
+  @spec shown(term) :: term
   # Before it is cut: the part of a URL that is left would not be known for a secret.
+  def shown(term), do: hidden(term)
+
   defp hidden(text) when is_binary(text),
     do: if(String.valid?(text), do: mask_url(text), else: text)
 
@@ -56,6 +62,11 @@ defmodule Python.Environment.Secrets do
         "://" <> if(named?(user), do: user, else: @mask) <> "@"
       end)
 
+    text =
+      Regex.replace(@hostless, text, fn all, _user, password ->
+        if only_variables?(password), do: all, else: "://" <> @mask
+      end)
+
     Regex.replace(@query, text, fn _all, name, value ->
       name <> if(only_variables?(value), do: value, else: @mask)
     end)
@@ -75,6 +86,9 @@ defmodule Python.Environment.Secrets do
   @spec literal?(String.t()) :: boolean
   def literal?(text) do
     Enum.any?(Regex.scan(@user, text), fn [_, user] -> not named?(user) end) or
+      Enum.any?(Regex.scan(@hostless, text), fn [_, _user, password] ->
+        not only_variables?(password)
+      end) or
       Enum.any?(Regex.scan(@query, text), fn [_, _name, value] -> not only_variables?(value) end)
   end
 
@@ -122,9 +136,10 @@ defmodule Python.Environment.Secrets do
           part <- [user | String.split(user, ":", parts: 2)],
           do: part
 
+    hostless = for text <- texts, [_, _user, part] <- Regex.scan(@hostless, text), do: part
     of_env = for {name, value} <- env, name?(name), do: value
 
-    (of_urls ++ of_env)
+    (of_urls ++ hostless ++ of_env)
     |> Enum.flat_map(&[&1, URI.decode(&1), URI.encode_www_form(&1)])
     |> Enum.uniq()
     # What is this short hides nothing, and is in every word.

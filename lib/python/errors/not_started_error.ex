@@ -47,6 +47,8 @@ defmodule Python.NotStartedError do
 
   # Only sentences: what it is told in `details` it does not look up again.
 
+  alias Python.Release.Bundle
+
   @type reason ::
           :not_found
           | :not_installed
@@ -218,8 +220,19 @@ defmodule Python.NotStartedError do
   defp remedy(:not_installed, _d), do: "Run `mix python.install`."
   defp remedy(:not_executable, d), do: "Run `chmod +x #{d.executable}`. #{or_another(d)}"
 
-  # The interpreter that it was made with has been removed.
-  defp remedy(:broken, %{source: :environment}), do: "Run `mix python.install`."
+  # The interpreter that it was made with has been removed; in a release there is no other.
+  defp remedy(:broken, %{source: :environment} = d) do
+    cond do
+      not Bundle.interpreter?(Map.get(d, :executable, "")) ->
+        "Run `mix python.install`."
+
+      match?({:unix, :linux}, :os.type()) and not File.exists?("/proc/self") ->
+        "Mount /proc: without it, programs do not find the libraries that lie beside them in the release."
+
+      true ->
+        "It is the Python in the release: build the release on the kind of system that it runs on."
+    end
+  end
 
   defp remedy(:broken, %{folder: folder} = d) do
     "Create the virtual environment again with `python3 -m venv --clear #{folder}` and install " <>

@@ -4,7 +4,7 @@ defmodule Python.Options.Start do
   # The options that pools and contexts are started with. Each is declared once, like those of calls; an engine has
   # its own beside them.
 
-  alias Python.{Engine, Schema, Settings}
+  alias Python.{Engine, Schema, Secret, Settings}
 
   {:integer, fewest, most} = Settings.type(:num_workers).type
 
@@ -90,6 +90,18 @@ defmodule Python.Options.Start do
       do: raise(ArgumentError, "expected the option :name of a pool to be an atom, got: nil")
 
     options
+  end
+
+  # What may have passwords in it: variables, and URLs of package indexes.
+  @secret [:env, :python]
+
+  @doc "Options as a supervisor keeps and shows them."
+  @spec hide(keyword) :: keyword
+  def hide(options) do
+    for {key, value} <- options do
+      hide? = key in @secret and (is_list(value) or is_map(value))
+      {key, if(hide?, do: Secret.hide(value), else: value)}
+    end
   end
 
   @doc "The options of a context, with the settings as their defaults. `:engine` is a module."

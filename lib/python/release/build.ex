@@ -288,9 +288,12 @@ defmodule Python.Release.Build do
     )
   end
 
+  defp count(1), do: "1 package"
+  defp count(packages), do: "#{packages} packages"
+
   defp tell(info, failed, show) do
     show.(
-      "Python #{info.python_version} with #{info.packages} packages, " <>
+      "Python #{info.python_version} with #{count(info.packages)}, " <>
         "#{:erlang.float_to_binary(info.size / 1_048_576, decimals: 1)} MiB, in #{Path.relative_to_cwd(info.folder)}"
     )
 

@@ -49,6 +49,11 @@ defmodule Python.Release.Bundle do
     end
   end
 
+  @doc "Whether an interpreter is that of a bundle, of this release or of another one."
+  @spec interpreter?(Path.t()) :: boolean
+  def interpreter?(path),
+    do: path |> Path.dirname() |> Path.dirname() |> Mark.read() |> is_map_key(:identity)
+
   @doc "The interpreter of a bundle."
   @spec interpreter(Path.t()) :: Path.t()
   def interpreter(folder), do: Path.join(folder, "bin/python3")

@@ -56,6 +56,20 @@ defmodule Python.Environment.BundleTest do
       make(folder, Wheels.options(folder, packages: packages), [compile: false] ++ options)
     end
 
+    test "that does not work on another machine says that the release is to be built anew", %{
+      tmp_dir: folder
+    } do
+      {:ok, [%{folder: bundle}]} = made(folder, ["shade"])
+      python = Python.Release.Bundle.interpreter(bundle)
+      File.rm!(Path.join(bundle, "bin/python3"))
+      File.write!(python, "#!/bin/sh\necho no libpython >&2; exit 127\n")
+      File.chmod!(python, 0o755)
+      {:error, error} = Python.Interpreter.find(python, from: :environment)
+      assert error.message =~ "no libpython"
+      assert error.remedy =~ "build the release on the kind of system"
+      refute error.remedy =~ "mix python.install"
+    end
+
     defp run(python, code, env \\ []) do
       {output, 0} = System.cmd(python, ["-c", code], env: env, stderr_to_stdout: true)
       String.trim(output)

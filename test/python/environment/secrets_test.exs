@@ -50,6 +50,23 @@ defmodule Python.Environment.SecretsTest do
     end
   end
 
+  test "a URL without a host has its password masked" do
+    for text <- [
+          "https://me:s3cret",
+          "https://me:s3cret/simple",
+          "the index https://me:s3cret, which",
+          ~s(index: "https://me:s3cret"),
+          "http://me:123456",
+          "https://${USER}:s3cret",
+          "https://me:s3cret https://pypi.example.com"
+        ] do
+      refute Secrets.mask_url(text) =~ ~r/s3cret|123456/
+      assert Secrets.literal?(text)
+    end
+
+    assert Secrets.mask("got s3cret", Secrets.collect(["https://me:s3cret"], %{})) == "got ****"
+  end
+
   test "what is no secret stays" do
     for text <- [
           "own @ git+https://host.example/team/own@v1.0",
@@ -58,6 +75,9 @@ defmodule Python.Environment.SecretsTest do
           "https://${USER}:${TOKEN}@host.example/own.whl?token=${TOKEN}",
           "numpy>=2,<3; python_version>'3.8'",
           "key=value",
+          "https://host.example:8080, and http://[::1]:80/x, and http://[::1]:port",
+          "(see https://host.example:443)",
+          "https://${HOST}:${PORT}/simple",
           "a://b c@d"
         ] do
       assert Secrets.mask_url(text) == text

@@ -4,7 +4,7 @@ defmodule Python.Engine.Process.Options do
   # The options of pools and contexts with the engine `:process`, in addition to the common ones.
 
   alias Python.Environment.Spec
-  alias Python.Schema
+  alias Python.{Schema, Secret}
 
   # What `setrlimit` takes.
   @most 0x7FFF_FFFF_FFFF_FFFF
@@ -112,11 +112,13 @@ defmodule Python.Engine.Process.Options do
     ]
   end
 
-  # A path, or what an environment is to have.
+  # A path, or what an environment is to have. The URL of an index may have a password in it.
   @doc false
+  def python(%Secret{} = secret), do: secret |> Secret.reveal() |> python()
+
   def python([{key, _value} | _] = options) when is_atom(key) do
     case Spec.new(options, "the option :python") do
-      {:ok, spec} -> %{spec | embed: false, name: false, configured: false}
+      {:ok, spec} -> Secret.hide(%{spec | embed: false, name: false, configured: false})
       {:error, error} -> raise error
     end
   end
@@ -124,7 +126,9 @@ defmodule Python.Engine.Process.Options do
   def python(name) when is_atom(name) and name not in [nil, true, false] do
     environments = Python.Settings.read!().environments
 
-    with nil <- environments[name] do
+    if spec = environments[name] do
+      Secret.hide(spec)
+    else
       there_are =
         if environments == [],
           do: "is not set",
@@ -191,11 +195,16 @@ defmodule Python.Engine.Process.Options do
 
   def command(_other), do: :error
 
+  # A variable may be a password.
   @doc false
+  def env(%Secret{} = secret), do: secret |> Secret.reveal() |> env()
+
   def env(env) when is_map(env) and not is_struct(env) do
     {clear, variables} = Map.pop(env, :clear, false)
 
-    if is_boolean(clear) and Enum.all?(variables, &variable?/1), do: {:ok, env}, else: :error
+    if is_boolean(clear) and Enum.all?(variables, &variable?/1),
+      do: {:ok, Secret.hide(env)},
+      else: :error
   end
 
   def env(_other), do: :error

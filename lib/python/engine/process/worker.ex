@@ -4,7 +4,7 @@ defmodule Python.Engine.Process.Worker do
   # Looks after one Python process: starts it, hands on what it writes below Python, and ends with it. It sees no
   # request. The pool's process, which is linked to it, starts another one in its place.
 
-  alias Python.{Environment, Interpreter, NotStartedError, Variables}
+  alias Python.{Environment, Interpreter, NotStartedError, Secret, Variables}
   alias Python.Environment.Spec
   alias Python.Engine.Process.{Spares, Template}
   alias Python.Native.Library
@@ -13,9 +13,9 @@ defmodule Python.Engine.Process.Worker do
 
   @type command :: %{
           name: atom,
-          python: String.t() | Spec.t() | nil,
+          python: String.t() | Secret.t() | nil,
           prefix: [String.t()],
-          environment: %{optional(String.t()) => String.t()},
+          environment: Secret.t(),
           cd: String.t() | nil,
           max_memory: pos_integer | nil,
           pool: pid,
@@ -26,14 +26,14 @@ defmodule Python.Engine.Process.Worker do
   @doc "What the workers of a pool are started with."
   @spec command(map, Python.Settings.t()) :: command
   def command(options, settings) do
-    {clear, changes} = Map.pop(options.env, :clear, false)
+    {clear, changes} = options.env |> Secret.reveal() |> Map.pop(:clear, false)
     base = if clear, do: %{}, else: Variables.with_changes(settings.env)
 
     %{
       name: options.name,
       python: options.python,
       prefix: options.command,
-      environment: Variables.change(base, changes),
+      environment: base |> Variables.change(changes) |> Secret.hide(),
       cd: options.cd && Path.expand(options.cd),
       max_memory: with(:infinity <- Map.get(options, :max_memory), do: nil),
       pool: self(),
@@ -45,7 +45,10 @@ defmodule Python.Engine.Process.Worker do
   @doc "Tells ways to start a worker apart. The environment may have secrets, so that it is not kept for that."
   @spec way(command) :: binary
   def way(command) do
-    started_by = Map.take(command, [:python, :prefix, :environment, :cd])
+    started_by =
+      for key <- [:python, :prefix, :environment, :cd],
+          do: Secret.reveal(Map.fetch!(command, key))
+
     :erlang.md5(:erlang.term_to_binary({started_by, File.cwd()}))
   end
 
@@ -90,7 +93,9 @@ defmodule Python.Engine.Process.Worker do
   @spec spawn(reference, command, [String.t()], [String.t()]) :: :ok | {:error, term}
   def spawn(link, command, mode, arguments) do
     with {:ok, python} <- locate(command) do
-      environment = for {name, value} <- command.environment, do: "#{name}=#{value}"
+      environment =
+        for {name, value} <- Secret.reveal(command.environment), do: "#{name}=#{value}"
+
       environment = [Python.Environment.Additions.variable() | environment]
       guarded = [guard() | mode] ++ [System.pid() | command.prefix]
       arguments = guarded ++ [python, script(), library() | arguments]
@@ -100,8 +105,8 @@ defmodule Python.Engine.Process.Worker do
 
   # It may have come, or gone, since the last time.
   defp locate(%{python: python, environment: environment}) do
-    with {:ok, {path, from}} <- python(python),
-         env = Map.merge(System.get_env(), environment),
+    with {:ok, {path, from}} <- python(Secret.reveal(python)),
+         env = Map.merge(System.get_env(), Secret.reveal(environment)),
          {:ok, candidate} <- Interpreter.Search.locate(path, env, from),
          do: {:ok, candidate.executable}
   end
