@@ -2,13 +2,21 @@ defmodule Python.Program do
   @moduledoc false
 
   # Programs that run in a port, to their end: uv and pip. Their output is shown line by line and kept for an error. A
-  # program that takes too long, or whose caller has ended, is killed with its children. No shell is involved.
+  # program that takes too long, or whose caller has ended, is killed with its children.
+  #
+  # A port tells of the end when the output is closed, which may be held by a child that lives on, such as the server of a
+  # compiler's cache. So a shell runs the program, and says when that has ended. It reads nothing of the arguments.
 
   alias Python.Deadline
+  require Bitwise
 
   @kept_lines 300
   # A line is no longer than this: the rest of it is left out.
   @longest_line 65_536
+
+  @shell "/bin/sh"
+  # The first argument is what the status is said with.
+  @script ~S(end=$1; shift; "$@"; status=$?; printf '%s%s\n' "$end" "$status"; exit $status)
 
   @type failure ::
           {:exit, status :: non_neg_integer, output :: String.t()}
@@ -43,7 +51,9 @@ defmodule Python.Program do
   defp start(program, arguments, options, caller) do
     caller = Process.monitor(caller)
 
-    case open(program, arguments, options) do
+    mark = "erlang_python_end_#{System.unique_integer([:positive])}_#{System.os_time()}:"
+
+    case open(program, arguments, mark, options) do
       {:ok, port} ->
         # Asked now: a program that has ended has no number any more.
         os_pid = with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
@@ -55,8 +65,10 @@ defmodule Python.Program do
           deadline: Deadline.in_ms(options[:timeout]),
           show: Keyword.get(options, :show, fn _line -> :ok end),
           mask: Keyword.get(options, :mask, & &1),
+          mark: mark,
           part: "",
-          lines: []
+          lines: [],
+          status: nil
         })
 
       {:error, text} ->
@@ -64,13 +76,42 @@ defmodule Python.Program do
     end
   end
 
-  defp open(program, arguments, options) do
+  defp open(program, arguments, mark, options) do
+    program = Path.expand(program)
+
+    with :ok <- executable(program) do
+      {program, arguments} = in_shell(program, arguments, mark)
+      open_port(program, arguments, options)
+    end
+  end
+
+  # What the port would say of the program it says of the shell.
+  defp executable(program) do
+    case File.stat(program) do
+      {:ok, %{type: :regular, mode: mode}} when Bitwise.band(mode, 0o111) != 0 -> :ok
+      {:ok, _} -> {:error, to_string(:file.format_error(:eacces))}
+      {:error, reason} -> {:error, to_string(:file.format_error(reason))}
+    end
+  end
+
+  defp in_shell(program, arguments, mark) do
+    if File.exists?(@shell),
+      do: {@shell, ["-c", @script, "sh", mark, program | arguments]},
+      else: {program, arguments}
+  end
+
+  defp open_port(program, arguments, options) do
     env = options |> Keyword.get(:env, %{}) |> Python.Variables.for_port()
     cd = for cd <- List.wrap(options[:cd]), do: {:cd, cd}
     base = [:binary, :exit_status, :stderr_to_stdout, :hide]
     {:ok, Port.open({:spawn_executable, program}, base ++ [args: arguments, env: env] ++ cd)}
   rescue
     error in ErlangError -> {:error, to_string(:file.format_error(error.original))}
+  end
+
+  # The port closes with this process.
+  defp follow(%{status: status} = state) when status != nil do
+    if status == 0, do: {:ok, output(state)}, else: {:error, {:exit, status, output(state)}}
   end
 
   defp follow(%{port: port, caller: caller} = state) do
@@ -98,7 +139,18 @@ defmodule Python.Program do
   defp take(state, data) do
     [first | others] = String.split(data, ["\r\n", "\n", "\r"])
     {lines, [part]} = Enum.split([longer(state.part, first) | others], -1)
-    Enum.reduce(lines, %{state | part: part}, &keep/2)
+    Enum.reduce_while(lines, %{state | part: part}, &take_line/2)
+  end
+
+  # After the end, a child may write more.
+  defp take_line(line, state) do
+    case String.split(line, state.mark) do
+      [line] ->
+        {:cont, keep(line, state)}
+
+      [part, status] ->
+        {:halt, %{state | part: part, status: String.to_integer(status)}}
+    end
   end
 
   defp longer(part, _more) when byte_size(part) > @longest_line, do: part
