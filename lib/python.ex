@@ -878,6 +878,9 @@ defmodule Python do
       caller's group leader and Logger metadata, and the caller first in `$callers`. `fun` and its result are copied. Its
       exceptions, throws and exits arrive here. It ends with the caller.
 
+  If the caller dies, entering is interrupted; a manager that was entered is left. An `__exit__` that takes longer than
+  a second after that is interrupted.
+
   ## Options
 
     * `:timeout` - the time for all of it, in ms, or `:infinity`. After it, `fun` is killed, `__exit__` is called with an

@@ -19,6 +19,9 @@ defmodule Python.Hold do
   # How long the manager has at the deadline to be left before the caller is told, in ms.
   @leaving 50
 
+  # Flag 512: the request ends with this process, until the body has begun and after it has ended.
+  @for_body 512
+
   @type result ::
           {:ok, term} | {:error, Exception.t()} | {:raised, atom, term, Exception.stacktrace()}
 
@@ -29,7 +32,9 @@ defmodule Python.Hold do
       reference = make_ref()
       operation = Operation.call("erlang._object", "hold", [object], %{})
 
-      case Request.hand_in(engine, native, reference, Request.flags(options), operation, timeout) do
+      flags = Request.flags(options) + @for_body
+
+      case Request.hand_in(engine, native, reference, flags, operation, timeout) do
         ticket when is_reference(ticket) ->
           hold = %{
             engine: engine,

@@ -110,17 +110,18 @@ async def _body(entered):
         await held
     except asyncio.CancelledError:
         await _inner_ones(inner)
+        erlang._leave_in_loop(True)
         raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
     except erlang.Error as error:
         # Its process may have died in one of them.
         await _inner_ones(inner)
-        erlang._leave_in_loop()
+        erlang._leave_in_loop(False)
         left = erlang.time_left()
         if error.kind == "exit" and not error.type and left is not None and left <= CLOSE:
             # Its process died with the body of an outer `with`, whose time is over.
             raise erlang.Error("exit", GIVEN_UP, "", "Python.TimeoutError") from None
         raise
-    erlang._leave_in_loop()
+    erlang._leave_in_loop(False)
 
 
 async def _inner_ones(tasks):

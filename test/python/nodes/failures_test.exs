@@ -116,6 +116,62 @@ defmodule Python.Nodes.FailuresTest do
     assert_at_rest(context.a)
   end
 
+  test "who dies while a manager is entered or left there, or in the body, and whose connection is lost",
+       context do
+    code = """
+    import erlang
+    class Door:
+        def __init__(self, pid, entering, leaving): self.pid, self.entering, self.leaving = pid, entering, leaving
+        def __enter__(self): erlang.send(self.pid, "entering"); self.entering and wait()
+        def __exit__(self, *error): erlang.send(self.pid, "leaving"); self.leaving and wait()
+    """
+
+    engines = for engine <- [:main, :process, :asyncio], do: {engine, :"on_#{engine}"}
+
+    for {engine, name} <- engines do
+      Nodes.eval(
+        context.b,
+        """
+        pool = {Python.Pool, name: name, size: 2, engine: engine, timeout: :infinity}
+        {:ok, _} = Supervisor.start_child(Python.Supervisor, pool)
+        Python.exec!(code, pool: name)
+        """,
+        engine: engine,
+        name: name,
+        code: "import time\ndef wait():\n while True: time.sleep(0.01)\n" <> code
+      )
+    end
+
+    for end_it <- ["Process.exit(caller, :kill)", "true = Node.disconnect(b)"],
+        {_, name} <- engines,
+        {entering, leaving, at} <- [
+          {true, false, "entering"},
+          {false, true, "leaving"},
+          {false, false, "body"}
+        ] do
+      on_a(
+        context,
+        """
+        Node.connect(b)
+        test = self()
+        door = Python.call!(:__main__, :Door, [test, entering, leaving], pool: {name, b}, return: :object)
+        body = fn _ -> send(test, "body") && at == "body" && Process.sleep(:infinity) end
+        caller = spawn(fn -> Python.with(door, body) end)
+        receive do: (^at -> #{end_it})
+        """,
+        entering: entering,
+        leaving: leaving,
+        at: at,
+        name: name
+      )
+
+      assert_soon("#{name} is at rest after #{end_it} at #{at}", fn ->
+        stats = Nodes.eval(context.b, "Python.Pool.stats(name)", name: name)
+        (stats.busy == 0 and stats.stuck == 0) || stats
+      end)
+    end
+  end
+
   test "the node that Python runs on is killed: callers are told which", context do
     on_a(context, """
     {:ok, list} = Python.eval("[1]", pool: there, return: :object)

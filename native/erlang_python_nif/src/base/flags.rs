@@ -13,7 +13,7 @@ impl Flags {
 
     /// For another process: all but what is the caller's alone.
     pub fn bits(self) -> u32 {
-        self.0 & !(4 | 256)
+        self.0 & !(4 | 256 | 512)
     }
 
     /// Other processes wait for the caller's scheduler.
@@ -72,6 +72,11 @@ impl Flags {
 
     /// The request is cancelled when its ticket is no longer held.
     pub fn cancel_on_drop(self) -> bool {
-        self.0 & 4 != 0
+        self.0 & (4 | 512) != 0
+    }
+
+    /// It is for the body of a `with`: its caller is told more than the answer, all by messages.
+    pub fn is_for_body(self) -> bool {
+        self.0 & 512 != 0
     }
 }

@@ -32,6 +32,12 @@ pub const MISSED: u16 = 1 << 10;
 pub const REFUSES: u16 = 1 << 11;
 /// Its event loop is told that nobody waits for it, and has not looked yet.
 pub const POSTED: u16 = 1 << 12;
+/// Its caller is in the body of a `with`: who dies there ends the body, and that is to be left.
+pub const HELD: u16 = 1 << 13;
+/// That body is over.
+pub const BODY_OVER: u16 = 1 << 14;
+/// Nobody holds its ticket any more, though nobody has answered it.
+pub const DROPPED: u16 = 1 << 15;
 
 impl Marks {
     pub fn has(&self, mark: u16) -> bool {

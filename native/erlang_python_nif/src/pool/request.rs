@@ -12,7 +12,7 @@ use crate::base::mailbox::Mailbox;
 use crate::base::side;
 use crate::base::sleepers::{Sleepers, Wake};
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
-use crate::pool::marks::{KEPT, LEFT, Marks, PLACED};
+use crate::pool::marks::{BODY_OVER, DROPPED, HELD, KEPT, LEFT, Marks, PLACED};
 use crate::pool::queue::{ANY, Start};
 use crate::pool::sink::{Body, Receiver, Sink};
 use crate::pool::stuck::{Stays, Stuck};
@@ -333,6 +333,32 @@ impl Request {
             self.cancel(listens)
         } else {
             Progress::Answered
+        }
+    }
+
+    /// Its caller is about to be told that it is in the body of a `with`.
+    pub fn enter_body(&self) {
+        self.marks.set(HELD);
+    }
+
+    /// That body is over, and its manager is left: for nobody, if the caller has died meanwhile.
+    pub fn leave_body(self: &Arc<Self>) {
+        self.marks.set(BODY_OVER);
+        self.marks.take(HELD);
+        // In one order with `dropped`: one of both sees what the other has set.
+        if self.marks.has(DROPPED) {
+            self.cancel(false);
+        }
+    }
+
+    /// The caller has died, or waits no more.
+    pub fn dropped(self: &Arc<Self>) {
+        if self.is_over() {
+            return;
+        }
+        self.marks.set(DROPPED);
+        if !self.marks.has(HELD) {
+            self.cancel(false);
         }
     }
 

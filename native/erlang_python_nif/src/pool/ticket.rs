@@ -2,7 +2,8 @@
 //!
 //! For a call that is waited for, nobody but the caller's own heap has it: when the caller dies,
 //! its heap goes, and the request is cancelled with it. That costs nothing per call, where a
-//! monitor costs two locks. A request that others may hold on to (`Python.Async`) is not tied to
+//! monitor costs two locks. Only the body of a `with` ends by itself when its process does, and then its request is given
+//! up (`Request::leave_body`), so that its manager is told of that. A request that others may hold on to (`Python.Async`) is not tied to
 //! its ticket but to a monitor on its owner.
 
 use crate::base::resource::{self, Class, Kept};
@@ -36,7 +37,7 @@ impl<'a> Decoder<'a> for &'a Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.0.flags.cancel_on_drop() {
-            self.0.cancel(false);
+            self.0.dropped();
         }
     }
 }

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_millis(20);
 const ORPHANED: Duration = Duration::from_millis(20);
 
 /// How long `finally` blocks have before the next interrupt.
-const AGAIN: Duration = Duration::from_secs(1);
+pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// Interrupts a request that was cancelled or answered while it ran, and sees to its worker. Never waits.
 pub fn watch(request: Arc<Request>) {

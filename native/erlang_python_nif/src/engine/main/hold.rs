@@ -51,15 +51,18 @@ pub fn hold_in_loop<'py>(
     Ok(future)
 }
 
-/// The body in an event loop has ended, and its manager is left: that has some time.
+/// The body in an event loop has ended, and its manager is left: that has some time. `cancelled`: it was told so.
 #[pyfunction]
 #[pyo3(name = "_leave_in_loop")]
-pub fn leave_in_loop(py: Python<'_>) {
+pub fn leave_in_loop(py: Python<'_>, cancelled: bool) {
     if let Some(running) = seat::running()
         && let Some(request) = running.request(py)
     {
-        request.marks.set(TOLD);
-        running.runner.pre_empt(py, &request);
+        request.leave_body();
+        if !cancelled {
+            request.marks.set(TOLD);
+            running.runner.pre_empt(py, &request);
+        }
     }
 }
 
@@ -71,6 +74,7 @@ fn tell(
     entered: &Bound<'_, PyAny>,
     sender: Sender,
 ) -> bool {
+    request.enter_body();
     request.tell(sender, |env| {
         let handle = ResourceArc::new(CallbackHandle(Arc::clone(callback)));
         let decoder = Decoder::new(entered.py(), env, false).handing_out();
@@ -105,8 +109,9 @@ pub fn hold(py: Python<'_>, entered: &Bound<'_, PyAny>) -> PyResult<()> {
     drop(held);
     callback.close(running.sender);
     let dead = callback.is_down();
+    // Whatever else that leads to is not to interrupt the leaving.
+    request.leave_body();
     if dead {
-        // Whatever else that leads to is not to interrupt the leaving.
         request.cancel(false);
     }
     // The leaving has some time, however the body has ended. What comes after that interrupts it.

@@ -226,7 +226,7 @@ fn look<'a>(
 /// For a process that has just handed a request in, on its scheduler: its answer, if that comes at once.
 pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnce<'a> {
     // Answers to others come as messages.
-    if !request.flags.cancel_on_drop() {
+    if !request.flags.cancel_on_drop() || request.flags.is_for_body() {
         visit(request, None, sender);
         return AtOnce::Later;
     }

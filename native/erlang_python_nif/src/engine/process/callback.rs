@@ -114,7 +114,11 @@ impl Callback {
 
     fn unblock(&self) {
         let blocked = self.blocked.lock().take();
+        let held = blocked.as_ref().is_some_and(|it| it.held.is_some());
         drop(blocked);
+        if let (true, Some(request)) = (held, &self.request) {
+            request.leave_body();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -290,6 +290,7 @@ fn told(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()>
     };
     let message = SavedTerm::save(decode(env.env(), reader, &objects)?);
     if let Some(request) = request {
+        request.enter_body();
         // Should nobody listen, the callback in it goes, which the worker is told.
         request.tell(sender, |to| env.term(message).in_env(to));
     }

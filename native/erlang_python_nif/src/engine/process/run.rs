@@ -16,7 +16,7 @@ use crate::base::atoms;
 use crate::base::clock;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::pool::Next;
-use crate::pool::marks::NESTED;
+use crate::pool::marks::{BODY_OVER, NESTED};
 use crate::pool::queue::Start;
 use crate::pool::request::{Place, Request};
 use crate::pool::stream::{self, Stream};
@@ -342,7 +342,12 @@ pub fn interrupt(request: &Arc<Request>) {
     if first {
         cancel(&link, sent.number);
     }
-    let (number, after) = (sent.number, link.patience.kill_after);
+    let mut after = link.patience.kill_after;
+    // A manager has some time to be left before that is interrupted.
+    if request.marks.has(BODY_OVER) {
+        after += watch::AGAIN;
+    }
+    let number = sent.number;
     let weak: Weak<Link> = Arc::downgrade(&link);
     clock::after(after, move |sender, _| {
         let link = weak.upgrade()?;
