@@ -96,6 +96,10 @@ matrix: build ## run the test suite on all versions, in chroots of newer Debian 
 bench: build ## measure speed and memory against floors and targets (QUICK=1: only show that it runs)
 	@mix run --no-compile bench/all.exs $(if $(QUICK),--quick)
 
+.PHONY: bench-peers
+bench-peers: build ## the same work with other libraries, whose built checkouts PYTHONX, ERLANG_PYTHON, SNEX and ERLPORT name
+	@mix run --no-compile bench/peers.exs $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
 .PHONY: docs
 docs: ## build the documentation into doc/, with the ExDoc of Debian
 	@scripts/docs.sh

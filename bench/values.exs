@@ -8,7 +8,7 @@ defmodule Bench.Values do
   # taken in a process of its own, as big values are garbage afterwards.
 
   import Bench.Suite, only: [line: 1, size: 2]
-  alias Bench.{Floors, Measure, RoundTrips}
+  alias Bench.{Floors, Measure, RoundTrips, Samples}
 
   @megabyte 1_000_000
 
@@ -27,8 +27,7 @@ defmodule Bench.Values do
   end
 
   defp bytes do
-    # Not UTF-8, so that it is bytes in Python.
-    bytes = <<0xFF>> <> :binary.copy(<<0, 1, 2, 3>>, div(@megabyte, 4))
+    bytes = Samples.megabyte()
     Measure.check(bytes, fn -> identity(bytes) end)
 
     times =

@@ -4,7 +4,7 @@ defmodule Bench.RoundTrips do
   # Values that cross, there and back.
 
   import Bench.Suite, only: [line: 1, size: 2]
-  alias Bench.{Floors, Measure}
+  alias Bench.{Floors, Measure, Samples}
 
   @names [
     ints: "list of 100,000 ints",
@@ -15,7 +15,7 @@ defmodule Bench.RoundTrips do
   @doc "Measures them in a pool, by a call of a function that returns its argument: a line each, with its target."
   def lines(pool, prefix, targets) do
     identity = fn value -> Python.call!(:bench_work, :identity, [value], pool: pool) end
-    values = [ints: ints(), map: string_keys(), document: document()]
+    values = [ints: Samples.ints(), map: Samples.string_keys(), document: Samples.document()]
     for {_name, value} <- values, do: Measure.check(value, fn -> identity.(value) end)
 
     subjects =
@@ -38,24 +38,6 @@ defmodule Bench.RoundTrips do
         floor_name: "external term format, both ways",
         target: targets[name]
       )
-    end
-  end
-
-  defp ints, do: Enum.to_list(1..100_000)
-
-  defp string_keys, do: Map.new(1..10_000, &{"key #{&1}", &1})
-
-  # Of all types, nested, about 1 MB as JSON.
-  defp document do
-    for id <- 1..7_500 do
-      %{
-        "id" => id,
-        "name" => "name of #{id}",
-        "score" => id * 1.5,
-        "active" => rem(id, 2) == 0,
-        "tags" => ["red", "green", "blue"],
-        "at" => %{"x" => id, "y" => [id, id + 1, nil]}
-      }
     end
   end
 end

@@ -1,4 +1,4 @@
-for name <- ~w(others measure line native_floors floors busy machine json chart report) do
+for name <- ~w(others measure samples line native_floors floors busy machine json chart report) do
   Code.require_file("#{name}.exs", __DIR__)
 end
 
