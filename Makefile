@@ -96,6 +96,14 @@ matrix: build ## run the test suite on all versions, in chroots of newer Debian 
 bench: build ## measure speed and memory against floors and targets (QUICK=1: only show that it runs)
 	@mix run --no-compile bench/all.exs $(if $(QUICK),--quick)
 
+.PHONY: bench-long
+bench-long: build ## mixed load for MINUTES=30 on each engine, with charts of latency, memory and threads: bench/LONG.md
+	@mix run --no-compile bench/long.exs $(or $(MINUTES),30) $(or $(ENGINES),main process asyncio)
+
+.PHONY: bench-growth
+bench-growth: build ## how cost grows with callers, sizes, workers, handles and streams: bench/GROWTH.md
+	@mix run --no-compile bench/growth.exs
+
 .PHONY: bench-peers
 bench-peers: build ## the same work with other libraries, whose built checkouts PYTHONX, ERLANG_PYTHON, SNEX and ERLPORT name
 	@mix run --no-compile bench/peers.exs $(if $(QUICK),--quick) $(if $(WRITE),--write)

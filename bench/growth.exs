@@ -1,0 +1,255 @@
+# How cost grows with the number of callers, the size of values, the workers of a pool, handles and streams:
+#
+#     mix run bench/growth.exs
+#
+# Charts and figures go into bench/charts and bench/GROWTH.md. It takes some minutes, and 5 GB of memory.
+
+for name <- ~w(others measure line machine plot),
+    do: Code.require_file("support/#{name}.exs", __DIR__)
+
+defmodule Bench.Growth do
+  @moduledoc false
+
+  # Each figure is the median of some rounds. Lines are drawn with logarithmic axes both ways: what grows in
+  # proportion is a straight line there.
+
+  alias Bench.{Line, Machine, Measure, Plot}
+
+  @rounds 5
+
+  @text Path.expand("GROWTH.md", __DIR__)
+  @chart Path.expand("charts/growth.svg", __DIR__)
+
+  @topics [
+    callers: %{
+      title: "So many callers make a tiny call at once",
+      axis: "callers",
+      counts: [1, 10, 100, 1_000, 10_000],
+      lines: [":main", ":process", ":asyncio"]
+    },
+    values: %{
+      title: "Bytes in, their length back; bytes back",
+      axis: "bytes",
+      counts: [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000],
+      lines: ["in", "in by Python.buffer", "back", "in, :process", "back, :process"]
+    },
+    lists: %{
+      title: "Lists of ints, there and back",
+      axis: "items",
+      counts: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
+      lines: [":main", ":process"]
+    },
+    workers: %{
+      title: "A pool is started and stopped; 1,000 tiny calls of 64 callers in it",
+      axis: "workers",
+      counts: [1, 2, 4, 8, 16, 32, 64],
+      lines: ["start and stop", "calls", "start and stop, :process", "calls, :process"]
+    },
+    handles: %{
+      title: "Handles are made, all of them kept; they are dropped",
+      axis: "handles",
+      counts: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
+      lines: ["made", "dropped"]
+    },
+    streams: %{
+      title: "Streams that are open at the same time, 10 items of each",
+      axis: "streams",
+      counts: [1, 10, 100, 1_000, 10_000],
+      lines: [":main", ":process", ":asyncio"]
+    }
+  ]
+
+  def run do
+    nil = Python.call!(:sys, "path.append", [Path.join(__DIR__, "support")])
+
+    for engine <- [:process, :asyncio] do
+      init = "import sys; sys.path.append(#{inspect(Path.join(__DIR__, "support"))})"
+      {:ok, _} = Python.Pool.start_link(name: pool(engine), engine: engine, size: 1, init: init)
+    end
+
+    machine = Machine.describe()
+
+    results =
+      for {name, topic} <- @topics do
+        {topic,
+         for(line <- topic.lines, do: {line, Enum.map(topic.counts, &figure(name, line, &1))})}
+      end
+
+    File.write!(@chart, chart(results))
+    File.write!(@text, document(machine, results))
+    IO.puts(File.read!(@text))
+  end
+
+  # In µs, of all together.
+  defp figure(name, line, count) do
+    IO.write(:stderr, "#{name} #{line} #{count}\n")
+    rounds = if count >= 1_000_000, do: 3, else: @rounds
+    measure(name, line, count)
+
+    Measure.median(for _ <- 1..rounds, do: Measure.alone(fn -> measure(name, line, count) end)) /
+      1.0e3
+  end
+
+  defp measure(:callers, line, count) do
+    pool = pool(line)
+    at_once(count, fn -> 4.0 = Python.call!(:math, :sqrt, [16], pool: pool, timeout: 60_000) end)
+  end
+
+  defp measure(:values, "in" <> how, count) do
+    binary = binary(count)
+    pool = if how =~ ":process", do: pool(:process), else: Python.Pool
+    value = if how =~ "buffer", do: Python.buffer(binary), else: {:bytes, binary}
+
+    Measure.time(fn ->
+      ^count = Python.call!(:builtins, :len, [value], pool: pool, timeout: 60_000)
+    end)
+  end
+
+  defp measure(:values, "back" <> how, count) do
+    pool = if how =~ ":process", do: pool(:process), else: Python.Pool
+
+    back = fn ->
+      byte_size(Python.call!(:bench_growth, :blob, [count], pool: pool, timeout: 60_000))
+    end
+
+    ^count = back.()
+    Measure.time(back)
+  end
+
+  defp measure(:lists, line, count) do
+    list = Enum.to_list(1..count)
+    pool = pool(line)
+
+    Measure.time(fn ->
+      ^list = Python.call!(:bench_work, :identity, [list], pool: pool, timeout: 60_000)
+    end)
+  end
+
+  defp measure(:workers, line, count) do
+    engine = if line =~ ":process", do: :process, else: :main
+
+    started =
+      Measure.time(fn ->
+        {:ok, pool} = Python.Pool.start_link(name: __MODULE__, engine: engine, size: count)
+        Process.put(:pool, pool)
+      end)
+
+    call = fn -> 4.0 = Python.call!(:math, :sqrt, [16], pool: __MODULE__) end
+    # Once in each worker at least: what comes first in a process takes longer.
+    Measure.throughput(call, 64, 2_000)
+    called = 1_000 * 1.0e9 / Measure.throughput(call, 64, 1_000)
+    stopped = Measure.time(fn -> Supervisor.stop(Process.get(:pool)) end)
+    if line =~ "calls", do: called, else: started + stopped
+  end
+
+  defp measure(:handles, line, count) do
+    make = fn ->
+      for _ <- 1..count, do: Python.call!(:bench_growth, :Counted, [], return: :object)
+    end
+
+    parent = self()
+
+    # The handles die with their process.
+    keeper =
+      spawn(fn ->
+        time = Measure.time(fn -> Process.put(:handles, make.()) end)
+        send(parent, {:made, time})
+        receive(do: (:drop -> :ok))
+      end)
+
+    made = receive(do: ({:made, time} -> time))
+
+    dropped =
+      Measure.time(fn ->
+        send(keeper, :drop)
+        await_none()
+      end)
+
+    if line == "made", do: made, else: dropped
+  end
+
+  defp measure(:streams, line, count) do
+    pool = pool(line)
+
+    at_once(count, fn ->
+      45 =
+        :bench_work
+        |> Python.stream(:numbers, [10], pool: pool, timeout: 60_000)
+        |> Enum.sum()
+    end)
+  end
+
+  defp await_none, do: unless(Python.call!(:bench_growth, :alive) == 0, do: await_none())
+
+  defp pool(":main"), do: Python.Pool
+  defp pool(":" <> engine), do: pool(String.to_existing_atom(engine))
+  defp pool(engine), do: Module.concat(__MODULE__, engine)
+
+  defp binary(count), do: :binary.copy(<<0xFF>>, count)
+
+  # In ns, from the first one's go to the last one's end.
+  defp at_once(count, run) do
+    processes =
+      for _ <- 1..count do
+        spawn_monitor(fn ->
+          receive do: (:go -> run.())
+        end)
+      end
+
+    Measure.time(fn ->
+      for {pid, _} <- processes, do: send(pid, :go)
+
+      for {pid, monitor} <- processes,
+          do: receive(do: ({:DOWN, ^monitor, :process, ^pid, :normal} -> :ok))
+    end)
+  end
+
+  ## What came of it
+
+  defp chart(results) do
+    panels =
+      for {topic, lines} <- results do
+        %Plot{
+          title: topic.title,
+          unit: "µs, by #{topic.axis}",
+          scale: :log,
+          lines: for({line, figures} <- lines, do: {line, Enum.zip(topic.counts, figures)})
+        }
+      end
+
+    Plot.svg(panels, scale: :log, x: "how many")
+  end
+
+  defp document(machine, results) do
+    """
+    # How cost grows
+
+    Medians of some rounds. To measure again: the first lines of [growth.exs](growth.exs) say how.
+
+    #{Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)}
+
+    ![How cost grows](charts/growth.svg)
+
+    #{Enum.map_join(results, "\n", &table/1)}\
+    """
+  end
+
+  defp table({topic, lines}) do
+    """
+    ## #{topic.title}
+
+    | #{topic.axis} | #{Enum.map_join(lines, " | ", &elem(&1, 0))} |
+    |---|#{String.duplicate("---|", length(lines))}
+    #{for {count, index} <- Enum.with_index(topic.counts) do
+      cells = for {_line, figures} <- lines, do: time(Enum.at(figures, index))
+      "| #{Line.number(count)} | #{Enum.join(cells, " | ")} |\n"
+    end}\
+    """
+  end
+
+  defp time(us) when us >= 1_000_000, do: "#{Line.number(us / 1.0e6)} s"
+  defp time(us) when us >= 1_000, do: "#{Line.number(us / 1.0e3)} ms"
+  defp time(us), do: "#{Line.number(us / 1)} µs"
+end
+
+Bench.Growth.run()
