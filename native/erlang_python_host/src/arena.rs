@@ -85,6 +85,11 @@ impl Arena {
         words.as_ptr()
     }
 
+    /// Whether it has no more than its first memory.
+    pub fn is_small(&self) -> bool {
+        self.chunks.iter().all(|chunk| chunk.length <= FIRST)
+    }
+
     /// Gives all of it back.
     pub fn clear(&mut self) {
         let kept = self

@@ -148,12 +148,57 @@ pub unsafe fn term(env: Env<'_>, word: Word) -> Term<'_> {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn enif_alloc_env() -> *mut HostEnv {
-    Box::into_raw(Box::new(HostEnv::new(NONE)))
+    spare::take().unwrap_or_else(|| Box::into_raw(Box::new(HostEnv::new(NONE))))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn enif_free_env(env: *mut HostEnv) {
-    drop(Box::from_raw(env));
+    (*env).clear();
+    if !((*env).arena.is_small() && spare::keep(env)) {
+        drop(Box::from_raw(env));
+    }
+}
+
+/// Environments that a thread has done with, with their first memory, for the next ones.
+mod spare {
+    use super::HostEnv;
+    use std::cell::RefCell;
+
+    /// How many a thread keeps. A call has two or three at a time.
+    const MOST: usize = 8;
+
+    struct Spares(Vec<*mut HostEnv>);
+
+    impl Drop for Spares {
+        fn drop(&mut self) {
+            for env in self.0.drain(..) {
+                // SAFETY: nobody else has it.
+                drop(unsafe { Box::from_raw(env) });
+            }
+        }
+    }
+
+    thread_local! {
+        static SPARES: RefCell<Spares> = const { RefCell::new(Spares(Vec::new())) };
+    }
+
+    pub fn take() -> Option<*mut HostEnv> {
+        // A thread that ends has none any more.
+        SPARES.try_with(|spares| spares.borrow_mut().0.pop()).ok()?
+    }
+
+    /// `env`: an empty one, which nobody uses. False if there are enough.
+    pub fn keep(env: *mut HostEnv) -> bool {
+        let kept = SPARES.try_with(|spares| {
+            let spares = &mut spares.borrow_mut().0;
+            let has_room = spares.len() < MOST && !cfg!(sanitizer);
+            if has_room {
+                spares.push(env);
+            }
+            has_room
+        });
+        kept.unwrap_or(false)
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@ use crate::vm;
 use crate::word::{self, Kind, NONE, View, Word};
 use erlang_python_wire::{Broken, Reader, Writer, node, tag};
 use rustler::Term;
+use std::cell::RefCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -39,6 +40,9 @@ struct Parts {
     serial: u32,
 }
 
+/// So many bytes has what follows the name of the node.
+const NUMBERS: usize = 12;
+
 /// Reads what follows the tag.
 fn read(reader: &mut Reader<'_>) -> Result<Parts, Broken> {
     let mut atom = Vec::new();
@@ -70,14 +74,17 @@ fn index_of(node: &Node, is_local: bool) -> Option<usize> {
 }
 
 fn word_of(parts: &Parts, is_local: bool) -> Option<Word> {
-    let fits = parts.id >> ID_BITS == 0 && parts.serial >> SERIAL_BITS == 0;
+    let fits = fits(parts.id, parts.serial);
     let node = fits.then(|| index_of(&parts.node, is_local)).flatten()?;
-    Some(
-        (parts.serial as Word) << SERIAL_SHIFT
-            | (parts.id as Word) << ID_SHIFT
-            | node << NODE_SHIFT
-            | word::PID,
-    )
+    Some(of_numbers(node, parts.id, parts.serial))
+}
+
+fn fits(id: u32, serial: u32) -> bool {
+    id >> ID_BITS == 0 && serial >> SERIAL_BITS == 0
+}
+
+fn of_numbers(node: usize, id: u32, serial: u32) -> Word {
+    (serial as Word) << SERIAL_SHIFT | (id as Word) << ID_SHIFT | node << NODE_SHIFT | word::PID
 }
 
 fn parts_of(pid: Word) -> Parts {
@@ -118,10 +125,57 @@ fn is_local_word(pid: Word) -> bool {
     LOCAL.load(Ordering::Acquire) >> node_of(pid) & 1 != 0
 }
 
+/// The node of a pid that was read last, as its bytes are: that of the next one, as a rule.
+struct Last {
+    atom: [u8; LONGEST],
+    length: usize,
+    creation: u32,
+    index: usize,
+}
+
+/// Longer names are looked up each time.
+const LONGEST: usize = 64;
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// A pid of the node that was read last. None, and nothing is read, if it is another one, or no word.
+fn decode_known(reader: &mut Reader<'_>) -> Option<Word> {
+    LAST.with_borrow(|last| {
+        let last = last.as_ref()?;
+        let numbers = reader.rest().strip_prefix(&last.atom[..last.length])?;
+        let mut numbers = Reader::new(numbers);
+        let (id, serial) = (numbers.u32_be().ok()?, numbers.u32_be().ok()?);
+        if numbers.u32_be().ok()? != last.creation || !fits(id, serial) {
+            return None;
+        }
+        *reader = numbers;
+        Some(of_numbers(last.index, id, serial))
+    })
+}
+
 /// Reads what follows the tag of a pid into an environment.
 pub fn decode(reader: &mut Reader<'_>, env: &mut HostEnv) -> Result<Word, Broken> {
+    if let Some(known) = decode_known(reader) {
+        return Ok(known);
+    }
+    let bytes = reader.rest();
     let parts = read(reader)?;
-    Ok(word_of(&parts, false).unwrap_or_else(|| {
+    let word = word_of(&parts, false);
+    if let (Some(word), Some(atom)) = (word, bytes.get(..bytes.len() - reader.len() - NUMBERS))
+        && atom.len() <= LONGEST
+    {
+        let mut last = Last {
+            atom: [0; LONGEST],
+            length: atom.len(),
+            creation: parts.node.creation,
+            index: node_of(word),
+        };
+        last.atom[..atom.len()].copy_from_slice(atom);
+        LAST.set(Some(last));
+    }
+    Ok(word.unwrap_or_else(|| {
         let mut writer = Writer::default();
         write(&mut writer, &parts);
         env.boxed_bytes(Kind::Pid, &writer.bytes)
@@ -257,4 +311,47 @@ pub unsafe extern "C" fn enif_set_pid_undefined(pid: *mut RawPid) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn enif_is_pid_undefined(pid: *const RawPid) -> c_int {
     c_int::from(*pid == NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid(node: &str, id: u32, creation: u32) -> Vec<u8> {
+        let mut writer = Writer::default();
+        node::write(&mut writer.bytes, node);
+        writer.u32_be(id);
+        writer.u32_be(2);
+        writer.u32_be(creation);
+        writer.bytes
+    }
+
+    #[test]
+    fn pids_of_several_nodes_are_told_apart_in_any_order() {
+        let mut env = HostEnv::new(NONE);
+        let nodes = [("a@b", 1), ("a@b", 2), ("a@bc", 1), ("a@b", 1)];
+        let large = 1 << ID_BITS;
+        for id in [1, 5, 5, large - 1, large, 7, u32::MAX, 1] {
+            for (node, creation) in nodes {
+                for _ in 0..2 {
+                    let bytes = pid(node, id, creation);
+                    let mut reader = Reader::new(&bytes);
+                    let word = decode(&mut reader, &mut env).unwrap();
+                    assert!(reader.is_empty());
+                    // SAFETY: a term that was made in the environment, which lives.
+                    let found = match unsafe { word::view(word) } {
+                        View::Pid(_) => external(word),
+                        // SAFETY: as above.
+                        View::Boxed(_, boxed) => unsafe { word::bytes(boxed).to_vec() },
+                        _ => panic!("it is no pid"),
+                    };
+                    assert_eq!(found[1..], bytes);
+                }
+            }
+        }
+        let bytes = pid("a@b", 1, 1);
+        for length in 0..bytes.len() {
+            assert!(decode(&mut Reader::new(&bytes[..length]), &mut env).is_err());
+        }
+    }
 }

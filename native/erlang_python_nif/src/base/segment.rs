@@ -5,8 +5,8 @@
 //! once, and what it counts is copied before it is looked at. Who answers whom is not decided here but by the state
 //! of a request: whatever a process writes, it can only make a mess of its own calls.
 //!
-//! A place is free, written, there, and free again when its frame was copied. One to the process counts as taken until
-//! what has come of it can be found.
+//! A place is free, then its frame is there, and it is free again when that was copied. One to the process counts as
+//! taken until what has come of it can be found.
 //!
 //! What lies ahead is taken by the main thread of the process alone, when it is done with what it is at. Until then the
 //! VM may take it back. When it is due it stays, and also the one who reads the socket takes it.
@@ -15,7 +15,7 @@ use erlang_python_wire::Broken;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How many bytes a frame may have.
@@ -32,7 +32,6 @@ pub const LIGHT: usize = 1 << 10;
 const ELSEWHERE: u32 = u32::MAX;
 
 const FREE: u32 = 0;
-const WRITTEN: u32 = 1;
 const THERE: u32 = 2;
 const TAKEN: u32 = 3;
 /// It lies ahead, and is not taken back any more.
@@ -85,6 +84,9 @@ pub struct Segment {
     ahead: AtomicUsize,
     /// How many threads of the process have taken one and not found out yet what it is, or are about to take it.
     taking: AtomicUsize,
+    /// A thread of this side is about to put a frame there. The other side does not see it: who looks there all the time
+    /// would be slowed down, and slow it down.
+    puts: AtomicBool,
 }
 
 // SAFETY: all in it are atomics.
@@ -93,21 +95,29 @@ unsafe impl Send for Segment {}
 unsafe impl Sync for Segment {}
 
 impl<const WORDS: usize> Place<WORDS> {
+    /// The last word first: in the line of the first ones is what the other side looks at.
     fn write(&self, bytes: &[u8]) {
-        self.length.store(bytes.len() as u32, Ordering::Relaxed);
-        for (word, bytes) in self.words.iter().zip(bytes.chunks(8)) {
-            let mut whole = [0; 8];
-            whole[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
+        let (whole, rest) = bytes.as_chunks::<8>();
+        if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
         }
+        for (word, bytes) in self.words.iter().zip(whole).rev() {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        self.length.store(bytes.len() as u32, Ordering::Relaxed);
     }
 
     /// A copy of what is there, which nobody changes any more. None if that cannot be.
     fn read(&self, bytes: &mut Vec<u8>) -> Option<()> {
         let length = self.length.load(Ordering::Relaxed) as usize;
+        let words = self.words.get(..length.div_ceil(8))?;
         bytes.clear();
-        for word in self.words.get(..length.div_ceil(8))? {
-            bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        bytes.resize(8 * words.len(), 0);
+        let (places, _) = bytes.as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = word.load(Ordering::Relaxed).to_ne_bytes();
         }
         bytes.truncate(length);
         Some(())
@@ -118,9 +128,9 @@ impl<const WORDS: usize> Place<WORDS> {
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
     }
 
-    /// Puts a frame there, if that is free and large enough.
+    /// Puts a frame there, if that is free and large enough. One thread at a time.
     fn put(&self, frame: &[u8]) -> bool {
-        if frame.len() > WORDS * 8 || self.change(FREE, WRITTEN).is_err() {
+        if frame.len() > WORDS * 8 || self.state.load(Ordering::SeqCst) != FREE {
             return false;
         }
         self.write(frame);
@@ -212,6 +222,7 @@ impl Segment {
             back: AtomicUsize::new(0),
             ahead: AtomicUsize::new(0),
             taking: AtomicUsize::new(0),
+            puts: AtomicBool::new(false),
         })
     }
 
@@ -219,7 +230,7 @@ impl Segment {
 
     /// Puts a frame there for the process, if there is room.
     pub fn offer(&self, frame: &[u8]) -> bool {
-        let put = self.layout().to_process.put(frame);
+        let put = alone(&self.puts, || self.layout().to_process.put(frame)).unwrap_or(false);
         if put {
             self.wake();
         }
@@ -279,7 +290,7 @@ impl Segment {
     pub fn take_frame(&self, bytes: &mut Vec<u8>) -> Result<bool, Broken> {
         let place = self.back();
         match place.state.load(Ordering::SeqCst) {
-            FREE | WRITTEN => return Ok(false),
+            FREE => return Ok(false),
             THERE => {}
             _ => return Err(Broken("a frame is in an impossible state")),
         }
@@ -416,23 +427,22 @@ impl Segment {
 
     /// Puts a frame there for the VM, if there is room and no other thread is about to do so.
     pub fn put(&self, frame: &[u8]) -> bool {
-        let at = self.back.load(Ordering::SeqCst);
-        let place = &self.layout().to_vm[at % BACK];
-        if frame.len() > ROOM || place.change(FREE, WRITTEN).is_err() {
+        alone(&self.puts, || self.put_next(frame)).unwrap_or(false)
+    }
+
+    fn put_next(&self, frame: &[u8]) -> bool {
+        let place = self.back();
+        if frame.len() > ROOM || place.state.load(Ordering::SeqCst) != FREE {
             return false;
         }
-        // Another thread may have put one there meanwhile, which was taken. While we have the place, nobody gets past it.
-        let is_next = self.back.load(Ordering::SeqCst) == at;
-        if !is_next || frame.len() > LIGHT && !self.layout().large_to_vm.put(frame) {
-            place.state.store(FREE, Ordering::SeqCst);
+        if frame.len() <= LIGHT {
+            place.write(frame);
+        } else if self.layout().large_to_vm.put(frame) {
+            place.length.store(ELSEWHERE, Ordering::Relaxed);
+        } else {
             return false;
         }
         self.step();
-        if frame.len() > LIGHT {
-            place.length.store(ELSEWHERE, Ordering::Relaxed);
-        } else {
-            place.write(frame);
-        }
         place.state.store(THERE, Ordering::SeqCst);
         true
     }
@@ -486,6 +496,16 @@ impl Segment {
             futex::wake(sleeps);
         }
     }
+}
+
+/// Does something, unless another thread is at it.
+fn alone<T>(taken: &AtomicBool, work: impl FnOnce() -> T) -> Option<T> {
+    if taken.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    let done = work();
+    taken.store(false, Ordering::SeqCst);
+    Some(done)
 }
 
 pub struct Listening<'s>(&'s AtomicU32);
@@ -835,7 +855,7 @@ mod tests {
             assert!(vm.has_frame() && vm.take_frame(&mut bytes).is_err());
         }
         file.write_all_at(&FREE.to_ne_bytes(), there).unwrap();
-        for state in [WRITTEN, THERE, TAKEN, 77] {
+        for state in [1, THERE, TAKEN, 77] {
             file.write_all_at(&state.to_ne_bytes(), 0).unwrap();
             assert!(!vm.offer(b"request"));
         }

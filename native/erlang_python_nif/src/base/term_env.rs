@@ -5,7 +5,7 @@
 
 use crate::base::{clock, fork, lock};
 use rustler::sys::{
-    ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env, enif_free_env,
+    ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env,
     enif_is_current_process_alive, enif_make_copy, enif_send, enif_thread_type,
 };
 use rustler::{Env, LocalPid, Term};
@@ -21,6 +21,9 @@ unsafe impl Send for TermEnv {}
 
 impl TermEnv {
     pub fn new() -> Self {
+        if let Some(spare) = spare::take() {
+            return TermEnv(spare);
+        }
         // SAFETY: no preconditions; enif_alloc_env never returns null (it aborts when out of
         // memory, as every allocation of the VM does).
         TermEnv(unsafe { NonNull::new_unchecked(enif_alloc_env()) })
@@ -86,8 +89,58 @@ impl Drop for TermEnv {
             return;
         }
         lock::forbid("terms are freed");
-        // SAFETY: allocated in `new`, freed once.
-        unsafe { enif_free_env(self.0.as_ptr()) }
+        // SAFETY: nobody else has it, and no term borrowed from it is left.
+        unsafe { enif_clear_env(self.0.as_ptr()) };
+        spare::keep(self.0);
+    }
+}
+
+/// Environments that a thread has done with, for the next ones: to make one takes longer than most that is done with it.
+mod spare {
+    use crate::base::side;
+    use rustler::sys::{ErlNifEnv, enif_free_env};
+    use std::cell::RefCell;
+    use std::ptr::NonNull;
+
+    /// How many a thread keeps. A call has two or three at a time.
+    const MOST: usize = 8;
+
+    struct Spares(Vec<NonNull<ErlNifEnv>>);
+
+    impl Drop for Spares {
+        fn drop(&mut self) {
+            self.0.drain(..).for_each(free);
+        }
+    }
+
+    thread_local! {
+        static SPARES: RefCell<Spares> = const { RefCell::new(Spares(Vec::new())) };
+    }
+
+    pub fn take() -> Option<NonNull<ErlNifEnv>> {
+        // A thread that ends has none any more.
+        SPARES.try_with(|spares| spares.borrow_mut().0.pop()).ok()?
+    }
+
+    /// `env`: an empty one, which nobody uses.
+    pub fn keep(env: NonNull<ErlNifEnv>) {
+        let kept = SPARES.try_with(|spares| {
+            let spares = &mut spares.borrow_mut().0;
+            // A Python process has spare ones of its own.
+            let has_room = spares.len() < MOST && !side::is_worker() && !cfg!(sanitizer);
+            if has_room {
+                spares.push(env);
+            }
+            has_room
+        });
+        if !kept.unwrap_or(false) {
+            free(env);
+        }
+    }
+
+    fn free(env: NonNull<ErlNifEnv>) {
+        // SAFETY: allocated in `TermEnv::new`, freed once: nobody else has it.
+        unsafe { enif_free_env(env.as_ptr()) }
     }
 }
 

@@ -4,6 +4,7 @@ use super::pool;
 use crate::base::deadline;
 use crate::base::flags::Flags;
 use crate::base::lock::Mutex;
+use crate::base::numbers::Numbers;
 use crate::base::segment::Segment;
 use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::base::{atoms, side};
@@ -30,7 +31,7 @@ pub(super) enum Pending {
 }
 
 /// Each number is there from when it comes to when its end is told. Held for a look-up.
-static PENDING: LazyLock<Mutex<HashMap<u64, Pending>>> = LazyLock::new(Mutex::default);
+static PENDING: LazyLock<Mutex<Numbers<Pending>>> = LazyLock::new(Mutex::default);
 
 /// What is asked of Python.
 pub struct Call {
@@ -59,7 +60,7 @@ pub(super) fn demand_of(stream: &Arc<Stream>) -> Option<u64> {
     chunk_of(&PENDING.lock(), Arc::as_ptr(stream))
 }
 
-fn chunk_of(pending: &HashMap<u64, Pending>, stream: *const Stream) -> Option<u64> {
+fn chunk_of(pending: &Numbers<Pending>, stream: *const Stream) -> Option<u64> {
     pending.iter().find_map(|(number, pending)| match pending {
         Pending::Chunk(of) if Arc::as_ptr(of) == stream => Some(*number),
         _ => None,

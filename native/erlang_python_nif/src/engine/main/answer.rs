@@ -1,12 +1,12 @@
 //! The answer to a request: what its operation gives, or why it gives nothing.
 
 use crate::base::atoms;
+use crate::base::operands::Operands;
 use crate::base::term_env::{SavedTerm, TermEnv};
 use crate::engine::main::call::{Answer, Leftovers, Work};
 use crate::engine::main::error::Error;
 use crate::engine::main::isolation::Isolated;
 use crate::engine::main::kept;
-use crate::engine::main::operands::Operands;
 use crate::pool::request::Request;
 use crate::python::child;
 use crate::python::current;

@@ -1,12 +1,12 @@
 //! What a request asks of Python: resolve, convert, call, convert back.
 
 use crate::base::atoms;
+use crate::base::operands::Operands;
 use crate::base::term_env::{SavedTerm, TermEnv};
 use crate::engine::main::error::Error;
 use crate::engine::main::fill;
 use crate::engine::main::isolation::Isolated;
 use crate::engine::main::items;
-use crate::engine::main::operands::Operands;
 use crate::engine::main::own;
 use crate::engine::main::seat;
 use crate::pool::request::Request;

@@ -18,7 +18,6 @@ pub mod items;
 pub mod kept;
 pub mod main_thread;
 pub mod on_interrupt;
-pub mod operands;
 pub mod origin;
 pub mod outbox;
 pub mod output;

@@ -86,8 +86,10 @@ impl<F: Fn(Term<'_>, bool) -> Option<Object>> Encoder<F> {
 
     fn walk(&mut self, names: &mut Names, term: Term<'_>) -> Result<()> {
         let env = term.get_env();
+        // As much as a small call needs.
+        self.encoded.bytes.reserve(128);
         let mut levels = Levels {
-            all: Vec::new(),
+            all: Vec::with_capacity(8),
             pairs: Vec::new(),
         };
         let mut next = term.as_c_arg();

@@ -5,13 +5,54 @@ use crate::base::term_env::TermEnv;
 use erlang_python_wire::{Broken, node, tag};
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 /// What the external term format begins with.
 pub const VERSION: u8 = 131;
 
+/// How many atoms a thread knows: the VM takes a while for each, and most are the same few.
+const PLACES: usize = 64;
+
+/// Longer ones are not known.
+const LONGEST: usize = 15;
+
+/// An atom is the same word as long as the VM lives.
+#[derive(Clone, Copy)]
+struct Known {
+    atom: ErlNifTerm,
+    length: u8,
+    name: [u8; LONGEST],
+}
+
 /// An atom that there is: the table of atoms has an end.
+#[inline]
 pub fn atom(env: Env<'_>, name: &[u8]) -> Result<ErlNifTerm, Broken> {
+    thread_local! {
+        static KNOWN: RefCell<[Option<Known>; PLACES]> = const { RefCell::new([None; PLACES]) };
+    }
+    let (Some(&first), true) = (name.first(), name.len() <= LONGEST) else {
+        return existing(env, name);
+    };
+    let place = (usize::from(first) + 7 * name.len()) % PLACES;
+    KNOWN.with_borrow_mut(|places| {
+        if let Some(known) = &places[place]
+            && known.name[..known.length.into()] == *name
+        {
+            return Ok(known.atom);
+        }
+        let mut known = Known {
+            atom: existing(env, name)?,
+            length: name.len() as u8,
+            name: [0; LONGEST],
+        };
+        known.name[..name.len()].copy_from_slice(name);
+        places[place] = Some(known);
+        Ok(known.atom)
+    })
+}
+
+fn existing(env: Env<'_>, name: &[u8]) -> Result<ErlNifTerm, Broken> {
     let text = std::str::from_utf8(name).map_err(|_| Broken("the name of an atom is not UTF-8"))?;
     let atom = name::existing_atom(env, text).ok_or(Broken("there is no such atom"))?;
     Ok(atom.as_c_arg())

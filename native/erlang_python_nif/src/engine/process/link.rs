@@ -12,6 +12,7 @@ use super::tray::Tray;
 use super::wear::Wear;
 use crate::base::clock;
 use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::numbers::Numbers;
 use crate::base::term_env::{OwnedTerm, Sender};
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
@@ -104,10 +105,10 @@ pub enum Stage {
 #[derive(Default)]
 struct State {
     /// What it is at: one request, and those that are nested in it.
-    requests: HashMap<u64, Arc<Request>>,
+    requests: Numbers<Arc<Request>>,
     callbacks: HashMap<u64, Weak<dyn Waits>>,
     /// Terms of ours that it has.
-    kept: HashMap<u64, OwnedTerm>,
+    kept: Numbers<OwnedTerm>,
     /// Its objects that nobody has any more.
     released: Vec<u64>,
     /// To be sent by the link's thread.
@@ -155,7 +156,7 @@ pub trait Waits: Send + Sync {
 pub struct Left {
     pub requests: Vec<Arc<Request>>,
     pub callbacks: Vec<Arc<dyn Waits>>,
-    _kept: HashMap<u64, OwnedTerm>,
+    _kept: Numbers<OwnedTerm>,
     _errands: Vec<Errand>,
 }
 

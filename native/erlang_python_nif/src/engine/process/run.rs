@@ -260,6 +260,7 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) -> bool {
     let left = request.time_left();
     let env = TermEnv::new();
     let mut frame = Writer::frame(to_worker::RUN);
+    frame.bytes.reserve(HEAD + operation.len());
     write_head(&mut frame, env.env(), link, request, left, callback);
     if is_nested(request) {
         link.send_terms(frame, &[&operation]);
@@ -267,6 +268,9 @@ fn ask(link: &Link, request: &Request, sent: &Sent, callback: u64) -> bool {
     }
     link.offer(frame, &operation, Listener::Idle)
 }
+
+/// So many bytes has what comes before the operation, if the names of nodes are not long.
+const HEAD: usize = 128;
 
 /// Adds what comes before the operation in the frame that asks for it. `env`: for the leader, if that is of another node.
 pub fn write_head(

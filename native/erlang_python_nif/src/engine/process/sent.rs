@@ -7,9 +7,9 @@ use super::link::Link;
 use super::object;
 use crate::base::atoms;
 use crate::base::lock::Mutex;
+use crate::base::operands::Operands;
 use crate::pool::request::Request;
 use crate::pool::stream::Limits;
-use rustler::types::tuple;
 use rustler::{Atom, Encoder as _, Env, Term};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -72,7 +72,8 @@ impl Sent {
     pub fn encode(operation: Term<'_>) -> Self {
         let tag = tag(operation);
         let is_exec = tag == Some(atoms::exec());
-        let (operation, limits) = match limits(operation).filter(|_| tag == Some(atoms::stream())) {
+        let is_stream = tag == Some(atoms::stream());
+        let (operation, limits) = match is_stream.then(|| limits(operation)).flatten() {
             Some((operation, limits)) => (operation, Some(limits)),
             None => (operation, None),
         };
@@ -151,7 +152,7 @@ fn encode_about(term: Term<'_>, target: Option<Term<'_>>) -> Result<Encoded, Uns
 
 /// The reference of the handle that an operation is about: it is there without its struct.
 fn target(operation: Term<'_>) -> Option<Term<'_>> {
-    let elements = tuple::get_tuple(operation).ok()?;
+    let elements = Operands::of(operation)?;
     match elements.first()?.decode::<Atom>().ok()? {
         tag if tag == atoms::stream() => target(*elements.last()?),
         tag if tag == atoms::call()
@@ -167,8 +168,7 @@ fn target(operation: Term<'_>) -> Option<Term<'_>> {
 }
 
 pub fn tag(operation: Term<'_>) -> Option<Atom> {
-    let elements = tuple::get_tuple(operation).ok()?;
-    elements.first()?.decode().ok()
+    Operands::of(operation)?.first()?.decode().ok()
 }
 
 /// Of `{:stream, max_chunk, max_wait, prefetch, source}`; and the operation for the worker, which fetches nothing
