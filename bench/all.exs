@@ -3,7 +3,7 @@
 Code.require_file("support/suite.exs", __DIR__)
 
 for topic <-
-      ~w(calls eval map values data streams callbacks handles concurrency startup processes asyncio nodes) do
+      ~w(calls eval map values data streams callbacks errors handles concurrency startup processes asyncio nodes) do
   Code.require_file("#{topic}.exs", __DIR__)
 end
 

@@ -45,6 +45,21 @@ def call_back(function, count):
     return count
 
 
+def fail(number):
+    return divide(1, number)
+
+
+def divide(number, by):
+    return number / by
+
+
+def fail_again(number):
+    try:
+        return fail(number)
+    except ZeroDivisionError as error:
+        raise ValueError("no number") from error
+
+
 spinning = False
 
 

@@ -138,22 +138,24 @@ defmodule Python.Error do
   end
 
   def from_native([{data, value} | causes]) do
+    {type, module, builtin, message, frames, notes, traceback, link, hint} = data
+
     %__MODULE__{
-      type: Map.fetch!(data, "type"),
-      module: Map.get(data, "module", "builtins"),
-      message: Map.get(data, "message", ""),
-      frames: data |> Map.get("frames", []) |> Enum.map(&frame/1),
-      notes: Map.get(data, "notes", []),
+      type: type,
+      module: module,
+      message: message,
+      frames: Enum.map(frames, &frame/1),
+      notes: notes,
       cause: from_native(causes),
-      link: link(data["link"]),
-      traceback: data["traceback"],
-      builtin: Map.get(data, "builtin", false),
-      hint: data["hint"],
+      link: link(link),
+      traceback: traceback,
+      builtin: builtin,
+      hint: hint,
       value: value
     }
   end
 
-  defp frame(%{"file" => file, "line" => line, "function" => function, "code" => code}) do
+  defp frame({file, line, function, code}) do
     %{file: file, line: line, function: function, code: code}
   end
 

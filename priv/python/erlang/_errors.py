@@ -2,10 +2,9 @@
 
 import builtins
 import os
-import stat
 import sys
 
-from erlang import _builtins, _code, _locals
+from erlang import _builtins, _locals, _tracebacks
 
 #: Frames of this package are not shown where a traceback begins.
 HERE = os.path.dirname(__file__)
@@ -18,13 +17,6 @@ BUILT_IN = frozenset(
     if isinstance(cls, type) and issubclass(cls, BaseException)
 )
 
-#: The frames shown of a deep traceback: the outermost and the innermost.
-FIRST, LAST = 32, 96
-
-#: A traceback of more frames than this is formatted from its innermost ones only. Python folds
-#: repeated lines, so that deep recursion mostly makes a short text, but it is slow at it.
-FORMATTED = 4_096
-
 #: The longest chain of causes that is followed.
 CHAIN = 32
 
@@ -33,6 +25,8 @@ _cause = BaseException.__cause__.__get__
 _context = BaseException.__context__.__get__
 _suppressed = BaseException.__suppress_context__.__get__
 _trace = BaseException.__traceback__.__get__
+
+_text = _tracebacks.text
 
 
 def describe(exception, keep_locals):
@@ -56,38 +50,42 @@ def _chain(exception):
     seen = set()
     while exception is not None and id(exception) not in seen and len(chain) < CHAIN:
         seen.add(id(exception))
-        data = _data(exception)
-        chain.append((data, exception))
+        link, next_one = None, None
         if _cause(exception) is not None:
-            data["link"], exception = "cause", _cause(exception)
-        elif _context(exception) is not None and not _suppressed(exception):
-            data["link"], exception = "context", _context(exception)
-        else:
-            break
+            link, next_one = "cause", _cause(exception)
+        elif not _suppressed(exception) and _context(exception) is not None:
+            link, next_one = "context", _context(exception)
+        chain.append((_data(exception, link), exception))
+        exception = next_one
     return chain
 
 
-def _data(exception):
+def _data(exception, link):
+    """In the order that ``Python.Error.from_native/1`` takes it in."""
     cls = type(exception)
     trace = _theirs(_trace(exception))
     if issubclass(cls, ImportError) and _of_importlib(trace):
         # As where an import statement fails: Python shows none of these then.
         trace = None
+    message = _message(exception)
+    notes = _notes(exception)
     try:
-        _keep_from_devices(trace)
+        traceback, frames = _tracebacks.describe(exception, trace, _in_a_line)
     except BaseException:
-        pass
-    return {
-        "type": _name(cls),
-        "module": _module(cls),
-        "builtin": id(cls) in BUILT_IN,
-        "message": _message(exception),
-        "frames": _frames(trace),
-        "notes": _notes(exception),
-        "traceback": _traceback(exception, trace),
-        "link": None,
-        "hint": _builtins.hint() or (_hint(exception) if issubclass(cls, HINTED) else None),
-    }
+        traceback, frames = _in_a_line(exception), []
+    if notes and sys.version_info < (3, 11):
+        traceback += "".join("%s\n" % note for note in notes)
+    return (
+        _name(cls),
+        _module(cls),
+        id(cls) in BUILT_IN,
+        message,
+        frames,
+        notes,
+        _text(traceback),
+        link,
+        _builtins.hint() or (_hint(exception, message) if issubclass(cls, HINTED) else None),
+    )
 
 
 def _name(cls):
@@ -136,9 +134,9 @@ HINTED = (ImportError, SyntaxError, TypeError, AttributeError, RuntimeError, Val
 AWAITING = ("'await'", "'async ", "asynchronous", "'coroutine'", "'async_generator'", "to a different ")
 
 
-def _hint(exception):
+def _hint(exception, message):
     try:
-        if not isinstance(exception, ImportError) and not any(word in str(exception) for word in AWAITING):
+        if not isinstance(exception, ImportError) and not any(word in message for word in AWAITING):
             return None
         from erlang import _hints
 
@@ -161,116 +159,8 @@ def _notes(exception):
         return []
 
 
-def _frames(trace):
-    entries = []
-    while trace is not None:
-        entries.append((trace.tb_frame.f_code, trace.tb_lineno))
-        trace = trace.tb_next
-    if len(entries) > FIRST + LAST:
-        entries = entries[:FIRST] + entries[-LAST:]
-    return [
-        {
-            "file": _text(code.co_filename),
-            "line": line or 0,
-            "function": _text(code.co_name),
-            "code": _line(code.co_filename, line),
-        }
-        for code, line in entries
-    ]
-
-
-def _keep_from_devices(trace):
-    """Keeps ``linecache`` from reading pipes and devices that a traceback names, which may block or not end."""
-    import linecache
-
-    seen = set()
-    while trace is not None:
-        filename = trace.tb_frame.f_code.co_filename
-        trace = trace.tb_next
-        if filename in seen or filename in linecache.cache:
-            continue
-        seen.add(filename)
-        try:
-            regular = stat.S_ISREG(os.stat(filename).st_mode)
-        except (OSError, ValueError):
-            continue
-        if not regular:
-            # Without a time, so that it is not looked for again.
-            linecache.cache[filename] = (0, None, [], filename)
-
-
-def _line(filename, number):
-    if not number:
-        return None
-    try:
-        lines = _code.lines_of(filename)
-        if lines is None:
-            import linecache
-
-            line = linecache.getline(filename, number)
-        else:
-            line = lines[number - 1] if number <= len(lines) else ""
-    except BaseException:
-        return None
-    return _text(line.strip()) or None
-
-
-def _traceback(exception, trace):
-    """What Python prints for this exception alone, without its causes."""
-    try:
-        import traceback
-
-        limit = None if _length(trace) <= FORMATTED else -LAST
-        try:
-            text = _text("".join(_formatted(exception, trace, limit)))
-            if sys.version_info < (3, 11):
-                text += "".join("%s\n" % note for note in _notes(exception))
-            return text
-        except BaseException:
-            lines = traceback.format_tb(trace, limit)
-            if lines:
-                lines.insert(0, "Traceback (most recent call last):\n")
-            return _text("".join(lines)) + _in_a_line(exception)
-    except BaseException:
-        return _in_a_line(exception)
-
-
-def _formatted(exception, trace, limit):
-    import traceback
-
-    cls = type(exception)
-    group = getattr(builtins, "BaseExceptionGroup", ())
-    if isinstance(exception, group):
-        # The exceptions in it come with their own causes.
-        own = traceback.TracebackException(cls, exception, trace, limit=limit)
-    else:
-        # Told that it is met on the way along a chain, it does not go along the chain itself, which
-        # would be done for each exception in it.
-        seen = {id(_cause(exception)), id(_context(exception))}
-        own = traceback.TracebackException(cls, exception, trace, limit=limit, _seen=seen)
-        own.exceptions = None
-    own.__cause__ = own.__context__ = None
-    return own.format()
-
-
 def _in_a_line(exception):
     return "%s: %s\n" % (_name(type(exception)), _message(exception))
-
-
-def _length(trace):
-    length = 0
-    while trace is not None:
-        length += 1
-        trace = trace.tb_next
-    return length
-
-
-def _text(value):
-    """A str that can be encoded: lone surrogates become escapes."""
-    if not isinstance(value, str):
-        value = str(value)
-    # Of `str` itself: a subclass may have an `encode` of its own.
-    return str.encode(value, "utf-8", "backslashreplace").decode("utf-8")
 
 
 def represent(value, limit):

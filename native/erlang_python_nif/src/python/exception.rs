@@ -6,6 +6,7 @@ use crate::python::current;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
+use rustler::types::tuple::make_tuple;
 use rustler::{Encoder, Env, Term};
 
 /// `{:exception, [{data, handle}, …]}`: the exception and its causes, outermost first, as
@@ -65,9 +66,25 @@ fn bare<'a>(py: Python<'_>, env: Env<'a>, error: &PyErr) -> Term<'a> {
         .get_type(py)
         .qualname()
         .map_or_else(|_| "Exception".into(), |name| name.to_string());
-    let decoder = Decoder::new(py, env, false);
     let message = error.value(py).str().map(|text| text.to_string());
-    let data = [("type", name), ("message", message.unwrap_or_default())];
-    let data: std::collections::HashMap<_, _> = data.into_iter().collect();
-    (data.encode(env), decoder.object(error.value(py).as_any())).encode(env)
+    let message = message.unwrap_or_default();
+    let (nil, nothing) = (atoms::nil().encode(env), Vec::<Term<'_>>::new().encode(env));
+    // As `_data` there has it.
+    let data = [
+        name.encode(env),
+        "builtins".encode(env),
+        false.encode(env),
+        message.encode(env),
+        nothing,
+        nothing,
+        nil,
+        nil,
+        nil,
+    ];
+    let decoder = Decoder::new(py, env, false);
+    (
+        make_tuple(env, &data),
+        decoder.object(error.value(py).as_any()),
+    )
+        .encode(env)
 }
