@@ -7,6 +7,7 @@ ended. ``own`` is the native side of a loop.
 import asyncio
 import functools
 import os
+import selectors
 import sys
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +47,27 @@ class _Selector(_Loop, asyncio.SelectorEventLoop):
     # Code asks for this name to tell the kinds of loops apart.
     __module__ = asyncio.SelectorEventLoop.__module__
 
+    def __init__(self, own):
+        super().__init__(_LooksOut(own))
 
-def _make(kind):
+
+class _LooksOut(selectors.DefaultSelector):
+    """Looks for some µs whether the next request comes, before it waits: to be woken takes longer than most calls."""
+
+    def __init__(self, own):
+        super().__init__()
+        self._own = own
+
+    def select(self, timeout=None):
+        if (timeout is None or timeout > 0) and self._own.looks_out():
+            try:
+                return [(self.get_key(self._own.fileno()), selectors.EVENT_READ)]
+            except KeyError:
+                self._own.ring_again()
+        return super().select(timeout)
+
+
+def _make(kind, own):
     if kind != "asyncio":
         try:
             import uvloop
@@ -56,13 +76,13 @@ def _make(kind):
                 raise
         else:
             return type("Loop", (_Loop, uvloop.Loop), {"__module__": uvloop.Loop.__module__})()
-    return _Selector()
+    return _Selector(own)
 
 
 def run(own, kind, patience, call):
     """Runs a loop until it is to end. ``call``: the context variable that says whose code runs."""
     Coroutine.register(own.step)
-    loop = _make(kind)
+    loop = _make(kind, own)
     asyncio.set_event_loop(loop)
     loop.set_task_factory(functools.partial(_task, own.follow, call))
     loop.add_reader(own.fileno(), _take, own, loop)

@@ -46,7 +46,7 @@ defmodule Python.Values.EncoderTest do
       assert Python.setitem(list, 0, [point]) == :ok
       assert Python.to_term(list) == {:ok, [[{1, 2}], {1, 2}]}
       assert Python.repr(Python.to_object!(point)) == {:ok, "(1, 2)"}
-      space = Python.call!(:types, :SimpleNamespace, [])
+      space = Python.call!(:types, :SimpleNamespace, [], return: :object)
       assert Python.setattr(space, :point, point) == :ok
       assert Python.getattr(space, :point) == {:ok, {1, 2}}
       length = Python.getattr!(Python.import!(:builtins), :len)

@@ -1,5 +1,6 @@
 //! What wakes an event loop that waits for descriptors: one that it can be told to watch.
 
+use crate::base::lookout::{Luck, OFTEN};
 #[cfg(not(target_os = "linux"))]
 use crate::base::pipe;
 use std::io::{Error, ErrorKind, Result};
@@ -7,6 +8,13 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long the loop looks out, at most: an event loop has further to go to its sleep and back than other workers.
+const LONG: Duration = Duration::from_micros(30);
+
+/// After so long it lets others have the processor in between: the caller may wait for that very one.
+const ALONE: Duration = Duration::from_micros(3);
 
 pub struct Waker {
     reads: OwnedFd,
@@ -14,6 +22,10 @@ pub struct Waker {
     writes: Option<OwnedFd>,
     /// Since the loop has looked last.
     rung: AtomicBool,
+    /// By the descriptor, too.
+    written: AtomicBool,
+    /// The loop looks out for it, and needs no waking.
+    looks_out: AtomicBool,
 }
 
 impl Waker {
@@ -29,6 +41,8 @@ impl Waker {
             reads: unsafe { OwnedFd::from_raw_fd(reads) },
             writes: None,
             rung: AtomicBool::new(false),
+            written: AtomicBool::new(false),
+            looks_out: AtomicBool::new(false),
         })
     }
 
@@ -39,6 +53,8 @@ impl Waker {
             reads,
             writes: Some(writes),
             rung: AtomicBool::new(false),
+            written: AtomicBool::new(false),
+            looks_out: AtomicBool::new(false),
         })
     }
 
@@ -53,22 +69,43 @@ impl Waker {
         if self.rung.swap(true, Ordering::SeqCst) {
             return false;
         }
+        // In one order with `look_out`: either that sees the ring, or this that nobody looks out.
+        if !self.looks_out.load(Ordering::SeqCst) {
+            self.write();
+        }
+        true
+    }
+
+    /// Makes the descriptor readable.
+    pub fn write(&self) {
+        self.written.store(true, Ordering::SeqCst);
         let to = self.writes.as_ref().unwrap_or(&self.reads).as_raw_fd();
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight bytes. Should a pipe be full, it was rung.
         unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
-        true
+    }
+
+    /// For the loop, before it waits: looks for some µs whether it is rung, if that pays off. If it was, the descriptor
+    /// need not be readable.
+    pub fn look_out(&self, luck: &Luck) -> bool {
+        self.looks_out.store(true, Ordering::SeqCst);
+        if luck.is_good_for(OFTEN) {
+            luck.look_politely(LONG, ALONE, || self.rung.load(Ordering::Acquire));
+        }
+        self.looks_out.store(false, Ordering::SeqCst);
+        self.rung.load(Ordering::SeqCst)
     }
 
     /// For the loop, before it looks for what there is.
     pub fn heard(&self) {
         let mut bytes = [0u8; 64];
-        loop {
+        // What is written after this look makes it readable once more, for nothing.
+        while self.written.swap(false, Ordering::SeqCst) {
             // SAFETY: room for so many bytes.
             let read =
                 unsafe { libc::read(self.descriptor(), bytes.as_mut_ptr().cast(), bytes.len()) };
-            if read >= 0 || Error::last_os_error().kind() != ErrorKind::Interrupted {
-                break;
+            if read < 0 && Error::last_os_error().kind() == ErrorKind::Interrupted {
+                self.written.store(true, Ordering::SeqCst);
             }
         }
         self.rung.store(false, Ordering::SeqCst);
@@ -93,12 +130,36 @@ mod tests {
     fn one_that_was_rung_is_readable_until_it_was_heard_and_can_be_rung_again() -> Result<()> {
         let waker = Waker::new()?;
         for _ in 0..3 {
-            assert!(!is_readable(&waker));
+            assert!(!is_readable(&waker) && !waker.look_out(&Luck::new()));
             waker.ring();
             waker.ring();
             assert!(is_readable(&waker));
             waker.heard();
         }
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_looks_out_misses_no_ring() -> Result<()> {
+        let (waker, luck) = (Waker::new()?, Luck::new());
+        let heard = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..10_000 {
+                    while !heard.swap(false, Ordering::SeqCst) {
+                        std::hint::spin_loop();
+                    }
+                    assert!(waker.ring());
+                }
+            });
+            for _ in 0..10_000 {
+                while !waker.look_out(&luck) && !is_readable(&waker) {
+                    std::thread::yield_now();
+                }
+                waker.heard();
+                heard.store(true, Ordering::SeqCst);
+            }
+        });
         Ok(())
     }
 }

@@ -105,6 +105,7 @@ impl Flight {
         self.request.leave();
         self.worker.end_beside(&self.request);
         self.request.pool.ended();
+        self.own.expect();
         if self.own.hold.is_lost() {
             // That may have been its last one.
             self.own.ring();

@@ -3,6 +3,7 @@
 use crate::base::Location;
 use crate::base::clock;
 use crate::base::lock::Mutex;
+use crate::base::lookout::Luck;
 use crate::base::term_env::Sender;
 use crate::base::waker::Waker;
 use crate::engine::asyncio::blocked;
@@ -35,12 +36,20 @@ const ENDS: Duration = Duration::from_millis(900);
 /// How many turns of a loop later a task that was cancelled has surely been told.
 const DELIVERED: usize = 2;
 
+/// How often in a row a loop takes what has come without a look at its descriptors.
+const UNSEEN: usize = 16;
+
 /// A task that has been cancelled so often, and goes on, refuses to end.
 const REFUSALS: u32 = 2;
 
 pub struct Loop {
     pub id: u64,
     waker: Waker,
+    luck: Luck,
+    /// Something has ended since it has looked out last, so that more may come at once.
+    expects: AtomicBool,
+    /// How often it has taken what it has looked out for without a look at its descriptors.
+    taken: AtomicUsize,
     /// Held for a push, or to take all.
     letters: Mutex<Vec<Letter>>,
     /// How often it has looked for letters and requests.
@@ -114,6 +123,9 @@ impl Loop {
         Ok(Arc::new(Loop {
             id,
             waker: Waker::new()?,
+            luck: Luck::new(),
+            expects: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
             letters: Mutex::new(Vec::new()),
             turns: AtomicUsize::new(0),
             of: OnceLock::new(),
@@ -187,6 +199,35 @@ impl Loop {
         if self.waker.ring() {
             self.rung.store(self.age(), Ordering::Relaxed);
         }
+    }
+
+    /// Something is about to come, or may be. On its thread.
+    pub fn expect(&self) {
+        self.expects.store(true, Ordering::Relaxed);
+    }
+
+    /// For the loop itself, before it waits: looks out for what is expected. True if it is to take that at once, without
+    /// a look at its descriptors.
+    pub fn looks_out(&self, py: Python<'_>) -> bool {
+        if !self.expects.load(Ordering::Relaxed) {
+            return false;
+        }
+        let taken = self.taken.load(Ordering::Relaxed);
+        // Those are not to wait for long.
+        if taken < UNSEEN {
+            self.expects.store(false, Ordering::Relaxed);
+            if py.detach(|| self.waker.look_out(&self.luck)) {
+                self.taken.store(taken + 1, Ordering::Relaxed);
+                return true;
+            }
+        }
+        self.taken.store(0, Ordering::Relaxed);
+        false
+    }
+
+    /// Its descriptor is to be readable, although it has been rung before.
+    pub fn ring_again(&self) {
+        self.waker.write();
     }
 
     fn age(&self) -> u64 {

@@ -16,6 +16,7 @@ impl EventLoop for Loop {
         awaited: Arc<dyn Awaited>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let future = create(py, &self)?;
+        self.expect();
         let own = future.clone().unbind();
         let waits = Arc::clone(&awaited);
         let number = self.waiting.with(py, |waiting| waiting.add(own, waits));

@@ -200,6 +200,17 @@ impl LoopObject {
         Ok(self.0.or_raise()?.event_loop.stops.load(Ordering::Acquire))
     }
 
+    /// Looks out for what may come at once. True if something has, though its descriptor need not be readable.
+    fn looks_out(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.0.or_raise()?.event_loop.looks_out(py))
+    }
+
+    /// Nobody takes what it has looked out for.
+    fn ring_again(&self) -> PyResult<()> {
+        self.0.or_raise()?.event_loop.ring_again();
+        Ok(())
+    }
+
     /// The loops of its pool that were lost and are not back, each with the place where that was.
     fn lost(&self, py: Python<'_>) -> Vec<(Py<PyAny>, Option<Location>)> {
         let running = seat::running();
