@@ -19,6 +19,7 @@ defmodule :erlang_python do
   def pool_new(_name, _max_queue, _timeout, _held), do: not_loaded()
   def pool_of_context(_pid), do: not_loaded()
   def pool_workers(_pool), do: not_loaded()
+  def pool_allow_extras(_pool, _most), do: not_loaded()
 
   # nif/worker.rs
   def worker_slot(_limit), do: not_loaded()

@@ -18,6 +18,10 @@ defmodule Python.Pool do
 
   #{Python.Options.Start.docs(:pool)}
 
+  With the engine `:main`, there is one more:
+
+  #{Python.Schema.docs(Python.Engine.Main.schema())}
+
   With the engine `:process`, each worker is a process of the operating system, with modules and a `__main__` of its own:
   calls run at the same time on several processors, and one that crashes is a `Python.CrashedError` for one call. `exec` runs
   on every worker. A handle lives in its worker, and calls that use it wait for that worker. There are more options:
@@ -146,7 +150,8 @@ defmodule Python.Pool do
 
       %{engine: engine, native: native, workers: workers} ->
         stuck_at = Stuck.calls(engine, native)
-        Map.merge(engine.stats(native), %{workers: workers, stuck_at: stuck_at})
+        {extras, stats} = Map.pop(engine.stats(native), :extras, 0)
+        Map.merge(stats, %{workers: workers + extras, stuck_at: stuck_at})
     end
   end
 
@@ -227,7 +232,9 @@ defmodule Python.Pool do
   defp starting(name) do
     case lookup(name) do
       {engine, native, _} ->
-        %{engine: engine, native: native, workers: length(engine.workers(native))}
+        # The process knows no others.
+        extras = Map.get(engine.stats(native), :extras, 0)
+        %{engine: engine, native: native, workers: length(engine.workers(native)) - extras}
 
       nil ->
         %{native: nil}

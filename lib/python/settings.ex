@@ -12,6 +12,9 @@ defmodule Python.Settings do
 
   @max_timeout Schema.max_timeout()
 
+  # A thread each, with what it uses of its stack.
+  @most_workers 64
+
   @schema [
     num_workers: %{
       type: {:integer, 1, 1024},
@@ -19,6 +22,14 @@ defmodule Python.Settings do
       default_text: "schedulers online, at most dirty I/O schedulers − 2",
       doc:
         "The workers of the default pool: calls that run at the same time. With `engine: :asyncio`: event loops, 1 by default."
+    },
+    max_workers: %{
+      type: {:integer, 1, 1024},
+      default: nil,
+      default_text: "64; `num_workers` where that is set",
+      doc:
+        "The workers that the default pool grows to while its workers wait without the GIL. For `engine: :main`. See the guide " <>
+          "In production."
     },
     python_path: %{
       type: :path,
@@ -218,6 +229,7 @@ defmodule Python.Settings do
 
   @type t :: %__MODULE__{
           num_workers: pos_integer,
+          max_workers: pos_integer,
           python_path: String.t() | nil,
           python: Python.Environment.Spec.t() | nil,
           environments: [{atom, Python.Environment.Spec.t()}],
@@ -302,7 +314,7 @@ defmodule Python.Settings do
       iex> {:error, error} = Python.Settings.validate(num_worker: 2)
       iex> error.message
       "unknown setting :num_worker of :erlang_python (did you mean :num_workers?); the settings are " <>
-        ":num_workers, :python_path, :python, :environments, :worker_timeout, :max_queue, :thread_stack_size, " <>
+        ":num_workers, :max_workers, :python_path, :python, :environments, :worker_timeout, :max_queue, :thread_stack_size, " <>
         ":engine, :start, :start_pool, :stdio, :logging, :env, :paths, :init, :decode, :max_stuck, :keep_locals, :shutdown_timeout, " <>
         ":native_layouts, :native_memory, :cd, :command, :kill_after, :limits, :spares, :preload, :max_calls and :max_memory"
   """
@@ -311,6 +323,7 @@ defmodule Python.Settings do
     with nil <- Enum.find_value(given, fn {key, _value} -> key not in @keys && unknown(key) end),
          {:ok, settings} <- cast_all(given),
          nil <- two_pythons(settings),
+         nil <- too_few(settings),
          nil <- Enum.find_value(given, fn {key, _value} -> idle(key, settings.engine) end) do
       {:ok, settings}
     else
@@ -326,7 +339,18 @@ defmodule Python.Settings do
 
   defp two_pythons(_settings), do: nil
 
+  defp too_few(%{num_workers: workers, max_workers: most}) when most < workers do
+    "expected the setting :max_workers of :erlang_python to be at least :num_workers, which is #{workers}, got: #{most}"
+  end
+
+  defp too_few(_settings), do: nil
+
   # What has no effect is a mistake.
+  defp idle(:max_workers, engine) when engine != :main do
+    "the setting :max_workers of :erlang_python is for the engine :main, got the setting engine: " <>
+      "#{inspect(engine)}; leave it out"
+  end
+
   defp idle(key, engine) when key in @keys_of_processes and engine != :process do
     "the setting #{inspect(key)} of :erlang_python is for the engine :process, got the setting engine: " <>
       "#{inspect(engine)}; set it to :process, or give the option to a pool of your own"
@@ -370,6 +394,7 @@ defmodule Python.Settings do
   def of_engine(%{engine: :process} = settings),
     do: settings |> Map.take(@keys_of_processes) |> Map.to_list()
 
+  def of_engine(%{engine: :main} = settings), do: [max_size: settings.max_workers]
   def of_engine(_settings), do: []
 
   @doc false
@@ -388,7 +413,9 @@ defmodule Python.Settings do
       end
     end)
     |> case do
-      {:ok, settings} -> {:ok, struct!(__MODULE__, with_loops(settings, given))}
+      {:ok, settings} ->
+        {:ok, struct!(__MODULE__, settings |> with_loops(given) |> with_most(given))}
+
       {:error, error} -> {:error, error}
     end
   end
@@ -399,6 +426,14 @@ defmodule Python.Settings do
   end
 
   defp with_loops(settings, _given), do: settings
+
+  # Who has said how many there are wants no others.
+  defp with_most(%{max_workers: nil, num_workers: workers} = settings, given) do
+    fixed = settings.engine != :main or Keyword.has_key?(given, :num_workers)
+    %{settings | max_workers: if(fixed, do: workers, else: max(workers, @most_workers))}
+  end
+
+  defp with_most(settings, _given), do: settings
 
   # Text is a list of characters in sys.config.
   defp given_for(key, given) do

@@ -13,7 +13,7 @@ defmodule Python.Engine.Main do
   alias Python.Engine.Native
   alias Python.Library
   alias Python.Options.Start
-  alias Python.Runtime
+  alias Python.{Runtime, Schema, Settings}
 
   @impl true
   def status, do: known(Runtime.status())
@@ -29,9 +29,33 @@ defmodule Python.Engine.Main do
   @impl true
   def prepared?, do: match?({:ok, _interpreter}, Runtime.status())
 
-  # The common ones.
   @impl true
-  def options(_kind), do: []
+  def options(:pool), do: schema()
+  def options(:context), do: []
+
+  @doc false
+  # What pools have beside the common options.
+  @spec schema() :: Python.Schema.t()
+  def schema do
+    type = Settings.type(:max_workers)
+
+    [
+      max_size:
+        Map.merge(type, %{
+          type: {:check, &most/1},
+          allowed: Schema.allowed(type),
+          default: nil,
+          default_text: " Defaults to `:size` if that is given, else to the setting `max_workers`.",
+          doc:
+            "the number of workers that the pool grows to while its workers wait without the GIL, at least `:size`; see " <>
+              "the guide [In production](production.md#pools-that-grow)."
+        })
+    ]
+  end
+
+  # Not given.
+  defp most(nil), do: {:ok, nil}
+  defp most(value), do: Schema.cast(Settings.type(:max_workers).type, value)
 
   # There is one interpreter.
   @impl true
@@ -46,6 +70,7 @@ defmodule Python.Engine.Main do
     queue = Start.native_queue(options.max_queue)
     pool = :erlang_python.pool_new(name, queue, options.timeout, options.init != nil)
     Native.configure(:erlang_python, pool, kind, options)
+    if kind == :pool, do: :erlang_python.pool_allow_extras(pool, options.max_size - options.size)
     {:ok, pool}
   end
 

@@ -84,13 +84,27 @@ defmodule Python.Options.Start do
   @doc "The options of a pool, with the settings as their defaults. `:engine` is a module."
   @spec pool(keyword, Python.Settings.t()) :: map
   def pool(options, settings) do
-    options = validate!(options, :pool, "a pool", settings)
+    given = options
+    options = validate!(given, :pool, "a pool", settings)
 
     if options.name == nil,
       do: raise(ArgumentError, "expected the option :name of a pool to be an atom, got: nil")
 
-    options
+    with_most(options, given, settings)
   end
+
+  # Who has said how many there are wants no others.
+  defp with_most(%{max_size: nil, size: size} = options, given, settings) do
+    most = if Keyword.has_key?(given, :size), do: size, else: max(size, settings.max_workers)
+    %{options | max_size: most}
+  end
+
+  defp with_most(%{max_size: most, size: size}, _given, _settings) when most < size do
+    raise ArgumentError,
+          "expected the option :max_size of a pool to be at least its :size, which is #{size}, got: #{most}"
+  end
+
+  defp with_most(options, _given, _settings), do: options
 
   # What may have passwords in it: variables, and URLs of package indexes.
   @secret [:env, :python]

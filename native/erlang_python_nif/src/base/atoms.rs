@@ -47,6 +47,7 @@ rustler::atoms! {
     __struct__,
     // Cancellation
     queued,
+    extras,
     running,
     answered,
     location,

@@ -39,6 +39,7 @@ pub mod side;
 pub mod signals;
 pub mod sleepers;
 pub mod term_env;
+pub mod thread;
 pub mod waker;
 pub mod words;
 

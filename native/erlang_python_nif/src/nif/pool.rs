@@ -123,6 +123,14 @@ fn pool_limit_stuck(pool: &PoolHandle, most: usize) -> Atom {
     atoms::ok()
 }
 
+/// How many workers it may have beside its own ones while these wait without the GIL.
+#[cfg(feature = "main")]
+#[rustler::nif]
+fn pool_allow_extras(pool: &PoolHandle, most: usize) -> Atom {
+    pool.0.allow_extras(most);
+    atoms::ok()
+}
+
 /// Whether it refuses calls because too many are stuck.
 #[rustler::nif]
 fn pool_is_jammed(pool: &PoolHandle) -> bool {
@@ -151,8 +159,9 @@ fn pool_workers(pool: &PoolHandle) -> Vec<(bool, u64)> {
 #[rustler::nif]
 fn pool_stats<'a>(env: Env<'a>, pool: &PoolHandle) -> Term<'a> {
     let stats = &pool.0.stats;
-    let entries: [(Atom, u64); 6] = [
+    let entries: [(Atom, u64); 7] = [
         (atoms::busy(), stats.busy.load(Ordering::Relaxed) as u64),
+        (atoms::extras(), pool.0.extras() as u64),
         (atoms::queued(), pool.0.queued() as u64),
         (atoms::done(), stats.done.load(Ordering::Relaxed)),
         (atoms::failed(), stats.failed.load(Ordering::Relaxed)),

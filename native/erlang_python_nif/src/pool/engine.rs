@@ -101,6 +101,12 @@ pub trait Engine: Any + Send + Sync {
     /// Starts a thread that drains as long as something waits: all workers of the pool wait themselves.
     fn spawn_helper(&self, pool: Arc<Pool>) -> io::Result<()>;
 
+    /// Starts a thread that drains whenever the worker is woken, and ends when it has had nothing to do for
+    /// `growth::STAYS`. On the clock's thread.
+    fn spawn_extra(&self, _pool: Arc<Pool>) -> io::Result<Arc<Worker>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Runs an operation that has no deadline on the dirty scheduler of the process that asks for it. None
     /// if that is better left to the workers.
     fn run_here<'a>(

@@ -6,6 +6,8 @@
 pub mod elsewhere;
 pub mod ending;
 pub mod engine;
+pub mod extras;
+pub mod growth;
 pub mod handles;
 pub mod lanes;
 pub mod marks;
@@ -167,7 +169,13 @@ impl Pool {
         if self.is_jammed() {
             return Submitted::Overloaded;
         }
-        let pushed = self.lock().push(request);
+        let (pushed, asked) = {
+            let mut queue = self.lock();
+            (queue.push(request), queue.extras.take_asked())
+        };
+        if asked {
+            self.watch_growth();
+        }
         self.pushed(pushed, sender)
     }
 
@@ -304,7 +312,7 @@ impl Pool {
         let queue = self.lock();
         // What waits for one worker alone may do so for one that waits.
         queue.has_pinned()
-            || blocked >= workers
+            || blocked + queue.extras.in_reserve() >= workers
                 && queue.live > 0
                 && !queue.held
                 && queue.coming == 0
@@ -428,13 +436,17 @@ impl Pool {
         }
         let mark = self.lookout.mark();
         let then = if idle { Then::Idle } else { Then::LookOut };
-        let (popped, gone) = {
+        let (popped, gone, asked) = {
             let mut queue = self.lock();
             queue.arrived(worker);
             let popped = queue.pop(worker, then);
-            (popped, std::mem::take(&mut queue.gone))
+            let asked = queue.extras.take_asked();
+            (popped, std::mem::take(&mut queue.gone), asked)
         };
         drop(gone);
+        if asked {
+            self.watch_growth();
+        }
         match popped {
             Popped::Request(request, wake) => {
                 if let Some(other) = wake {
@@ -443,7 +455,7 @@ impl Pool {
                 Next::Run(request)
             }
             Popped::Nothing(Then::LookOut) => Next::LookOut(mark),
-            Popped::Nothing(Then::Idle) => Next::Idle,
+            Popped::Nothing(Then::Idle) | Popped::Rests(_) => Next::Idle,
             Popped::Closed => Next::Stop,
         }
     }

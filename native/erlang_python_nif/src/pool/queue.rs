@@ -1,6 +1,7 @@
 //! The requests that wait for a pool's workers, and which of these come for them. It locks nothing and
 //! wakes nobody: that is the pool's.
 
+use crate::pool::extras::{Comes, Extras, Stay, Stays};
 use crate::pool::lanes::{Lanes, Line};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub trait Start {
 }
 
 /// What the queue asks of a worker.
-pub trait Announce {
+pub trait Announce: Stays {
     /// Notes that a wake-up is on its way to the worker. With the queue's lock held, as `take_announced`.
     fn announce(&self);
     /// Whether one is.
@@ -46,6 +47,12 @@ impl<T: Start> Start for Arc<T> {
 
     fn pin(&self) -> u64 {
         T::pin(self)
+    }
+}
+
+impl<T: Stays> Stays for Arc<T> {
+    fn stay(&self) -> &Stay {
+        T::stay(self)
     }
 }
 
@@ -85,6 +92,8 @@ pub enum Then {
 pub enum Popped<R, W> {
     /// A request that now runs, and a worker to be woken for what is left.
     Request(R, Option<W>),
+    /// An extra worker is in reserve from now on; a worker to be woken for what is left.
+    Rests(Option<W>),
     Nothing(Then),
     Closed,
 }
@@ -105,6 +114,8 @@ pub struct Queue<R, W> {
     lanes: Lanes<R, W>,
     /// The last to go idle is the first to be woken: its stack and caches are warm.
     pub idle: Vec<W>,
+    /// Those that come when none is idle, and others wait in what they run.
+    pub extras: Extras<W>,
     pub coming: usize,
     /// How many of `line` were not cancelled.
     pub live: usize,
@@ -129,6 +140,7 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
             pushed: 0,
             lanes: Lanes::new(),
             idle: Vec::new(),
+            extras: Extras::new(),
             coming: 0,
             live: 0,
             ahead: 0,
@@ -243,6 +255,7 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
     /// Takes out a worker that is no more. Hands back what only that could have run.
     pub fn remove(&mut self, worker: &W) -> Line<R> {
         let id = worker.id();
+        self.extras.remove(worker);
         let pinned = self.lanes.close(id);
         for (_, request) in &pinned {
             if request.take_place(false) {
@@ -289,6 +302,7 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
         if self.closed {
             return Popped::Closed;
         }
+        self.extras.moves_on(worker);
         match self.take(worker.id()) {
             Some(request) => Popped::Request(request, self.whom_to_wake()),
             None => {
@@ -304,12 +318,29 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
         }
     }
 
+    /// The same for an extra worker. `late`: see `Extras::comes`.
+    pub fn pop_extra(&mut self, worker: &W, late: bool) -> Popped<R, W> {
+        if self.closed {
+            return Popped::Closed;
+        }
+        self.extras.moves_on(worker);
+        if self.extras.comes(worker, late) == Comes::Takes {
+            match self.take(worker.id()) {
+                Some(request) => return Popped::Request(request, self.whom_to_wake()),
+                None => self.extras.rest(worker),
+            }
+        }
+        Popped::Rests(self.whom_to_wake())
+    }
+
     /// An idle worker, if there is nothing to do for the others.
     pub fn borrow(&mut self, able: impl FnOnce(&W) -> bool) -> Option<W> {
         if self.closed || self.held || self.live > 0 || !able(self.idle.last()?) {
             return None;
         }
-        self.idle.pop()
+        let worker = self.idle.pop()?;
+        self.extras.moves_on(&worker);
+        Some(worker)
     }
 
     /// Makes a worker idle again. Hands back one that is to be woken, for what came meanwhile.
@@ -318,6 +349,7 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
             return Some(worker);
         }
         let id = worker.id();
+        self.extras.moves_on(&worker);
         self.idle.push(worker);
         let pinned =
             !self.lanes.is_empty() && self.lanes.get(id).is_some_and(|(_, line)| has_any(line));
@@ -433,7 +465,11 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
         if !waits || self.coming > 0 {
             return None;
         }
-        let worker = self.idle.pop()?;
+        let worker = match self.idle.pop() {
+            Some(worker) => worker,
+            None if self.held || self.live == 0 => return None,
+            None => self.extras.send()?,
+        };
         worker.announce();
         self.coming += 1;
         Some(worker)
@@ -485,7 +521,7 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
         });
         (
             self.first.take().into_iter().chain(waiting).collect(),
-            self.idle.drain(..).collect(),
+            self.idle.drain(..).chain(self.extras.close()).collect(),
         )
     }
 }
@@ -526,7 +562,13 @@ mod tests {
     }
 
     #[derive(Clone)]
-    struct Hand(Rc<Cell<bool>>, u64);
+    struct Hand(Rc<Cell<bool>>, u64, Rc<Stay>);
+
+    impl Stays for Hand {
+        fn stay(&self) -> &Stay {
+            &self.2
+        }
+    }
 
     impl Announce for Hand {
         fn announce(&self) {
@@ -564,13 +606,13 @@ mod tests {
     }
 
     fn worker(id: u64) -> Hand {
-        Hand(Rc::new(Cell::new(false)), id)
+        Hand(Rc::new(Cell::new(false)), id, Rc::default())
     }
 
     fn popped(queue: &mut Queue<Rc<Job>, Hand>, worker: &Hand) -> Option<(u32, bool)> {
         match queue.pop(worker, Then::Idle) {
             Popped::Request(job, wake) => Some((job.number, wake.is_some())),
-            Popped::Nothing(_) | Popped::Closed => None,
+            Popped::Nothing(_) | Popped::Rests(_) | Popped::Closed => None,
         }
     }
 
@@ -791,6 +833,7 @@ mod tests {
                                 awake.push(worker);
                             }
                             Popped::Nothing(_) => {}
+                            Popped::Rests(_) => unreachable!("it is no extra one"),
                             Popped::Closed => unreachable!("it is open"),
                         }
                     }

@@ -6,14 +6,20 @@ use crate::base::bell::{Bell, Woken};
 use crate::base::lock::{Condvar, Mutex};
 use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
+use crate::base::thread::Thread;
+use crate::pool::extras::{Stay, Stays};
 use crate::pool::queue::Announce;
 use rustler::LocalPid;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 /// The id of a worker that is there for a while, and that the pool's process does not know.
 pub const HELPER: u64 = 0;
+
+/// The id of one that a pool has beside its own ones while these wait (`extras.rs`).
+pub const EXTRA: u64 = u64::MAX;
 
 pub struct Worker<R> {
     /// What the pool's process knows it by.
@@ -24,6 +30,9 @@ pub struct Worker<R> {
     /// It takes no further request: its process is gone, or it was replaced.
     stopped: AtomicBool,
     current: Mutex<Current<R>>,
+    /// The thread that it is, or was last.
+    thread: AtomicU64,
+    stay: Stay,
 }
 
 /// What it runs: one request, or more when callbacks call Python again.
@@ -75,7 +84,23 @@ impl<R> Worker<R> {
                 beside: HashMap::new(),
                 begun: 0,
             }),
+            thread: AtomicU64::new(0),
+            stay: Stay::default(),
         })
+    }
+
+    pub fn is_extra(&self) -> bool {
+        self.id == EXTRA
+    }
+
+    /// It is the current thread.
+    pub fn is_here(&self) {
+        let thread = Thread::current().to_bits();
+        self.thread.store(thread, Ordering::Relaxed);
+    }
+
+    pub fn thread(&self) -> Thread {
+        Thread::from_bits(self.thread.load(Ordering::Relaxed))
     }
 
     /// False if there is nobody to wake.
@@ -207,9 +232,25 @@ impl<R> Worker<R> {
         }
     }
 
+    /// The same for so long at most. False if it was not woken.
+    pub fn wait_for(&self, longest: Duration) -> bool {
+        let Wake::Thread(woken, changed) = &self.wake else {
+            return false;
+        };
+        let woken = woken.lock();
+        let (mut woken, _) = changed.wait_timeout_while(woken, longest, |woken| !*woken);
+        std::mem::take(&mut *woken)
+    }
+
     /// The same for a main thread, for so many ms at most, or until there is a signal. False if it was not woken.
     pub fn wait_as_main(&self, longest: i32) -> bool {
         matches!(&self.wake, Wake::Main(bell) if bell.wait(longest) == Woken::Rung)
+    }
+}
+
+impl<R> Stays for Worker<R> {
+    fn stay(&self) -> &Stay {
+        &self.stay
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Helpers {
     pub leave_loop: Py<PyAny>,
     /// What is raised in a request that nobody waits for any more
     pub interrupt: Py<PyAny>,
+    /// `sys.getswitchinterval`
+    pub switch_interval: Py<PyAny>,
 }
 
 /// Puts functions and classes into the package.
@@ -159,6 +161,7 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
         take_back: isolation.getattr("take_back")?.unbind(),
         leave_loop: py.import("erlang._loops")?.getattr("leave")?.unbind(),
         interrupt: package.getattr("Interrupt")?.unbind(),
+        switch_interval: py.import("sys")?.getattr("getswitchinterval")?.unbind(),
     })
 }
 

@@ -6,6 +6,7 @@ use crate::base::term_env::{Sender, TermEnv};
 use crate::engine::Drained;
 use crate::engine::main::answer::{self, Outcome};
 use crate::engine::main::beside;
+use crate::engine::main::extra;
 use crate::engine::main::isolation::{self, Isolated, Nesting};
 use crate::engine::main::kept;
 use crate::engine::main::output;
@@ -45,6 +46,7 @@ const LOOK: u32 = 16;
 pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained {
     let mut reply = TermEnv::new();
     let _serving = ending::Serving::begin();
+    let asked = worker.is_extra().then(Instant::now);
     let drained = runner::enter(worker, |py, runner, place| {
         let seat = Seat {
             pool,
@@ -58,9 +60,15 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         let mut turn = Instant::now();
         let mut count = 0u32;
         let mut idle = false;
+        let mut arrival = asked.map(|asked| extra::arrival(py, asked));
         namespace::at_bottom(py, own::namespace(pool), || {
             loop {
-                match pool.next(worker, sender, idle) {
+                let next = if asked.is_some() {
+                    pool.next_extra(worker, sender, arrival.take())
+                } else {
+                    pool.next(worker, sender, idle)
+                };
+                match next {
                     Next::Run(request) => {
                         idle = false;
                         run(py, &seat, &request, Nesting::Outermost, &mut reply);

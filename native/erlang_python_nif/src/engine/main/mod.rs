@@ -9,6 +9,7 @@ pub mod callback;
 pub mod direct;
 pub mod drain;
 pub mod error;
+pub mod extra;
 pub mod fill;
 pub mod foreign;
 pub mod hold;
@@ -51,6 +52,10 @@ impl Engine for Main {
 
     fn spawn_helper(&self, pool: Arc<Pool>) -> io::Result<()> {
         drain::spawn_helper(pool)
+    }
+
+    fn spawn_extra(&self, pool: Arc<Pool>) -> io::Result<Arc<Worker>> {
+        extra::spawn(pool)
     }
 
     fn run_here<'a>(

@@ -66,6 +66,7 @@ pub fn enter<R>(
             let place = kept
                 .filter(|place| Arc::ptr_eq(&place.worker, worker))
                 .unwrap_or_else(|| own.runner.place(worker));
+            worker.is_here();
             let done = work(py, &own.runner, &place);
             own.place.set(Some(place));
             done
