@@ -65,6 +65,7 @@ defmodule Python.Application do
       keep_locals: settings.keep_locals
     ]
 
-    [{Python.Pool, options ++ Python.Settings.of_engine(settings)}]
+    most = if settings.engine == :main, do: [max_size: settings.max_workers], else: []
+    [{Python.Pool, options ++ most ++ Python.Settings.of_engine(settings)}]
   end
 end

@@ -394,7 +394,6 @@ defmodule Python.Settings do
   def of_engine(%{engine: :process} = settings),
     do: settings |> Map.take(@keys_of_processes) |> Map.to_list()
 
-  def of_engine(%{engine: :main} = settings), do: [max_size: settings.max_workers]
   def of_engine(_settings), do: []
 
   @doc false
@@ -416,7 +415,8 @@ defmodule Python.Settings do
       {:ok, settings} ->
         {:ok, struct!(__MODULE__, settings |> with_loops(given) |> with_most(given))}
 
-      {:error, error} -> {:error, error}
+      {:error, error} ->
+        {:error, error}
     end
   end
 

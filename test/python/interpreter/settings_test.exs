@@ -12,6 +12,7 @@ defmodule Python.Interpreter.SettingsTest do
              env: %{},
              engine: :main,
              num_workers: Settings.default_num_workers(),
+             max_workers: 64,
              python_path: nil,
              python: nil,
              environments: [],
@@ -107,6 +108,30 @@ defmodule Python.Interpreter.SettingsTest do
     end
   end
 
+  test "the default pool grows, unless it is said how many workers it has" do
+    for {given, most} <- [
+          {[], 64},
+          {[max_workers: 20], 20},
+          {[num_workers: 3], 3},
+          {[num_workers: 100], 100},
+          {[num_workers: 3, max_workers: 30], 30},
+          {[engine: :asyncio], 1},
+          {[engine: :process, num_workers: 2], 2}
+        ] do
+      assert {:ok, %{max_workers: ^most}} = Settings.validate(given)
+    end
+
+    for {given, text} <- [
+          {[num_workers: 4, max_workers: 3],
+           "expected the setting :max_workers of :erlang_python to be at least :num_workers, which is 4, got: 3"},
+          {[engine: :process, max_workers: 9],
+           "the setting :max_workers of :erlang_python is for the engine :main, got the setting engine: :process; " <>
+             "leave it out"}
+        ] do
+      assert Settings.validate(given) == {:error, %ArgumentError{message: text}}
+    end
+  end
+
   test "python_path may be a string, a charlist and nothing" do
     for {given, read} <- [
           {"/usr/bin/python3", "/usr/bin/python3"},
@@ -127,6 +152,10 @@ defmodule Python.Interpreter.SettingsTest do
         num_workers: "4",
         num_workers: :infinity,
         num_workers: nil,
+        max_workers: 0,
+        max_workers: 1025,
+        max_workers: :infinity,
+        max_workers: nil,
         python_path: "",
         python_path: [],
         python_path: :python3,

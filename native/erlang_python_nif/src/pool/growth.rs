@@ -31,6 +31,9 @@ const LONGEST: Duration = Duration::from_millis(16);
 /// How often nothing is to be found waiting in the queue before nobody looks any more.
 const QUIET: u32 = 3;
 
+/// How often in a row a worker is to be seen waiting where others work.
+const CERTAIN: u32 = 2;
+
 /// How many are sent at once at first, and at most.
 const FEW: usize = 2;
 const MANY: usize = 16;
@@ -69,38 +72,39 @@ fn spell() -> Duration {
 struct Sight {
     worker: Arc<Worker>,
     turn: u64,
+    /// Whether it was at anything.
+    busy: bool,
     thread: Thread,
     time: u64,
+    /// How many times in a row it has been seen to wait before.
+    still: u32,
 }
 
 impl Sight {
-    /// None if it is at nothing.
+    /// None of one that has run nothing yet.
     fn of(worker: Arc<Worker>) -> Option<Self> {
         let turn = worker.stay().turn();
-        if worker.is_stopped() || !worker.work().0 {
-            return None;
-        }
+        let busy = worker.work().0;
         let thread = worker.thread();
         let time = thread.time()?;
         Some(Sight {
             worker,
             turn,
+            busy,
             thread,
             time,
+            still: 0,
         })
     }
 
     /// How long it has had a processor since then, on the same thread.
     fn since(&self, before: &Sight) -> Option<u64> {
-        let same = Arc::ptr_eq(&self.worker, &before.worker) && self.thread == before.thread;
-        same.then(|| self.time.saturating_sub(before.time))
+        (self.thread == before.thread).then(|| self.time.saturating_sub(before.time))
     }
 
-    /// Whether it waits since then.
-    fn waits_since(&self, before: &Sight) -> bool {
-        self.turn == before.turn
-            && self.since(before) == Some(0)
-            && (self.worker.stay().waits() || self.thread.is_asleep())
+    /// Whether it has been at the same all the time, without a processor.
+    fn is_still_at(&self, before: &Sight) -> bool {
+        self.busy && before.busy && self.turn == before.turn && self.since(before) == Some(0)
     }
 }
 
@@ -116,35 +120,48 @@ struct Watch {
 
 /// What two looks have come to.
 struct Findings {
-    /// Each worker with its turn, and whether it waits.
-    workers: Vec<(Arc<Worker>, u64, bool)>,
     /// They have hardly anything to do.
     light: bool,
+    /// Those at something, with their turn and whether they wait.
+    workers: Vec<(Arc<Worker>, u64, bool)>,
 }
 
 impl Findings {
-    fn of(first: &[Sight], second: Vec<Sight>, passed: Duration) -> Self {
-        let (mut busy, mut workers) = (0, Vec::with_capacity(second.len()));
-        for sight in second {
-            // They are in the same order, but for those that have come and gone.
-            let before = first
-                .iter()
-                .find(|before| Arc::ptr_eq(&before.worker, &sight.worker));
-            let waits = before.is_some_and(|before| sight.waits_since(before));
-            busy += before.and_then(|before| sight.since(before)).unwrap_or(0);
-            workers.push((sight.worker, sight.turn, waits));
+    /// Notes in `second` who has been seen to wait how often.
+    fn of(first: &[Sight], second: &mut [Sight], passed: Duration) -> Self {
+        let (mut busy, mut any_awake, mut any_starves) = (0, false, false);
+        for sight in &mut *second {
+            let same = |before: &&Sight| Arc::ptr_eq(&before.worker, &sight.worker);
+            let before = first.iter().find(same);
+            let used = before.and_then(|before| sight.since(before));
+            let still = before.is_some_and(|before| sight.is_still_at(before));
+            busy += used.unwrap_or(0);
+            if still && sight.worker.stay().waits() {
+                sight.still = CERTAIN;
+                continue;
+            }
+            if sight.thread.is_asleep() {
+                if still {
+                    sight.still = before.map_or(0, |before| before.still) + 1;
+                }
+            } else {
+                any_awake = true;
+                any_starves |= used == Some(0);
+            }
         }
-        let hardly_busy = u128::from(busy) * 2 < passed.as_nanos();
-        // On a busy machine those that have had no processor may want one.
-        let light = hardly_busy
-            && workers
-                .iter()
-                .all(|(worker, _, waits)| *waits || worker.thread().is_asleep());
-        Findings { workers, light }
-    }
-
-    fn any_waits(&self) -> bool {
-        self.workers.iter().any(|(_, _, waits)| *waits)
+        let light = !any_awake && u128::from(busy) * 2 < passed.as_nanos();
+        let enough = if light { 1 } else { CERTAIN };
+        // One that has given up the GIL sleeps until the next one has it, which may want a processor all the time.
+        let waits = |sight: &Sight| {
+            sight.worker.stay().waits() && sight.still > 0
+                || !any_starves && sight.still >= enough
+        };
+        let workers = second.iter().filter(|sight| sight.busy);
+        let workers = workers.map(|sight| (Arc::clone(&sight.worker), sight.turn, waits(sight)));
+        Findings {
+            light,
+            workers: workers.collect(),
+        }
     }
 }
 
@@ -235,29 +252,29 @@ impl Pool {
         if passed.is_some_and(|passed| passed < spell()) {
             return Some(spell());
         }
-        let sights = self.living_workers().into_iter().filter_map(Sight::of);
-        let sights: Vec<_> = sights.collect();
+        let workers = self.living_workers().into_iter();
+        let mut sights: Vec<_> = workers.filter_map(Sight::of).collect();
         let (Some((first, _)), Some(passed)) = (watch.first.take(), passed) else {
             watch.first = Some((sights, now));
             return Some(spell());
         };
-        let found = Findings::of(&first, sights, passed);
+        let found = Findings::of(&first, &mut sights, passed);
         watch.trial = if found.light {
             MANY.min(watch.trial * 2)
         } else {
             FEW
         };
-        if !self.grow(&found, watch.trial, sender) {
+        if self.grow(&found, watch.trial, sender) {
+            watch.quiet = 0;
+            if found.light || sights.iter().any(|sight| sight.still > 0) {
+                watch.pause = PAUSE;
+                watch.first = Some((sights, now));
+                return Some(spell());
+            }
+        } else {
             watch.quiet += 1;
             if watch.quiet >= QUIET && self.leave_alone() {
                 return None;
-            }
-        } else {
-            watch.quiet = 0;
-            if found.light || found.any_waits() {
-                // What was seen last is what is to be compared with.
-                watch.pause = PAUSE;
-                return Some(Duration::ZERO);
             }
         }
         let pause = watch.pause;
