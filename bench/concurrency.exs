@@ -21,10 +21,14 @@ defmodule Bench.Concurrency do
   defp sleepers do
     {:ok, pool} = Python.Pool.start_link(name: Bench.Sleepers, size: @sleepers)
     Measure.check(@sleepers, fn -> sleep_all() end)
+    Measure.check(@sleepers, fn -> on_new_pool(fn -> sleep_all(Bench.Growing) end) end)
 
     times =
       Measure.rounds(size(15, 1),
         all: fn -> Measure.time(&sleep_all/0) end,
+        growing: fn ->
+          on_new_pool(fn -> Measure.time(fn -> sleep_all(Bench.Growing) end) end)
+        end,
         one: fn -> Python.call!(:bench_work, :time_sleep, [@nap / 1000]) end
       )
 
@@ -38,16 +42,32 @@ defmodule Bench.Concurrency do
         floors: times.one,
         floor_name: "time.sleep(0.05) inside Python",
         target: {:at_most, 1.15 * @nap}
+      ),
+      line(
+        work: "64 × time.sleep(0.05) on a new pool of the default size, which grows",
+        unit: "ms",
+        figures: times.growing,
+        floors: times.one,
+        floor_name: "time.sleep(0.05) inside Python",
+        target: {:at_most, 2.4 * @nap}
       )
     ]
   end
 
+  # As the default pool is when it has not grown yet.
+  defp on_new_pool(fun) do
+    {:ok, pool} = Python.Pool.start_link(name: Bench.Growing)
+    result = fun.()
+    Supervisor.stop(pool)
+    result
+  end
+
   # Returns how many slept.
-  defp sleep_all do
+  defp sleep_all(pool \\ Bench.Sleepers) do
     sleeping =
       for _ <- 1..@sleepers do
         spawn_monitor(fn ->
-          {:ok, nil} = Python.call(:time, :sleep, [@nap / 1000], pool: Bench.Sleepers)
+          {:ok, nil} = Python.call(:time, :sleep, [@nap / 1000], pool: pool)
         end)
       end
 

@@ -125,7 +125,7 @@ defmodule Python.Pool do
 
   | key | value |
   |---|---|
-  | `:workers`, `:busy` | workers, and those of them that run a call |
+  | `:workers`, `:busy` | workers, those that the pool has grown by among them, and those of them that run a call |
   | `:queued` | calls that wait for a worker |
   | `:done` | calls that succeeded |
   | `:failed` | calls that ended with an exception, or with a value that cannot be converted |

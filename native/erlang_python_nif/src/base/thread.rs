@@ -48,7 +48,10 @@ impl Thread {
         let Some(begun) = own.time() else {
             return false;
         };
-        (0..1_000).any(|_| own.time().is_some_and(|now| now > begun && now - begun < FINE))
+        (0..1_000).any(|_| {
+            own.time()
+                .is_some_and(|now| now > begun && now - begun < FINE)
+        })
     }
 }
 

@@ -72,9 +72,21 @@ pub struct Extras<W> {
     trial: usize,
     /// The last one that was sent on trial and has taken something.
     last: Option<W>,
+    /// Who was seen to wait is to be looked at again first.
+    doubtful: bool,
     watched: bool,
     /// It is to be watched from now on.
     asked: bool,
+}
+
+/// What an extra worker that comes has seen of the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Nothing,
+    /// They keep the GIL, or the one before is at work.
+    Work,
+    /// They may wait for the GIL longer than they were looked at.
+    Mistake,
 }
 
 /// What an extra worker that comes for more is to do.
@@ -94,6 +106,7 @@ impl<W: Stays + Clone> Extras<W> {
             waiting: 0,
             trial: 0,
             last: None,
+            doubtful: false,
             watched: false,
             asked: false,
         }
@@ -144,6 +157,7 @@ impl<W: Stays + Clone> Extras<W> {
         }
         let stands_in = self.at_work < self.waiting;
         if (stands_in || self.trial > 0)
+            && !self.doubtful
             && let Some(worker) = self.reserve.pop()
         {
             self.at_work += 1;
@@ -180,8 +194,8 @@ impl<W: Stays + Clone> Extras<W> {
         self.last.clone().filter(|_| on_trial)
     }
 
-    /// An extra worker comes for something to do. `late`: others keep the GIL, or the one before is at work.
-    pub fn comes(&mut self, worker: &W, late: bool) -> Comes {
+    /// An extra worker comes for something to do.
+    pub fn comes(&mut self, worker: &W, seen: Seen) -> Comes {
         let stay = worker.stay();
         if stay.post() != Post::AtWork {
             return Comes::Leaves;
@@ -190,14 +204,14 @@ impl<W: Stays + Clone> Extras<W> {
             self.last = None;
         }
         let on_trial = stay.on_trial.swap(false, Ordering::Relaxed);
-        if late {
+        if seen != Seen::Nothing {
             self.trial = 0;
-        }
-        if on_trial && !late {
+        } else if on_trial {
             self.last = Some(worker.clone());
             return Comes::Takes;
         }
-        if self.at_work > self.waiting {
+        self.doubtful |= seen == Seen::Mistake;
+        if self.doubtful || self.at_work > self.waiting {
             self.rest(worker);
             return Comes::Leaves;
         }
@@ -224,6 +238,7 @@ impl<W: Stays + Clone> Extras<W> {
     pub fn grow(&mut self, live: usize, trial: usize) -> usize {
         self.trial = 0;
         self.last = None;
+        self.doubtful = false;
         let wanted = live.min(self.waiting.saturating_sub(self.at_work) + trial);
         let more = wanted
             .saturating_sub(self.reserve.len())
@@ -278,5 +293,156 @@ impl<W: Stays + Clone> Extras<W> {
         }
         self.at_work += self.reserve.len();
         std::mem::take(&mut self.reserve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    type Hand = Rc<Stay>;
+
+    impl Stays for Hand {
+        fn stay(&self) -> &Stay {
+            self
+        }
+    }
+
+    fn hands(count: usize) -> Vec<Hand> {
+        (0..count).map(|_| Hand::default()).collect()
+    }
+
+    fn judge(extras: &mut Extras<Hand>, hands: &[Hand], waits: bool) {
+        for hand in hands {
+            extras.judge(hand, hand.turn(), waits);
+        }
+    }
+
+    #[test]
+    fn one_extra_worker_stands_in_for_one_that_waits() {
+        let mut extras = Extras::new();
+        let own = hands(2);
+        assert!(extras.send().is_none() && !extras.take_asked());
+        extras.allow(10);
+        assert!(extras.send().is_none() && extras.take_asked() && !extras.take_asked());
+
+        judge(&mut extras, &own, true);
+        assert_eq!(extras.grow(9, 0), 2);
+        extras.add(hands(2), 0, 0);
+        let sent: Vec<Hand> = std::iter::from_fn(|| extras.send()).collect();
+        assert_eq!((sent.len(), extras.count(), extras.in_reserve()), (2, 2, 0));
+        assert!(
+            sent.iter()
+                .all(|hand| extras.comes(hand, Seen::Work) == Comes::Takes)
+        );
+
+        // One that has waited goes on: one of those goes to the reserve when its call is over.
+        extras.moves_on(&own[0]);
+        assert_eq!(extras.comes(&sent[0], Seen::Nothing), Comes::Leaves);
+        assert_eq!(extras.comes(&sent[1], Seen::Nothing), Comes::Takes);
+        assert_eq!(extras.in_reserve(), 1);
+        assert!(extras.send().is_none());
+        // What was seen of a worker does not hold for what it does next.
+        let turn = own[0].turn();
+        extras.moves_on(&own[0]);
+        extras.judge(&own[0], turn, true);
+        assert!(extras.send().is_none());
+        judge(&mut extras, &own, true);
+        assert!(extras.send().is_some());
+    }
+
+    #[test]
+    fn on_trial_they_come_until_one_is_at_work() {
+        let mut extras = Extras::new();
+        extras.allow(10);
+        assert_eq!(extras.grow(20, 6), 6);
+        extras.add(hands(5), 1, 6);
+        let mut next = || extras.send();
+        let (first, second, third) = (next(), next(), next());
+        let (Some(first), Some(second), Some(third)) = (first, second, third) else {
+            unreachable!("there are five")
+        };
+        assert!(extras.before(&first).is_none());
+        assert_eq!(extras.comes(&first, Seen::Nothing), Comes::Takes);
+        assert!(
+            extras
+                .before(&second)
+                .is_some_and(|before| Rc::ptr_eq(&before, &first))
+        );
+        assert_eq!(extras.comes(&second, Seen::Nothing), Comes::Takes);
+        assert_eq!(extras.comes(&third, Seen::Work), Comes::Leaves);
+        assert!(extras.send().is_none());
+        assert_eq!((extras.count(), extras.in_reserve()), (5, 3));
+    }
+
+    #[test]
+    fn what_was_a_mistake_is_looked_at_again() {
+        let mut extras = Extras::new();
+        extras.allow(10);
+        let own = hands(2);
+        judge(&mut extras, &own, true);
+        assert_eq!(extras.grow(5, 0), 2);
+        extras.add(hands(2), 0, 0);
+        let sent = extras.send();
+        assert!(sent.is_some_and(|sent| extras.comes(&sent, Seen::Mistake) == Comes::Leaves));
+        assert!(extras.send().is_none() && extras.take_asked());
+        judge(&mut extras, &own[..1], false);
+        assert_eq!(extras.grow(5, 0), 0);
+        assert!(extras.send().is_some() && extras.send().is_none());
+    }
+
+    /// Whatever happens, the counts are those of the workers.
+    #[test]
+    fn each_is_counted_where_it_is() {
+        let mut seed = 0x2545_F491_4F6C_DD1D_u64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed % below as u64) as usize
+        };
+        for _ in 0..200 {
+            let mut extras = Extras::new();
+            extras.allow(8);
+            let mut all = hands(3);
+            for _ in 0..300 {
+                let hand = all[random(all.len())].clone();
+                match random(9) {
+                    0 | 1 => extras.judge(&hand, hand.turn(), random(2) == 0),
+                    2 => extras.moves_on(&hand),
+                    3 | 4 => drop(extras.send()),
+                    5 => {
+                        let seen = [Seen::Nothing, Seen::Work, Seen::Mistake][random(3)];
+                        if hand.post() == Post::AtWork {
+                            extras.moves_on(&hand);
+                            extras.comes(&hand, seen);
+                        }
+                    }
+                    6 => extras.rest(&hand),
+                    7 => {
+                        let trial = random(4);
+                        let more = extras.grow(random(6), trial);
+                        let missing = random(more + 1);
+                        let new = hands(more - missing);
+                        extras.add(new.clone(), missing, trial);
+                        all.extend(new);
+                    }
+                    _ if random(4) == 0 => extras.remove(&hand),
+                    _ => {}
+                }
+                let at = |post| all.iter().filter(|hand| hand.post() == post).count();
+                assert_eq!(extras.at_work, at(Post::AtWork));
+                assert_eq!(extras.in_reserve(), at(Post::Reserve));
+                assert_eq!(extras.count(), at(Post::AtWork) + at(Post::Reserve));
+                assert!(extras.count() <= 8);
+                assert_eq!(
+                    extras.waiting,
+                    all.iter().filter(|hand| hand.waits()).count()
+                );
+            }
+            extras.close();
+            assert_eq!(extras.in_reserve(), 0);
+        }
     }
 }

@@ -10,7 +10,7 @@
 use crate::base::clock;
 use crate::base::term_env::Sender;
 use crate::base::thread::Thread;
-use crate::pool::extras::Stays;
+use crate::pool::extras::{Seen, Stays};
 use crate::pool::queue::Popped;
 use crate::pool::{Next, Pool, Worker};
 use std::sync::Arc;
@@ -53,13 +53,18 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Whether others keep the GIL, or may have done so when workers were looked at.
-    fn is_late(&self) -> bool {
+    fn what_is_seen(&self) -> Seen {
         let longer = self.interval.is_some_and(|interval| {
             let known = INTERVAL.swap(interval, Ordering::Relaxed);
             interval > known
         });
-        longer || self.asked.elapsed() > PROMPT
+        if longer {
+            Seen::Mistake
+        } else if self.asked.elapsed() > PROMPT {
+            Seen::Work
+        } else {
+            Seen::Nothing
+        }
     }
 }
 
@@ -153,8 +158,7 @@ impl Findings {
         let enough = if light { 1 } else { CERTAIN };
         // One that has given up the GIL sleeps until the next one has it, which may want a processor all the time.
         let waits = |sight: &Sight| {
-            sight.worker.stay().waits() && sight.still > 0
-                || !any_starves && sight.still >= enough
+            sight.worker.stay().waits() && sight.still > 0 || !any_starves && sight.still >= enough
         };
         let workers = second.iter().filter(|sight| sight.busy);
         let workers = workers.map(|sight| (Arc::clone(&sight.worker), sight.turn, waits(sight)));
@@ -189,13 +193,15 @@ impl Pool {
             self.arrived(worker);
             return Next::Stop;
         }
-        let late = arrival.is_some_and(|arrival| arrival.is_late());
+        let mut seen = arrival.map_or(Seen::Nothing, |arrival| arrival.what_is_seen());
         let before = self.lock().extras.before(worker);
-        let late = late || before.is_some_and(|before| !before.thread().is_asleep());
+        if seen == Seen::Nothing && before.is_some_and(|before| !before.thread().is_asleep()) {
+            seen = Seen::Work;
+        }
         let (popped, gone, asked) = {
             let mut queue = self.lock();
             queue.arrived(worker);
-            let popped = queue.pop_extra(worker, late);
+            let popped = queue.pop_extra(worker, seen);
             let asked = queue.extras.take_asked();
             (popped, std::mem::take(&mut queue.gone), asked)
         };

@@ -1,7 +1,7 @@
 //! The requests that wait for a pool's workers, and which of these come for them. It locks nothing and
 //! wakes nobody: that is the pool's.
 
-use crate::pool::extras::{Comes, Extras, Stay, Stays};
+use crate::pool::extras::{Comes, Extras, Seen, Stay, Stays};
 use crate::pool::lanes::{Lanes, Line};
 use std::sync::Arc;
 
@@ -318,13 +318,13 @@ impl<R: Start, W: Announce + Clone> Queue<R, W> {
         }
     }
 
-    /// The same for an extra worker. `late`: see `Extras::comes`.
-    pub fn pop_extra(&mut self, worker: &W, late: bool) -> Popped<R, W> {
+    /// The same for an extra worker. `seen`: of the others.
+    pub fn pop_extra(&mut self, worker: &W, seen: Seen) -> Popped<R, W> {
         if self.closed {
             return Popped::Closed;
         }
         self.extras.moves_on(worker);
-        if self.extras.comes(worker, late) == Comes::Takes {
+        if self.extras.comes(worker, seen) == Comes::Takes {
             match self.take(worker.id()) {
                 Some(request) => return Popped::Request(request, self.whom_to_wake()),
                 None => self.extras.rest(worker),
