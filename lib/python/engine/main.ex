@@ -45,7 +45,8 @@ defmodule Python.Engine.Main do
           type: {:check, &most/1},
           allowed: Schema.allowed(type),
           default: nil,
-          default_text: " Defaults to `:size` if that is given, else to the setting `max_workers`.",
+          default_text:
+            " Defaults to `:size` if that is given, else to the setting `max_workers`.",
           doc:
             "the number of workers that the pool grows to while its workers wait without the GIL, at least `:size`; see " <>
               "the guide [In production](production.md#pools-that-grow)."

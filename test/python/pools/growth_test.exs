@@ -122,6 +122,7 @@ defmodule Python.Pools.GrowthTest do
         most(name)
         computing = start(60, fn -> call(name, method, [3], pool: pool) end)
         Task.await_many(computing, 60_000)
+
         # At first, those that have waited may yet be about to take their next call, beside those that stood in for them.
         assert most(name) <= 4
       end
