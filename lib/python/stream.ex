@@ -6,6 +6,19 @@ defmodule Python.Stream do
   # (native/erlang_python_nif/src/pool/stream).
 
   alias Python.{Callback, Deadline, Hold, Operation, Options, Request, StoppedError, TimeoutError}
+  alias Python.Remote.{Reference, Wire}
+
+  # `source`: a `call` or an `eval`, or what stands for one that the node `made` is from keeps; then `guard` is to be held
+  # (Python.Remote.Trackable). `made`: a reference, as a node may get its name, or another, meanwhile; that of a reference follows.
+  @enforce_keys [:source, :options, :made]
+  defstruct @enforce_keys ++ [:guard]
+
+  @type t :: %__MODULE__{
+          source: tuple | Reference.t(),
+          options: Options.t(),
+          made: reference,
+          guard: reference | nil
+        }
 
   # How long the consumer waits for a generator to be closed, in ms. It is closed all the same.
   @close_timeout 1_000
@@ -14,15 +27,17 @@ defmodule Python.Stream do
   @longest_look 50
 
   @doc "The items of what `source` (a `call` or an `eval`) gives."
-  @spec new(tuple, Options.t()) :: Enumerable.t()
-  def new(source, options) do
-    # A node may get its name, or another, meanwhile; that of a reference follows.
-    made = make_ref()
+  @spec new(tuple, Options.t()) :: t
+  def new(source, options),
+    do: %__MODULE__{source: source, options: options, made: make_ref()}
 
+  @doc "The same, for `Enumerable`."
+  @spec enumerable(t) :: Enumerable.t()
+  def enumerable(%__MODULE__{source: source, options: options, guard: guard} = stream) do
     Stream.resource(
-      fn -> {:more, open!(source, options, node(made))} end,
+      fn -> {:more, open!(source, options, node(stream.made))} end,
       &next(&1, options),
-      &leave/1
+      &leave(&1, guard)
     )
   end
 
@@ -49,6 +64,9 @@ defmodule Python.Stream do
 
   # One that was sent to another node is read where it was made, as its maker meant it.
   defp open!(source, options, node) do
+    # It may be back.
+    source = Wire.decode(source, is_struct(source) and node == node())
+
     case open(source, Python.Home.as_on(node, options)) do
       {:ok, stream} -> stream
       {:error, error} -> Python.Error.raise!(error)
@@ -165,6 +183,9 @@ defmodule Python.Stream do
     end
   end
 
+  # What is kept elsewhere for a stream is kept until its end.
+  defp leave(state, _guard), do: leave(state)
+
   # Who hears of an error need not wait: after a timeout not for what blocks.
   defp leave({{:failed, _error}, stream}), do: close(stream, 0)
   defp leave({_state, stream}), do: close(stream, @close_timeout)
@@ -193,5 +214,26 @@ defmodule Python.Stream do
     end
 
     :ok
+  end
+
+  defimpl Enumerable do
+    def reduce(stream, acc, fun),
+      do: stream |> Python.Stream.enumerable() |> Enumerable.reduce(acc, fun)
+
+    # An iterator knows no better.
+    def count(_stream), do: {:error, __MODULE__}
+    def member?(_stream, _element), do: {:error, __MODULE__}
+    def slice(_stream), do: {:error, __MODULE__}
+  end
+
+  defimpl Inspect do
+    def inspect(%{source: source}, _options), do: "#Python.Stream<#{text(source)}>"
+
+    defp text({:call, target, name, _args, _kwargs}) when is_atom(target) or is_binary(target),
+      do: "#{target}.#{name}"
+
+    defp text({:call, _object, name, _args, _kwargs}), do: "of #{name || "an object"}"
+    defp text({:eval, code, _vars, _place}), do: Kernel.inspect(code, printable_limit: 60)
+    defp text(%{node: node}), do: "of the node #{node}"
   end
 end

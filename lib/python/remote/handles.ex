@@ -39,12 +39,24 @@ defmodule Python.Remote.Handles do
     id
   end
 
-  @doc "Keeps a handle for another node: what stands for it there, and a process that ends when that is held no more."
-  @spec track(Python.Object.t(), node) :: {Reference.t(), pid}
-  def track(object, node) do
+  @doc """
+  Keeps a handle, or what a stream is of, for another node: what stands for it there, and a process that ends when that is held
+  no more.
+  """
+  @spec track(Python.Object.t() | tuple, node) :: {Reference.t(), pid}
+  def track(%Python.Object{home: home} = object, node) do
+    {id, tracker} = track_term(object, node)
+    {%Reference{kind: :object, node: node(), id: id, home: home}, tracker}
+  end
+
+  def track(source, node) do
+    {id, tracker} = track_term(source, node)
+    {%Reference{kind: :source, node: node(), id: id}, tracker}
+  end
+
+  defp track_term(term, node) do
     tracker = spawn(fn -> receive do: (:released -> :ok) end)
-    id = keep(object, node, tracker)
-    {%Reference{kind: :object, node: node(), id: id, home: object.home}, tracker}
+    {keep(term, node, tracker), tracker}
   end
 
   @doc "What is kept by this id, and for which node."

@@ -63,6 +63,12 @@ defmodule Python.Remote.Wire do
 
   defp to_there(%Object{}, node), do: foreign("this node", node)
 
+  # What a stream is of that was kept there.
+  defp to_there(%Reference{kind: :source, node: node, id: id} = reference, node) do
+    found(id)
+    reference
+  end
+
   # Its function has a feeder here.
   defp to_there(%Iterator{next: next}, node), do: %Iterator{next: to_there(next, node)}
   defp to_there(function, node) when is_function(function), do: function(function, node)

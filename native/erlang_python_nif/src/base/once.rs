@@ -7,10 +7,9 @@ pub fn start_once(
     started: &AtomicBool,
     start: impl FnOnce() -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    // By one at a time: `start` is called by one process.
-    if !started.load(Ordering::Acquire) {
-        start()?;
-        started.store(true, Ordering::Release);
+    // Of two that come at once one starts it, and the other need not wait: what is asked of the thread is kept for it.
+    if started.load(Ordering::Acquire) || started.swap(true, Ordering::AcqRel) {
+        return Ok(());
     }
-    Ok(())
+    start().inspect_err(|_| started.store(false, Ordering::Release))
 }

@@ -1,6 +1,7 @@
 //! `callback_*`: functions of Elixir that Python calls.
 
 use crate::base::atoms;
+use crate::base::clock;
 use crate::base::flags::Flags;
 use crate::base::guard::Guard;
 use crate::base::term_env::Sender;
@@ -8,15 +9,19 @@ use crate::nif::waiting::Waiting;
 use crate::pool::Submitted;
 use crate::pool::handles::PoolHandle;
 use crate::pool::request::Request;
-use rustler::{Atom, Env, LocalPid, ResourceArc, Term};
+use rustler::{Atom, Env, Error, LocalPid, NifResult, ResourceArc, Term};
 use std::cell::Cell;
 use std::sync::Arc;
 
 /// Something to be held: when nobody holds it any more, `pid` gets the message `:dropped`, or `{:dropped, number}`, if the
 /// number is not nil.
+///
+/// The clock sends it, which may not run yet: a node that calls others needs no Python.
 #[rustler::nif]
-fn guard_new(pid: LocalPid, number: Option<u64>) -> ResourceArc<Guard> {
-    ResourceArc::new(Guard { pid, number })
+fn guard_new(pid: LocalPid, number: Option<u64>) -> NifResult<ResourceArc<Guard>> {
+    clock::start()
+        .map_err(|error| Error::Term(Box::new(format!("cannot start a thread: {error}"))))?;
+    Ok(ResourceArc::new(Guard { pid, number }))
 }
 
 /// The calling process will answer: should it end before, Python is told. Not why it ended: for that there

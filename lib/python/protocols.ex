@@ -1,4 +1,4 @@
-# Python.Object's implementations of the protocols of packages that users may have.
+# Implementations of the protocols of packages that users may have, for Python.Object and Python.Stream.
 #
 # A package that is there before this one is compiled is implemented the usual way. For one that
 # comes later (it was added to a project that had been compiled, or a checkout of this one comes first
@@ -6,28 +6,31 @@
 # written out as `defimpl` makes them. Elixir finds an implementation by its name and its attribute
 # `__impl__`, in any package, whenever the protocol is compiled or consolidated.
 
-for {protocol, function, names, module, delegate} <- [
-      {Kino.Render, :to_livebook, [:object], Python.Livebook, :render},
-      {Table.Reader, :init, [:object], Python.Livebook, :reader},
-      {FLAME.Trackable, :track, [:object, :pids, :node], Python.Remote.Trackable, :track}
+for {protocol, type, function, names, module, delegate} <- [
+      {Kino.Render, Python.Object, :to_livebook, [:object], Python.Livebook, :render},
+      {Table.Reader, Python.Object, :init, [:object], Python.Livebook, :reader},
+      {FLAME.Trackable, Python.Object, :track, [:term, :pids, :node], Python.Remote.Trackable,
+       :track},
+      {FLAME.Trackable, Python.Stream, :track, [:term, :pids, :node], Python.Remote.Trackable,
+       :track}
     ] do
   arguments = for name <- names, do: Macro.var(name, nil)
 
   if Code.ensure_loaded?(protocol) do
-    defimpl protocol, for: Python.Object do
+    defimpl protocol, for: type do
       defdelegate unquote(function)(unquote_splicing(arguments)),
         to: module,
         as: delegate
     end
   else
-    defmodule Module.concat(protocol, Python.Object) do
+    defmodule Module.concat(protocol, type) do
       @moduledoc false
 
       Module.register_attribute(__MODULE__, :__impl__, persist: true)
-      @__impl__ [protocol: protocol, for: Python.Object]
+      @__impl__ [protocol: protocol, for: type]
 
       def __impl__(:protocol), do: unquote(protocol)
-      def __impl__(:for), do: Python.Object
+      def __impl__(:for), do: unquote(type)
       # Elixir before 1.19 asks for it.
       def __impl__(:target), do: __MODULE__
 
