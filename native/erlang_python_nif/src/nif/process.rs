@@ -81,9 +81,8 @@ fn process_new<'a>(
 fn process_look<'a>(env: Env<'a>, callback: Term<'a>, first: bool, last: bool) -> bool {
     let callback = callback.decode::<ResourceArc<RemoteCallback>>();
     let callback = callback.as_ref().ok().and_then(|held| held.0.as_ref());
-    callback.is_some_and(|callback| {
-        at_once::look_after_answer(&callback.link, first, last, Sender::scheduler(env))
-    })
+    let link = callback.and_then(|callback| callback.link());
+    link.is_some_and(|link| at_once::look_after_answer(&link, first, last, Sender::scheduler(env)))
 }
 
 /// A new worker, which the calling process looks after. `spare`: it runs nothing until it enters. It has no process of the operating system yet.

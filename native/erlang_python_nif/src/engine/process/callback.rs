@@ -11,10 +11,13 @@ use crate::pool::{Blocked, Pool};
 use erlang_python_wire::Writer;
 use erlang_python_wire::frame::to_worker;
 use rustler::{Env, LocalPid, Monitor, Resource};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+/// As `RemoteObject`, it keeps nothing of the worker.
 pub struct Callback {
-    pub link: Arc<Link>,
+    link: Weak<Link>,
+    /// The number of the link.
+    pub worker: u64,
     pub number: u64,
     /// The request that it is for.
     request: Option<Arc<Request>>,
@@ -84,8 +87,10 @@ impl RemoteCallback {
 impl Drop for RemoteCallback {
     fn drop(&mut self) {
         self.down_now();
-        if let Some(callback) = &self.0 {
-            callback.link.release(callback.number);
+        if let Some(callback) = &self.0
+            && let Some(link) = callback.link()
+        {
+            link.release(callback.number);
         }
     }
 }
@@ -98,7 +103,8 @@ impl Callback {
         is_hold: bool,
     ) -> Arc<Self> {
         let callback = Arc::new(Callback {
-            link: Arc::clone(link),
+            link: Arc::downgrade(link),
+            worker: link.number,
             number,
             request,
             blocked: Mutex::new(Some(Waiting::new(link, is_hold))),
@@ -110,6 +116,11 @@ impl Callback {
             callback.unblock();
         }
         callback
+    }
+
+    /// None when the worker has ended.
+    pub fn link(&self) -> Option<Arc<Link>> {
+        self.link.upgrade()
     }
 
     fn unblock(&self) {
@@ -141,12 +152,15 @@ impl Callback {
         if !self.settle() {
             return false;
         }
+        let Some(link) = self.link() else {
+            return false;
+        };
         // The worker does not say that it waits no more.
-        self.link.remove_callback(self.number);
-        if answer.len() > outbox::LARGE || self.link.has_mail() {
-            self.link.post(Errand::Answer(self.number, answer));
+        link.remove_callback(self.number);
+        if answer.len() > outbox::LARGE || link.has_mail() {
+            link.post(Errand::Answer(self.number, answer));
         } else {
-            send_answer(&self.link, self.number, &answer);
+            send_answer(&link, self.number, &answer);
         }
         true
     }
@@ -168,7 +182,9 @@ impl Callback {
         }
         let mut frame = Writer::frame(to_worker::CALLBACK_DOWN);
         frame.u64(self.number);
-        self.link.send(frame);
+        if let Some(link) = self.link() {
+            link.send(frame);
+        }
     }
 
     /// A request from the callback goes to the queue of a pool, or is over with that.

@@ -29,14 +29,14 @@ impl Objects for Decoding<'_> {
         number: u64,
         extra: u64,
     ) -> Result<Term<'a>, Broken> {
-        let link = Arc::clone(self.link);
+        let link = self.link;
         match kind {
             tag::object::CALLBACK => {
                 let request = match self.request {
                     Some(request) => Some(Arc::clone(request)),
                     None => link.request(extra),
                 };
-                let callback = Callback::new(&link, number, request, self.is_hold);
+                let callback = Callback::new(link, number, request, self.is_hold);
                 Ok(ResourceArc::new(RemoteCallback(Some(callback))).encode(env))
             }
             tag::object::STREAM => {

@@ -14,7 +14,7 @@ use crate::base::clock;
 use crate::base::lock::{Mutex, MutexGuard};
 use crate::base::numbers::Numbers;
 use crate::base::term_env::{OwnedTerm, Sender};
-use crate::pool::request::Request;
+use crate::pool::request::{Place, Request};
 use crate::pool::{Pool, Worker};
 use erlang_python_wire::Writer;
 use erlang_python_wire::frame::to_worker;
@@ -30,6 +30,8 @@ pub struct Link {
     pub number: u64,
     pub pool: Arc<Pool>,
     pub worker: Arc<Worker>,
+    /// Where its requests run. Who has one of these keeps nothing else of the worker.
+    pub place: Arc<Place>,
     /// The process that is told of its output and of its end.
     pub owner: LocalPid,
     pub patience: Patience,
@@ -169,10 +171,15 @@ impl Link {
         wear: Wear,
     ) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
+        let place = Arc::new(Place {
+            worker: Arc::clone(&worker),
+            at: Arc::clone(&worker) as _,
+        });
         Link {
             number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             pool,
             worker,
+            place,
             owner,
             patience,
             stage: AtomicU8::new(Stage::Starting as u8),

@@ -8,12 +8,14 @@ use crate::pool::stream::{Consumer, Stream};
 use erlang_python_wire::tag;
 use rustler::{Resource, ResourceArc, Term};
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// An object of a worker process. When nobody has it any more, the worker gives it up.
+/// An object of a worker process. When nobody has it any more, the worker gives it up. Who has it keeps nothing of the
+/// worker: somebody may for long after that has ended.
 pub struct RemoteObject {
-    /// None in that which keeps the type.
-    link: Option<Arc<Link>>,
+    link: Weak<Link>,
+    /// Of the worker; 0 in that which keeps the type.
+    worker: u64,
     kind: u8,
     number: u64,
 }
@@ -21,9 +23,10 @@ pub struct RemoteObject {
 impl Resource for RemoteObject {}
 
 impl RemoteObject {
-    pub fn new(link: Arc<Link>, kind: u8, number: u64) -> Self {
+    pub fn new(link: &Arc<Link>, kind: u8, number: u64) -> Self {
         RemoteObject {
-            link: Some(link),
+            link: Arc::downgrade(link),
+            worker: link.number,
             kind,
             number,
         }
@@ -32,7 +35,8 @@ impl RemoteObject {
     /// For `resources::register`: it stands for nothing.
     pub fn spare() -> Self {
         RemoteObject {
-            link: None,
+            link: Weak::new(),
+            worker: 0,
             kind: tag::object::OTHER,
             number: 0,
         }
@@ -41,7 +45,7 @@ impl RemoteObject {
 
 impl Drop for RemoteObject {
     fn drop(&mut self) {
-        if let Some(link) = &self.link {
+        if let Some(link) = self.link.upgrade() {
             link.release(self.number);
         }
     }
@@ -49,31 +53,22 @@ impl Drop for RemoteObject {
 
 /// The object that a reference stands for, if it is one of a worker's.
 pub fn find(reference: Term<'_>) -> Option<Object> {
+    let of = |worker, kind, number| Object {
+        worker,
+        kind,
+        number,
+        extra: 0,
+    };
     if let Ok(object) = reference.decode::<ResourceArc<RemoteObject>>() {
-        let link = object.link.as_ref()?;
-        return Some(of(link, object.kind, object.number, 0));
+        return (object.worker > 0).then(|| of(object.worker, object.kind, object.number));
     }
     if let Ok(callback) = reference.decode::<ResourceArc<RemoteCallback>>() {
         let callback = callback.0.as_ref()?;
-        return Some(of(
-            &callback.link,
-            tag::object::CALLBACK,
-            callback.number,
-            0,
-        ));
+        return Some(of(callback.worker, tag::object::CALLBACK, callback.number));
     }
     let consumer = reference.decode::<ResourceArc<Consumer>>().ok()?;
     let items = items(&consumer.0)?;
-    Some(of(&items.link, tag::object::STREAM, items.number, 0))
-}
-
-fn of(link: &Link, kind: u8, number: u64, extra: u64) -> Object {
-    Object {
-        worker: link.number,
-        kind,
-        number,
-        extra,
-    }
+    Some(of(items.link, tag::object::STREAM, items.number))
 }
 
 /// What a stream of this engine's reads.

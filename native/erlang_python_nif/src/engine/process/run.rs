@@ -18,7 +18,7 @@ use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::pool::Next;
 use crate::pool::marks::{BODY_OVER, NESTED};
 use crate::pool::queue::Start;
-use crate::pool::request::{Place, Request};
+use crate::pool::request::Request;
 use crate::pool::stream::{self, Stream};
 use crate::pool::watch;
 use crate::pool::worker::Taker;
@@ -202,10 +202,7 @@ pub fn enter(link: &Arc<Link>, request: &Arc<Request>, sent: &Sent) {
         link.ahead.running.fetch_add(1, Ordering::SeqCst);
     }
     link.worker.begin(request);
-    request.enter(Arc::new(Place {
-        worker: Arc::clone(&link.worker),
-        at: Arc::clone(link) as _,
-    }));
+    request.enter(Arc::clone(&link.place));
     link.pool.stats.busy.fetch_add(1, Ordering::Relaxed);
     sent.set_link(link);
 }
@@ -446,7 +443,9 @@ pub fn is_nested(request: &Request) -> bool {
 /// Hands a request from a callback to the worker that waits for it. False if nobody waits, or it is for another
 /// pool.
 pub fn nest(callback: &Arc<Callback>, request: &Arc<Request>, sender: Sender) -> bool {
-    let link = &callback.link;
+    let Some(link) = &callback.link() else {
+        return false;
+    };
     if callback.is_answered()
         || link.stage() != Stage::Ready
         || !Arc::ptr_eq(&link.pool, &request.pool)
@@ -467,7 +466,7 @@ pub fn nest(callback: &Arc<Callback>, request: &Arc<Request>, sender: Sender) ->
 /// Whether what it has among its arguments is in this worker, or in none.
 fn may_run(link: &Link, request: &Request) -> bool {
     if let Some(stream) = Stream::of(request) {
-        return object::items(stream).is_some_and(|items| items.link.number == link.number);
+        return object::items(stream).is_some_and(|items| items.link == link.number);
     }
     if !request.may_run_on(link.worker.id) {
         return false;
@@ -486,7 +485,7 @@ pub fn answer(callback: &Callback, answer: Term<'_>) -> bool {
         Ok(encoded)
             if encoded
                 .worker()
-                .is_none_or(|worker| worker == callback.link.number) =>
+                .is_none_or(|worker| worker == callback.worker) =>
         {
             return callback.answer(encoded);
         }
