@@ -7,6 +7,7 @@ use crate::base::side;
 use crate::base::term_env::Sender;
 use crate::pool::request::Request;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -64,18 +65,31 @@ fn take_ahead<T>(due: bool, with: impl FnOnce(Arc<Request>) -> T) -> Option<T> {
     done.flatten()
 }
 
+/// What was taken last lay ahead: there are many callers.
+static CROWDED: AtomicBool = AtomicBool::new(false);
+
+/// Whether there are many callers, who are at work when the main thread has nothing to do.
+pub fn is_crowded() -> bool {
+    CROWDED.load(Ordering::Relaxed)
+}
+
 /// For the main thread, which is at nothing: takes a request, if there is one. What lies ahead comes after all that was sent
 /// before it. `has_arrived`: something is in the queue, or may be.
 pub fn take_next(has_arrived: impl Fn() -> bool) -> Option<Arc<Request>> {
     let (segment, _) = BESIDE.get()?;
     let request = take(|request| request);
-    if request.is_some() || !segment.has_ahead() {
+    if request.is_some() {
+        CROWDED.store(false, Ordering::Relaxed);
         return request;
+    }
+    if !segment.has_ahead() {
+        return None;
     }
     // Seen in this order: another thread puts what it has taken into the queue first.
     if segment.has_request() || segment.is_taken() || has_arrived() {
         return None;
     }
+    CROWDED.store(true, Ordering::Relaxed);
     take_ahead(false, |request| request)
 }
 

@@ -117,7 +117,8 @@ fn look_out(pool: &Pool, worker: &Worker, mark: Mark) -> (bool, Option<Arc<Reque
         // What it has answered may wait for somebody who looks, and that one for this processor.
         beside::is_idle();
         std::thread::yield_now();
-        found = look(LOOK_BESIDE);
+        // Many callers are at work meanwhile, who have more for it when they have woken it.
+        found = !beside::is_crowded() && look(LOOK_BESIDE);
     }
     let request = beside::take_next(|| pool.lookout.has_arrived(mark));
     (!found && request.is_none(), request)

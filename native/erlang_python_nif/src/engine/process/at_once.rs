@@ -8,9 +8,10 @@
 //! | a process that has answered a callback | the same | the next callback, or the end of the call |
 //! | the link's thread | until it is rung for, which is done if nobody looks | anything |
 //!
-//! None of the first two does so when it has been in vain of late, or when many wait. With many callers each takes what has
-//! come before it hands in its own, and gives the worker more to do (`ahead.rs`). The link's thread is rung for only when
-//! the worker is at nothing any more, and looks on its own clock for a while.
+//! None of the first two does so when it has been in vain of late. With many callers each takes what has come before it
+//! hands in its own, and gives the worker more to do (`ahead.rs`); if no process waits for a scheduler, it waits for the
+//! answers of others, whose processes go on by that. The link's thread is rung for only when the worker is at nothing any
+//! more, and looks on its own clock for a while.
 //!
 //! # In which order frames count
 //!
@@ -241,11 +242,17 @@ pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnc
     let Some(link) = Some(()).filter(|()| waits).and_then(|()| whom(request)) else {
         return AtOnce::Later;
     };
-    // Of many that wait others will have come before.
-    if link.pool.queued() > 1 {
-        return AtOnce::Later;
-    }
     let shared = &link.shared;
+    // Of many that wait others will have come before: their answers are taken, which have them run.
+    if link.pool.queued() > 1 {
+        if !shared.crowd.is_good_for(OFTEN) {
+            return AtOnce::Later;
+        }
+        return match look(&link, &shared.crowd, false, Some(asked), sender) {
+            Seen::Answer(answer) => AtOnce::Answer(answer),
+            _ => AtOnce::Later,
+        };
+    }
     let patient = shared.patient.is_good_for(OFTEN);
     if !patient && !shared.callers.is_good_for(OFTEN) {
         return AtOnce::Later;

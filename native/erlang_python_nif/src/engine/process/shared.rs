@@ -22,6 +22,8 @@ pub struct Shared {
     /// It was asleep when something was put there, and nobody has looked since.
     woken: AtomicBool,
     pub callers: Luck,
+    /// Of those who look for the answers of others.
+    pub crowd: Luck,
     pub patient: Luck,
     pub callbacks: Luck,
 }
