@@ -53,22 +53,33 @@ impl Watch {
     /// Weighs the object, if nobody but its handle and so many others, which bear their part of it, has it any
     /// more. False if somebody has.
     pub fn look(&self, py: Python<'_>, twins: usize) -> bool {
+        self.weigh(py, twins, 1 + twins).is_some()
+    }
+
+    /// The same for the one handle of an object that `result` is, perhaps: a new handle may have that, and what was
+    /// awaited. How much has come to it.
+    pub fn weigh_after(&self, py: Python<'_>, result: *const ffi::PyObject) -> usize {
+        let others = if ptr::eq(self.object.as_ptr(), result) {
+            2
+        } else {
+            0
+        };
+        self.weigh(py, others, 1).unwrap_or(0)
+    }
+
+    /// `parts`: among so many handles. None if more have it than so many others.
+    fn weigh(&self, py: Python<'_>, others: usize, parts: usize) -> Option<usize> {
         if self.account.is_closed() {
-            return true;
+            return Some(0);
         }
         // SAFETY: a destructor closes the account before it hands the object to the reaper, which needs
         // the GIL to give it up. It was open when this thread had the GIL, and nothing is run here that
         // lets go of that.
         let object = unsafe { Bound::from_borrowed_ptr(py, self.object.as_ptr()) };
         // The handle's reference, and ours.
-        match weight::of(&object, 2 + twins) {
-            Some(mut found) => {
-                found.bytes /= 1 + twins;
-                enter(&self.account, &found);
-                true
-            }
-            None => false,
-        }
+        let mut found = weight::of(&object, 2 + others)?;
+        found.bytes /= parts;
+        Some(enter(&self.account, &found))
     }
 }
 

@@ -87,6 +87,34 @@ defmodule Python.Engine.Asyncio.ElixirTest do
     assert down.(down, 50) == 50
   end
 
+  test "what a function asks of its pool runs in the loop that awaits it, of several", %{
+    name: name
+  } do
+    pool = start_pool(engine: :asyncio, size: 3)
+    ident = fn -> Python.call!(:threading, :get_ident, [], pool: pool) end
+
+    # Also where it goes on in another process, and by way of a coroutine that awaits one more.
+    inner = fn -> Python.call!(:__main__, "#{name}.calls_by_acall", [ident], pool: pool) end
+
+    Python.exec!("""
+    import threading
+    async def #{name}_where(one, other):
+        return [threading.get_ident(), await one(), await other(), threading.get_ident()]
+    """)
+
+    1..40
+    |> Task.async_stream(
+      fn _ ->
+        idents = Python.call!(:__main__, "#{name}_where", [ident, inner], pool: pool)
+        assert length(Enum.uniq(idents)) == 1
+        hd(idents)
+      end,
+      max_concurrency: 20,
+      timeout: 30_000
+    )
+    |> Enum.to_list()
+  end
+
   test "errors cross both ways", %{name: name, pool: pool} do
     assert {:error, %Python.Error{type: "Error", cause: %RuntimeError{}} = error} =
              ask(name, :calls, [fn -> raise "oops" end], pool: pool)

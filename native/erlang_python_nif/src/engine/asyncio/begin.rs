@@ -52,7 +52,7 @@ fn run(
     seat: &Seat<'_>,
     own: &Arc<Loop>,
     awaits: &Awaits,
-    flight: Flight,
+    mut flight: Flight,
     reply: &mut TermEnv,
 ) {
     let request = &Arc::clone(&flight.request);
@@ -92,8 +92,17 @@ fn run(
             seat.runner.resume_traced(py, kept::tracers(request)),
         )
     });
-    let mut outcome = (!request.is_over())
-        .then(|| work(py, seat, &flight, awaits, reply, &isolated, &mut awaited));
+    let mut outcome = (!request.is_over()).then(|| {
+        work(
+            py,
+            seat,
+            &mut flight,
+            awaits,
+            reply,
+            &isolated,
+            &mut awaited,
+        )
+    });
     if let Some((settings, traced)) = settings {
         // What goes on later is traced by it then.
         let goes_on = awaited.is_some() || kept::tracers(request).is_some();
@@ -158,7 +167,7 @@ fn mark(py: Python<'_>, origin: Option<&Origin>) -> PyResult<()> {
 fn work<'py>(
     py: Python<'py>,
     seat: &Seat<'_>,
-    flight: &Flight,
+    flight: &mut Flight,
     awaits: &Awaits,
     reply: &mut TermEnv,
     isolated: &Isolated<'py>,
@@ -167,9 +176,13 @@ fn work<'py>(
     let own = own::namespace(seat.pool);
     let main = namespace::look_at_main(py, own);
     let mut found: Option<(Py<PyAny>, Gives)> = None;
+    let given = &mut flight.given;
     let operation = flight.body.operation();
     let outcome = answer::perform_by(&flight.request, operation, reply, isolated, |work, tag| {
         let (answer, coroutine) = dispatch(work, tag, awaits, seat.worker.id)?;
+        if coroutine.is_some() {
+            *given = work.touched.watches();
+        }
         found = coroutine.map(|(coroutine, gives)| (coroutine.unbind(), gives));
         Ok(answer)
     });

@@ -15,6 +15,7 @@ use crate::pool::request::Request;
 use crate::pool::sink::Body;
 use crate::pool::stats::Counted;
 use crate::pool::stream;
+use crate::python::object::Watch;
 use pyo3::Python;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,8 @@ pub struct Flight {
     pub body: Arc<Body>,
     pub own: Arc<Loop>,
     pub worker: Arc<Worker>,
+    /// The objects whose handles it was given, until its coroutine has ended.
+    pub given: Vec<Arc<Watch>>,
 }
 
 impl Flight {
@@ -50,6 +53,7 @@ impl Flight {
             body,
             own: Arc::clone(own),
             worker: Arc::clone(worker),
+            given: Vec::new(),
         })
     }
 

@@ -19,12 +19,14 @@ use crate::python::current;
 use crate::python::handle::Handle;
 use crate::python::interpreter::GilCell;
 use crate::python::made::Made;
+use crate::python::object;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use rustler::Encoder;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -211,10 +213,15 @@ fn end(py: Python<'_>, running: &Running, flight: Flight, gives: Gives, error: P
     let mut reply = TermEnv::new();
     let request = flight.request.clone();
     let ended = if error.is_instance_of::<PyStopIteration>(py) {
-        error.value(py).getattr(intern!(py, "value"))
+        let value = error.value(py).getattr(intern!(py, "value"));
+        drop(error);
+        value
     } else {
         Err(error)
     };
+    let result = ended
+        .as_ref()
+        .map_or(ptr::null(), |value| value.as_ptr().cast_const());
     // The error goes to the caller alone.
     let left = match &ended {
         Ok(value) => PyStopIteration::new_err((value.clone().unbind(),)),
@@ -239,6 +246,12 @@ fn end(py: Python<'_>, running: &Running, flight: Flight, gives: Gives, error: P
             answer_of(work, gives, ended)
         })
     });
+    if outcome.is_some() && !flight.given.is_empty() {
+        // Its coroutine has let go of them, as an error has.
+        let given = flight.given.iter();
+        let grown = given.map(|watch| watch.weigh_after(py, result)).sum();
+        object::ballast(reply.env(), grown);
+    }
     flight.end(py, &running.runner, outcome, &mut reply, running.sender);
     left
 }

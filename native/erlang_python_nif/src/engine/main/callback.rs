@@ -31,6 +31,7 @@ use crate::engine::main::seat::{self, Running};
 use crate::pool::Pool;
 use crate::pool::elsewhere::{self, Elsewhere};
 use crate::pool::marks::{BESIDE, NESTED, TOLD};
+use crate::pool::queue::{ANY, Start};
 use crate::pool::request::Request;
 use crate::python::child;
 use crate::python::contextvars::Kept as Context;
@@ -75,8 +76,8 @@ pub struct Callback {
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// The context variables of a body that a loop goes on beside.
     surroundings: OnceLock<(Arc<Context>, Arc<Tracers>)>,
-    /// The event loop that waits, by its worker: what the body asks for runs there, as its objects may belong to it.
-    worker: OnceLock<u64>,
+    /// The event loop that waits, by its pool and worker: what is asked for runs there, as its objects may belong to it.
+    place: OnceLock<(Arc<Pool>, u64)>,
 }
 
 #[derive(Default)]
@@ -145,14 +146,18 @@ impl Callback {
             number: AtomicU64::new(0),
             wake: OnceLock::new(),
             surroundings: OnceLock::new(),
-            worker: OnceLock::new(),
+            place: OnceLock::new(),
         })
     }
 
     /// What its body asks of the pool has these context variables.
-    pub fn set_surroundings(&self, context: Context, tracers: Arc<Tracers>, worker: u64) {
+    pub fn set_surroundings(&self, context: Context, tracers: Arc<Tracers>) {
         let _ = self.surroundings.set((Arc::new(context), tracers));
-        let _ = self.worker.set(worker);
+    }
+
+    /// A loop waits for it, in which runs what it asks of that pool.
+    pub fn set_place(&self, pool: &Arc<Pool>, worker: u64) {
+        let _ = self.place.set((Arc::clone(pool), worker));
     }
 
     /// What the VM is to know it by.
@@ -234,9 +239,12 @@ impl Callback {
         // A loop goes on, and takes it from the queue.
         if same && let Some(surroundings) = self.surroundings.get() {
             kept::surround(&request, surroundings);
-            if let Some(worker) = self.worker.get() {
-                request.pin_to(*worker);
-            }
+        }
+        if let Some((pool, worker)) = self.place.get()
+            && Arc::ptr_eq(pool, &request.pool)
+            && request.pin() == ANY
+        {
+            request.pin_to(*worker);
         }
         let same = same && self.wake.get().is_none();
         let mut state = self.lock();
@@ -415,6 +423,9 @@ pub fn call<'py>(
         false,
     );
     if let (Some(event_loop), false) = (event_loop, is_device) {
+        if let Some(running) = &running {
+            callback.set_place(&running.pool, running.worker.id);
+        }
         let future = event_loop.future(py, Arc::clone(&callback) as _)?;
         let sent = send(
             py,

@@ -42,7 +42,8 @@ pub fn hold_in_loop<'py>(
     let request = running.request(py).ok_or_else(outside)?;
     let callback = Callback::of_hold(&request);
     let tracers = kept::make_tracers(&request).cloned().unwrap_or_default();
-    callback.set_surroundings(Kept::of_current(py)?, tracers, running.worker.id);
+    callback.set_surroundings(Kept::of_current(py)?, tracers);
+    callback.set_place(&running.pool, running.worker.id);
     let future = event_loop.future(py, Arc::clone(&callback) as _)?;
     if !tell(py, &callback, &request, entered, running.sender) {
         // It is being cancelled.
