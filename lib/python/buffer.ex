@@ -12,6 +12,10 @@ defmodule Python.Buffer do
   @type t :: %__MODULE__{data: binary, copy: boolean}
 
   defimpl Inspect do
-    def inspect(buffer, _options), do: "#Python.Buffer<#{byte_size(buffer.data)} bytes>"
+    def inspect(%{data: data}, _options) when is_binary(data),
+      do: "#Python.Buffer<#{byte_size(data)} bytes>"
+
+    # Memory of the library's own: see `Python.Table`.
+    def inspect(_buffer, _options), do: "#Python.Buffer<…>"
   end
 end

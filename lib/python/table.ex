@@ -31,11 +31,14 @@ defmodule Python.Table do
   A data frame of the package Explorer can be an argument: it becomes a data frame of polars, or else a table of pyarrow.
   """
 
-  alias Python.{Arguments, Error, Home, Object, Operation, Options, Request}
+  alias Python.{Arguments, Buffer, Engine, Error, Home, Object, Operation, Options, Request}
   alias Python.Engine.Native
 
   @libraries [:pandas, :polars, :pyarrow, :duckdb]
   @module "erlang._frames"
+
+  # So many columns are packed at once. The cells of more would not be in the cache together.
+  @beside 16
 
   @type columns :: [{String.t(), [term]}]
   @type row :: %{String.t() => term}
@@ -120,9 +123,12 @@ defmodule Python.Table do
   @spec new(columns | keyword | map | [map], keyword) ::
           {:ok, Object.t()} | {:error, Exception.t()}
   def new(data, opts) do
-    {names, cells} = data |> columns_of() |> Enum.unzip()
+    columns = columns_of(data)
+    names = Enum.map(columns, &elem(&1, 0))
 
-    call(:made, opts, fn library -> [library, names, Enum.map(cells, &packed(&1, library))] end)
+    call(:made, opts, fn library, options ->
+      [library, names, packed(columns, library, options)]
+    end)
   end
 
   @doc """
@@ -181,7 +187,7 @@ defmodule Python.Table do
   """
   @spec from_ipc(binary, keyword) :: {:ok, Object.t()} | {:error, Exception.t()}
   def from_ipc(data, opts) when is_binary(data) do
-    call(:from_ipc, opts, fn library -> [library, Python.buffer(data)] end)
+    call(:from_ipc, opts, fn library, _options -> [library, Python.buffer(data)] end)
   end
 
   def from_ipc(other, _opts) do
@@ -214,32 +220,83 @@ defmodule Python.Table do
             "expected the option :as to be the library of the data frame, one of #{Arguments.list(@libraries)}, got: none"
     end
 
-    arguments = arguments.(Atom.to_string(options.as))
+    arguments = arguments.(Atom.to_string(options.as), options)
     Request.run(Operation.call(@module, function, arguments, %{}), %{options | return: :object})
   end
 
-  # `{is_packed, column}`. Packed here and not where Python is: a list would be copied on its way there, and memory is not.
-  defp packed(cells, library) when is_list(cells) do
+  # `{is_packed, cells}` for each column. Packed here and not where Python is: a list would be copied on its way there, and
+  # memory is not.
+  defp packed(columns, library, options) do
+    native = native()
+    end_packing = &native.table_end(&1, not in_this_vm?(native, options))
     # pandas looks at texts one by one, whatever they come as, and writes to what it has.
     for_pandas = library == "pandas"
-    view = fn bytes, copy -> bytes && Python.buffer(bytes, copy: copy) end
 
-    with {:ok, native} <- Native.any(),
-         {kind, length, missing, present, data, places} <-
-           pack(native, native.table_begin(length(cells), not for_pandas), cells) do
-      {true,
-       {kind, length, missing, view.(present, false), view.(data, for_pandas),
-        view.(places, false)}}
-    else
-      _not_packed -> {false, cells}
+    columns
+    |> Enum.chunk_every(@beside)
+    |> Enum.flat_map(&(&1 |> begin_packing(native, not for_pandas) |> pack(native, end_packing)))
+    |> Enum.zip(columns)
+    |> Enum.map(fn
+      {{kind, length, missing, present, data, places}, _column} ->
+        {true,
+         {kind, length, missing, view(present, false), view(data, for_pandas),
+          view(places, false)}}
+
+      {nil, {_name, cells} = column} ->
+        # Lists that are packed have been looked at.
+        if is_list(cells) and not proper?(cells), do: refuse(column)
+        {false, cells}
+    end)
+  end
+
+  defp native do
+    case Native.any() do
+      {:ok, native} -> native
+      _none -> nil
     end
   end
 
-  defp packed(other, _library), do: {false, other}
+  defp view(nil, _copy), do: nil
+  defp view(bytes, copy), do: %Buffer{data: bytes, copy: copy}
 
-  defp pack(native, packing, []), do: native.table_end(packing)
-  defp pack(_native, _packing, nil), do: nil
-  defp pack(native, packing, cells), do: pack(native, packing, native.table_add(packing, cells))
+  # Python here takes the memory as it is. Elsewhere, binaries are known.
+  defp in_this_vm?(:erlang_python, %{pool: pool} = options) when not is_tuple(pool) do
+    match?({engine, _, _} when engine in [Engine.Asyncio, Engine.Main], Home.lookup(options))
+  end
+
+  defp in_this_vm?(_native, _options), do: false
+
+  defp begin_packing(columns, native, texts) do
+    room = Enum.find_value(columns, 0, fn {_name, cells} -> is_list(cells) and size(cells) end)
+
+    for {_name, cells} <- columns do
+      if native != nil and is_list(cells), do: {native.table_begin(room, texts), cells}
+    end
+  end
+
+  # Some cells of each column in turn: lists that were collected together lie among each other, and their memory takes
+  # longer to arrive than to be read.
+  defp pack(packings, native, end_packing) do
+    if Enum.all?(packings, &(&1 == nil or elem(&1, 1) == [])) do
+      Enum.map(packings, &(&1 && end_packing.(elem(&1, 0))))
+    else
+      packings |> Enum.map(&add(&1, native)) |> pack(native, end_packing)
+    end
+  end
+
+  defp add({packing, [_ | _] = cells}, native) do
+    rest = native.table_add(packing, cells)
+    rest && {packing, rest}
+  end
+
+  defp add(other, _native), do: other
+
+  defp size(cells) do
+    length(cells)
+  rescue
+    # An improper list.
+    ArgumentError -> 0
+  end
 
   # Rows have the columns that any of them has, in the order in which they come up.
   defp columns_of([%{} = row | _] = rows) when not is_struct(row) do
@@ -280,7 +337,7 @@ defmodule Python.Table do
   defp column({name, cells} = column) when is_binary(name) do
     cond do
       not String.valid?(name) -> refuse(column)
-      proper?(cells) -> column
+      is_list(cells) -> column
       is_struct(cells, Python.Array) or is_struct(cells, Nx.Tensor) -> column
       is_struct(cells, Object) -> column
       is_struct(cells, Range) -> {name, Enum.to_list(cells)}

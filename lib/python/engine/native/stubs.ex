@@ -50,7 +50,7 @@ defmodule Python.Engine.Native.Stubs do
       # nif/table.rs
       def table_begin(_length, _texts), do: not_loaded()
       def table_add(_packing, _list), do: not_loaded()
-      def table_end(_packing), do: not_loaded()
+      def table_end(_packing, _as_binaries), do: not_loaded()
 
       defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
     end

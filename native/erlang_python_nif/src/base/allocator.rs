@@ -1,7 +1,7 @@
 //! Where the library gets its own big pieces of memory from: `blocks`. Bytes for other processes and the terms of large
 //! values are needed again and again.
 
-use super::blocks::{BLOCKS, SMALLEST};
+use super::blocks::{BLOCKS, MOVED, SMALLEST};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
@@ -64,7 +64,11 @@ unsafe impl GlobalAlloc for Allocator {
             if block.is_none() && !is_big(new) {
                 return System.realloc(pointer, layout, size);
             }
-            let moved = self.alloc(new);
+            let moved = if size > MOVED {
+                System.alloc(new)
+            } else {
+                self.alloc(new)
+            };
             if !moved.is_null() {
                 ptr::copy_nonoverlapping(pointer, moved, layout.size().min(size));
                 self.dealloc(pointer, layout);

@@ -7,22 +7,37 @@
 //! Nothing here takes a lock: it is called on any thread, with the GIL and without, and in processes
 //! that were forked while others were at it.
 
+use super::deadline;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// How many bytes a block has at least, and at most. Smaller ones libc keeps itself; bigger ones are
 /// rare, and would be too much to keep.
 pub const SMALLEST: usize = 128 << 10;
-pub const LARGEST: usize = 8 << 20;
+pub const LARGEST: usize = 64 << 20;
 
-/// How many bytes are kept that nobody uses.
-const MOST_KEPT: usize = 16 << 20;
+/// What grows to more than this is no block any more: libc moves large memory without a copy.
+pub const MOVED: usize = 8 << 20;
+
+/// How many bytes are kept that nobody uses. libc keeps twice as many, in a program that it is left alone in.
+const MOST_KEPT: usize = 64 << 20;
+
+/// How many are kept for longer than a moment (`tidy`).
+const LONG_KEPT: usize = 16 << 20;
+
+/// How many bytes are given back in one go, about: more of them take some ms.
+const AT_ONCE: usize = 16 << 20;
 
 /// A block has a multiple of this many bytes, so that one serves for others of about its size.
 const GRAIN: usize = 64 << 10;
 
+/// From this size on a block is made of large pages, where the system has some: a page takes as long to be made as
+/// hundreds of bytes take to be filled.
+const PAGED: usize = 4 << 20;
+const LARGE_PAGE: usize = 2 << 20;
+
 /// How many blocks there are at most.
-const SLOTS: usize = 64;
+const SLOTS: usize = 256;
 
 /// There is no block.
 const EMPTY: u8 = 0;
@@ -36,6 +51,8 @@ struct Slot {
     /// Where the block is, or 0. Written by whoever has taken the slot.
     base: AtomicUsize,
     size: AtomicUsize,
+    /// Since when the block has been waiting.
+    since: AtomicU64,
 }
 
 pub struct Blocks {
@@ -54,6 +71,7 @@ impl Slot {
             state: AtomicU8::new(EMPTY),
             base: AtomicUsize::new(0),
             size: AtomicUsize::new(0),
+            since: AtomicU64::new(0),
         }
     }
 
@@ -87,7 +105,8 @@ impl Blocks {
         if !(SMALLEST..=LARGEST).contains(&size) {
             return None;
         }
-        let size = size.next_multiple_of(GRAIN);
+        let grain = if size < PAGED { GRAIN } else { LARGE_PAGE };
+        let size = size.next_multiple_of(grain);
         self.reuse(size).or_else(|| self.map(size))
     }
 
@@ -145,6 +164,42 @@ impl Blocks {
         }
     }
 
+    /// Whether more is kept than is to be for long.
+    pub fn is_untidy(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) > LONG_KEPT
+    }
+
+    /// Gives back blocks that have been waiting since before this time (`deadline::now`), until no more is kept than is
+    /// to be for long. True if there are more of them.
+    pub fn tidy(&self, before: u64) -> bool {
+        let mut given_back = 0;
+        for slot in &self.slots {
+            if !self.is_untidy() {
+                return false;
+            }
+            let is_old = || slot.since.load(Ordering::Relaxed) < before;
+            if slot.state.load(Ordering::Relaxed) != KEPT || !is_old() {
+                continue;
+            }
+            if given_back >= AT_ONCE {
+                return true;
+            }
+            if !slot.take(KEPT) {
+                continue;
+            }
+            // Between the look and the taking it may have been in use.
+            if is_old() {
+                self.kept.fetch_sub(slot.size(), Ordering::Relaxed);
+                given_back += slot.size();
+                self.unmap(slot);
+                slot.leave(EMPTY);
+            } else {
+                slot.leave(KEPT);
+            }
+        }
+        false
+    }
+
     fn unmap(&self, slot: &Slot) {
         // First, so that no two slots ever have the same place.
         let base = slot.base.swap(0, Ordering::AcqRel);
@@ -175,6 +230,7 @@ impl Blocks {
             return false;
         };
         self.kept.fetch_add(slot.size(), Ordering::Relaxed);
+        slot.since.store(deadline::now(), Ordering::Relaxed);
         slot.leave(KEPT);
         // What was given back last is the most likely to be wanted again, so another one goes.
         while self.kept.load(Ordering::Relaxed) > MOST_KEPT {
@@ -202,7 +258,13 @@ mod system {
                 0,
             )
         };
-        NonNull::new(mapped.cast()).filter(|_| mapped != libc::MAP_FAILED)
+        let mapped = NonNull::<u8>::new(mapped.cast()).filter(|_| mapped != libc::MAP_FAILED)?;
+        #[cfg(target_os = "linux")]
+        if size >= PAGED {
+            // SAFETY: the mapping, whose content this does not change.
+            unsafe { libc::madvise(mapped.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+        }
+        Some(mapped)
     }
 
     /// # Safety
@@ -276,7 +338,7 @@ mod tests {
     #[test]
     fn only_so_much_is_kept() {
         let blocks = Blocks::new();
-        let all: Vec<_> = (0..8).map(|_| place(blocks.alloc(LARGEST))).collect();
+        let all: Vec<_> = (0..8).map(|_| place(blocks.alloc(MOST_KEPT / 4))).collect();
         for block in all {
             // SAFETY: it is not used.
             assert!(unsafe { blocks.free(block) });
@@ -285,10 +347,28 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_has_used_for_a_while_is_given_back() {
+        let blocks = Blocks::new();
+        let all: Vec<_> = (0..12).map(|_| place(blocks.alloc(5 << 20))).collect();
+        for block in all {
+            // SAFETY: it is not used.
+            assert!(unsafe { blocks.free(block) });
+        }
+        assert!(blocks.is_untidy());
+        assert!(!blocks.tidy(0), "all are younger");
+        assert!(blocks.is_untidy());
+        while blocks.tidy(u64::MAX) {
+            assert!(blocks.is_untidy());
+        }
+        assert!(!blocks.is_untidy());
+        assert_ne!(blocks.kept.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn what_was_given_back_last_is_kept() {
         let blocks = Blocks::new();
         let all: Vec<_> = (0..8).map(|_| place(blocks.alloc(LARGEST))).collect();
-        let last = place(blocks.alloc(1 << 20));
+        let last = place(blocks.alloc(LARGEST / 2));
         for block in all {
             // SAFETY: it is not used.
             assert!(unsafe { blocks.free(block) });
@@ -296,7 +376,7 @@ mod tests {
         // SAFETY: as above.
         assert!(unsafe { blocks.free(last) });
         assert!(blocks.kept.load(Ordering::Relaxed) <= MOST_KEPT);
-        assert_eq!(place(blocks.alloc(1 << 20)), last);
+        assert_eq!(place(blocks.alloc(LARGEST / 2)), last);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The cells of a column that are of one kind, in one piece of memory, in Arrow's layout: a library has a column from it
 //! without objects in between.
 //!
-//! A scheduler reads the cells, some at a time: another one would have to get them from another processor's cache. The memory is that of binaries from the start: to fill it anew each time costs as much as to read the cells.
+//! A scheduler reads the cells, some at a time: another one would have to get them from another processor's cache. The memory
+//! is the library's own (`allocator`).
 
 use super::boxed::{self, Boxed};
 use super::{atoms, words};
-use rustler::{Env, OwnedBinary, Term, TermType, sys};
-use std::marker::PhantomData;
+use rustler::{Env, Resource, Term, TermType, sys};
+use std::sync::Arc;
 
 #[derive(Default)]
 pub struct Column {
@@ -15,9 +16,50 @@ pub struct Column {
     pub missing: usize,
     /// A bit for each cell, the first in the lowest. Empty as long as none is missing.
     present: Vec<u8>,
-    /// How many cells there will be.
+    /// How many cells there will be, most likely.
     room: usize,
     texts: bool,
+}
+
+/// A part of a column that is packed. A term refers to it, for code that knows it. To have it as a binary makes the VM collect
+/// the process, for so many bytes, with all the lists that were read: that takes as long as to read them.
+pub struct Part {
+    column: Option<Arc<Column>>,
+    read: fn(&Column) -> Option<&[u8]>,
+}
+
+impl Resource for Part {}
+
+impl Part {
+    /// None if the column has no such part.
+    pub fn of(column: &Arc<Column>, read: fn(&Column) -> Option<&[u8]>) -> Option<Self> {
+        read(column)?;
+        Some(Part {
+            column: Some(Arc::clone(column)),
+            read,
+        })
+    }
+
+    /// For `resources::register`.
+    pub fn spare() -> Self {
+        Part {
+            column: None,
+            read: Column::data,
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        let column = self.column.as_ref();
+        column.and_then(|column| (self.read)(column)).unwrap_or(&[])
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Part {
+    fn drop(&mut self) {
+        drop(self.column.take());
+        super::tidiness::see();
+    }
 }
 
 #[derive(Default)]
@@ -32,24 +74,20 @@ pub enum Items {
         data: Row<u8>,
         /// Where each begins, and the last one ends.
         places: Row<i64>,
+        /// How many bytes are known to be text.
+        checked: usize,
     },
 }
 
 /// Numbers, one after the other.
-pub struct Row<T> {
-    binary: OwnedBinary,
-    count: usize,
-    kind: PhantomData<T>,
-}
+pub struct Row<T>(Vec<T>);
 
 impl<T: Copy> Row<T> {
     /// None for more than there can be.
     fn new(room: usize) -> Option<Self> {
-        Some(Row {
-            binary: OwnedBinary::new(room.checked_mul(size_of::<T>())?),
-            count: 0,
-            kind: PhantomData,
-        })
+        let mut items = Vec::new();
+        items.try_reserve_exact(room).ok()?;
+        Some(Row(items))
     }
 
     /// The first ones are what stands for a cell that is missing.
@@ -63,46 +101,37 @@ impl<T: Copy> Row<T> {
 
     #[inline]
     fn push(&mut self, item: T) -> Option<()> {
-        let at = self.count * size_of::<T>();
-        let place = self
-            .binary
-            .as_mut_slice()
-            .get_mut(at..at + size_of::<T>())?;
-        // SAFETY: a place of that size, which need not be aligned.
-        unsafe { place.as_mut_ptr().cast::<T>().write_unaligned(item) };
-        self.count += 1;
+        self.make_room(1)?;
+        self.0.push(item);
         Some(())
     }
 
-    /// The binary.
-    pub fn term<'a>(mut self, env: Env<'a>) -> Option<Term<'a>> {
-        let size = self.count * size_of::<T>();
-        if size < self.binary.len() && !self.binary.realloc(size) {
-            return None;
+    /// Rows grow when there is more than was expected.
+    #[inline]
+    fn make_room(&mut self, count: usize) -> Option<()> {
+        if self.0.capacity() - self.0.len() < count {
+            self.0.try_reserve(count).ok()?;
         }
-        Some(self.binary.release(env).to_term(env))
+        Some(())
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: numbers, all of whose bytes are set.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), size_of_val(&self.0[..])) }
     }
 }
 
 impl Row<u8> {
     #[inline]
     fn add(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.count.checked_add(bytes.len())?;
-        if end > self.binary.len() && !self.binary.realloc(end.checked_mul(2)?) {
-            return None;
-        }
-        self.binary.as_mut_slice()[self.count..end].copy_from_slice(bytes);
-        self.count = end;
+        self.make_room(bytes.len())?;
+        self.0.extend_from_slice(bytes);
         Some(())
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.binary.as_slice()[..self.count]
     }
 }
 
 impl Column {
-    /// Of so many cells. `texts`: whether they may be texts.
+    /// Of about so many cells. `texts`: whether they may be texts.
     pub fn new(room: usize, texts: bool) -> Self {
         Column {
             room,
@@ -112,12 +141,16 @@ impl Column {
     }
 
     /// Adds cells of a list, up to so many: what is left of it. None if one does not fit: they are of several kinds, or of
-    /// others.
+    /// others, a text is none, or the list is improper.
     pub fn fill<'a>(&mut self, list: Term<'a>, most: usize) -> Option<Term<'a>> {
         let env = list.get_env();
         let mut rest = list.as_c_arg();
         for _ in 0..most {
             let Some((cell, tail)) = words::cell_of(env, rest) else {
+                // SAFETY: a term of the environment.
+                if !unsafe { Term::new(env, rest) }.is_empty_list() {
+                    return None;
+                }
                 break;
             };
             rest = tail;
@@ -127,27 +160,43 @@ impl Column {
             }
             self.length += 1;
         }
+        self.check()?;
         // SAFETY: the tail of a list of the environment.
         Some(unsafe { Term::new(env, rest) })
     }
 
-    /// Whether there is something in it, of which all is what it seems to be.
-    pub fn is_whole(&self) -> bool {
-        match &self.items {
-            Items::Unknown => false,
-            Items::Texts { data, .. } => std::str::from_utf8(data.bytes()).is_ok(),
-            _ => true,
+    /// Looks whether the texts that were added last are texts. None goes on with what another has begun, so all of
+    /// them are if they are together.
+    fn check(&mut self) -> Option<()> {
+        if let Items::Texts { data, checked, .. } = &mut self.items {
+            std::str::from_utf8(&data.bytes()[*checked..]).ok()?;
+            *checked = data.0.len();
         }
+        Some(())
     }
 
     /// Which cells are present, a bit for each. None if none is missing.
-    pub fn present<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
-        if self.missing == 0 {
-            return None;
+    pub fn present(&self) -> Option<&[u8]> {
+        (self.missing > 0).then_some(&self.present[..])
+    }
+
+    /// The cells, or the bytes of all texts.
+    pub fn data(&self) -> Option<&[u8]> {
+        Some(match &self.items {
+            Items::Unknown => return None,
+            Items::Integers(items) => items.bytes(),
+            Items::Floats(items) => items.bytes(),
+            Items::Bools(items) => items.bytes(),
+            Items::Texts { data, .. } => data.bytes(),
+        })
+    }
+
+    /// Where texts begin.
+    pub fn places(&self) -> Option<&[u8]> {
+        match &self.items {
+            Items::Texts { places, .. } => Some(places.bytes()),
+            _ => None,
         }
-        let mut binary = OwnedBinary::new(self.present.len());
-        binary.as_mut_slice().copy_from_slice(&self.present);
-        Some(binary.release(env).to_term(env))
     }
 
     /// Marks a cell, which comes after all that are marked, or after some that are all there.
@@ -247,13 +296,14 @@ impl Column {
             self.items = Items::Texts {
                 data: Row::new(size)?,
                 places: Row::begun(self.room.checked_add(1)?, self.length + 1, 0)?,
+                checked: 0,
             };
         }
-        let Items::Texts { data, places } = &mut self.items else {
+        let Items::Texts { data, places, .. } = &mut self.items else {
             return None;
         };
         data.add(text)?;
-        places.push(i64::try_from(data.count).ok()?)?;
+        places.push(i64::try_from(data.0.len()).ok()?)?;
         Some(true)
     }
 
@@ -264,7 +314,7 @@ impl Column {
             Items::Integers(items) => items.push(0)?,
             Items::Floats(items) => items.push(f64::NAN)?,
             Items::Bools(items) => items.push(0)?,
-            Items::Texts { data, places } => places.push(data.count as i64)?,
+            Items::Texts { data, places, .. } => places.push(data.0.len() as i64)?,
         }
         Some(false)
     }

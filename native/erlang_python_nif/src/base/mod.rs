@@ -40,6 +40,8 @@ pub mod signals;
 pub mod sleepers;
 pub mod term_env;
 pub mod thread;
+#[cfg(unix)]
+pub mod tidiness;
 pub mod waker;
 pub mod words;
 

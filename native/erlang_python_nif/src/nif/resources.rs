@@ -9,6 +9,7 @@
 
 use crate::base::atoms;
 use crate::base::boxed;
+use crate::base::column::Part;
 use crate::base::flags::Flags;
 use crate::base::guard::Guard;
 use crate::base::resource::{self, Kept, Owned};
@@ -72,6 +73,7 @@ pub fn register(env: Env<'_>, _info: Term<'_>) -> bool {
             number: None,
         })
         && keep(env, Packing::spare)
+        && keep(env, Part::spare)
         && register_main(env)
         && register_process(env)
 }

@@ -3,6 +3,8 @@
 use crate::base::atoms;
 use crate::base::lookout::Mark;
 use crate::base::term_env::{Sender, TermEnv};
+#[cfg(unix)]
+use crate::base::tidiness;
 use crate::engine::Drained;
 use crate::engine::main::answer::{self, Outcome};
 use crate::engine::main::beside;
@@ -103,6 +105,9 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
             }
         })
     });
+    // What large values have needed on their way was freed.
+    #[cfg(unix)]
+    tidiness::see();
     drained.unwrap_or_else(|| turn_down(pool, worker, sender))
 }
 

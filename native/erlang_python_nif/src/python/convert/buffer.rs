@@ -1,6 +1,7 @@
 //! Big binaries without copies, both ways: a Python buffer over a binary of the VM, and a binary
 //! over the bytes of a Python object.
 
+use crate::base::column::Part;
 use crate::base::term_env::TermEnv;
 use crate::python::current;
 use crate::python::handle;
@@ -102,7 +103,7 @@ struct Binary {
     size: usize,
 }
 
-/// A read-only `memoryview` of a binary, without a copy.
+/// A read-only `memoryview` of a binary, or of a part of a packed column, without a copy.
 pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
     if !can_make_class(py) {
         // SAFETY: the GIL is held; a new reference or null with an exception set.
@@ -139,11 +140,20 @@ pub fn view<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny
     }
 }
 
-fn bytes_of<'t>(binary: Term<'t>) -> PyResult<&'t [u8]> {
-    let bytes: rustler::Binary = binary
-        .decode()
-        .map_err(|_| pyo3::exceptions::PyTypeError::new_err("expected a binary for a buffer"))?;
-    Ok(bytes.as_slice())
+/// `'t`: as long as the environment of the term, or the part that it refers to.
+fn bytes_of<'t>(term: Term<'t>) -> PyResult<&'t [u8]> {
+    if let Ok(part) = term.decode::<ResourceArc<Part>>() {
+        let bytes = part.bytes();
+        // SAFETY: the term refers to the part, and the environment has the term.
+        return Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) });
+    }
+    super::terms::bytes(term)
+        .map_err(|_| pyo3::exceptions::PyTypeError::new_err("expected a binary for a buffer"))
+}
+
+/// Whether it is something to make a buffer of.
+pub fn has_bytes(term: Term<'_>) -> bool {
+    term.is_binary() || term.is_ref() && term.decode::<ResourceArc<Part>>().is_ok()
 }
 
 /// Up to Python 3.8 only by writing into the class: not if that is to be left alone.
@@ -152,8 +162,8 @@ fn can_make_class(py: Python<'_>) -> bool {
 }
 
 /// A `memoryview` of a copy of its own, which may be written to.
-pub fn writable<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let copy = super::copy::into_bytearray(py, bytes)?;
+pub fn writable<'py>(py: Python<'py>, binary: Term<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let copy = super::copy::into_bytearray(py, bytes_of(binary)?)?;
     // SAFETY: the GIL is held; a new reference or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromObject(copy.as_ptr())) }
 }

@@ -4,7 +4,8 @@
 //! strings and lists), and the arenas of that allocator.
 
 use super::symbol;
-use crate::base::blocks::{BLOCKS, SMALLEST};
+use crate::base::blocks::{BLOCKS, MOVED, SMALLEST};
+use crate::base::tidiness;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -159,10 +160,14 @@ unsafe extern "C" fn realloc(
     // SAFETY: as Python calls this function: `pointer` has room for `room` bytes, and is used no more
     // if memory is given for it.
     unsafe {
-        let moved = malloc(context, size.max(1));
+        let moved = if size > MOVED {
+            (before().malloc)(before().context, size)
+        } else {
+            malloc(context, size.max(1))
+        };
         if !moved.is_null() {
             ptr::copy_nonoverlapping(pointer.cast::<u8>(), moved.cast::<u8>(), room.min(size));
-            BLOCKS.free(block);
+            free_block(block);
         }
         moved
     }
@@ -173,10 +178,19 @@ unsafe extern "C" fn free(_: *mut c_void, pointer: *mut c_void) {
     // SAFETY: as Python calls this function: the pointer is used no more.
     unsafe {
         match block_of(pointer) {
-            Some(block) => drop(BLOCKS.free(block)),
+            Some(block) => free_block(block),
             None => (before.free)(before.context, pointer),
         }
     }
+}
+
+/// # Safety
+///
+/// A block of ours, which is used no more.
+unsafe fn free_block(block: *mut u8) {
+    // SAFETY: as this function demands.
+    unsafe { BLOCKS.free(block) };
+    tidiness::see();
 }
 
 fn arenas_before() -> &'static Arenas {
@@ -197,7 +211,9 @@ unsafe extern "C" fn free_arena(_: *mut c_void, pointer: *mut c_void, size: usiz
     let before = arenas_before();
     // SAFETY: as Python calls this function: the arena is used no more.
     unsafe {
-        if !BLOCKS.free(pointer.cast()) {
+        if BLOCKS.free(pointer.cast()) {
+            tidiness::see();
+        } else {
             (before.free)(before.context, pointer, size);
         }
     }

@@ -88,10 +88,10 @@ pub fn to_python<'py, 'a>(
         let data = term
             .map_get(atoms::data())
             .ok()
-            .filter(|data| data.is_binary())
+            .filter(|data| super::buffer::has_bytes(*data))
             .ok_or_else(|| broken(term, atoms::data()))?;
         if field(term, atoms::copy())? {
-            super::buffer::writable(py, super::terms::bytes(data)?)?
+            super::buffer::writable(py, data)?
         } else {
             super::buffer::view(py, data)?
         }

@@ -5,7 +5,7 @@ use super::cells;
 use super::half::half;
 use super::types::{Kind, Type, Unit};
 use crate::base::binaries::Binaries;
-use crate::base::{atoms, map};
+use crate::base::{atoms, map, words};
 use crate::python::convert::to_term::Immediate;
 use crate::python::convert::{Failure, MAX_COPIED, MAX_ITEMS, Unconvertible};
 use rustler::Env;
@@ -98,6 +98,17 @@ impl<'a, 'w> Cells<'a, 'w> {
         }
     }
 
+    /// The items of a list of this environment.
+    pub fn items(&self, list: ErlNifTerm) -> Vec<ErlNifTerm> {
+        let mut items = Vec::new();
+        let mut rest = list;
+        while let Some((item, tail)) = words::cell_of(self.env, rest) {
+            items.push(item);
+            rest = tail;
+        }
+        items
+    }
+
     /// A map of these. None if two keys are the same.
     pub fn map(&self, keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<ErlNifTerm> {
         // SAFETY: terms of this environment.
@@ -123,8 +134,18 @@ impl<'a, 'w> Cells<'a, 'w> {
         Ok(())
     }
 
+    /// Whether so many items more would be too many.
+    pub(super) fn is_full(&self, items: usize) -> bool {
+        self.items.saturating_add(items) > MAX_ITEMS
+    }
+
     fn data(&mut self, bytes: &[u8]) -> Result<ErlNifTerm> {
-        self.copied = self.copied.saturating_add(bytes.len());
+        self.count_bytes(bytes.len())?;
+        Ok(self.binaries.make(self.env, bytes))
+    }
+
+    pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<()> {
+        self.copied = self.copied.saturating_add(bytes);
         if self.copied > MAX_COPIED {
             return Err(Unconvertible::new(format!(
                 "a table with more than {} GiB of text and data cannot be converted; take it in parts",
@@ -132,7 +153,7 @@ impl<'a, 'w> Cells<'a, 'w> {
             ))
             .into());
         }
-        Ok(self.binaries.make(self.env, bytes))
+        Ok(())
     }
 
     /// The terms of some items of a column.
@@ -427,20 +448,24 @@ fn incomplete() -> Unconvertible {
 }
 
 /// Where items are in the buffers of their array.
-fn places(array: &Array, items: &Range<usize>) -> Range<usize> {
+pub(super) fn places(array: &Array, items: &Range<usize>) -> Range<usize> {
     let first = array.offset.max(0) as usize;
     first + items.start..first + items.end
 }
 
 /// Which items there are.
-struct Present(*const u8);
+pub(super) struct Present(*const u8);
 
 impl Present {
-    fn of(array: &Array) -> Self {
+    pub(super) fn of(array: &Array) -> Self {
         if array.null_count == 0 {
             return Present(std::ptr::null());
         }
         Present(array.buffer(0))
+    }
+
+    pub(super) fn has_gaps(&self) -> bool {
+        !self.0.is_null()
     }
 
     fn has(&self, at: usize) -> bool {
@@ -454,7 +479,7 @@ unsafe fn bit(bits: *const u8, at: usize) -> bool {
     unsafe { *bits.add(at / 8) >> (at % 8) & 1 == 1 }
 }
 
-unsafe fn slice<'b>(bytes: *const u8, from: usize, size: usize) -> &'b [u8] {
+pub(super) unsafe fn slice<'b>(bytes: *const u8, from: usize, size: usize) -> &'b [u8] {
     if size == 0 {
         return &[];
     }
@@ -463,7 +488,7 @@ unsafe fn slice<'b>(bytes: *const u8, from: usize, size: usize) -> &'b [u8] {
 }
 
 /// A number of the second buffer, of 4 or 8 bytes.
-unsafe fn offset(array: &Array, width: usize, at: usize) -> usize {
+pub(super) unsafe fn offset(array: &Array, width: usize, at: usize) -> usize {
     // SAFETY: as the caller vouches.
     unsafe {
         match width {
@@ -498,7 +523,7 @@ unsafe fn number(kind: Kind, array: &Array, at: usize) -> Option<usize> {
 }
 
 /// The bytes of an item: up to 12 are in its view, more are elsewhere.
-unsafe fn viewed<'b>(array: &Array, at: usize) -> &'b [u8] {
+pub(super) unsafe fn viewed<'b>(array: &Array, at: usize) -> &'b [u8] {
     const WITHIN: usize = 12;
     // SAFETY: as the caller vouches.
     unsafe {

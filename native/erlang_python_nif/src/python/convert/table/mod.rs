@@ -6,9 +6,10 @@ mod arrow;
 mod cells;
 mod columns;
 mod half;
+mod lists;
 mod types;
 
-use self::arrow::Stream;
+use self::arrow::{Array, Stream};
 use self::columns::{Cells, Style};
 use self::half::{brain, half};
 use self::types::{Kind, Type, Unit};
@@ -22,6 +23,7 @@ use pyo3::types::{PyList, PyTuple};
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder as _, Env, Term};
 use std::collections::HashSet;
+use std::ops::Range;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -83,7 +85,7 @@ pub fn from<'py, 'a>(
         let name: String = column.get_item(0)?.extract()?;
         let terms = self::column(decoder, &mut cells, &column)
             .map_err(|failure| failure.inside(|| Step::text(&name)))?;
-        all.push(terms);
+        all.push(Column::Terms(terms));
         names.push(name);
     }
     table.name(&names, &mut cells)?;
@@ -123,7 +125,10 @@ fn column<'py>(
         "arrow" => {
             let mut table = Table::new(false);
             read(&items, cells, &mut table)?;
-            Ok(table.columns.pop().unwrap_or_default())
+            Ok(table
+                .columns
+                .pop()
+                .map_or_else(Vec::new, |column| column.terms(cells)))
         }
         _ => {
             let items = items.cast_into::<PyList>().map_err(PyErr::from)?;
@@ -204,7 +209,7 @@ struct Reading<'t, 'a, 'w> {
 unsafe impl Send for Reading<'_, '_, '_> {}
 
 impl Reading<'_, '_, '_> {
-    fn run(self) -> Result<()> {
+    fn run(mut self) -> Result<()> {
         let failed = |text: String| Unconvertible::new(format!("the table cannot be read: {text}"));
         // SAFETY: the stream of a capsule that is held, and that nobody else reads.
         unsafe {
@@ -230,16 +235,56 @@ impl Reading<'_, '_, '_> {
                     let array = batch
                         .child(at)
                         .ok_or_else(|| failed("a column is missing".into()))?;
-                    let terms = self
-                        .cells
+                    let column = self
                         .column(of, array, rows.clone())
                         .map_err(|failure| failure.inside(|| Step::text(&of.name)))?;
-                    columns.push(terms);
+                    columns.push(column);
                 }
                 self.table.add(columns, self.cells)?;
             }
         }
         Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// The array is of this type, and has these items.
+    unsafe fn column(&mut self, of: &Type, array: &Array, rows: Range<usize>) -> Result<Column> {
+        // SAFETY: as this function demands.
+        unsafe {
+            if !self.table.by_rows
+                && let Some(list) = self.cells.whole_list(of, array, rows.clone())?
+            {
+                return Ok(Column::List(list));
+            }
+            Ok(Column::Terms(self.cells.column(of, array, rows)?))
+        }
+    }
+}
+
+/// The terms of a column.
+enum Column {
+    Terms(Vec<ErlNifTerm>),
+    List(ErlNifTerm),
+}
+
+impl Column {
+    fn terms(self, cells: &Cells<'_, '_>) -> Vec<ErlNifTerm> {
+        match self {
+            Column::Terms(terms) => terms,
+            Column::List(list) => cells.items(list),
+        }
+    }
+
+    fn list(&self, cells: &Cells<'_, '_>) -> ErlNifTerm {
+        match self {
+            Column::Terms(terms) => cells.list(terms),
+            Column::List(list) => *list,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Column::Terms(terms) if terms.is_empty())
     }
 }
 
@@ -247,7 +292,7 @@ impl Reading<'_, '_, '_> {
 struct Table {
     by_rows: bool,
     names: Vec<ErlNifTerm>,
-    columns: Vec<Vec<ErlNifTerm>>,
+    columns: Vec<Column>,
     rows: Vec<ErlNifTerm>,
 }
 
@@ -274,21 +319,29 @@ impl Table {
         for name in names {
             self.names.push(cells.text(name)?);
         }
-        self.columns.resize_with(names.len(), Vec::new);
+        self.columns
+            .resize_with(names.len(), || Column::Terms(Vec::new()));
         Ok(())
     }
 
-    fn add(&mut self, columns: Vec<Vec<ErlNifTerm>>, cells: &Cells<'_, '_>) -> Result<()> {
+    fn add(&mut self, columns: Vec<Column>, cells: &Cells<'_, '_>) -> Result<()> {
         if !self.by_rows {
             for (column, more) in self.columns.iter_mut().zip(columns) {
                 if column.is_empty() {
                     *column = more;
-                } else {
-                    column.extend(more);
+                } else if !more.is_empty() {
+                    let before = std::mem::replace(column, Column::Terms(Vec::new()));
+                    let mut terms = before.terms(cells);
+                    terms.extend(more.terms(cells));
+                    *column = Column::Terms(terms);
                 }
             }
             return Ok(());
         }
+        let columns: Vec<_> = columns
+            .into_iter()
+            .map(|column| column.terms(cells))
+            .collect();
         let count = columns.first().map_or(0, Vec::len);
         self.rows.reserve(count);
         let mut values = vec![cells.nil(); columns.len()];
@@ -318,7 +371,9 @@ impl Table {
             .iter()
             .zip(&self.columns)
             // SAFETY: as above.
-            .map(|(name, column)| (unsafe { Term::new(env, *name) }, list(column)).encode(env))
+            .map(|(name, column)| unsafe {
+                (Term::new(env, *name), Term::new(env, column.list(cells))).encode(env)
+            })
             .collect();
         Ok(columns.encode(env))
     }
