@@ -193,6 +193,24 @@ defmodule Python.Pools.GrowthTest do
       eventually("it shrinks", fn -> Pool.stats(pool).workers == 2 end)
     end
 
+    test "gets no more threads for calls that compute beside workers that were given up" do
+      pool = growing()
+      name = counted()
+      # Nothing interrupts it.
+      stuck = for _ <- 1..2, do: spawn(fn -> Python.call(:time, :sleep, [8], pool: pool) end)
+      eventually_busy(pool, 2)
+      for pid <- stuck, do: Process.exit(pid, :kill)
+      eventually("they were replaced", fn -> Pool.stats(pool).stuck == 2 end)
+
+      for _ <- 1..3 do
+        computing = start(40, fn -> call(name, :compute, [5], pool: pool) end)
+        assert Enum.uniq(Task.await_many(computing, 60_000)) == [{:ok, nil}]
+      end
+
+      assert most(name) <= 2
+      assert Pool.stats(pool).workers == 2
+    end
+
     test "ends with all its threads" do
       pool = growing()
       name = counted()

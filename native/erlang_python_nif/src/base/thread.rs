@@ -42,9 +42,13 @@ impl Thread {
         system::is_asleep(self.0)
     }
 
-    /// Whether the system tells the time of threads so finely that one at work is not taken for one that waits.
+    /// Whether the system tells the time of threads so finely that one at work is not taken for one that waits, and which
+    /// of them want a processor: not without /proc, or with that of others.
     pub fn is_told() -> bool {
         let own = Self::current();
+        if own.is_asleep() {
+            return false;
+        }
         let Some(begun) = own.time() else {
             return false;
         };

@@ -160,7 +160,9 @@ impl Findings {
         let waits = |sight: &Sight| {
             sight.worker.stay().waits() && sight.still > 0 || !any_starves && sight.still >= enough
         };
-        let workers = second.iter().filter(|sight| sight.busy);
+        // One that was given up has been replaced: nobody else is to stand in for it.
+        let stays = |sight: &&Sight| sight.busy && !sight.worker.is_stopped();
+        let workers = second.iter().filter(stays);
         let workers = workers.map(|sight| (Arc::clone(&sight.worker), sight.turn, waits(sight)));
         Findings {
             light,
