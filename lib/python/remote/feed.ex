@@ -5,7 +5,7 @@ defmodule Python.Remote.Feed do
   # It ends with the consumer, and with its proxy. What Python sends it is meant for the consumer.
 
   alias Python.{Callback, Request, Stream}
-  alias Python.Remote.{Proxy, Wire}
+  alias Python.Remote.{Handles, Proxy, Wire}
 
   ## The consumer
 
@@ -30,6 +30,7 @@ defmodule Python.Remote.Feed do
 
     spawn_link(fn ->
       Callback.run_as(running)
+      Handles.keep_for(keeper)
       Process.group_leader(self(), asked.leader)
       monitor = Process.monitor(caller)
       feed = %{keeper: keeper, caller: caller, monitor: monitor, chunks: chunks, options: options}

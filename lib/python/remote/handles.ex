@@ -13,7 +13,8 @@ defmodule Python.Remote.Handles do
   alias Python.NotStartedError
   alias Python.Remote.Reference
 
-  # What others hold: `{id, node, term, tracker}`. The tracker, if there is one, is a process that ends with it.
+  # What others hold: `{id, node, term, tracker, keeper}`. The tracker, if there is one, is a process that ends with it. The
+  # keeper, if there is one, has given it away, and does not know yet whether it was taken.
   @held Python.Remote.Handles.Held
   # What we hold: `{number, node, id}`.
   @ours Python.Remote.Handles.Ours
@@ -35,9 +36,38 @@ defmodule Python.Remote.Handles do
   @spec keep(term, node, pid | nil) :: reference
   def keep(term, node, tracker \\ nil) do
     id = make_ref()
-    :ets.insert(@held, {id, node, term, tracker})
+    keeper = Process.get({__MODULE__, :keeper})
+    :ets.insert(@held, {id, node, term, tracker, keeper})
+    watch(keeper, id)
     id
   end
+
+  @doc """
+  What this process keeps from here on is given away for this keeper: a process that ends before it was taken, other than by
+  itself, as it was killed, leaves nothing.
+  """
+  @spec keep_for(pid) :: term
+  def keep_for(keeper), do: Process.put({__MODULE__, :keeper}, keeper)
+
+  defp watch(nil, _id), do: :ok
+
+  # One watch is enough, unless the keeper has ended since.
+  defp watch(keeper, id) do
+    cond do
+      Process.put({__MODULE__, :watched}, keeper) != keeper ->
+        GenServer.cast(__MODULE__, {:watch, keeper})
+
+      keeper != self() and not Process.alive?(keeper) ->
+        release([id])
+
+      true ->
+        :ok
+    end
+  end
+
+  @doc "What was given away is held by those who have got it."
+  @spec taken([reference]) :: :ok
+  def taken(ids), do: Enum.each(ids, &:ets.update_element(@held, &1, {5, nil}))
 
   @doc """
   Keeps a handle, or what a stream is of, for another node: what stands for it there, and a process that ends when that is held
@@ -63,7 +93,7 @@ defmodule Python.Remote.Handles do
   @spec fetch(reference) :: {:ok, term, node} | :error
   def fetch(id) do
     case :ets.lookup(@held, id) do
-      [{_, node, term, _tracker}] -> {:ok, term, node}
+      [{_, node, term, _tracker, _keeper}] -> {:ok, term, node}
       [] -> :error
     end
   end
@@ -111,6 +141,11 @@ defmodule Python.Remote.Handles do
     {:noreply, state}
   end
 
+  def handle_cast({:watch, keeper}, state) do
+    Process.monitor(keeper)
+    {:noreply, state}
+  end
+
   # With this process, all pools would be started anew.
   def handle_cast(_message, state), do: {:noreply, state}
 
@@ -126,7 +161,17 @@ defmodule Python.Remote.Handles do
   end
 
   def handle_info({:forget, ids}, state) do
-    for id <- ids, {_, _, _, tracker} <- :ets.take(@held, id), do: released(tracker)
+    for id <- ids, {_, _, _, tracker, _keeper} <- :ets.take(@held, id), do: released(tracker)
+    {:noreply, state}
+  end
+
+  # It has let go of what was not taken.
+  def handle_info({:DOWN, _, :process, _keeper, reason}, state)
+      when reason in [:normal, :shutdown],
+      do: {:noreply, state}
+
+  def handle_info({:DOWN, _, :process, keeper, _reason}, state) do
+    release(:ets.select(@held, [{{:"$1", :_, :_, :_, keeper}, [], [:"$1"]}]))
     {:noreply, state}
   end
 
@@ -165,10 +210,10 @@ defmodule Python.Remote.Handles do
   defp released(tracker), do: send(tracker, :released)
 
   defp gone(node) do
-    for tracker <- :ets.select(@held, [{{:_, node, :_, :"$1"}, [is_pid: :"$1"], [:"$1"]}]),
+    for tracker <- :ets.select(@held, [{{:_, node, :_, :"$1", :_}, [is_pid: :"$1"], [:"$1"]}]),
         do: released(tracker)
 
-    :ets.match_delete(@held, {:_, node, :_, :_})
+    :ets.match_delete(@held, {:_, node, :_, :_, :_})
     :ets.match_delete(@ours, {:_, node, :_})
   end
 end

@@ -6,7 +6,7 @@ defmodule Python.Remote.Hold do
   # runs on the thread and in the context of variables of the manager, as on one's own node.
 
   alias Python.{Callback, Deadline, Hold, Options, Remote, StoppedError, TimeoutError}
-  alias Python.Remote.{Proxy, Watch, Wire}
+  alias Python.Remote.{Handles, Proxy, Watch, Wire}
 
   # How long a message that is on its way is waited for, in ms.
   @moment 5_000
@@ -114,6 +114,8 @@ defmodule Python.Remote.Hold do
       manager = self()
 
       body = fn entered ->
+        # It may have a process of its own.
+        Handles.keep_for(keeper)
         {sendable, ids} = Wire.encode_answer({:ok, entered}, node(caller))
         keeper_of = Proxy.given(keeper, reference, ids)
         send(reference, {reference, {:held, manager, self(), sendable, keeper_of}})

@@ -85,6 +85,7 @@ defmodule Python.Remote.Proxy do
       Handles.running?() ->
         monitor = Process.monitor(caller)
         Process.put(@caller, node(caller))
+        Handles.keep_for(self())
         send(hello, {hello, self()})
         Start.await_begin(monitor)
         loop(%__MODULE__{caller: caller, monitor: monitor, keeper: self()})
@@ -233,9 +234,12 @@ defmodule Python.Remote.Proxy do
 
   defp handle_ours({:taken, of}, state) do
     case state.given do
-      %{^of => [_]} -> %{state | given: Map.delete(state.given, of)}
-      %{^of => [_ | later]} -> %{state | given: %{state.given | of => later}}
-      _ -> state
+      %{^of => [ids | later]} ->
+        Handles.taken(ids)
+        %{state | given: note_later(state.given, of, later)}
+
+      _ ->
+        state
     end
   end
 
@@ -438,6 +442,9 @@ defmodule Python.Remote.Proxy do
 
   defp note_given(of, ids, state),
     do: %{state | given: Map.update(state.given, of, [ids], &(&1 ++ [ids]))}
+
+  defp note_later(given, of, []), do: Map.delete(given, of)
+  defp note_later(given, of, later), do: %{given | of => later}
 
   @doc """
   Tells the keeper of what is about to be given to the caller, so that it has it before the caller can have taken it. The keeper,

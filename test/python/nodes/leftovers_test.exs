@@ -109,4 +109,71 @@ defmodule Python.Nodes.LeftoversTest do
 
     assert_nothing_left([context.a, context.b])
   end
+
+  test "nothing is kept of what a proxy had given away when it was killed, though the caller lives on",
+       context do
+    assert live_on(context, """
+           kill = fn ->
+             {proxy, watch} = Process.get({Python.Remote, b})
+             monitor = Process.monitor(watch)
+             :erpc.call(b, Process, :exit, [proxy, :kill])
+             receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+           end
+
+           # Answers that nobody has looked at.
+           for _ <- 1..3 do
+             Python.eval_async("[object() for _ in range(100)]", %{}, pool: there)
+             Python.eval_async("object()", %{}, pool: there)
+             Python.call!(:math, :sqrt, [4], pool: there)
+             Process.sleep(50)
+             kill.()
+           end
+
+           # Chunks that were made ahead.
+           for number <- 1..3 do
+             try do
+               Python.stream_eval("(object() for _ in range(100_000))", pool: there, max_chunk: 100, prefetch: 1)
+               |> Stream.with_index(1)
+               |> Enum.each(fn {_, index} -> if index == 100 * number, do: kill.() end)
+             rescue
+               error in Python.StoppedError -> error
+             end
+           end
+
+           # What a manager has given, and what was asked in its body.
+           manager = Python.eval!("__import__('contextlib').nullcontext([object()])", pool: there)
+
+           try do
+             Python.with(manager, fn _ ->
+               Python.eval_async("object()", %{}, pool: there)
+               Process.sleep(50)
+               {_body, _} = Process.get({Python.Remote, b})
+               kill.()
+             end)
+           rescue
+             error -> error
+           end
+
+           # And it goes on.
+           kept = Python.eval!("[1, 2]", pool: there, return: :object)
+           Python.len!(kept)
+           """) == 2
+
+    assert_nothing_left([context.a, context.b])
+  end
+
+  test "what was taken before its proxy was killed can be used on", context do
+    assert live_on(context, """
+           object = Python.eval!("[1, 2, 3]", pool: there, return: :object)
+           [first | _] = Python.stream_eval("([n] for n in range(10))", pool: there, return: :object) |> Enum.to_list()
+           # What is said of it has arrived.
+           Python.len!(object)
+           {proxy, _} = Process.get({Python.Remote, b})
+           :erpc.call(b, Process, :exit, [proxy, :kill])
+           Process.sleep(3_000)
+           {Python.len!(object), Python.len!(first)}
+           """) == {3, 1}
+
+    assert_nothing_left([context.a, context.b])
+  end
 end
