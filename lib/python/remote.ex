@@ -18,8 +18,11 @@ defmodule Python.Remote do
   alias Python.{StoppedError, TimeoutError}
   alias Python.Remote.{Feed, Handles, Proxy, Start, Watch, Wire}
 
-  # Nodes with another one do not understand each other.
-  @version 1
+  # What the messages mean. Nodes with another one do not understand each other.
+  @protocol 1
+
+  # What crosses as it is. Nodes whose structs have other fields do not understand each other either.
+  @structs [Object, Options, Python.Remote.Reference, Python.Iterator, Python.Error]
 
   # How long a caller waits to be told where Python was, in ms.
   @listen 50
@@ -30,8 +33,12 @@ defmodule Python.Remote do
   # How long the proxy may take to say that the time is over, which it does where the caller has no timeout of its own.
   @late 500
 
-  @spec version() :: pos_integer
-  def version, do: @version
+  @doc "What both nodes have to have in common, as text."
+  @spec version() :: String.t()
+  def version do
+    fields = for module <- @structs, do: module.__struct__() |> Map.keys() |> Enum.sort()
+    "#{@protocol}.#{:erlang.phash2(fields)}"
+  end
 
   ## Calls
 
@@ -370,7 +377,7 @@ defmodule Python.Remote do
   end
 
   defp why({:version, theirs, ours}, _node) do
-    {"it has another version of erlang_python (protocol #{inspect(theirs)}, this node has #{ours})",
+    {"it has another version of erlang_python (its protocol is #{theirs}, that of this node #{ours})",
      "Run the same version on both."}
   end
 

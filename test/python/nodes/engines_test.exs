@@ -76,6 +76,42 @@ defmodule Python.Nodes.EnginesTest do
     assert on_a(context, "Python.call(:math, :sqrt, [16], pool: {:Crashes, b})") == {:ok, 4.0}
   end
 
+  test "nodes with another version refuse each other, from both sides", context do
+    # With a field more, as a later version might have. No call may get so far that one of them fails at it.
+    later =
+      "lib/python/options.ex"
+      |> File.read!()
+      |> String.replace("++ @others", "++ @others ++ [colour: :red]")
+
+    assert later =~ "colour"
+    other = Nodes.start_one(context.b, 6)
+
+    Nodes.eval(
+      other,
+      "Code.compiler_options(ignore_module_conflict: true); Code.compile_string(later)",
+      later: later
+    )
+
+    Nodes.connect(context.a, other)
+
+    for {from, to} <- [{context.a, other}, {other, context.a}],
+        code <- [
+          "Python.call(:math, :sqrt, [16], pool: {Python.Pool, to})",
+          "Python.eval(\"1\", %{}, pool: {Python.Pool, to}, timeout: :infinity)",
+          "try do Enum.to_list(Python.stream(:builtins, :range, [3], pool: {Python.Pool, to})) rescue e -> {:error, e} end",
+          "try do Python.await(Python.call_async(:math, :sqrt, [16], pool: {Python.Pool, to})) rescue e -> {:error, e} end"
+        ] do
+      assert {:error, %Python.NotStartedError{} = error} = Nodes.eval(from, code, to: to.node)
+      assert error.message =~ "another version"
+      assert error.message =~ Atom.to_string(to.node)
+      assert error.remedy =~ "the same version"
+    end
+
+    # Each of them goes on with itself.
+    for node <- [context.a, other],
+        do: assert(Nodes.eval(node, "Python.call!(:math, :sqrt, [16])") == 4.0)
+  end
+
   test "nodes with another protocol say so", context do
     other = Nodes.start_one(context.b, 7)
 
