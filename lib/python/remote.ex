@@ -386,7 +386,8 @@ defmodule Python.Remote do
   end
 
   defp why({:undef, _}, node) do
-    {"it has no erlang_python", "Start the application :erlang_python on #{inspect(node)}."}
+    {"it has no erlang_python, or another version of it",
+     "Start the application :erlang_python on #{inspect(node)}, in the version that this node has."}
   end
 
   defp why(:not_started, node) do

@@ -229,6 +229,10 @@ defmodule Python.NotStartedError do
       match?({:unix, :linux}, :os.type()) and not File.exists?("/proc/self") ->
         "Mount /proc: without it, programs do not find the libraries that lie beside them in the release."
 
+      library = missing_library(d.cause) ->
+        "Install the system's package with #{library}, which the Python in the release needs, or build the release with a " <>
+          "standalone Python, which needs none."
+
       true ->
         "It is the Python in the release: build the release on the kind of system that it runs on."
     end
@@ -316,6 +320,15 @@ defmodule Python.NotStartedError do
     "Set python_path in the configuration of :erlang_python to an interpreter or to a virtual " <>
       ~s{environment's folder (`config :erlang_python, python_path: "/path/to/python3"`), } <>
       "set VIRTUAL_ENV to such a folder, or put python3 on PATH."
+  end
+
+  # One that lies in the release is missing for another reason.
+  defp missing_library(cause) do
+    case Regex.run(~r/(lib[\w.+-]+\.so[\w.]*): cannot open shared object file/, cause) do
+      [_, "libpython" <> _] -> nil
+      [_, library] -> library
+      nil -> nil
+    end
   end
 
   defp or_another(d) do

@@ -77,6 +77,7 @@ defmodule Python.Remote.Proxy do
   defstruct [:caller, :monitor, :keeper, requests: %{}, ours: %{}, feeds: %{}, given: %{}]
 
   @doc false
+  # A node with another version is to find it by this name and with as many arguments.
   def init(caller, hello, version) do
     cond do
       version != Remote.version() ->

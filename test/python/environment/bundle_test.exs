@@ -68,6 +68,11 @@ defmodule Python.Environment.BundleTest do
       assert error.message =~ "no libpython"
       assert error.remedy =~ "build the release on the kind of system"
       refute error.remedy =~ "mix python.install"
+
+      said = "error while loading shared libraries: libexpat.so.1: cannot open shared object file"
+      File.write!(python, "#!/bin/sh\necho '#{said}' >&2; exit 127\n")
+      {:error, error} = Python.Interpreter.find(python, from: :environment)
+      assert error.remedy =~ "package with libexpat.so.1"
     end
 
     defp run(python, code, env \\ []) do
