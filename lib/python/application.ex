@@ -16,13 +16,13 @@ defmodule Python.Application do
         children =
           [
             {Python.Runtime, settings},
-            Python.Collector,
-            Python.Remote.Handles,
-            Python.Remote.Load.groups(),
-            Python.Remote.Load
+            child(Python.Collector),
+            child(Python.Remote.Handles),
+            %{id: :pg, start: {Python.Remote.Load, :start_groups, []}},
+            child(Python.Remote.Load)
           ] ++
-            for(engine <- Python.Engine.all(), do: {Python.Callback, engine}) ++
-            [{Python.Shutdown, settings}] ++ default_pool(settings) ++ [Python.Feeder]
+            for(engine <- Python.Engine.all(), do: child(Python.Callback, engine)) ++
+            [{Python.Shutdown, settings}] ++ default_pool(settings) ++ [child(Python.Feeder)]
 
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
 
@@ -30,6 +30,11 @@ defmodule Python.Application do
         {:error, Exception.message(error)}
     end
   end
+
+  # To ask a module for its specification loads it, and Python.Runtime, which is started first, has others look for Python
+  # meanwhile.
+  defp child(module, argument \\ []),
+    do: %{id: {module, argument}, start: {module, :start_link, [argument]}}
 
   # What tells this VM from others that had its number before. Python.Environment.Additions, which is not to be loaded by
   # each start, asks for it.
@@ -66,6 +71,10 @@ defmodule Python.Application do
     ]
 
     most = if settings.engine == :main, do: [max_size: settings.max_workers], else: []
-    [{Python.Pool, options ++ most ++ Python.Settings.of_engine(settings)}]
+    options = options ++ most ++ Python.Settings.of_engine(settings)
+
+    if settings.engine == :main,
+      do: [%{id: Python.Pool, start: {Python.Pool, :start_process, [options]}}],
+      else: [{Python.Pool, options}]
   end
 end

@@ -25,10 +25,6 @@ defmodule Python.Callback do
   # look there, and a tuple would take twice as long.
   @key __MODULE__
 
-  @doc "The process for the callbacks of one engine."
-  @spec child_spec(module) :: Supervisor.child_spec()
-  def child_spec(engine), do: %{id: name(engine), start: {__MODULE__, :start_link, [engine]}}
-
   # The table belongs to the supervisor, which calls this: what was registered outlives the process.
   def start_link(engine) do
     if :ets.whereis(@table) == :undefined do

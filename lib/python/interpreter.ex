@@ -203,7 +203,7 @@ defmodule Python.Interpreter do
   defp check_version(interpreter) do
     {:ok, build} = :erlang_python_loader.library_version()
 
-    case String.split(build) do
+    case :binary.split(build, " ") do
       [version | _] when version == interpreter.version_string ->
         :ok
 

@@ -105,30 +105,52 @@ defmodule Python.Runtime do
   @impl true
   def handle_info(_message, state), do: {:noreply, state}
 
-  # In interactive mode the VM loads a module when it is needed. While the interpreter answers there is
-  # time for those that the first call needs.
-  @needed [
-    :erlang_python,
+  # In interactive mode the VM loads a module when it is needed. While the interpreter answers there is time for
+  # those that its start needs, and for what it is told, which takes those of all structs.
+  @needed [:erlang_python, Running]
+
+  # While it starts, there is time for those that the rest of the application's start and the first call need.
+  @then [
+    :pg,
+    Python.Arguments,
     Python.Callback,
+    Python.Collector,
+    Python.Decode,
+    Python.Engine,
+    Python.Engine.Asyncio,
     Python.Engine.Main,
     Python.Engine.Main.Worker,
+    Python.Engine.Native,
+    Python.Engine.Process,
     Python.Feeder,
+    Python.Home,
     Python.Operation,
     Python.Options,
+    Python.Options.Start,
     Python.Pool,
-    Python.Request
+    Python.Pool.Asleep,
+    Python.Remote.Handles,
+    Python.Remote.Load,
+    Python.Request,
+    Python.Schema,
+    Python.Shutdown
   ]
 
   defp start(settings) do
-    load_modules = fn -> :code.ensure_modules_loaded(@needed) end
+    {owner, start} = {self(), make_ref()}
+
+    meanwhile = fn ->
+      :code.ensure_modules_loaded(@needed)
+      send(owner, {start, config(settings)})
+    end
 
     with {:ok, {path, from}} <- Environment.python(settings),
-         options = [meanwhile: load_modules, changes: settings.env, from: from],
+         options = [meanwhile: meanwhile, changes: settings.env, from: from],
          {:ok, interpreter} <- Interpreter.find(path, options),
          {:ok, interpreter} <- Running.check(interpreter, settings),
          :ok <- Interpreter.load(interpreter),
          :ok <- load_native(),
-         :ok <- initialize(interpreter, settings) do
+         :ok <- initialize(interpreter, settings, start) do
       {:ok, interpreter}
     end
   end
@@ -168,9 +190,9 @@ defmodule Python.Runtime do
     }
   end
 
-  defp initialize(interpreter, settings) do
+  defp initialize(interpreter, settings, start) do
     config =
-      Map.merge(config(settings), %{
+      Map.merge(prepared_config(settings, start), %{
         program: interpreter.executable,
         environment: Map.to_list(Variables.with_changes(settings.env))
       })
@@ -179,9 +201,24 @@ defmodule Python.Runtime do
     Running.remember(interpreter, settings)
 
     case :erlang_python.runtime_start(config, self()) do
-      :ok -> await_start(interpreter)
-      :started -> :ok
-      {:failed, text} -> {:error, init_failed(interpreter, text)}
+      :ok ->
+        :code.ensure_modules_loaded(@then)
+        await_start(interpreter)
+
+      :started ->
+        :ok
+
+      {:failed, text} ->
+        {:error, init_failed(interpreter, text)}
+    end
+  end
+
+  # It was prepared while the interpreter answered.
+  defp prepared_config(settings, start) do
+    receive do
+      {^start, config} -> config
+    after
+      0 -> config(settings)
     end
   end
 

@@ -27,24 +27,37 @@ defmodule Python.Interpreter.Probe do
           {:ok, map} | {:error, failure}
   def run(executable, timeout, changes \\ %{}, meanwhile \\ fn -> :ok end) do
     # A process of its own: the port's messages, and its exit signal, reach no process that calls.
+    {caller, begun} = {self(), make_ref()}
+    tell = fn -> send(caller, begun) end
+
     {pid, ref} =
-      spawn_monitor(fn -> exit({:shutdown, {:probed, probe(executable, timeout, changes)}}) end)
+      spawn_monitor(fn ->
+        exit({:shutdown, {:probed, probe(executable, timeout, changes, tell)}})
+      end)
 
-    meanwhile.()
-
+    # What is done meanwhile may have the code server load modules, which a start of the program would wait for.
     receive do
-      {:DOWN, ^ref, :process, ^pid, {:shutdown, {:probed, result}}} -> result
-      {:DOWN, ^ref, :process, ^pid, reason} -> {:error, {:no_start, inspect(reason)}}
+      ^begun ->
+        meanwhile.()
+        receive(do: ({:DOWN, ^ref, :process, ^pid, reason} -> result(reason)))
+
+      {:DOWN, ^ref, :process, ^pid, reason} ->
+        result(reason)
     end
   end
 
-  defp probe(executable, timeout, changes) do
-    deadline = now() + timeout
+  defp result({:shutdown, {:probed, result}}), do: result
+  defp result(reason), do: {:error, {:no_start, inspect(reason)}}
 
-    case open(executable, changes) do
+  defp probe(executable, timeout, changes, tell) do
+    deadline = now() + timeout
+    opened = open(executable, changes)
+    tell.()
+
+    case opened do
       {:ok, port} ->
         # Asked now: a program that has ended has no number any more.
-        os_pid = Port.info(port, :os_pid)
+        os_pid = os_pid(:erlang.port_info(port, :os_pid))
         result = collect(port, deadline, "")
         finish(port, os_pid, result)
         report(result, executable)
@@ -54,12 +67,15 @@ defmodule Python.Interpreter.Probe do
     end
   end
 
-  defp open(executable, changes) do
-    script = Path.join([to_string(:code.priv_dir(:erlang_python)), "python", "probe.py"])
+  defp os_pid({:os_pid, os_pid}), do: {:os_pid, os_pid}
+  defp os_pid(:undefined), do: nil
 
+  # With functions of Erlang's, as each module that the VM loads first delays the start.
+  defp open(executable, changes) do
+    script = List.to_string(:code.priv_dir(:erlang_python)) <> "/python/probe.py"
     env = Variables.for_port(changes)
     options = [:binary, :exit_status, :stderr_to_stdout, :hide, args: [script], env: env]
-    {:ok, Port.open({:spawn_executable, executable}, options)}
+    {:ok, :erlang.open_port({:spawn_executable, executable}, options)}
   rescue
     error in ErlangError -> {:error, posix_text(error.original)}
   end
@@ -96,7 +112,7 @@ defmodule Python.Interpreter.Probe do
     if elem(result, 0) in [:timeout, :too_much], do: kill(os_pid)
 
     try do
-      Port.close(port)
+      :erlang.port_close(port)
     rescue
       # The port closes itself when the program has ended.
       ArgumentError -> true

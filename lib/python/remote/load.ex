@@ -22,8 +22,8 @@ defmodule Python.Remote.Load do
   def start_link(_), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
   @doc "The groups, which outlive this process."
-  @spec groups() :: Supervisor.child_spec()
-  def groups, do: %{id: @scope, start: {:pg, :start_link, [@scope]}}
+  @spec start_groups() :: GenServer.on_start()
+  def start_groups, do: :pg.start_link(@scope)
 
   @doc "A process, the calling one, is the pool of this name."
   @spec join(atom, pid) :: :ok
