@@ -47,8 +47,9 @@ defmodule Bench.Startup do
     times = fn name -> for {ns, _memory} <- runs[name], do: ns end
 
     for {name, work, target} <- [
-          {:python, "first result after VM start, above a bare VM", {:at_most, 90}},
-          {:empty, "the same in a new virtual environment, with no .pth files in it", nil},
+          {:python, "first result after VM start, above a bare VM", {:at_most, 60}},
+          {:empty, "the same in a new virtual environment, with no .pth files in it",
+           {:at_most, 30}},
           {:logger, "start of Elixir's Logger, which the application starts, above a bare VM",
            nil}
         ] do
