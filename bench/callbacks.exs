@@ -3,7 +3,8 @@ Code.require_file("support/suite.exs", __DIR__)
 defmodule Bench.Callbacks do
   @moduledoc false
 
-  # Python calls a function of Elixir's and waits for its result, over and over.
+  # Python calls a function of Elixir's and waits for its result, over and over; and it sends messages, one after the
+  # other.
 
   import Bench.Suite, only: [line: 1, size: 2]
   alias Bench.{Floors, Measure}
@@ -27,18 +28,56 @@ defmodule Bench.Callbacks do
     Python.unregister(:bench_increment)
     send(answerer, :stop)
 
-    for {name, work, target} <- [
-          {:registered, "callback round trips, a registered function", {:at_least, 60_000}},
-          {:passed, "callback round trips, a function that was passed", nil}
-        ] do
-      line(
-        work: work,
-        unit: "/s",
-        figures: rates[name],
-        floors: rates.bare,
-        floor_name: "message there, condition variable back",
-        target: target
+    lines =
+      for {name, work, target} <- [
+            {:registered, "callback round trips, a registered function", {:at_least, 60_000}},
+            {:passed, "callback round trips, a function that was passed", nil}
+          ] do
+        line(
+          work: work,
+          unit: "/s",
+          figures: rates[name],
+          floors: rates.bare,
+          floor_name: "message there, condition variable back",
+          target: target
+        )
+      end
+
+    lines ++ messages()
+  end
+
+  # The receiver throws them away.
+  defp messages do
+    count = size(50_000, 500)
+    receiver = spawn_link(fn -> throw_away() end)
+    Measure.check({:ok, count}, fn -> Python.call(:bench_work, :send_each, [receiver, count]) end)
+
+    times =
+      Measure.rounds(size(15, 2),
+        send: fn -> inside(:time_send, [receiver, count]) / count end,
+        loop: fn -> inside(:time_appends, [count]) / count end
       )
+
+    send(receiver, :stop)
+
+    [
+      line(
+        work: "erlang.send in a loop, an item",
+        unit: "µs",
+        figures: times.send,
+        floors: times.loop,
+        floor_name: "list.append in the same loop",
+        target: {:at_most, 0.35}
+      )
+    ]
+  end
+
+  defp inside(function, args), do: Python.call!(:bench_work, function, args)
+
+  defp throw_away do
+    receive do
+      :stop -> :ok
+      _ -> throw_away()
     end
   end
 

@@ -13,7 +13,7 @@ defmodule Bench.Streams do
   # In ms: long enough for the schedulers' threads to go to sleep.
   @pause 5
 
-  def run, do: fast() ++ slow()
+  def run, do: fast() ++ slow() ++ short()
 
   defp fast do
     sum = div(@million * (@million - 1), 2)
@@ -34,7 +34,7 @@ defmodule Bench.Streams do
         figures: times.stream,
         floors: times.list,
         floor_name: "list(generator) in Python and its conversion",
-        target: {:ratio, 2}
+        target: {:ratio, 1.2}
       )
 
     list =
@@ -79,6 +79,35 @@ defmodule Bench.Streams do
       )
     ]
   end
+
+  # Opened, read from a little, and left: what is made ahead, and is not read, costs as well.
+  defp short do
+    Measure.check([0, 1], &two/0)
+
+    times =
+      Measure.rounds(
+        size(15, 2),
+        for {name, run} <- [
+              two: &two/0,
+              call: fn -> {:ok, 4.0} = Python.call(:math, :sqrt, [16]) end
+            ] do
+          {name, fn -> Measure.batches(run, size(20, 3), 100) end}
+        end
+      )
+
+    [
+      line(
+        work: "stream of itertools.count: opened, two items taken, halted",
+        unit: "µs",
+        figures: times.two,
+        floors: times.call,
+        floor_name: "call math.sqrt",
+        target: {:at_most, 40}
+      )
+    ]
+  end
+
+  defp two, do: Enum.take(Python.stream(:itertools, :count), 2)
 end
 
 Bench.Suite.run(Bench.Streams)

@@ -45,6 +45,29 @@ def call_back(function, count):
     return count
 
 
+def send_each(pid, count):
+    import erlang
+
+    send = erlang.send
+    for number in range(count):
+        send(pid, number)
+    return count
+
+
+def time_send(pid, count):
+    start = time.perf_counter_ns()
+    send_each(pid, count)
+    return time.perf_counter_ns() - start
+
+
+def time_appends(count):
+    append = [].append
+    start = time.perf_counter_ns()
+    for number in range(count):
+        append(number)
+    return time.perf_counter_ns() - start
+
+
 def fail(number):
     return divide(1, number)
 

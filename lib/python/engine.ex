@@ -301,6 +301,7 @@ defmodule Python.Engine do
   reason}}` or `{:error, reason}`. `:ended`: there is none.
 
   A chunk ends at `max_chunk` items, or at the first one that is made `max_wait` ms after the chunk was begun.
+  The first ones may end earlier.
   """
   @callback stream_demand(stream, reference, callbacks) :: :coming | :ended | refusal
 

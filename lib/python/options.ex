@@ -136,7 +136,10 @@ defmodule Python.Options do
       allowed: "a number of ms from 0 to 60000",
       default: 1,
       kinds: [:stream, :stream_code],
-      doc: "how long an item waits for others before it is delivered, in ms, 0 to 60000."
+      doc: """
+      how long an item waits for others before it is delivered, in ms, 0 to 60000. The first chunks of a stream, from
+      16 items on, wait for a part of that only: 1/256, 1/64, 1/16, 1/4.
+      """
     },
     prefetch: %{
       type: {:integer, 0, 1_000},

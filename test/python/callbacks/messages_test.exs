@@ -20,6 +20,32 @@ defmodule Python.Callbacks.MessagesTest do
       assert messages() == Enum.to_list(0..999)
     end
 
+    test "sends values as calls return them, small and large", %{erlang: erlang} do
+      name =
+        define("""
+        import enum
+        def NAME():
+            class Own(int): pass
+            Kind = enum.IntEnum('Kind', 'tea')
+            numbers = [n * s + d for n in (0, 1, 2**28, 2**30, 2**59, 2**60, 2**63, 2**64) for s in (1, -1) for d in (-1, 0, 1)]
+            return numbers + [True, False, None, 1.5, float('nan'), 'ü', b'\\xff', '', (), [1], {'a': None}, Own(5), Kind.tea]
+        """)
+
+      values = Python.call!(:__main__, name)
+      code = "[send(pid, value) for value in values()]"
+      variables = %{send: Python.getattr!(erlang, :send), pid: self()}
+      values_function = Python.eval!(name, return: :object)
+
+      assert Python.eval!(code, Map.put(variables, :values, values_function)) |> Enum.uniq() == [
+               nil
+             ]
+
+      for value <- values do
+        assert_receive received
+        assert received === value
+      end
+    end
+
     test "sends to a name", %{erlang: erlang} do
       name = String.to_atom(unique("process"))
       Process.register(self(), name)

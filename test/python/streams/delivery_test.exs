@@ -280,6 +280,24 @@ defmodule Python.Streams.DeliveryTest do
       halt(continue)
     end
 
+    test "is shorter for the first chunks: a few items are not thousands", %{name: name} do
+      options = [max_wait: 10, prefetch: 0]
+      {[0], continue} = suspend(stream(:numbers, [name], options), 1)
+      assert made(name) < 2_000
+      halt(continue)
+
+      # And what is read is read to the end, in larger and larger chunks.
+      assert Enum.sum(stream(:numbers, [name <> " more", 50_000], options)) ==
+               div(50_000 * 49_999, 2)
+    end
+
+    test "is not shorter for a few items, however slow they are", %{name: name} do
+      options = [max_wait: 500, max_chunk: 10, prefetch: 0]
+      {[0], continue} = suspend(stream(:numbers, [name, 20, 0.01], options), 1)
+      assert made(name) == 10
+      halt(continue)
+    end
+
     test "lets what there is go when it has passed", %{name: name} do
       pool = start_pool()
 

@@ -6,7 +6,8 @@
 use crate::base::{clock, fork, lock};
 use rustler::sys::{
     ErlNifEnv, ErlNifPid, ErlNifTerm, enif_alloc_env, enif_clear_env,
-    enif_is_current_process_alive, enif_make_copy, enif_send, enif_thread_type,
+    enif_is_current_process_alive, enif_make_copy, enif_make_list_from_array, enif_send,
+    enif_thread_type,
 };
 use rustler::{Env, LocalPid, Term};
 use std::ptr::{self, NonNull};
@@ -188,6 +189,7 @@ impl OwnedTerm {
 
 /// A term kept in a `TermEnv`, or one that needs none: such are the same if their words are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub struct SavedTerm(ErlNifTerm);
 
 impl SavedTerm {
@@ -206,6 +208,17 @@ impl SavedTerm {
     /// A term that stays where it is.
     pub fn save(term: Term<'_>) -> Self {
         SavedTerm(term.as_c_arg())
+    }
+
+    /// Terms as a list, with the same demand as `load`.
+    pub fn list<'a>(terms: &[SavedTerm], env: Env<'a>) -> Term<'a> {
+        // SAFETY: a transparent structure around a term; a list has fewer items than fit in 32 bits, as a chunk and a
+        // value have; the rest as for `load`.
+        unsafe {
+            let items = terms.as_ptr().cast::<ErlNifTerm>();
+            let list = enif_make_list_from_array(env.as_c_arg(), items, terms.len() as u32);
+            Term::new(env, list)
+        }
     }
 
     /// `env` must be the environment that the term was saved from, not cleared since, or the term one
@@ -262,13 +275,18 @@ impl Sender {
         self.dirty && unsafe { enif_is_current_process_alive(self.env) } == 0
     }
 
-    /// Sends an atom or another term that needs no environment.
+    /// Sends an atom.
     pub fn send_immediate(self, to: &LocalPid, message: rustler::Atom) -> bool {
+        self.send_word(to, SavedTerm(message.as_c_arg()))
+    }
+
+    /// Sends a term that needs no environment: an atom, a small integer.
+    pub fn send_word(self, to: &LocalPid, SavedTerm(message): SavedTerm) -> bool {
         let to_arg: &ErlNifPid = to.as_c_arg();
-        // SAFETY: as in `TermEnv::send`; an atom is an immediate and belongs to no environment.
-        let sent = unsafe { enif_send(self.env, to_arg, ptr::null_mut(), message.as_c_arg()) } == 1;
+        // SAFETY: as in `TermEnv::send`; the term is an immediate and belongs to no environment.
+        let sent = unsafe { enif_send(self.env, to_arg, ptr::null_mut(), message) } == 1;
         if !sent && self.is_exiting() {
-            forward(*to, TermEnv::new(), SavedTerm(message.as_c_arg()));
+            forward(*to, TermEnv::new(), SavedTerm(message));
             return true;
         }
         sent

@@ -81,6 +81,8 @@ pub enum Filled<'a> {
 /// them asks for what there is.
 pub struct Clock {
     begun: Instant,
+    /// How long it may be, once it has some items.
+    limit: Duration,
     read: Instant,
     passed: Duration,
     /// How many items may go by until it is read again.
@@ -96,12 +98,14 @@ impl Clock {
         let begun = Instant::now();
         Clock {
             begun,
+            limit: Duration::ZERO,
             read: begun,
             passed: Duration::ZERO,
             left: 0,
         }
     }
 
+    #[inline]
     fn passed(&mut self) -> Duration {
         if self.left > 0 {
             self.left -= 1;
@@ -131,10 +135,12 @@ impl<'f, 'py> Filling<'f, 'py> {
 
     /// A chunk begins.
     pub fn begin(&self) -> Clock {
-        let clock = Clock::new();
+        let mut clock = Clock::new();
         let chunk = Chunk::default();
         let mut state = self.stream.lock();
         state.begun = Some(clock.begun);
+        clock.limit = self.stream.limits.time_of_chunk(state.chunks);
+        state.chunks = state.chunks.saturating_add(1);
         let before = state.filled.replace(chunk);
         state.wanted = false;
         drop(state);
@@ -246,8 +252,10 @@ impl<'f, 'py> Filling<'f, 'py> {
         let items = state.filled.as_ref().map_or(0, |chunk| chunk.items.len());
         let finished = state.closing
             || state.wanted
-            || items >= self.stream.limits.max_items
-            || clock.passed() >= self.stream.limits.max_wait;
+            || self
+                .stream
+                .limits
+                .are_reached(items, clock.limit, || clock.passed());
         if finished { state.filled.take() } else { None }
     }
 

@@ -27,7 +27,7 @@ use crate::python::host::Target;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString, PyTuple};
-use rustler::{Encoder as _, Env, LocalPid};
+use rustler::{Encoder as _, Env, LocalPid, Term};
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -129,6 +129,12 @@ fn call<'py>(
 fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyResult<()> {
     child::refuse_in_child()?;
     let sender = sender()?;
+    let local = convert::local_pid(to);
+    // As in Elixir, nobody is told that the process does not exist.
+    if let (Some(pid), Some(word)) = (&local, convert::word(message)) {
+        sender.send_word(pid, word);
+        return Ok(());
+    }
     let mut own = TermEnv::new();
     let (pid, message) = {
         let env = own.env();
@@ -136,37 +142,55 @@ fn send(py: Python<'_>, to: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> Py
         let message = decoder
             .value(message)
             .map_err(|failure| failure.into_python("the message"))?;
-        let request = seat::running().and_then(|running| running.request(py));
-        kept::hand_out(py, request.as_ref(), decoder.handed_out());
-        let to = if let Some(name) = process_name(to) {
-            find(env, &name)
-                .ok_or_else(|| {
-                    PyValueError::new_err(format!("no process is registered as {name:?}"))
-                })?
-                .encode(env)
-        } else {
-            decoder
-                .value(to)
-                .map_err(|failure| failure.into_python("the receiver"))?
-        };
-        match to.decode::<LocalPid>() {
-            Ok(pid) => (pid, message),
-            Err(_) if to.is_pid() => {
-                // On another node: only a process can send there.
-                let server = callback::server()?;
-                (server, (atoms::forward(), to, message).encode(env))
-            }
-            Err(_) => {
-                return Err(PyTypeError::new_err(
-                    "expected an erlang.Pid or the name of a registered process",
-                ));
-            }
+        hand_out(py, &decoder);
+        match local {
+            Some(pid) => (pid, message),
+            None => receiver(env, to, message, &mut decoder)?,
         }
     };
     let message = SavedTerm::save(message);
-    // As in Elixir, nobody is told that the process does not exist.
     own.send(sender, &pid, |env| message.load(env));
     Ok(())
+}
+
+/// What the message has handles of is in the hands of others.
+fn hand_out(py: Python<'_>, decoder: &Decoder<'_, '_, '_>) {
+    let handed_out = decoder.handed_out();
+    if !handed_out.is_empty() {
+        let request = seat::running().and_then(|running| running.request(py));
+        kept::hand_out(py, request.as_ref(), handed_out);
+    }
+}
+
+/// Who gets a message that is for a name or for a process of another node, and what.
+fn receiver<'py, 'a>(
+    env: Env<'a>,
+    to: &Bound<'py, PyAny>,
+    message: Term<'a>,
+    decoder: &mut Decoder<'py, 'a, '_>,
+) -> PyResult<(LocalPid, Term<'a>)> {
+    if let Some(name) = process_name(to) {
+        let pid = find(env, &name).ok_or_else(|| {
+            PyValueError::new_err(format!("no process is registered as {name:?}"))
+        })?;
+        return Ok((pid, message));
+    }
+    let to = decoder
+        .value(to)
+        .map_err(|failure| failure.into_python("the receiver"))?;
+    if !to.is_pid() {
+        return Err(PyTypeError::new_err(
+            "expected an erlang.Pid or the name of a registered process",
+        ));
+    }
+    match to.decode::<LocalPid>() {
+        Ok(pid) => Ok((pid, message)),
+        Err(_) => {
+            // On another node: only a process can send there.
+            let server = callback::server()?;
+            Ok((server, (atoms::forward(), to, message).encode(env)))
+        }
+    }
 }
 
 /// The pid of the process that is registered by a name, or None.
@@ -197,7 +221,7 @@ fn text_or_atom<'a>(name: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, str>> {
 
 /// The name in an `erlang.Atom` or a `str`.
 fn process_name(name: &Bound<'_, PyAny>) -> Option<String> {
-    convert::atom_name(name).or_else(|| name.extract().ok())
+    convert::atom_name(name).or_else(|| name.cast::<PyString>().ok()?.extract().ok())
 }
 
 fn find(env: Env<'_>, name: &str) -> Option<LocalPid> {
@@ -517,8 +541,7 @@ fn log(
 }
 
 fn sender() -> PyResult<Sender> {
-    seat::running()
-        .map(|running| running.sender)
+    seat::sender()
         .or_else(Sender::own_thread)
         .ok_or_else(|| PyRuntimeError::new_err("this thread cannot send messages"))
 }

@@ -55,6 +55,12 @@ pub fn is_aimed_at() -> bool {
     runner::is_any_aimed_at() && seat().is_some_and(|seat| seat.runner.is_aimed_at())
 }
 
+/// As whom the current thread sends. None where no worker is at work.
+pub fn sender() -> Option<Sender> {
+    // SAFETY: as in `running`.
+    SEAT.get().map(|seat| unsafe { seat.as_ref() }.sender)
+}
+
 /// The home of what the current thread makes. None where no worker is at work.
 pub fn home() -> Option<SavedTerm> {
     // SAFETY: as in `running`.

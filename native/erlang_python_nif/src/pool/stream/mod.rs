@@ -5,7 +5,7 @@
 //! busy with one chunk the next are made ready, up to `prefetch`, and wait here: nothing reaches the
 //! consumer's mailbox that it has not asked for.
 //!
-//! A chunk ends at `max_items`, or `max_wait` after it was begun. A generator that yields a few
+//! A chunk ends at `max_items`, or `max_wait` after it was begun, the first ones earlier. A generator that yields a few
 //! items quickly and then takes its time would keep those back until its next one: so the consumer,
 //! when it has waited for `max_wait`, takes what is there (`flush`).
 
@@ -65,6 +65,32 @@ pub struct Limits {
     pub max_items: usize,
     pub max_wait: Duration,
     pub prefetch: usize,
+}
+
+/// The first chunk, once it has `FEW` items, takes a part of `max_wait`, 1 divided by 2 to this power, each later one
+/// four times as long as the one before: a consumer that takes a few items and leaves does not wait for thousands.
+const FIRST: u32 = 8;
+const FEW: usize = 16;
+
+impl Limits {
+    /// How long a chunk of `FEW` items may be in the making. `before`: how many chunks there were before it.
+    pub fn time_of_chunk(&self, before: u32) -> Duration {
+        self.max_wait / (1 << FIRST.saturating_sub(before.saturating_mul(2)))
+    }
+
+    /// Whether a chunk is complete. `time`: that of the chunk, see `time_of_chunk`.
+    pub fn are_reached(
+        &self,
+        items: usize,
+        time: Duration,
+        passed: impl FnOnce() -> Duration,
+    ) -> bool {
+        if items >= self.max_items {
+            return true;
+        }
+        let limit = if items < FEW { self.max_wait } else { time };
+        passed() >= limit
+    }
 }
 
 /// The consumer's hold on its stream. Nobody else has it: when it goes, the stream is closed.
@@ -145,5 +171,40 @@ impl Stream {
     /// See `State::abandon`.
     fn abandon(&self) -> Left {
         self.lock().abandon()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_take_longer_and_longer_up_to_the_limit() {
+        let limits = |max_wait| Limits {
+            max_items: 1,
+            max_wait: Duration::from_millis(max_wait),
+            prefetch: 0,
+        };
+        let times =
+            |max_wait| [0, 1, 2, 3, 4, 5, u32::MAX].map(|n| limits(max_wait).time_of_chunk(n));
+        let micros = [4, 16, 64, 256, 1_024, 1_024, 1_024].map(Duration::from_micros);
+        assert_eq!(times(1_024), micros.map(|time| time * 1_000));
+        assert_eq!(times(0), [Duration::ZERO; 7]);
+    }
+
+    #[test]
+    fn a_chunk_of_a_few_items_is_complete_when_max_wait_has_passed() {
+        let limits = Limits {
+            max_items: 100,
+            max_wait: Duration::from_millis(10),
+            prefetch: 0,
+        };
+        let time = limits.time_of_chunk(0);
+        let reached = |items, passed| limits.are_reached(items, time, || passed);
+        assert!(!reached(FEW - 1, time));
+        assert!(reached(FEW - 1, limits.max_wait));
+        assert!(!reached(FEW, time / 2));
+        assert!(reached(FEW, time));
+        assert!(reached(100, Duration::ZERO));
     }
 }

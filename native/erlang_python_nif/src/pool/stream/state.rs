@@ -25,6 +25,8 @@ pub struct State {
     pub closing: bool,
     /// Since when the chunk is being filled.
     pub begun: Option<Instant>,
+    /// How many chunks were begun.
+    pub chunks: u32,
     /// Its consumer has asked for what there is of it, and found nothing.
     pub wanted: bool,
     /// What has been filled in so far.
@@ -151,7 +153,6 @@ impl Chunk {
 
     /// The items; `env` is its own.
     pub fn list<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let items: Vec<Term> = self.items.iter().map(|item| item.load(env)).collect();
-        items.encode(env)
+        SavedTerm::list(&self.items, env)
     }
 }

@@ -24,13 +24,13 @@ use crate::base::{map, words};
 pub use buffer::Shown;
 pub use function::registered as registered_function;
 pub use layout::{found as layouts_of_python, look as look_at_python};
-pub use opaque::{add_to, atom_name, existing_atom, keep, kept};
+pub use opaque::{add_to, atom_name, existing_atom, keep, kept, local_pid};
 pub use replaced::mark_decoders;
 pub use structs::{Elixir, array_from, described_function, set_elixir};
 pub use table::{Form, from as table_from};
 pub use terms::{name_text, text};
 pub use to_python::Encoder;
-pub use to_term::{Decoder, Immediate};
+pub use to_term::{Decoder, Immediate, word};
 pub use unconvertible::{Failure, Step, Unconvertible};
 pub use words::{as_expected as reads_vm, forget as forget_vm};
 

@@ -10,7 +10,7 @@ use crate::python::made::Made;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyModule};
-use rustler::{Env, Term, TermType};
+use rustler::{Env, LocalPid, Term, TermType};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -243,6 +243,12 @@ fn load_term<'py>(py: Python<'py>, external: &[u8]) -> PyResult<Bound<'py, PyAny
 pub fn atom_name(object: &Bound<'_, PyAny>) -> Option<String> {
     let atom = object.cast_exact::<Atom>().ok()?;
     Some(atom.get().0.get()?.name.clone())
+}
+
+/// The process of an `erlang.Pid`, if it is one of this node. None for others.
+pub fn local_pid(object: &Bound<'_, PyAny>) -> Option<LocalPid> {
+    let pid = object.cast_exact::<Pid>().ok()?;
+    pid.get().0.get()?.get().decode().ok()
 }
 
 /// A term as an object that only we can look into.

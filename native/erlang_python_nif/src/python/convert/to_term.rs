@@ -3,7 +3,7 @@
 mod collections;
 mod immediate;
 
-pub use immediate::Immediate;
+pub use immediate::{Immediate, word};
 
 use super::keys::Terms;
 use super::level::Level;

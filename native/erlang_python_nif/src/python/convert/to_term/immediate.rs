@@ -2,6 +2,7 @@
 
 use super::super::{layout, words};
 use crate::base::atoms;
+use crate::base::term_env::SavedTerm;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::types::atom::Atom;
@@ -86,5 +87,27 @@ impl<'a> Immediate<'a> {
         } else {
             atoms::nil()
         }
+    }
+}
+
+/// The term for a bool, `None` or a small int, which needs no environment. None for all others.
+pub fn word(object: &Bound<'_, PyAny>) -> Option<SavedTerm> {
+    let pointer = object.as_ptr();
+    // SAFETY: an object that is alive; a Bound is proof of the GIL. The function is given an int.
+    unsafe {
+        if ffi::Py_TYPE(pointer) == &raw mut ffi::PyLong_Type {
+            let term = words::make_small(layout::small(pointer)?)?;
+            return Some(SavedTerm::from_c_arg(term));
+        }
+        let atom = if pointer == ffi::Py_None() {
+            atoms::nil()
+        } else if pointer == ffi::Py_True() {
+            atoms::true_()
+        } else if pointer == ffi::Py_False() {
+            atoms::false_()
+        } else {
+            return None;
+        };
+        Some(SavedTerm::from_c_arg(atom.as_c_arg()))
     }
 }
