@@ -241,11 +241,12 @@ defmodule Python.Engine do
 
   @doc """
   Hands a request in, for the calling process. `{reference, answer}` follows, unless it is refused. With the flag 4 the
-  answer may come at once, as `{answer}`. `leader` is the group leader for what it prints, `timeout` how long the
+  answer may come at once, as `{answer}`. With the flag 1024 nothing may be handed in, and `:here` says that the caller
+  had better call `c:run/4`. `leader` is the group leader for what it prints, `timeout` how long the
   caller waits.
   """
   @callback submit(pool, reference, flags, operation, leader :: pid, timeout) ::
-              ticket | {answer} | refusal
+              ticket | {answer} | :here | refusal
 
   @doc """
   The same for a process that is in callbacks or bodies of `with`. If one of them is of this pool, the thread or

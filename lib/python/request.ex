@@ -18,6 +18,7 @@ defmodule Python.Request do
   @return_bytes 8
   # What the option :decode says is above these.
   @decode 0x10000
+  @may_run_here 1024
   @keep_locals 64
   @let_go_of_locals 128
 
@@ -86,28 +87,17 @@ defmodule Python.Request do
     end
   end
 
+  # Who would never give up can as well run the request itself, where somebody would have to be woken for it.
   defp run_in(engine, pool, :infinity, operation, %{context: nil} = options),
-    do: run_here(engine, pool, operation, options)
+    do: run_there(engine, pool, :infinity, operation, options, @may_run_here)
 
   defp run_in(engine, pool, timeout, operation, options),
-    do: run_there(engine, pool, timeout, operation, options)
+    do: run_there(engine, pool, timeout, operation, options, 0)
 
-  # Who would never give up can as well run the request itself: nobody has to be woken for it.
-  defp run_here(engine, pool, operation, options) do
-    with nil <- Callback.running(),
-         leader = Process.group_leader(),
-         answer = Engine.run(engine, pool, flags(options), operation, leader),
-         true <- answer != :busy do
-      answer(answer)
-    else
-      _ -> run_there(engine, pool, :infinity, operation, options)
-    end
-  end
-
-  defp run_there(engine, pool, timeout, operation, options) do
+  defp run_there(engine, pool, timeout, operation, options, way) do
     # Made in the function that waits: the VM then passes over older messages at once.
     reference = make_ref()
-    flags = flags(options) + @cancel_on_drop
+    flags = flags(options) + @cancel_on_drop + way
 
     case hand_in(engine, pool, reference, flags, operation, timeout) do
       ticket when is_reference(ticket) ->
@@ -119,6 +109,12 @@ defmodule Python.Request do
 
       {answer} ->
         answer(answer)
+
+      :here ->
+        case Engine.run(engine, pool, flags(options), operation, Process.group_leader()) do
+          :busy -> run_there(engine, pool, :infinity, operation, options, 0)
+          answer -> answer(answer)
+        end
 
       refused ->
         {:error, refused(refused, options)}

@@ -5,6 +5,7 @@ rustler::atoms! {
     ok,
     soon,
     later,
+    here,
     error,
     done,
     more,

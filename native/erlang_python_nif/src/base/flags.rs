@@ -13,12 +13,22 @@ impl Flags {
 
     /// For another process: all but what is the caller's alone.
     pub fn bits(self) -> u32 {
-        self.0 & !(4 | 256 | 512)
+        self.0 & !(4 | 256 | 512 | 1024)
     }
 
     /// Other processes wait for the caller's scheduler.
     pub fn is_in_the_way(self) -> bool {
         self.0 & 256 != 0
+    }
+
+    /// Its caller may run it itself.
+    pub fn may_run_here(self) -> bool {
+        self.0 & 1024 != 0
+    }
+
+    /// Its caller waits for the answer, and does nothing else meanwhile.
+    pub fn is_waited_for(self) -> bool {
+        self.0 & 4 != 0
     }
 
     /// The result stays in Python; the answer is a handle.

@@ -172,8 +172,13 @@ impl Luck {
 
 /// Whether there is a processor for those who are waited for beside the one that looks.
 fn has_processors() -> bool {
-    static MANY: OnceLock<bool> = OnceLock::new();
-    *MANY.get_or_init(|| std::thread::available_parallelism().is_ok_and(|count| count.get() > 1))
+    processors() > 1
+}
+
+/// How many processors there are.
+pub fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, |count| count.get()))
 }
 
 #[cfg(test)]

@@ -23,14 +23,19 @@ raw::nif!(request_run, 4, DirtyIo, run);
 
 /// Puts a request into the pool's queue. The answer comes to the calling process as
 /// `{reference, answer}`. Returns the caller's ticket, or `:overloaded` or `:closed`; with the flag 4 also `{answer}`, and
-/// no message then, or `{:soon, ticket}`, after which `request_look` may be asked. `timeout`: how long the caller waits, in ms or `:infinity`.
+/// no message then, or `{:soon, ticket}`, after which `request_look` may be asked; with the flag 1024 also `:here`, if
+/// `request_run` is better. `timeout`: how long the caller waits, in ms or `:infinity`.
 fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let [pool, reference, flags, operation, leader, timeout] = arguments;
     let pool: &PoolHandle = pool.decode()?;
+    let flags = Flags::new(flags.decode()?);
+    if flags.may_run_here() && pool.0.engine.is_better_here(&pool.0, flags) {
+        return Ok(atoms::here().to_term(env));
+    }
     let prepared = pool.0.engine.prepare(operation);
     let request = Request::new(
         env.pid(),
-        Flags::new(flags.decode()?),
+        flags,
         Arc::clone(&pool.0),
         reference,
         match prepared {
@@ -42,26 +47,26 @@ fn submit<'a>(env: Env<'a>, arguments: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     // No number: `:infinity`.
     request.deadline.set(timeout.decode().ok());
     let sender = Sender::scheduler(env);
+    let engine = &pool.0.engine;
     let submitted = if let Some(prepared) = prepared {
         request.keep_prepared(prepared);
-        let engine = &pool.0.engine;
-        let submitted = engine.hand_in(&request, sender);
-        if let Submitted::Queued = submitted {
-            match engine.answer_at_once(env, &request, sender) {
-                AtOnce::Answer(answer) => return Ok((answer,).encode(env)),
-                AtOnce::Soon => {
-                    let ticket = ticket(env, request, submitted);
-                    return Ok((atoms::soon(), ticket).encode(env));
-                }
-                AtOnce::Later => {}
-            }
-        }
-        submitted
+        engine.hand_in(&request, sender)
     } else if request.flags.init() {
         pool.0.submit_first(Arc::clone(&request), sender)
     } else {
+        engine.begins_to_look(&request);
         pool.0.submit(Arc::clone(&request), sender)
     };
+    if let Submitted::Queued = submitted {
+        match engine.answer_at_once(env, &request, sender) {
+            AtOnce::Answer(answer) => return Ok((answer,).encode(env)),
+            AtOnce::Soon => {
+                let ticket = ticket(env, request, submitted);
+                return Ok((atoms::soon(), ticket).encode(env));
+            }
+            AtOnce::Later => {}
+        }
+    }
     Ok(ticket(env, request, submitted))
 }
 

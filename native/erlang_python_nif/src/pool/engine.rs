@@ -25,6 +25,14 @@ pub trait Engine: Any + Send + Sync {
         request.pool.submit(Arc::clone(request), sender)
     }
 
+    /// Whether a process that may run its request itself (`run_here`) does so sooner than a worker.
+    fn is_better_here(&self, _pool: &Pool, _flags: Flags) -> bool {
+        false
+    }
+
+    /// A process is about to hand in a request that was not prepared. It may look for the answer itself (`Request::look`).
+    fn begins_to_look(&self, _request: &Request) {}
+
     /// The answer to a request that the calling process has just handed in by `hand_in`, if it is there already, or
     /// within some µs: it is not sent to the process then.
     fn answer_at_once<'a>(

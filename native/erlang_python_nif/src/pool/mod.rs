@@ -10,6 +10,7 @@ pub mod extras;
 pub mod growth;
 pub mod handles;
 pub mod lanes;
+pub mod look;
 pub mod marks;
 pub mod queue;
 pub mod registry;
@@ -467,6 +468,11 @@ impl Pool {
             return None;
         }
         self.lock().borrow(|worker| worker.is_process())
+    }
+
+    /// Whether nobody is at work, nor looks out for more.
+    pub fn is_asleep(&self) -> bool {
+        self.stats.busy.load(Ordering::Relaxed) == 0 && self.lock().coming == 0
     }
 
     /// Takes a worker's place back.

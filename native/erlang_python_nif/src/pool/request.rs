@@ -12,6 +12,7 @@ use crate::base::mailbox::Mailbox;
 use crate::base::side;
 use crate::base::sleepers::{Sleepers, Wake};
 use crate::base::term_env::{OwnedTerm, SavedTerm, Sender, TermEnv};
+use crate::pool::look::Look;
 use crate::pool::marks::{BODY_OVER, DROPPED, HELD, KEPT, LEFT, Marks, PLACED};
 use crate::pool::queue::{ANY, Start};
 use crate::pool::sink::{Body, Receiver, Sink};
@@ -41,6 +42,8 @@ pub struct Request {
     leader: OwnedTerm,
     pub flags: Flags,
     pub pool: Arc<Pool>,
+    /// Its caller looks for the answer, or did.
+    pub look: Look<(TermEnv, SavedTerm)>,
     body: Mutex<Option<Arc<Body>>>,
     /// What was sent to it with `Python.send`.
     pub mailbox: Mailbox,
@@ -151,6 +154,7 @@ impl Request {
             leader,
             flags: flags.over(pool.settings()),
             pool,
+            look: Look::default(),
             mailbox: Mailbox::default(),
             body: Mutex::new(body),
             place: Later::new(),
@@ -189,13 +193,13 @@ impl Request {
             // It may have left or entered the queue this moment.
             return self.is_pending() && self.answer(sender, env, build);
         }
-        self.send(body.as_deref(), sender, env, build)
+        self.send(body, sender, env, build)
     }
 
     /// The same for the one who runs it, and has its body.
     pub fn answer_running(
         &self,
-        body: &Body,
+        body: Arc<Body>,
         sender: Sender,
         env: &mut TermEnv,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
@@ -205,15 +209,19 @@ impl Request {
 
     fn send(
         &self,
-        body: Option<&Body>,
+        body: Option<Arc<Body>>,
         sender: Sender,
         env: &mut TermEnv,
         build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
     ) -> bool {
         match &self.sink {
             Sink::Caller(pid, reference) => {
-                let Some(body) = body else { return false };
-                body.send(*reference, pid, sender, env, build);
+                if self.look.is_looked_for() {
+                    self.show(body, (pid, *reference), sender, env, build);
+                } else {
+                    let Some(body) = body else { return false };
+                    body.send(*reference, pid, sender, env, build);
+                }
             }
             Sink::Receiver(receiver) => {
                 let answer = SavedTerm::save(build(env.env()));
@@ -226,6 +234,33 @@ impl Request {
         }
         self.let_go();
         true
+    }
+
+    /// Puts the answer where the caller looks, or sends it should that have stopped this moment.
+    fn show(
+        &self,
+        body: Option<Arc<Body>>,
+        (pid, reference): (&LocalPid, SavedTerm),
+        sender: Sender,
+        env: &mut TermEnv,
+        build: impl for<'a> FnOnce(Env<'a>) -> Term<'a>,
+    ) {
+        let answer = SavedTerm::save(build(env.env()));
+        // The caller's terms are the caller's to free.
+        drop(body);
+        if let Err((own, answer)) = self.look.put((std::mem::take(env), answer)) {
+            *env = own;
+            if let Some(body) = self.body() {
+                body.send(reference, pid, sender, env, |env| answer.load(env));
+            }
+        }
+    }
+
+    /// For the caller, who has found its answer (`Look::take`): sends it to itself, so that it need not be copied.
+    pub fn send_to_caller(&self, own: &mut TermEnv, answer: SavedTerm, sender: Sender) {
+        if let (Sink::Caller(pid, reference), Some(body)) = (&self.sink, self.body()) {
+            body.send(*reference, pid, sender, own, |env| answer.load(env));
+        }
     }
 
     /// For the process that has run it itself: whether nobody has answered or cancelled it, and the

@@ -121,7 +121,14 @@ impl Flight {
         let request = &self.request;
         let busy = Counted::added(&request.pool.stats.busy);
         let answered = outcome.is_some_and(|outcome| {
-            drain::answer(request, &self.body, outcome, busy, reply, sender)
+            drain::answer(
+                request,
+                Arc::clone(&self.body),
+                outcome,
+                busy,
+                reply,
+                sender,
+            )
         });
         if !answered {
             request.done(&self.body);

@@ -1,6 +1,7 @@
 //! Requests that have no deadline, run by their callers.
 //!
-//! Nobody has to be woken and nothing is copied: such a call costs one change of scheduler. The caller
+//! Nobody has to be woken and nothing is copied: such a call costs one change of scheduler. Where a worker looks out for
+//! requests that is more than to wait for it (`at_once`), and is not done. The caller
 //! cannot leave a dirty NIF before Python does, which is why calls with a deadline are left to workers.
 //! For the same reason nothing tells when it dies: the clock looks, while there are such calls.
 

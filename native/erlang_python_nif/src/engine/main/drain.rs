@@ -63,6 +63,8 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         let mut count = 0u32;
         let mut idle = false;
         let mut arrival = asked.map(|asked| extra::arrival(py, asked));
+        // The one before, if its caller has found the answer itself.
+        let mut last: Option<Arc<Request>> = None;
         namespace::at_bottom(py, own::namespace(pool), || {
             loop {
                 let next = if asked.is_some() {
@@ -73,7 +75,10 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
                 match next {
                     Next::Run(request) => {
                         idle = false;
+                        // Its environment is best freed here, where it is from.
+                        drop(last.take().and_then(|last| last.look.take_back()));
                         run(py, &seat, &request, Nesting::Outermost, &mut reply);
+                        last = Some(request).filter(|request| request.look.has_found());
                     }
                     Next::LookOut(mark) => {
                         // Not when a request has come, whose caller waits.
@@ -242,13 +247,17 @@ fn run(
         namespace::settle_main(py, own, main);
         outcome
     });
-    let answered =
-        outcome.is_some_and(|outcome| answer(request, &body, outcome, busy, reply, sender));
-    if !answered {
+    let answered = match outcome {
+        Some(outcome) => answer(request, body, outcome, busy, reply, sender),
+        None => false,
+    };
+    if !answered && let Some(body) = request.body() {
         request.done(&body);
     }
-    drop(body);
-    request.forget_body();
+    // The caller's terms are the caller's to free, if it has found the answer itself.
+    if !request.look.has_found() {
+        request.forget_body();
+    }
     if request.receiver().is_some() {
         reply.clear();
         stream::settle(request, sender);
@@ -300,7 +309,7 @@ impl Seat<'_> {
 /// counted, and the worker not.
 pub fn answer(
     request: &Request,
-    body: &Body,
+    body: Arc<Body>,
     mut outcome: Outcome,
     busy: Counted<'_>,
     reply: &mut TermEnv,

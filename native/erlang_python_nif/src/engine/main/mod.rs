@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod assistant;
+pub mod at_once;
 pub mod awaiting;
 pub mod beside;
 pub mod call;
@@ -34,6 +35,7 @@ use crate::base::flags::Flags;
 use crate::base::term_env::Sender;
 use crate::engine::main::own::Main;
 use crate::engine::{Drained, Engine};
+use crate::pool::engine::AtOnce;
 use crate::pool::request::Request;
 use crate::pool::{Pool, Worker};
 use rustler::{Env, Term};
@@ -71,6 +73,34 @@ impl Engine for Main {
 
     fn in_the_vm(&self) -> Option<&dyn Any> {
         Some(self)
+    }
+
+    fn is_better_here(&self, pool: &Pool, flags: Flags) -> bool {
+        // Many wait for one dirty scheduler at less cost than for messages.
+        !at_once::may_look(flags) || pool.is_asleep()
+    }
+
+    fn begins_to_look(&self, request: &Request) {
+        at_once::begin(&self.callers, request);
+    }
+
+    fn answer_at_once<'a>(
+        &self,
+        env: Env<'a>,
+        request: &Arc<Request>,
+        sender: Sender,
+    ) -> AtOnce<'a> {
+        at_once::answer(env, &self.callers, request, sender)
+    }
+
+    fn answer_again<'a>(
+        &self,
+        env: Env<'a>,
+        request: &Arc<Request>,
+        last: bool,
+        sender: Sender,
+    ) -> AtOnce<'a> {
+        at_once::answer_again(env, &self.callers, request, last, sender)
     }
 
     fn interrupt(&self, request: Arc<Request>) {

@@ -1,5 +1,7 @@
 //! What the interpreter keeps for a pool.
 
+use crate::base::apart::Apart;
+use crate::engine::main::at_once::Callers;
 use crate::pool::Pool;
 use crate::python::contextvars::Base;
 use crate::python::namespace::Namespace;
@@ -12,6 +14,7 @@ pub struct Main {
     pub base: OnceLock<Base>,
     /// Its requests run in event loops, and nowhere else.
     pub in_loops: bool,
+    pub callers: Apart<Callers>,
 }
 
 impl Main {
@@ -21,6 +24,7 @@ impl Main {
             namespace: is_context.then(Namespace::default),
             base: OnceLock::new(),
             in_loops: false,
+            callers: Apart::default(),
         }
     }
 
