@@ -85,6 +85,11 @@ impl Waker {
         unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
     }
 
+    /// Whether the loop has been rung while it looked out, and has not heard that.
+    pub fn is_unheard(&self) -> bool {
+        self.rung.load(Ordering::SeqCst) && !self.written.load(Ordering::SeqCst)
+    }
+
     /// For the loop, before it waits: looks for some µs whether it is rung, if that pays off. If it was, the descriptor
     /// need not be readable.
     pub fn look_out(&self, luck: &Luck) -> bool {
@@ -156,6 +161,8 @@ mod tests {
                 while !waker.look_out(&luck) && !is_readable(&waker) {
                     std::thread::yield_now();
                 }
+                // Whatever has kept it from hearing that, it is still there.
+                assert!(waker.is_unheard() || waker.written.load(Ordering::SeqCst));
                 waker.heard();
                 heard.store(true, Ordering::SeqCst);
             }

@@ -209,6 +209,10 @@ impl Loop {
     /// For the loop itself, before it waits: looks out for what is expected. True if it is to take that at once, without
     /// a look at its descriptors.
     pub fn looks_out(&self, py: Python<'_>) -> bool {
+        // An exception may have struck before it could take what it had looked out for: its descriptor never tells.
+        if self.waker.is_unheard() {
+            return true;
+        }
         if !self.expects.load(Ordering::Relaxed) {
             return false;
         }
