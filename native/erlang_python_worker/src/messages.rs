@@ -5,7 +5,7 @@ use erlang_python::remote;
 use erlang_python_host::{self as host, Beside};
 use erlang_python_wire::frame::answer::{FAILED, PART};
 use erlang_python_wire::{Reader, Writer, frame::question, frame::to_vm, tag};
-use rustler::types::tuple::get_tuple;
+use rustler::sys::enif_get_tuple;
 use rustler::{Atom, Env, Term};
 use std::any::Any;
 
@@ -21,10 +21,10 @@ pub struct Vm;
 
 impl host::Vm for Vm {
     fn send(&self, to: Term<'_>, message: Term<'_>) -> bool {
-        if let Ok([reference, term]) = get_tuple(message).as_deref()
-            && let Some(number) = host::request_number(*reference)
+        if let Some((reference, Some(term))) = elements(message)
+            && let Some(number) = host::request_number(reference)
         {
-            return tray::frame(|| answer(number, *term));
+            return tray::frame(|| answer(number, term));
         }
         tray::frame(|| {
             let mut frame = Writer::frame(to_vm::SEND);
@@ -144,7 +144,24 @@ fn answer(number: u64, term: Term<'_>) -> bool {
 }
 
 fn first(term: Term<'_>) -> Option<Atom> {
-    get_tuple(term).ok()?.first()?.decode().ok()
+    let (first, _) = elements(term)?;
+    first.decode().ok()
+}
+
+/// The first element of a tuple; and the second one, if there are two.
+fn elements(tuple: Term<'_>) -> Option<(Term<'_>, Option<Term<'_>>)> {
+    let env = tuple.get_env();
+    let (mut count, mut elements) = (0, std::ptr::null());
+    // SAFETY: a valid term of a valid environment; so many elements are there, which belong to that.
+    unsafe {
+        if enif_get_tuple(env.as_c_arg(), tuple.as_c_arg(), &mut count, &mut elements) == 0
+            || count == 0
+        {
+            return None;
+        }
+        let second = (count == 2).then(|| Term::new(env, *elements.add(1)));
+        Some((Term::new(env, *elements), second))
+    }
 }
 
 impl remote::Link for Vm {

@@ -42,6 +42,12 @@ fn age(link: &Link) -> Duration {
         .saturating_sub(answered)
 }
 
+/// The worker begins with something, having ended what was before.
+pub fn note_time(link: &Link) {
+    let now = link.born.elapsed().as_micros() as u64;
+    link.ahead.answered.store(now, Ordering::Relaxed);
+}
+
 /// Its count has changed. With the lock held.
 fn counted(link: &Link, state: &State) {
     let count = state.lying.len();
@@ -159,17 +165,17 @@ fn begun(link: &Arc<Link>, request: &Arc<Request>) {
 
 /// The worker has ended what it was at. True if it goes on with what lies there.
 pub fn goes_on(link: &Arc<Link>, sender: Sender) -> bool {
-    let answered = link.born.elapsed().as_micros() as u64;
-    link.ahead.answered.store(answered, Ordering::Relaxed);
     let next = {
         let mut state = link.ahead.lock();
         // It was found meanwhile that it has begun with another one.
         if link.ahead.running.load(Ordering::SeqCst) > 0 {
+            note_time(link);
             return true;
         }
         let next = state.lying.pop_front();
         match &next {
             Some(lying) => {
+                note_time(link);
                 if let Some(segment) = link.shared.segment() {
                     segment.set_due(lying.at);
                 }

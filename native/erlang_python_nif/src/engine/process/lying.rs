@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub struct Ahead {
     /// How many there are. Changed with the lock held.
     pub count: AtomicUsize,
-    /// When it has answered last, in µs since it was started.
+    /// When it has ended something last, or begun, in µs since it was started.
     pub answered: AtomicU64,
     /// Held for what a worker is given, or gives back. The pool's queue is asked meanwhile.
     state: Mutex<State>,

@@ -74,6 +74,7 @@ fn take(link: &Arc<Link>, sender: Sender) {
         match pool.next(&link.worker, sender, true) {
             Next::Run(request) if is_done_already(&request, sender) => {}
             Next::Run(request) => {
+                ahead::note_time(link);
                 if run(link, &request, 0, sender) {
                     return;
                 }
