@@ -303,7 +303,9 @@ class Worker:
             self.send(LOCATION, head, term(where))
             self.send(DONE, head)
         except Exception as error:
-            chain = [(Map([("type", type(error).__name__), ("message", str(error))]), None)]
+            # As `erlang._errors._data` makes it: class, module, whether it is built in, text, …
+            data = (type(error).__name__, "builtins", True, str(error), [], [], None, None, None)
+            chain = [(data, None)]
             answer = (ERROR, (Atom("exception"), chain))
             self.send(ANSWER, head, b"\x01", term(answer))
         else:

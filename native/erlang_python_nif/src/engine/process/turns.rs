@@ -8,6 +8,7 @@ use super::wear::{ENTERED, READY};
 use crate::base::atoms;
 use crate::base::term_env::{SavedTerm, Sender};
 use crate::pool::worker::Taker;
+use rustler::types::tuple;
 use rustler::{Atom, Encoder, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -137,13 +138,12 @@ pub fn note_failure(link: &Link, answer: Term<'_>, sender: Sender) {
     }
 }
 
-/// `{:error, {:exception, [{%{"type" => "MemoryError", …}, …} | …]}}`.
+/// `{:error, {:exception, [{{"MemoryError", …}, …} | …]}}`.
 fn is_memory_error(answer: Term<'_>) -> Option<bool> {
     let (_, reason): (Atom, Term) = answer.decode().ok()?;
     let (tag, chain): (Atom, Term) = reason.decode().ok()?;
     let first = chain.into_list_iterator().ok()?.next()?;
-    let described = rustler::types::tuple::get_tuple(first).ok()?;
-    let name = described.first()?.map_get("type").ok()?;
-    let name: &str = name.decode().ok()?;
+    let described = tuple::get_tuple(*tuple::get_tuple(first).ok()?.first()?).ok()?;
+    let name: &str = described.first()?.decode().ok()?;
     Some(tag == atoms::exception() && name == "MemoryError")
 }
