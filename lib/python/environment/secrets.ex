@@ -10,8 +10,8 @@ defmodule Python.Environment.Secrets do
   @user ~r/:\/\/([^\/\s"']+|[^\/\s"'@:]*:(?!\d*\/)[^\s"'@]+)@/
   # A user and a password alone, where the host was forgotten. What is a number there is a port.
   @hostless ~r/:\/\/([^\/\s"'@:\[\]?#]+):(?!\d{0,5}(?:[\/?#\s"',;)\]}]|\z))([^\/\s"'@?#]+)(?![^\/\s"']*@)/
-  # In the query of a URL.
-  @query ~r/([?&][^=&#\s"']*(?:token|passw|secret|signature|credential|auth|key)[^=&#\s"']*=)([^&#\s"']+)/i
+  # In the query of a URL, or behind it.
+  @query ~r/([?&#][^=&#\s"']*(?:token|pass|pwd|secret|sig|credential|auth|key)[^=&#\s"']*=)([^&#\s"']+)/i
   @variable ~r/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/
   @secret_name ~r/TOKEN|PASSW|PASSPHRASE|PASS(_|\z)|PW\z|(_|\A)PAT\z|_PWD\z|SECRET|CREDENTIAL|AUTH|KEY\z|USERNAME/i
 
@@ -32,6 +32,9 @@ defmodule Python.Environment.Secrets do
 
   defp hidden(tuple) when is_tuple(tuple),
     do: tuple |> Tuple.to_list() |> hidden() |> List.to_tuple()
+
+  # Its parts are not known for parts of a URL.
+  defp hidden(%URI{} = uri), do: uri |> URI.to_string() |> mask_url()
 
   defp hidden(%{} = map) when not is_struct(map), do: Map.new(map, &hidden/1)
 

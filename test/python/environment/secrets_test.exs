@@ -67,6 +67,17 @@ defmodule Python.Environment.SecretsTest do
     assert Secrets.mask("got s3cret", Secrets.collect(["https://me:s3cret"], %{})) == "got ****"
   end
 
+  test "tokens in a query, or behind it, are masked, and so is a URI" do
+    for part <- ["?sig=s3cret", "?a=1&pwd=s3cret&b=2", "?pass=s3cret", "#access_token=s3cret"] do
+      text = "https://host.example/own.whl" <> part
+      refute Secrets.mask_url(text) =~ "s3cret"
+      assert Secrets.literal?(text)
+    end
+
+    uri = URI.parse("https://me:s3cret@host.example/simple")
+    assert Secrets.inspect(index: uri) == ~s([index: "https://****@host.example/simple"])
+  end
+
   test "what is no secret stays" do
     for text <- [
           "own @ git+https://host.example/team/own@v1.0",
