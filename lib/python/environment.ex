@@ -19,6 +19,9 @@ defmodule Python.Environment do
           mark: map
         }
 
+  @typedoc "Is given what is to be done when there is time for it."
+  @type later :: ((() -> term) -> term)
+
   @doc "The environment in a folder of the store."
   @spec new(Path.t(), :made | :found) :: t
   def new(folder, made) do
@@ -34,12 +37,15 @@ defmodule Python.Environment do
   What the interpreter is to be found by: a path and where that is from, or nil for neither. In a release with a Python of
   its own that comes before what is found on the machine.
   """
-  @spec python(Settings.t()) ::
+  @spec python(Settings.t(), later) ::
           {:ok, {Path.t() | nil, :python_path | :environment}} | {:error, NotStartedError.t()}
-  def python(%Settings{python_path: path}) when is_binary(path), do: {:ok, {path, :python_path}}
+  def python(settings, later \\ &spawn/1)
 
-  def python(settings) do
-    case locate(settings) do
+  def python(%Settings{python_path: path}, _later) when is_binary(path),
+    do: {:ok, {path, :python_path}}
+
+  def python(settings, later) do
+    case locate(settings, later) do
       {:ok, path} -> {:ok, {path, :environment}}
       :none -> {:ok, {nil, :python_path}}
       {:error, error} -> {:error, error}
@@ -49,23 +55,26 @@ defmodule Python.Environment do
   @doc """
   The interpreter of the environment that the settings, or a spec of its own, ask for. `:none`: they ask for none.
 
-  It runs nothing and needs no network.
+  It runs nothing and needs no network. That it is used is noted `later`.
   """
-  @spec locate(Settings.t() | Spec.t()) :: {:ok, Path.t()} | :none | {:error, NotStartedError.t()}
-  def locate(%Settings{python: spec} = settings) do
+  @spec locate(Settings.t() | Spec.t(), later) ::
+          {:ok, Path.t()} | :none | {:error, NotStartedError.t()}
+  def locate(settings_or_spec, later \\ &spawn/1)
+
+  def locate(%Settings{python: spec} = settings, later) do
     case Bundle.find() do
       {:ok, folder, mark} -> bundled(folder, mark, spec)
       :none when spec == nil -> on_demand(settings)
-      :none -> in_store(spec)
+      :none -> in_store(spec, later)
     end
   end
 
   # That of a pool. In a release it may be one of those that were built with it.
-  def locate(%Spec{} = spec) do
-    with :none <- Bundle.matching(spec), do: in_store(spec)
+  def locate(%Spec{} = spec, later) do
+    with :none <- Bundle.matching(spec), do: in_store(spec, later)
   end
 
-  defp in_store(spec) do
+  defp in_store(spec, later) do
     store = Spec.store(spec)
 
     with :none <- Recall.fetch(store, spec),
@@ -73,8 +82,7 @@ defmodule Python.Environment do
       {:error, not_installed(spec, store)}
     else
       {:ok, folder} ->
-        # Meanwhile the interpreter is asked about itself.
-        spawn(fn -> use(store, spec, folder) end)
+        later.(fn -> use(store, spec, folder) end)
         {:ok, interpreter(folder)}
     end
   end

@@ -144,7 +144,10 @@ defmodule Python.Runtime do
       send(owner, {start, config(settings)})
     end
 
-    with {:ok, {path, from}} <- Environment.python(settings),
+    # It loads modules, which would hold up those that the start needs.
+    later = &send(owner, {start, :later, &1})
+
+    with {:ok, {path, from}} <- Environment.python(settings, later),
          options = [meanwhile: meanwhile, changes: settings.env, from: from],
          {:ok, interpreter} <- Interpreter.find(path, options),
          {:ok, interpreter} <- Running.check(interpreter, settings),
@@ -203,6 +206,7 @@ defmodule Python.Runtime do
     case :erlang_python.runtime_start(config, self()) do
       :ok ->
         :code.ensure_modules_loaded(@then)
+        receive(do: ({^start, :later, work} -> spawn(work)), after: (0 -> :ok))
         await_start(interpreter)
 
       :started ->

@@ -15,6 +15,7 @@ def install():
     # `signal` has its functions from `_signal`, which is there already, and takes ms to be imported.
     signal = sys.modules.get("signal") or sys.modules["_signal"]
     import _thread
+    import _tracemalloc
     import faulthandler
 
     for name in ("_exit", "abort"):
@@ -50,6 +51,8 @@ def install():
     _guard(signal, "raise_signal", _check_signal)
     _guard(signal, "pthread_kill", lambda _thread, number: _check_signal(number))
     _guard(signal, "pidfd_send_signal", _check_signal_to_descriptor)
+    # It frees what a thread may be reading that comes in at this moment.
+    _guard(_tracemalloc, "stop", _check_nothing, functools.partial(erlang._alone, _tracemalloc.stop))
     _imports.when_imported("resource", _guard_limits)
     _imports.when_imported("fcntl", _guard_descriptors)
 
@@ -74,6 +77,10 @@ def _guard(module, name, check, then=None):
         return original(*args, **kwargs)
 
     take_the_place_of(module, name, guarded)
+
+
+def _check_nothing():
+    pass
 
 
 def _forbid(module, name, reason):

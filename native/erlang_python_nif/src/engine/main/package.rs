@@ -43,6 +43,10 @@ fn decoders_exist() {
 pub fn add_to(package: &Bound<'_, PyModule>) -> PyResult<()> {
     convert::add_to(package)?;
     crate::python::interpreter::stand::add_to(package)?;
+    package.add_function(wrap_pyfunction!(
+        crate::python::interpreter::entrance::alone,
+        package
+    )?)?;
     package.add_function(wrap_pyfunction!(call, package)?)?;
     package.add_function(wrap_pyfunction!(registered::is_registered, package)?)?;
     package.add_function(wrap_pyfunction!(registered::registered, package)?)?;

@@ -9,6 +9,7 @@ pub mod checked;
 pub mod config;
 pub mod coroutines;
 pub mod delicate;
+pub mod entrance;
 pub mod environ;
 mod frame;
 mod gil_cell;

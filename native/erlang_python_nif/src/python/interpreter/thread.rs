@@ -1,5 +1,6 @@
 //! Entering Python from a thread.
 
+use super::entrance;
 use super::frame::Frame;
 use super::settings::{self, Settings};
 use super::stack::{self, Bounds, Jobs};
@@ -123,6 +124,7 @@ fn on_scheduler() -> bool {
 impl PythonThread {
     /// Gives the current thread a thread state, which it keeps. With its stack, if that is not its own.
     fn register(stack: Option<Bounds>) -> Arc<Self> {
+        let _entering = entrance::enter();
         // SAFETY: the interpreter is started (nobody gets here before). The state made by Ensure
         // is left attached once for all, so that the matching Release never comes: creating and
         // destroying it per call would cost 760 ns and lose `threading.local`.
@@ -231,6 +233,7 @@ pub struct Detached {
 impl Detached {
     /// For the current thread, which has not entered Python before and lives as long as the VM.
     pub fn new() -> Self {
+        let _entering = entrance::enter();
         // SAFETY: the interpreter is started. The state is never released, so `state` stays valid; `Ensure`
         // has attached the thread, as `Untraced` wants it.
         unsafe {
