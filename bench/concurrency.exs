@@ -126,7 +126,8 @@ defmodule Bench.Concurrency do
         unit: "ms",
         figures: times.busy_call,
         floors: times.rare_call,
-        floor_name: "the same with Python's own switch interval of 5 ms"
+        floor_name: "the same with Python's own switch interval of 5 ms",
+        target: {:at_most, 0.7}
       ),
       line(
         work: "message to a process and back under 8 busy Python calls, p99",

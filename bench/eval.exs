@@ -27,7 +27,7 @@ defmodule Bench.Eval do
       )
 
     for {name, work, target} <- [
-          {:plain, "eval 1+1", {:ratio, 6}},
+          {:plain, "eval 1+1", {:ratio, 2.2}},
           {:vars, "eval a+b with two variables", nil},
           {:exec, "exec of an assignment", nil}
         ] do

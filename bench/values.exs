@@ -11,29 +11,34 @@ defmodule Bench.Values do
   alias Bench.{Floors, Measure, RoundTrips, Samples}
 
   @megabyte 1_000_000
+  @large 10_000_000
 
   def run do
     shapes() ++ bytes() ++ buffers()
   end
 
+  defp length_of(value), do: Python.call!(:builtins, :len, [value])
   defp identity(value), do: Python.call!(:bench_work, :identity, [value])
 
   defp shapes do
     RoundTrips.lines(Python.Pool, "",
-      ints: {:ratio, 4.5},
-      map: {:ratio, 2.5},
-      document: {:ratio, 4}
+      ints: {:ratio, 2},
+      map: {:ratio, 2.2},
+      document: {:ratio, 2.2}
     )
   end
 
   defp bytes do
     bytes = Samples.megabyte()
+    large = :binary.copy(<<7>>, @large)
     Measure.check(bytes, fn -> identity(bytes) end)
 
     times =
       Measure.rounds(size(51, 2),
         python: fn -> Measure.once(fn -> identity(bytes) end) end,
-        floor: fn -> Measure.once(fn -> Floors.copy(bytes) end) end
+        floor: fn -> Measure.once(fn -> Floors.copy(bytes) end) end,
+        large: fn -> Measure.once(fn -> @large = length_of({:bytes, large}) end) end,
+        large_floor: fn -> Measure.once(fn -> Floors.copy(large) end) end
       )
 
     [
@@ -43,7 +48,15 @@ defmodule Bench.Values do
         figures: times.python,
         floors: times.floor,
         floor_name: "one copy",
-        target: {:ratio, 1}
+        target: {:ratio, 1.2}
+      ),
+      line(
+        work: "10 MB of bytes in, their length back",
+        unit: "µs",
+        figures: times.large,
+        floors: times.large_floor,
+        floor_name: "one copy",
+        target: {:ratio, 1.2}
       )
     ]
   end

@@ -7,8 +7,8 @@ use crate::base::term_env::{Sender, TermEnv};
 use crate::base::tidiness;
 use crate::engine::Drained;
 use crate::engine::main::answer::{self, Outcome};
+use crate::engine::main::arrival::arrival;
 use crate::engine::main::beside;
-use crate::engine::main::extra;
 use crate::engine::main::isolation::{self, Isolated, Nesting};
 use crate::engine::main::kept;
 use crate::engine::main::output;
@@ -62,13 +62,13 @@ pub fn drain(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) -> Drained 
         let mut turn = Instant::now();
         let mut count = 0u32;
         let mut idle = false;
-        let mut arrival = asked.map(|asked| extra::arrival(py, asked));
+        let mut arrived = asked.map(|asked| arrival(py, asked));
         // The one before, if its caller has found the answer itself.
         let mut last: Option<Arc<Request>> = None;
         namespace::at_bottom(py, own::namespace(pool), || {
             loop {
                 let next = if asked.is_some() {
-                    pool.next_extra(worker, sender, arrival.take())
+                    pool.next_extra(worker, sender, arrived.take())
                 } else {
                     pool.next(worker, sender, idle)
                 };

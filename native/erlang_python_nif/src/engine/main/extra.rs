@@ -3,15 +3,12 @@
 use crate::base::term_env::Sender;
 use crate::engine::Drained;
 use crate::engine::main::drain::drain;
-use crate::pool::growth::{Arrival, STAYS};
+use crate::pool::growth::STAYS;
 use crate::pool::worker::{EXTRA, Wake};
 use crate::pool::{Pool, Worker};
-use crate::python::current;
 use crate::python::interpreter;
-use pyo3::prelude::*;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Starts a thread that drains when the worker is woken, until it has had nothing to do for a while.
 pub fn spawn(pool: Arc<Pool>) -> io::Result<Arc<Worker>> {
@@ -41,17 +38,5 @@ fn serve(pool: &Arc<Pool>, worker: &Arc<Worker>, sender: Sender) {
         } else if pool.dismiss(worker) {
             return;
         }
-    }
-}
-
-/// What is to be known of an extra worker that has come into Python.
-pub fn arrival(py: Python<'_>, asked: Instant) -> Arrival {
-    let interval = current::helpers().and_then(|helpers| {
-        let seconds = helpers.switch_interval.bind(py).call0().ok()?;
-        seconds.extract::<f64>().ok()
-    });
-    Arrival {
-        asked,
-        interval: interval.map(|seconds| (seconds * 1e6) as u64),
     }
 }

@@ -1,6 +1,7 @@
 //! The engine of the one interpreter in the VM.
 
 pub mod answer;
+pub mod arrival;
 pub mod assistant;
 pub mod at_once;
 pub mod awaiting;
