@@ -157,12 +157,15 @@ defmodule Bench.Calls do
           figures: rates[{name, callers}],
           floors: rates[{:dirty, callers}],
           floor_name: "#{@dirty}, as many callers",
-          target: name == :call && @rates[callers] && {:at_least, @rates[callers]}
+          target: target(name, @rates[callers])
         )
       end
 
     [hd(rows), against_8 | tl(rows)]
   end
+
+  defp target(:call, rate) when rate != nil, do: {:at_least, rate}
+  defp target(_name, _rate), do: nil
 end
 
 Bench.Suite.run(Bench.Calls)
