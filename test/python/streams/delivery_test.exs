@@ -292,7 +292,7 @@ defmodule Python.Streams.DeliveryTest do
     end
 
     test "is not shorter for a few items, however slow they are", %{name: name} do
-      options = [max_wait: 500, max_chunk: 10, prefetch: 0]
+      options = [max_wait: 5_000, max_chunk: 10, prefetch: 0]
       {[0], continue} = suspend(stream(:numbers, [name, 20, 0.01], options), 1)
       assert made(name) == 10
       halt(continue)

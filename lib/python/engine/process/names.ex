@@ -11,7 +11,7 @@ defmodule Python.Engine.Process.Names do
   # What the native library and `__init__.py` put there.
   @own ~w(Atom Error Function Interrupt Pid Port Ref acall areceive call log on_interrupt receive register_decoder
           self send time_left whereis
-          _FileFinder _Function _Guarded _Loader _SourceFileLoader _adopt _decoders_exist _end_workers _ends_the_vm
+          _FileFinder _Function _Guarded _Loader _SourceFileLoader _adopt _alone _decoders_exist _end_workers _ends_the_vm
           _entries_are_seen _finalize _flush _give_back _hold _hold_in_loop _in_loop _is_ending _is_forked _is_registered
           _is_the_vms_signal _known _leave_in_loop _load_term _loads _mail_future _make_function _make_young _on_interrupts _origin _pass_mail _read
           _read_line _registered _stand _sys _take _take_message
