@@ -371,8 +371,11 @@ defmodule Python.FakeEngine do
   defp key({:exec, code, _place}), do: code
   defp key(other), do: other
 
-  defp exception(type, message),
-    do: {:error, {:exception, [{%{"type" => type, "message" => message}, nil}]}}
+  # As `Python.Error.from_native/1` takes them.
+  defp exception(type, message) do
+    data = {type, "builtins", true, message, [], [], nil, nil, nil}
+    {:error, {:exception, [{data, nil}]}}
+  end
 
   defp take(ticket, state) do
     cond do
