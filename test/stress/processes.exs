@@ -295,6 +295,8 @@ defmodule Stress.Processes do
 
     keys = [:descriptors, :mappings, :threads, :processes]
     Course.as_before(keys, before, @rest, &reading/0)
+    # Of a segment, or of memory for large values.
+    if Book.wrongs() != [], do: IO.inspect(shared(), label: "shared memory")
   end
 
   defp reading do
@@ -311,9 +313,11 @@ defmodule Stress.Processes do
   end
 
   # Memory that is shared with Python processes.
-  defp mappings do
+  defp mappings, do: if(shared = shared(), do: length(shared))
+
+  defp shared do
     with {:ok, maps} <- File.read("/proc/self/maps") do
-      maps |> String.split("\n") |> Enum.count(&(&1 =~ ~r"memfd:(erlang_python|python_calls)"))
+      maps |> String.split("\n") |> Enum.filter(&(&1 =~ ~r"memfd:(erlang_python|python_calls)"))
     else
       _ -> nil
     end
