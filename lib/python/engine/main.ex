@@ -7,19 +7,15 @@ defmodule Python.Engine.Main do
 
   use Python.Engine.Native,
     native: :erlang_python,
-    callbacks: [Python.Engine.Main, Python.Engine.Asyncio]
+    callbacks: [Python.Engine.Main, Python.Engine.Asyncio],
+    # For up to 9 µs each.
+    looks: 16
 
   alias Python.Engine.Main.Worker
   alias Python.Engine.Native
   alias Python.Library
   alias Python.Options.Start
   alias Python.{Runtime, Schema, Settings}
-
-  # Other processes wait for the scheduler.
-  @in_the_way 256
-
-  # How often it is looked for an answer, for up to 9 µs each.
-  @looks 16
 
   @impl true
   def status, do: known(Runtime.status())
@@ -118,18 +114,6 @@ defmodule Python.Engine.Main do
   end
 
   ## Requests
-
-  # The caller may wait a moment for the answer in the native function, if no other process waits for the scheduler.
-  @impl true
-  def submit(pool, reference, flags, operation, leader, timeout) do
-    waiting = :erlang.statistics(:total_run_queue_lengths)
-    flags = if waiting == 0, do: flags, else: flags + @in_the_way
-
-    case :erlang_python.request_submit(pool, reference, flags, operation, leader, timeout) do
-      {:soon, ticket} -> look(ticket, @looks)
-      handed_in -> handed_in
-    end
-  end
 
   # A worker that has to be woken takes longer than one native function may wait. The last time the caller only says
   # that it does not look any more.

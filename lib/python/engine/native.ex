@@ -29,7 +29,8 @@ defmodule Python.Engine.Native do
   end
 
   # In the engine itself, so that a call of it is one of the native function.
-  # `:callbacks`: the engines whose callbacks and bodies of `with` are those of the same library.
+  # `:callbacks`: the engines whose callbacks and bodies of `with` are those of the same library. `:looks`: how often it is
+  # looked for an answer that may come at once, by the engine's `look/2`.
   defmacro __using__(options) do
     native = Keyword.fetch!(options, :native)
     engines = Keyword.get(options, :callbacks, [__CALLER__.module])
@@ -51,10 +52,7 @@ defmodule Python.Engine.Native do
 
       ## Requests
 
-      @impl true
-      defdelegate submit(pool, reference, flags, operation, leader, timeout),
-        to: unquote(native),
-        as: :request_submit
+      unquote(submit(native, options[:looks]))
 
       @impl true
       def submit_nested(callbacks, pool, reference, flags, operation, leader),
@@ -130,6 +128,34 @@ defmodule Python.Engine.Native do
         do: for({engine, callback} <- callbacks, engine in unquote(engines), do: callback)
 
       defoverridable submit: 6, callback_answer: 2
+    end
+  end
+
+  defp submit(native, nil) do
+    quote do
+      @impl true
+      defdelegate submit(pool, reference, flags, operation, leader, timeout),
+        to: unquote(native),
+        as: :request_submit
+    end
+  end
+
+  defp submit(native, looks) do
+    quote do
+      # Other processes wait for the scheduler.
+      @in_the_way 256
+
+      # The caller may wait a moment for the answer in the native function, if no other process waits for the scheduler.
+      @impl true
+      def submit(pool, reference, flags, operation, leader, timeout) do
+        waiting = :erlang.statistics(:total_run_queue_lengths)
+        flags = if waiting == 0, do: flags, else: flags + @in_the_way
+
+        case unquote(native).request_submit(pool, reference, flags, operation, leader, timeout) do
+          {:soon, ticket} -> look(ticket, unquote(looks))
+          handed_in -> handed_in
+        end
+      end
     end
   end
 end

@@ -5,18 +5,15 @@ defmodule Python.Engine.Process do
   # (native/erlang_python_nif/src/engine/process). Requests, streams and their limits are those of the engine `:main`;
   # what a worker is, how it starts and how it ends, is here and in Python.Engine.Process.Worker.
 
-  use Python.Engine.Native, native: :erlang_python_process
+  # How often it is looked for an answer, for up to 9 µs each.
+  @looks 16
+
+  use Python.Engine.Native, native: :erlang_python_process, looks: @looks
 
   alias Python.Engine.Native
   alias Python.Engine.Process.{Names, Options, Spares, Template, Worker}
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
-
-  # Other processes wait for the scheduler.
-  @in_the_way 256
-
-  # How often it is looked for an answer, for up to 9 µs each.
-  @looks 16
 
   # How long a worker may take until it can run something, in ms.
   @start_after 60_000
@@ -194,18 +191,6 @@ defmodule Python.Engine.Process do
   end
 
   ## Requests
-
-  # The caller may wait a moment for the answer in the native function, if no other process waits for the scheduler.
-  @impl true
-  def submit(pool, reference, flags, operation, leader, timeout) do
-    waiting = :erlang.statistics(:total_run_queue_lengths)
-    flags = if waiting == 0, do: flags, else: flags + @in_the_way
-
-    case :erlang_python_process.request_submit(pool, reference, flags, operation, leader, timeout) do
-      {:soon, ticket} -> look(ticket, @looks)
-      handed_in -> handed_in
-    end
-  end
 
   # A worker that has to be woken, or calls Elixir, takes longer than one native function may wait.
   defp look(ticket, left) do

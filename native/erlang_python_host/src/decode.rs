@@ -352,7 +352,6 @@ impl Decoder<'_, '_> {
     }
 }
 
-const VERSION: u8 = 131;
 const SAFE: c_uint = 0x2000_0000;
 
 /// Returns how many bytes were read, 0 if they are no term.
@@ -370,7 +369,7 @@ pub unsafe extern "C" fn enif_binary_to_term(
         slice::from_raw_parts(data, size)
     };
     let mut reader = Reader::new(bytes);
-    if reader.u8() != Ok(VERSION) {
+    if reader.u8() != Ok(tag::VERSION) {
         return 0;
     }
     let safe = options & SAFE != 0;

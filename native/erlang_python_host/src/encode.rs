@@ -281,8 +281,6 @@ impl Encoder<'_> {
     }
 }
 
-const VERSION: u8 = 131;
-
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn enif_term_to_binary(
     _env: *mut HostEnv,
@@ -290,7 +288,7 @@ pub unsafe extern "C" fn enif_term_to_binary(
     binary: *mut RawBinary,
 ) -> c_int {
     let mut writer = Writer {
-        bytes: vec![VERSION],
+        bytes: vec![tag::VERSION],
     };
     if write(&mut writer, term, false).is_err() {
         return 0;

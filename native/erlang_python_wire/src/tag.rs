@@ -1,5 +1,8 @@
 //! How a term begins: the tags of the external term format, and ours from 200 on.
 
+/// What a term in that format begins with, outside of frames.
+pub const VERSION: u8 = 131;
+
 pub const NEW_FLOAT: u8 = 70;
 pub const BIT_BINARY: u8 = 77;
 pub const NEW_PID: u8 = 88;

@@ -16,6 +16,9 @@ pub const LOOK: Duration = Duration::from_micros(20);
 /// After so long it lets others have the processor in between: they may be whom it waits for.
 pub const ALONE: Duration = Duration::from_micros(8);
 
+/// How long a scheduler waits for an answer, at most: somebody else may want it.
+pub const GLANCE: Duration = Duration::from_micros(9);
+
 /// How long it sleeps on its dirty scheduler, at most.
 const SLEEP: Duration = Duration::from_millis(20);
 

@@ -1,5 +1,6 @@
 //! The names of atoms beyond what the NIF interface of every OTP can read and find.
 
+use erlang_python_wire::tag::{ATOM_UTF8, SMALL_ATOM_UTF8, VERSION};
 use rustler::{Env, Term};
 
 /// The atom of this name. None if there is none.
@@ -9,10 +10,8 @@ pub fn existing_atom(env: Env<'_>, name: &str) -> Option<rustler::Atom> {
     }
     // Before OTP 26 the NIF interface finds no atoms beyond Latin-1: by way of the external term
     // format, then.
-    const VERSION: u8 = 131;
-    const ATOM: u8 = 118;
     let length = u16::try_from(name.len()).ok()?;
-    let mut encoded = vec![VERSION, ATOM];
+    let mut encoded = vec![VERSION, ATOM_UTF8];
     encoded.extend(length.to_be_bytes());
     encoded.extend(name.as_bytes());
     // It makes no new atoms: this is the safe form, for what cannot be trusted.
@@ -22,12 +21,9 @@ pub fn existing_atom(env: Env<'_>, name: &str) -> Option<rustler::Atom> {
 
 /// An atom's text by way of the external term format.
 pub fn wide_atom_text(atom: Term<'_>) -> Option<String> {
-    const VERSION: u8 = 131;
-    const ATOM: u8 = 118;
-    const SMALL_ATOM: u8 = 119;
     let encoded = atom.to_binary();
     let text = match encoded.as_slice() {
-        [VERSION, ATOM, _, _, text @ ..] | [VERSION, SMALL_ATOM, _, text @ ..] => text,
+        [VERSION, ATOM_UTF8, _, _, text @ ..] | [VERSION, SMALL_ATOM_UTF8, _, text @ ..] => text,
         _ => return None,
     };
     std::str::from_utf8(text).ok().map(str::to_owned)

@@ -200,17 +200,7 @@ impl Pool {
         if seen == Seen::Nothing && before.is_some_and(|before| !before.thread().is_asleep()) {
             seen = Seen::Work;
         }
-        let (popped, gone, asked) = {
-            let mut queue = self.lock();
-            queue.arrived(worker);
-            let popped = queue.pop_extra(worker, seen);
-            let asked = queue.extras.take_asked();
-            (popped, std::mem::take(&mut queue.gone), asked)
-        };
-        drop(gone);
-        if asked {
-            self.watch_growth();
-        }
+        let popped = self.pop(worker, |queue| queue.pop_extra(worker, seen));
         match popped {
             Popped::Request(request, wake) => {
                 if let Some(other) = wake {

@@ -52,9 +52,11 @@ const MOST_HELPERS: usize = 128;
 /// When to try again to start a thread where there was none to be had.
 const HELP: Duration = Duration::from_millis(100);
 
+type Requests = Queue<Arc<Request>, Arc<Worker>>;
+
 /// A pool's queue with its workers, as native code sees them.
 pub struct Pool {
-    queue: Apart<Mutex<Queue<Arc<Request>, Arc<Worker>>>>,
+    queue: Apart<Mutex<Requests>>,
     /// All that have joined and still exist.
     workers: Mutex<Vec<Weak<Worker>>>,
     /// How many workers wait for callbacks.
@@ -437,17 +439,7 @@ impl Pool {
         }
         let mark = self.lookout.mark();
         let then = if idle { Then::Idle } else { Then::LookOut };
-        let (popped, gone, asked) = {
-            let mut queue = self.lock();
-            queue.arrived(worker);
-            let popped = queue.pop(worker, then);
-            let asked = queue.extras.take_asked();
-            (popped, std::mem::take(&mut queue.gone), asked)
-        };
-        drop(gone);
-        if asked {
-            self.watch_growth();
-        }
+        let popped = self.pop(worker, |queue| queue.pop(worker, then));
         match popped {
             Popped::Request(request, wake) => {
                 if let Some(other) = wake {
@@ -459,6 +451,26 @@ impl Pool {
             Popped::Nothing(Then::Idle) | Popped::Rests(_) => Next::Idle,
             Popped::Closed => Next::Stop,
         }
+    }
+
+    /// What a worker that has arrived takes out of the queue.
+    fn pop(
+        self: &Arc<Self>,
+        worker: &Arc<Worker>,
+        pop: impl FnOnce(&mut Requests) -> Popped<Arc<Request>, Arc<Worker>>,
+    ) -> Popped<Arc<Request>, Arc<Worker>> {
+        let (popped, gone, asked) = {
+            let mut queue = self.lock();
+            queue.arrived(worker);
+            let popped = pop(&mut queue);
+            let asked = queue.extras.take_asked();
+            (popped, std::mem::take(&mut queue.gone), asked)
+        };
+        drop(gone);
+        if asked {
+            self.watch_growth();
+        }
+        popped
     }
 
     /// The place of an idle worker, for a caller that runs its request itself. None while anybody else

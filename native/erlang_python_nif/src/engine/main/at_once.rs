@@ -5,7 +5,7 @@
 //! while another process waits for the scheduler, nor when it has been in vain of late.
 
 use crate::base::flags::Flags;
-use crate::base::lookout::{self, Luck, OFTEN};
+use crate::base::lookout::{self, GLANCE, Luck, OFTEN};
 use crate::base::term_env::Sender;
 use crate::pool::engine::AtOnce;
 use crate::pool::request::Request;
@@ -13,10 +13,6 @@ use rustler::types::{ListIterator, MapIterator, tuple};
 use rustler::{Env, Term, TermType};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
-/// How long a scheduler waits, at most.
-const GLANCE: Duration = Duration::from_micros(9);
 
 /// How many parts an answer has at most that is copied on a scheduler.
 const MOST: usize = 64;

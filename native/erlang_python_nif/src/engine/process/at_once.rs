@@ -34,7 +34,7 @@ use super::run;
 use super::sent::Sent;
 use super::shared::Shared;
 use super::turns;
-use crate::base::lookout::{Luck, OFTEN};
+use crate::base::lookout::{GLANCE, Luck, OFTEN};
 use crate::base::segment::Segment;
 use crate::base::term_env::Sender;
 use crate::pool::engine::AtOnce;
@@ -48,9 +48,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// How long a scheduler waits, at most.
-const GLANCE: Duration = Duration::from_micros(9);
 
 /// Who has looked for so long did not have the processor.
 const LONG: Duration = Duration::from_micros(500);

@@ -354,7 +354,7 @@ impl<O: Objects> Decoder<'_, '_, O> {
         let own = &mut self.memory.bytes;
         own.clear();
         own.reserve(1 + before.len() + bytes.len() + after.len());
-        own.push(leaf::VERSION);
+        own.push(tag::VERSION);
         own.extend_from_slice(before);
         own.extend_from_slice(bytes);
         own.extend_from_slice(after);

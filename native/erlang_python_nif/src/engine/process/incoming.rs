@@ -7,7 +7,6 @@ use super::compiled;
 use super::decode::{decode, decode_or_leave};
 use super::decoding::Decoding;
 use super::helping;
-use super::leaf;
 use super::link::{Errand, Link, Stage, Unmade};
 use super::made;
 use super::mail;
@@ -26,7 +25,7 @@ use crate::pool::stream::{Found, Stream};
 use crate::pool::worker::Taker;
 use erlang_python_wire::frame::answer::{FAILED, PART};
 use erlang_python_wire::frame::{question as kinds, to_vm, to_worker};
-use erlang_python_wire::{Broken, Reader, VERSION, Writer};
+use erlang_python_wire::{Broken, Reader, VERSION, Writer, tag};
 use rustler::{Atom, Encoder, LocalPid, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -208,7 +207,7 @@ fn answer(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<(
 fn left(link: &Arc<Link>, number: u64, reader: &mut Reader<'_>, sender: Sender) -> Result<()> {
     let term = reader.bytes(reader.len())?;
     if let Some(request) = link.end(number) {
-        let bytes = [&[leaf::VERSION], term].concat();
+        let bytes = [&[tag::VERSION], term].concat();
         made::leave(link, Unmade { request, bytes }, sender);
     }
     Ok(())

@@ -8,9 +8,6 @@ use rustler::{Env, Term};
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-/// What the external term format begins with.
-pub const VERSION: u8 = 131;
-
 /// How many atoms a thread knows: the VM takes a while for each, and most are the same few.
 const PLACES: usize = 64;
 
@@ -92,7 +89,7 @@ pub fn largest_integer() -> usize {
 
 /// Whether there are integers of so many bytes.
 fn is_integer(size: usize) -> bool {
-    let mut external = vec![VERSION, tag::LARGE_BIG];
+    let mut external = vec![tag::VERSION, tag::LARGE_BIG];
     external.extend((size as u32).to_be_bytes());
     external.push(0);
     external.resize(external.len() + size, 0xFF);

@@ -3,7 +3,7 @@
 //! A VM can become a node while it runs, and then its pids have another name in bytes. A worker has those from before,
 //! too: they are pids of this VM all the same.
 
-use super::leaf::{self, VERSION};
+use super::leaf;
 use crate::base::lock::Mutex;
 use crate::base::term_env::SavedTerm;
 use erlang_python_wire::{Broken, Reader, shape, tag};
@@ -166,7 +166,7 @@ pub fn read(env: Env<'_>, bytes: &[u8]) -> Result<ErlNifTerm, Broken> {
 }
 
 fn make<'a>(env: Env<'a>, pid: &Parts<'_>, bytes: &[u8]) -> Result<Term<'a>, Broken> {
-    let whole = |rest: &[u8]| [&[VERSION, tag::NEW_PID], rest].concat();
+    let whole = |rest: &[u8]| [&[tag::VERSION, tag::NEW_PID], rest].concat();
     let own = {
         let names = NAMES.lock();
         let known = |name: &Name| name.node == pid.node && name.creation == pid.creation;

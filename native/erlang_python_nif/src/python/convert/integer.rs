@@ -1,11 +1,8 @@
 //! Integers beyond 64 bits, by way of the external term format: the NIF interface has no other.
 
+use erlang_python_wire::tag::{LARGE_BIG, SMALL_BIG, VERSION};
 use pyo3::prelude::*;
 use rustler::{Encoder, Env, OwnedBinary, Term};
-
-const VERSION: u8 = 131;
-const SMALL_BIG: u8 = 110;
-const LARGE_BIG: u8 = 111;
 
 /// The sign and the little-endian magnitude of a big integer in the external term format.
 fn magnitude(encoded: &[u8]) -> Option<(bool, &[u8])> {

@@ -5,19 +5,12 @@ use super::arrow::Array;
 use super::columns::{Cells, Present, offset, places, slice, viewed};
 use super::types::{Kind, Type};
 use crate::python::convert::Failure;
+use erlang_python_wire::tag::{BINARY, INTEGER, LIST, NEW_FLOAT, NIL, SMALL_INTEGER, VERSION};
 use rustler::Env;
 use rustler::sys::ErlNifTerm;
 use std::ops::Range;
 
 type Result<T> = std::result::Result<T, Failure>;
-
-const VERSION: u8 = 131;
-const LIST: u8 = 108;
-const NIL: u8 = 106;
-const SMALL_INTEGER: u8 = 97;
-const INTEGER: u8 = 98;
-const FLOAT: u8 = 70;
-const BINARY: u8 = 109;
 
 /// How many bytes a cell has beside its own, at most.
 const HEAD: usize = 5;
@@ -56,7 +49,8 @@ impl External {
             return None;
         }
         let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-        self.0.extend_from_slice(&[FLOAT, a, b, c, d, e, f, g, h]);
+        self.0
+            .extend_from_slice(&[NEW_FLOAT, a, b, c, d, e, f, g, h]);
         Some(())
     }
 
