@@ -92,7 +92,10 @@ defmodule Bench.Growth do
 
   defp measure(:callers, line, count) do
     pool = pool(line)
-    at_once(count, fn -> 4.0 = Python.call!(:math, :sqrt, [16], pool: pool, timeout: 60_000) end)
+
+    Measure.at_once(count, fn ->
+      4.0 = Python.call!(:math, :sqrt, [16], pool: pool, timeout: 60_000)
+    end)
   end
 
   defp measure(:values, "in" <> how, count) do
@@ -171,7 +174,7 @@ defmodule Bench.Growth do
   defp measure(:streams, line, count) do
     pool = pool(line)
 
-    at_once(count, fn ->
+    Measure.at_once(count, fn ->
       45 =
         :bench_work
         |> Python.stream(:numbers, [10], pool: pool, timeout: 60_000)
@@ -186,23 +189,6 @@ defmodule Bench.Growth do
   defp pool(engine), do: Module.concat(__MODULE__, engine)
 
   defp binary(count), do: :binary.copy(<<0xFF>>, count)
-
-  # In ns, from the first one's go to the last one's end.
-  defp at_once(count, run) do
-    processes =
-      for _ <- 1..count do
-        spawn_monitor(fn ->
-          receive do: (:go -> run.())
-        end)
-      end
-
-    Measure.time(fn ->
-      for {pid, _} <- processes, do: send(pid, :go)
-
-      for {pid, monitor} <- processes,
-          do: receive(do: ({:DOWN, ^monitor, :process, ^pid, :normal} -> :ok))
-    end)
-  end
 
   ## What came of it
 
@@ -226,7 +212,7 @@ defmodule Bench.Growth do
 
     Medians of some rounds. To measure again: the first lines of [growth.exs](growth.exs) say how.
 
-    #{Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)}
+    #{Machine.items(machine)}
 
     ![How cost grows](charts/growth.svg)
 

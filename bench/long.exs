@@ -218,7 +218,7 @@ defmodule Bench.Long do
     calls that never end and are given up after 20 ms. One more caller times a tiny call every #{@probe} ms. To run it again:
     the first lines of [long.exs](long.exs) say how.
 
-    #{Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)}
+    #{Machine.items(machine)}
 
     Medians of the second tenth of the time and of the last.
 

@@ -179,7 +179,7 @@ defmodule Bench.Peers do
     *Ahead* is how much better the better one of this project's two engines is than the best other library: below 1 × somebody else is
     better.
 
-    #{Enum.map_join(machine ++ versions(peers), "\n", fn {key, value} -> "- #{key}: #{value}" end)}
+    #{Machine.items(machine ++ versions(peers))}
 
     | work | #{Enum.map_join(peers, " | ", & &1.name)} | ahead |
     |---|#{String.duplicate("---|", length(peers))}---|

@@ -104,19 +104,10 @@ defmodule Bench.Peers.Works do
 
   defp per_second(count, run), do: count * 1.0e9 / Measure.once(run)
 
-  defp sleepers(peer), do: at_once(64, fn -> peer.sleep(0.05) end) / 1.0e6
+  defp sleepers(peer), do: Measure.at_once(64, fn -> peer.sleep(0.05) end) / 1.0e6
 
   defp computing(peer) do
     compute = fn -> peer.compute(@computing) end
-    at_once(2, compute) / at_once(1, compute)
-  end
-
-  # In ns, until all have ended.
-  defp at_once(count, run) do
-    Measure.time(fn ->
-      1..count
-      |> Enum.map(fn _ -> Task.async(run) end)
-      |> Task.await_many(:infinity)
-    end)
+    Measure.at_once(2, compute) / Measure.at_once(1, compute)
   end
 end

@@ -19,6 +19,10 @@ defmodule Bench.Machine do
     ]
   end
 
+  @doc "The same as the items of a list."
+  def items(machine),
+    do: Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)
+
   # Of the last minute: above 1, something else runs as well.
   defp load do
     case File.read("/proc/loadavg") do

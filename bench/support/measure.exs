@@ -83,24 +83,22 @@ defmodule Bench.Measure do
   @doc "Calls per second of so many callers, who make so many calls together."
   def throughput(run, callers, calls) do
     each = max(div(calls, callers), 1)
-    parent = self()
+    callers * each * 1.0e9 / at_once(callers, fn -> repeat(run, each) end)
+  end
 
-    workers =
-      for _ <- 1..callers do
+  @doc "What it takes until so many processes have run a function that begin together, in ns."
+  def at_once(count, run) do
+    processes =
+      for _ <- 1..count do
         spawn_monitor(fn ->
-          receive do: (:go -> repeat(run, each))
-          send(parent, :ran)
+          receive do: (:go -> run.())
         end)
       end
 
-    ns =
-      time(fn ->
-        for {pid, _} <- workers, do: send(pid, :go)
-        for {pid, monitor} <- workers, do: finished(pid, monitor)
-      end)
-
-    for _ <- workers, do: receive(do: (:ran -> :ok))
-    callers * each * 1.0e9 / ns
+    time(fn ->
+      for {pid, _} <- processes, do: send(pid, :go)
+      for {pid, monitor} <- processes, do: finished(pid, monitor)
+    end)
   end
 
   defp finished(pid, monitor) do

@@ -3,7 +3,7 @@ defmodule Bench.Report do
 
   # Prints lines, and writes them as JSON, as a chart, and into RESULTS.md.
 
-  alias Bench.{Chart, Json, Line, Measure, Others}
+  alias Bench.{Chart, Json, Line, Machine, Measure, Others}
 
   @folder "_build/bench"
 
@@ -83,7 +83,7 @@ defmodule Bench.Report do
   end
 
   defp machine_text(machine) do
-    lines = Enum.map_join(machine, "\n", fn {key, value} -> "- #{key}: #{value}" end)
+    lines = Machine.items(machine)
     if Measure.median(Others.noted()) > 0.05, do: lines <> "\n\n" <> @busy, else: lines
   end
 

@@ -30,6 +30,22 @@ defmodule Python.Peaks do
   end
   '''
 
+  @doc "For the end of a prelude: before each kind, what the one before has left is freed."
+  def settling do
+    ~S'''
+    start = resident.()
+    free = fn -> Enum.each(Process.list(), &:erlang.garbage_collect/1) end
+    settle = fn settle, left ->
+      free.()
+      if left > 0 and resident.() > start + 100, do: Process.sleep(20) && settle.(settle, left - 1)
+    end
+    measure = fn name, fun ->
+      settle.(settle, 50)
+      measure.(name, fun)
+    end
+    '''
+  end
+
   @doc """
   Sees that the memory stays below so many MB with each kind, `{name, code}`.
 

@@ -66,6 +66,22 @@ defmodule Python.TestCase do
     name
   end
 
+  @printing """
+  def NAME(f):
+      import traceback
+      try:
+          f()
+      except BaseException as e:
+          return ''.join(traceback.format_exception(type(e), e, e.__traceback__.tb_next))
+  """
+
+  @doc "What Python itself prints for the exception of a module's `f`, at this moment, beginning where the code of `f` does."
+  def printed(module) do
+    printing = define(@printing)
+    f = Python.eval!("__import__('#{module}').f", return: :object)
+    :__main__ |> Python.call!(printing, [f]) |> String.trim_trailing()
+  end
+
   @doc "Where an object can be used in a call that names no place: anywhere in the VM's interpreter, else at its home."
   def at_home(%Python.Object{home: home}) do
     cond do

@@ -238,22 +238,6 @@ defmodule Python.Errors.PrintedTest do
     end
   end
 
-  # As Python prints it in the interpreter of the calls, at this moment.
-  @printing """
-  def NAME(f):
-      import traceback
-      try:
-          f()
-      except BaseException as e:
-          return ''.join(traceback.format_exception(type(e), e, e.__traceback__.tb_next))
-  """
-
-  defp printed(module) do
-    printing = define(@printing)
-    f = Python.eval!("__import__('#{module}').f", return: :object)
-    :__main__ |> Python.call!(printing, [f]) |> String.trim_trailing()
-  end
-
   describe "the source lines are those of the moment:" do
     test "of a file that has changed meanwhile", %{tmp_dir: dir} do
       module = write_module(dir, "def f():\n    return 1 / 0  # before\n")

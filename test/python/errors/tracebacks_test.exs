@@ -5,22 +5,9 @@ defmodule Python.Errors.TracebacksTest do
 
   @moduletag :tmp_dir
 
-  # What Python itself prints for the exception of `f`, beginning where the code of `f` does.
-  @printing """
-  def NAME(f):
-      import traceback
-      try:
-          f()
-      except BaseException as e:
-          return ''.join(traceback.format_exception(type(e), e, e.__traceback__.tb_next))
-  """
-
   defp assert_as_python_prints(module) do
     assert {:error, %Error{} = error} = Python.call(module, :f)
-    printing = define(@printing)
-    f = Python.eval!("__import__('#{module}').f", return: :object)
-    printed = Python.call!(:__main__, printing, [f])
-    assert Exception.message(error) == String.trim_trailing(printed)
+    assert Exception.message(error) == printed(module)
     error
   end
 

@@ -14,6 +14,17 @@ defmodule Python.Nodes.LeftoversTest do
     %{a: a, b: b}
   end
 
+  # For such code: ends the proxy, and waits until that is known.
+  @kill """
+  kill = fn ->
+    {proxy, watch} = Process.get({Python.Remote, b})
+    monitor = Process.monitor(watch)
+    :erpc.call(b, Process, :exit, [proxy, :kill])
+    receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+  end
+
+  """
+
   # Runs code in a process on the node a that lives on, and is at rest.
   defp live_on(%{a: a, b: b}, code) do
     Nodes.eval(
@@ -86,78 +97,72 @@ defmodule Python.Nodes.LeftoversTest do
            """) == :done
 
     # A proxy that was killed is replaced, and what its request had is not kept.
-    assert live_on(context, """
-           lock = Python.eval!("__import__('threading').Lock()", pool: there)
+    assert live_on(
+             context,
+             @kill <>
+               """
+               lock = Python.eval!("__import__('threading').Lock()", pool: there)
 
-           kill = fn ->
-             {proxy, watch} = Process.get({Python.Remote, b})
-             monitor = Process.monitor(watch)
-             :erpc.call(b, Process, :exit, [proxy, :kill])
-             receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
-           end
-
-           kill.()
-           {:ok, true} = Python.call(:builtins, :callable, [fn -> 1 end], pool: there)
-           kill.()
-           {:ok, true} = Python.await(Python.call_async(:builtins, :callable, [fn -> 1 end], pool: there))
-           kill.()
-           1 = Python.with(lock, fn _ -> 1 end)
-           kill.()
-           [0, 1] = Python.stream(:builtins, :range, [2], pool: there) |> Enum.to_list()
-           Process.info(self(), :messages)
-           """) == {:messages, []}
+               kill.()
+               {:ok, true} = Python.call(:builtins, :callable, [fn -> 1 end], pool: there)
+               kill.()
+               {:ok, true} = Python.await(Python.call_async(:builtins, :callable, [fn -> 1 end], pool: there))
+               kill.()
+               1 = Python.with(lock, fn _ -> 1 end)
+               kill.()
+               [0, 1] = Python.stream(:builtins, :range, [2], pool: there) |> Enum.to_list()
+               Process.info(self(), :messages)
+               """
+           ) == {:messages, []}
 
     assert_nothing_left([context.a, context.b])
   end
 
   test "nothing is kept of what a proxy had given away when it was killed, though the caller lives on",
        context do
-    assert live_on(context, """
-           kill = fn ->
-             {proxy, watch} = Process.get({Python.Remote, b})
-             monitor = Process.monitor(watch)
-             :erpc.call(b, Process, :exit, [proxy, :kill])
-             receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
-           end
+    assert live_on(
+             context,
+             @kill <>
+               """
+               # Answers that nobody has looked at.
+               for _ <- 1..3 do
+                 Python.eval_async("[object() for _ in range(100)]", %{}, pool: there)
+                 Python.eval_async("object()", %{}, pool: there)
+                 Python.call!(:math, :sqrt, [4], pool: there)
+                 Process.sleep(50)
+                 kill.()
+               end
 
-           # Answers that nobody has looked at.
-           for _ <- 1..3 do
-             Python.eval_async("[object() for _ in range(100)]", %{}, pool: there)
-             Python.eval_async("object()", %{}, pool: there)
-             Python.call!(:math, :sqrt, [4], pool: there)
-             Process.sleep(50)
-             kill.()
-           end
+               # Chunks that were made ahead.
+               for number <- 1..3 do
+                 try do
+                   Python.stream_eval("(object() for _ in range(100_000))", pool: there, max_chunk: 100, prefetch: 1)
+                   |> Stream.with_index(1)
+                   |> Enum.each(fn {_, index} -> if index == 100 * number, do: kill.() end)
+                 rescue
+                   error in Python.StoppedError -> error
+                 end
+               end
 
-           # Chunks that were made ahead.
-           for number <- 1..3 do
-             try do
-               Python.stream_eval("(object() for _ in range(100_000))", pool: there, max_chunk: 100, prefetch: 1)
-               |> Stream.with_index(1)
-               |> Enum.each(fn {_, index} -> if index == 100 * number, do: kill.() end)
-             rescue
-               error in Python.StoppedError -> error
-             end
-           end
+               # What a manager has given, and what was asked in its body.
+               manager = Python.eval!("__import__('contextlib').nullcontext([object()])", pool: there)
 
-           # What a manager has given, and what was asked in its body.
-           manager = Python.eval!("__import__('contextlib').nullcontext([object()])", pool: there)
+               try do
+                 Python.with(manager, fn _ ->
+                   Python.eval_async("object()", %{}, pool: there)
+                   Process.sleep(50)
+                   {_body, _} = Process.get({Python.Remote, b})
+                   kill.()
+                 end)
+               rescue
+                 error -> error
+               end
 
-           try do
-             Python.with(manager, fn _ ->
-               Python.eval_async("object()", %{}, pool: there)
-               Process.sleep(50)
-               {_body, _} = Process.get({Python.Remote, b})
-               kill.()
-             end)
-           rescue
-             error -> error
-           end
-
-           # And it goes on.
-           kept = Python.eval!("[1, 2]", pool: there, return: :object)
-           Python.len!(kept)
-           """) == 2
+               # And it goes on.
+               kept = Python.eval!("[1, 2]", pool: there, return: :object)
+               Python.len!(kept)
+               """
+           ) == 2
 
     assert_nothing_left([context.a, context.b])
   end

@@ -135,18 +135,6 @@ defmodule Python.Objects.GrowthTest do
       next
     end
   end
-
-  start = resident.()
-  # Of the kind before.
-  free = fn -> Enum.each(Process.list(), &:erlang.garbage_collect/1) end
-  settle = fn settle, left ->
-    free.()
-    if left > 0 and resident.() > start + 100, do: Process.sleep(20) && settle.(settle, left - 1)
-  end
-  measure = fn name, fun ->
-    settle.(settle, 50)
-    measure.(name, fun)
-  end
   '''
 
   @kinds [
@@ -219,6 +207,6 @@ defmodule Python.Objects.GrowthTest do
   @tag timeout: 600_000
   @tag skip: if(:os.type() != {:unix, :linux}, do: "reads /proc")
   test "what has grown since its handle was made is freed in time" do
-    Python.Peaks.assert_below(@most, @prelude, @kinds)
+    Python.Peaks.assert_below(@most, @prelude <> Python.Peaks.settling(), @kinds)
   end
 end

@@ -49,6 +49,18 @@ defmodule Python.With.KilledTest do
     assert Python.eval("1", %{}, [timeout: 10_000] ++ place) == {:ok, 1}
   end
 
+  # A manager that was entered is left, and takes its time for that.
+  defp assert_left(entering, killed_at) do
+    for place <- places(), time <- @times do
+      door = door(place, entering, "linger")
+      kill(door, time, killed_at)
+      assert_receive "left", 10_000
+      eventually_free(place)
+      assert Python.getattr!(door, :log) == ["entering", "entered", "leaving", "left"]
+      forget()
+    end
+  end
+
   defp forget do
     receive do
       text when is_binary(text) -> forget()
@@ -89,25 +101,11 @@ defmodule Python.With.KilledTest do
   end
 
   test "while the manager is entered, which catches the interrupt: it is left, too" do
-    for place <- places(), time <- @times do
-      door = door(place, "stay", "linger")
-      kill(door, time, "entering")
-      assert_receive "left", 10_000
-      eventually_free(place)
-      assert Python.getattr!(door, :log) == ["entering", "entered", "leaving", "left"]
-      forget()
-    end
+    assert_left("stay", "entering")
   end
 
   test "in the body: the manager is left, and has the time for that" do
-    for place <- places(), time <- @times do
-      door = door(place, "pass_by", "linger")
-      kill(door, time, "body")
-      assert_receive "left", 10_000
-      eventually_free(place)
-      assert Python.getattr!(door, :log) == ["entering", "entered", "leaving", "left"]
-      forget()
-    end
+    assert_left("pass_by", "body")
   end
 
   test "in the body: leaving that never ends is ended" do
@@ -122,13 +120,7 @@ defmodule Python.With.KilledTest do
   end
 
   test "while the manager is left: it is, and then the worker is free" do
-    for place <- places(), time <- @times do
-      door = door(place, "pass_by", "linger")
-      kill(door, time, "leaving")
-      assert_receive "left", 10_000
-      eventually_free(place)
-      forget()
-    end
+    assert_left("pass_by", "leaving")
   end
 
   test "while the manager is left, which never ends: that is ended" do

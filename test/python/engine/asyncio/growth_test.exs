@@ -33,17 +33,6 @@ defmodule Python.Engine.Asyncio.GrowthTest do
   """)
 
   new = fn -> Python.call!(:__main__, :Lazy, [], return: :object) end
-  start = resident.()
-  # Of the kind before.
-  free = fn -> Enum.each(Process.list(), &:erlang.garbage_collect/1) end
-  settle = fn settle, left ->
-    free.()
-    if left > 0 and resident.() > start + 100, do: Process.sleep(20) && settle.(settle, left - 1)
-  end
-  measure = fn name, fun ->
-    settle.(settle, 50)
-    measure.(name, fun)
-  end
   '''
 
   @kinds [
@@ -66,6 +55,6 @@ defmodule Python.Engine.Asyncio.GrowthTest do
   @tag timeout: 600_000
   @tag skip: if(:os.type() != {:unix, :linux}, do: "reads /proc")
   test "what has grown while a call waited is freed in time" do
-    Python.Peaks.assert_below(@most, @prelude, @kinds)
+    Python.Peaks.assert_below(@most, @prelude <> Python.Peaks.settling(), @kinds)
   end
 end
