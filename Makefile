@@ -97,8 +97,8 @@ bench: build ## measure speed and memory against floors and targets (QUICK=1: on
 	@mix run --no-compile bench/all.exs $(if $(QUICK),--quick)
 
 .PHONY: bench-long
-bench-long: build ## mixed load for MINUTES=30 on each engine, with charts of latency, memory and threads: bench/LONG.md
-	@mix run --no-compile bench/long.exs $(or $(MINUTES),30) $(or $(ENGINES),main process asyncio)
+bench-long: build ## mixed load for MINUTES=30 on each engine (TOGETHER=1: at the same time), with charts: bench/LONG.md
+	@mix run --no-compile bench/long.exs $(or $(MINUTES),30) $(or $(ENGINES),main process asyncio) $(if $(TOGETHER),--together)
 
 .PHONY: bench-growth
 bench-growth: build ## how cost grows with callers, sizes, workers, handles and streams: bench/GROWTH.md

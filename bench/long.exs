@@ -1,8 +1,10 @@
 # Mixed load for a long time, and what becomes of latency, memory, threads and descriptors:
 #
 #     mix run bench/long.exs 30 main process asyncio
+#     mix run bench/long.exs 30 main process asyncio --together
 #
-# 30 minutes on each of the engines. Charts and figures go into bench/charts and bench/LONG.md.
+# 30 minutes on each of the engines, one after the other or at the same time, each in a VM of its own. Charts and figures go
+# into bench/charts and bench/LONG.md.
 
 for name <- ~w(others measure line machine usage plot),
     do: Code.require_file("support/#{name}.exs", __DIR__)
@@ -25,20 +27,39 @@ defmodule Bench.Long do
   @text Path.expand("LONG.md", __DIR__)
   @charts Path.expand("charts", __DIR__)
 
-  def run([minutes | engines]) do
-    minutes = String.to_integer(minutes)
+  def run(["--one", file, minutes, engine]) do
+    result = load(String.to_existing_atom(engine), String.to_integer(minutes) * 60_000)
+    File.write!(file, :erlang.term_to_binary(result))
+  end
+
+  def run([minutes | rest]) do
+    {flags, engines} = Enum.split_with(rest, &(&1 == "--together"))
     machine = Machine.describe()
+    together = flags != []
 
     rows =
-      for engine <- engines do
-        {readings, done} = load(String.to_existing_atom(engine), minutes * 60_000)
+      engines
+      |> Task.async_stream(&{&1, in_own_vm(minutes, &1)},
+        max_concurrency: if(together, do: length(engines), else: 1),
+        timeout: :infinity
+      )
+      |> Enum.map(fn {:ok, {engine, {readings, done}}} ->
         File.write!(Path.join(@charts, "long_#{engine}.svg"), chart(readings))
         rows(engine, readings, done)
-      end
+      end)
 
-    text = document(minutes, machine, engines, rows)
+    text = document({minutes, together}, machine, engines, rows)
     File.write!(@text, text)
     IO.puts(text)
+  end
+
+  defp in_own_vm(minutes, engine) do
+    file = Path.join(System.tmp_dir!(), "long_#{engine}_#{System.pid()}")
+    arguments = ["run", "--no-compile", __ENV__.file, "--one", file, minutes, engine]
+    {_output, 0} = System.cmd("mix", arguments, into: IO.stream(:stdio, :line))
+    result = file |> File.read!() |> :erlang.binary_to_term()
+    File.rm!(file)
+    result
   end
 
   defp load(engine, ms) do
@@ -209,14 +230,14 @@ defmodule Bench.Long do
     end
   end
 
-  defp document(minutes, machine, engines, rows) do
+  defp document({minutes, together}, machine, engines, rows) do
     """
     # A long run
 
-    #{minutes} minutes of mixed load on each engine: #{@callers} callers do one thing after another, with #{@pause} ms in between: tiny calls, maps, texts
-    of code, streams, some of which are left early, functions that Python calls, handles, exceptions, 500 kB of bytes, sleeps, and
-    calls that never end and are given up after 20 ms. One more caller times a tiny call every #{@probe} ms. To run it again:
-    the first lines of [long.exs](long.exs) say how.
+    #{minutes} minutes of mixed load on each engine, #{if together, do: "all at the same time, each", else: "each"} in a VM of its own: #{@callers} callers do one
+    thing after another, with #{@pause} ms in between: tiny calls, maps, texts of code, streams, some of which are left early,
+    functions that Python calls, handles, exceptions, 500 kB of bytes, sleeps, and calls that never end and are given up after
+    20 ms. One more caller times a tiny call every #{@probe} ms. To run it again: the first lines of [long.exs](long.exs) say how.
 
     #{Machine.items(machine)}
 
