@@ -138,7 +138,9 @@ defmodule Bench.Peers do
 
   defp start_bare do
     time(fn ->
-      start_elixir(["-e", "IO.puts(\"figure start 0.0\"); IO.read(:line)"], "")
+      port = start_elixir(["-e", "IO.puts(\"figure start 0.0\"); IO.read(:line)"], "")
+      +0.0 = await(port, "start")
+      port
     end)
   end
 
@@ -191,8 +193,12 @@ defmodule Bench.Peers do
 
   defp versions(peers) do
     for %{variable: variable} = peer when variable != nil <- peers do
+      # Its dependencies are there too. It is itself named as its adapter.
       [{:ok, [{:application, _name, properties}]}] =
-        for ebin <- ebins(peer), file <- Path.wildcard(ebin <> "/*.app"), do: :file.consult(file)
+        for ebin <- ebins(peer),
+            file = Path.join(ebin, "#{peer.adapter}.app"),
+            File.exists?(file),
+            do: :file.consult(file)
 
       {peer.name, properties[:vsn]}
     end

@@ -228,13 +228,13 @@ defmodule Python.Table do
   # memory is not.
   defp packed(columns, library, options) do
     native = native()
-    end_packing = &native.table_end(&1, not in_this_vm?(native, options))
+    outside = not in_this_vm?(native, options)
     # pandas looks at texts one by one, whatever they come as, and writes to what it has.
     for_pandas = library == "pandas"
 
     columns
     |> Enum.chunk_every(@beside)
-    |> Enum.flat_map(&(&1 |> begin_packing(native, not for_pandas) |> pack(native, end_packing)))
+    |> Enum.flat_map(&(&1 |> begin_packing(native, not for_pandas) |> pack(native, outside)))
     |> Enum.zip(columns)
     |> Enum.map(fn
       {{kind, length, missing, present, data, places}, _column} ->
@@ -276,11 +276,11 @@ defmodule Python.Table do
 
   # Some cells of each column in turn: lists that were collected together lie among each other, and their memory takes
   # longer to arrive than to be read.
-  defp pack(packings, native, end_packing) do
+  defp pack(packings, native, outside) do
     if Enum.all?(packings, &(&1 == nil or elem(&1, 1) == [])) do
-      Enum.map(packings, &(&1 && end_packing.(elem(&1, 0))))
+      Enum.map(packings, &(&1 && native.table_end(elem(&1, 0), outside)))
     else
-      packings |> Enum.map(&add(&1, native)) |> pack(native, end_packing)
+      packings |> Enum.map(&add(&1, native)) |> pack(native, outside)
     end
   end
 
