@@ -17,6 +17,22 @@ BUILT_IN = frozenset(
     if isinstance(cls, type) and issubclass(cls, BaseException)
 )
 
+# Python says more of these than their text: a suggestion, a line of source, the exceptions in them.
+_TALKATIVE = (SyntaxError, ImportError, NameError, AttributeError, getattr(builtins, "BaseExceptionGroup", ()))
+
+# ``Py_TPFLAGS_HEAPTYPE``.
+_MADE_BY_CODE = 1 << 9
+
+#: The classes of Python's of whose exceptions, of these very classes, it says no more than name, text and notes.
+PLAIN = frozenset(
+    id(cls)
+    for cls in vars(builtins).values()
+    if id(cls) in BUILT_IN and not cls.__flags__ & _MADE_BY_CODE and not issubclass(cls, _TALKATIVE)
+)
+
+#: Of an exception whose ``__str__`` fails.
+NO_MESSAGE = "<exception str() failed>"
+
 #: The longest chain of causes that is followed.
 CHAIN = 32
 
@@ -70,7 +86,8 @@ def _data(exception, link):
     message = _message(exception)
     notes = _notes(exception)
     try:
-        traceback, frames = _tracebacks.describe(exception, trace, _in_a_line)
+        said = _said(exception, message) if id(cls) in PLAIN and message is not NO_MESSAGE else None
+        traceback, frames = _tracebacks.describe(exception, trace, _in_a_line, said)
     except BaseException:
         traceback, frames = _in_a_line(exception), []
     if notes and sys.version_info < (3, 11):
@@ -149,7 +166,7 @@ def _message(exception):
     try:
         return _text(str(exception))
     except BaseException:
-        return "<exception str() failed>"
+        return NO_MESSAGE
 
 
 def _notes(exception):
@@ -157,6 +174,14 @@ def _notes(exception):
         return [_text(str(note)) for note in getattr(exception, "__notes__", None) or ()]
     except BaseException:
         return []
+
+
+def _said(exception, message):
+    """What Python says of one that is plain. None if it has notes, which may be anything."""
+    if hasattr(exception, "__notes__"):
+        return None
+    name = type(exception).__name__
+    return "%s: %s\n" % (name, message) if message else name + "\n"
 
 
 def _in_a_line(exception):

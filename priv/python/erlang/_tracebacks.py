@@ -43,24 +43,25 @@ class _Place:
     __slots__ = ("code", "where", "text", "frame", "first", "end", "lines")
 
 
-def describe(exception, trace, otherwise):
+def describe(exception, trace, otherwise, said=None):
     """What Python prints for an exception alone, without its causes, and the frames to show.
 
-    ``otherwise`` gives what is said of the exception itself where Python fails to say something.
+    ``otherwise`` gives what is said of the exception itself where Python fails to say something, and ``said`` is what
+    Python says of it, where that is known.
     """
     entries = []
     while trace is not None:
         entries.append(trace)
         trace = trace.tb_next
     places = _along(entries if len(entries) <= PRINTED else entries[-LAST:])
-    text = _text(exception, entries, places, otherwise)
+    text = _text(exception, entries, places, otherwise, said)
     if len(entries) > FIRST + LAST:
         first = places if len(entries) <= PRINTED else _along(entries[:FIRST])
         places = first[:FIRST] + places[-LAST:]
     return text, [place.frame for place in places]
 
 
-def _text(exception, entries, places, otherwise):
+def _text(exception, entries, places, otherwise, said):
     header = [HEADER] if places else []
     try:
         import traceback
@@ -69,9 +70,10 @@ def _text(exception, entries, places, otherwise):
         if isinstance(exception, _group) or hasattr(sys, "tracebacklimit") or _is_changed(traceback):
             limit = None if len(entries) <= PRINTED else -LAST
             return "".join(_alone(traceback, exception, trace, limit).format())
-        # Without frames. Suggestions need the traceback all the same.
-        said = _alone(traceback, exception, trace, 0).format_exception_only()
-        return "".join([*header, *_folded(places), *said])
+        if said is None:
+            # Without frames. Suggestions need the traceback all the same.
+            said = "".join(_alone(traceback, exception, trace, 0).format_exception_only())
+        return "".join([*header, *_folded(places), said])
     except BaseException:
         return "".join([*header, *_folded(places), otherwise(exception)])
 

@@ -217,6 +217,40 @@ defmodule Python.Errors.TracebacksTest do
       |> assert_as_python_prints()
     end
 
+    test "for all exceptions of Python itself, whatever their text", %{tmp_dir: dir} do
+      module =
+        write_module(dir, """
+        import builtins, traceback
+        class Broken:
+            def __str__(self): raise ValueError
+            __repr__ = __str__
+        texts = [(), ("",), ("None",), ("one\\ntwo",), (None,), (1, "two"), ("ß \\ud800",), (Broken(),)]
+        # Python itself fails to print a SyntaxError whose text fails.
+        names = [name for name, cls in vars(builtins).items()
+                 if isinstance(cls, type) and issubclass(cls, BaseException) and not issubclass(cls, SyntaxError)]
+        def f(name, which):
+            raise getattr(builtins, name)(*texts[which])
+        def printed(name, which):
+            try:
+                f(name, which)
+            except BaseException as e:
+                lines = traceback.format_exception(type(e), e, e.__traceback__.tb_next)
+                return "".join(lines).encode("utf-8", "backslashreplace").decode()
+        def all_printed():
+            return {(name, which): printed(name, which) for name in names for which in range(len(texts))}
+        """)
+
+      {:ok, all} = Python.call(module, :all_printed)
+      assert map_size(all) > 400
+
+      for {{name, which}, printed} <- all do
+        assert {:error, %Error{} = error} = Python.call(module, :f, [name, which])
+
+        assert Exception.message(error) == String.trim_trailing(printed, "\n"),
+               "#{name}, #{which}"
+      end
+    end
+
     test "for deep recursion", %{tmp_dir: dir} do
       write_module(dir, """
       def g(n):
