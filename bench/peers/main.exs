@@ -36,10 +36,12 @@ defmodule Bench.Peers.Peer do
 
   @doc "Has Python send so many messages to the caller."
   def sends(count) do
-    Python.call!(:builtins, :exec, [
-      "import erlang\nfor number in range(count): erlang.send(pid, number)",
-      %{"pid" => self(), "count" => count}
-    ])
+    Python.exec!("import erlang")
+
+    Python.eval!(
+      "[erlang.send(pid, number) for number in range(count)] and None",
+      %{pid: self(), count: count}
+    )
   end
 
   @doc "A call that raises an exception, which comes back as a value."
