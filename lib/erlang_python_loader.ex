@@ -49,6 +49,12 @@ defmodule :erlang_python_loader do
   @spec library_version() :: {:ok, String.t()} | failure
   def library_version, do: :erlang.nif_error(:nif_not_loaded)
 
+  @doc """
+  The libpython of the interpreter at a path, where its files say that a start of it is as any other. `home`: the user's folder.
+  """
+  @spec library_plain(Path.t(), Path.t()) :: Path.t() | nil
+  def library_plain(_executable, _home), do: :erlang.nif_error(:nif_not_loaded)
+
   @doc "Reads the line that priv/python/probe.py prints."
   @spec report_read(binary) :: {:ok, %{String.t() => term}} | failure
   def report_read(_json), do: :erlang.nif_error(:nif_not_loaded)

@@ -6,11 +6,39 @@ defmodule Python.Application do
 
   use Application
 
+  # What the start needs until Python is looked for. In interactive mode the VM loads a module when it is needed; many at
+  # once take half the time. The others are loaded while Python starts (Python.Runtime).
+  @first [
+    Enumerable,
+    Enumerable.List,
+    File.Stat,
+    Python.Environment,
+    Python.Environment.Mark,
+    Python.Environment.OnDemand,
+    Python.Interpreter,
+    Python.Interpreter.Probe,
+    Python.Interpreter.Pyenv,
+    Python.Interpreter.Search,
+    Python.Library,
+    Python.Paths,
+    Python.Release.Bundle,
+    Python.Runtime,
+    Python.Schema,
+    Python.Secret,
+    Python.Settings,
+    Python.Shutdown,
+    Python.Variables,
+    :erlang_python_loader
+  ]
+
+  @engines Python.Engine.all()
+
   @impl true
   def start(_type, _args) do
+    :code.ensure_modules_loaded(@first)
+
     case settings() do
       {:ok, settings} ->
-        Python.Telemetry.init()
         begin()
 
         children =
@@ -21,7 +49,7 @@ defmodule Python.Application do
             %{id: :pg, start: {Python.Remote.Load, :start_groups, []}},
             child(Python.Remote.Load)
           ] ++
-            for(engine <- Python.Engine.all(), do: child(Python.Callback, engine)) ++
+            for(engine <- @engines, do: child(Python.Callback, engine)) ++
             [{Python.Shutdown, settings}] ++ default_pool(settings) ++ [child(Python.Feeder)]
 
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
@@ -59,7 +87,7 @@ defmodule Python.Application do
 
   defp default_pool(settings) do
     options = [
-      name: Python.Pool.default(),
+      name: Python.Pool,
       engine: settings.engine,
       size: settings.num_workers,
       max_queue: settings.max_queue,

@@ -106,25 +106,75 @@ defmodule Python.Interpreter do
   """
   @spec find(String.t() | charlist | nil, keyword) :: {:ok, t} | {:error, NotStartedError.t()}
   def find(python_path, options \\ []) do
-    # `meanwhile`: what to do while the interpreter answers, `changes`: to the environment variables, and `from`: who has
-    # named it, for Python.Runtime.
-    defaults = [
+    options = options(options)
+
+    with {:ok, candidate} <- locate(python_path, options), do: ask(candidate, options)
+  end
+
+  @doc false
+  # With the defaults. `meanwhile`: what to do while the interpreter answers, `changes`: to the environment variables,
+  # and `from`: who has named it, for Python.Runtime.
+  @spec options(keyword) :: keyword
+  def options(options) do
+    Keyword.validate!(options,
       timeout: @probe_timeout,
       env: nil,
       embed: true,
       changes: %{},
       from: :python_path,
       meanwhile: fn -> :ok end
-    ]
+    )
+  end
 
-    options = Keyword.validate!(options, defaults)
-    env = Variables.change(options[:env] || System.get_env(), options[:changes])
+  @doc false
+  # What a path, or the environment, names.
+  @spec locate(String.t() | charlist | nil, keyword) ::
+          {:ok, Search.candidate()} | {:error, NotStartedError.t()}
+  def locate(python_path, options) do
+    python_path = if is_list(python_path), do: List.to_string(python_path), else: python_path
 
     with :ok <- load_native(),
-         {:ok, candidate} <- locate(python_path, env, options[:from]),
-         {:ok, report} <- probe(candidate, options) do
-      judge(candidate, report, options[:embed])
-    end
+         do: Search.locate(python_path, environment(options), options[:from])
+  end
+
+  @doc false
+  # The libpython of what was located, if its files tell that it can be started here without running it before
+  # (native/erlang_python_loader/src/plain.rs), and nil otherwise.
+  @spec plain_library(Search.candidate(), keyword) :: Path.t() | nil
+  def plain_library(candidate, options) do
+    env = environment(options)
+
+    if is_binary(env["HOME"]) and Enum.all?(env, &plain?/1),
+      do: :erlang_python_loader.library_plain(candidate.executable, env["HOME"])
+  end
+
+  # What neither Python nor the dynamic linker looks at before the interpreter runs, or what only changes what it writes.
+  # The images of Docker have most of these.
+  @plain ~w(PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED PYTHON_VERSION PYTHON_SHA256 PYTHON_PIP_VERSION
+            PYTHON_SETUPTOOLS_VERSION PYTHON_GET_PIP_URL PYTHON_GET_PIP_SHA256)
+
+  defp plain?({_name, ""}), do: true
+  defp plain?({"PYTHON" <> _ = name, _value}), do: name in @plain
+  defp plain?({"LD_" <> _, _value}), do: false
+  defp plain?(_other), do: true
+
+  defp environment(options),
+    do: Variables.change(options[:env] || System.get_env(), options[:changes])
+
+  @doc false
+  # Runs what was located.
+  @spec ask(Search.candidate(), keyword) :: {:ok, t} | {:error, NotStartedError.t()}
+  def ask(candidate, options) do
+    with {:ok, report} <- probe(candidate, options),
+         do: judge(candidate, report, options[:embed])
+  end
+
+  @doc false
+  # What was located and runs in this VM, with what it says of itself.
+  @spec running(Search.candidate(), Path.t(), map) :: {:ok, t} | {:error, NotStartedError.t()}
+  def running(candidate, libpython, report) do
+    library = %{"libpython" => libpython, "libpython_tried" => []}
+    judge(candidate, Map.merge(report, library), true)
   end
 
   @doc """
@@ -216,11 +266,6 @@ defmodule Python.Interpreter do
   defp interpreter_name(interpreter), do: "the interpreter #{interpreter.executable}"
 
   ## Finding
-
-  defp locate(python_path, env, from) do
-    python_path = if is_list(python_path), do: List.to_string(python_path), else: python_path
-    Search.locate(python_path, env, from)
-  end
 
   defp probe(candidate, options) do
     case Probe.run(

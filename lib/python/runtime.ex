@@ -8,7 +8,7 @@ defmodule Python.Runtime do
 
   use GenServer
 
-  alias Python.{Environment, Interpreter, NotStartedError, Secret, Variables}
+  alias Python.{Environment, Interpreter, NotStartedError, Secret, Telemetry, Variables}
   alias Python.Interpreter.Running
 
   @start_timeout 60_000
@@ -74,11 +74,12 @@ defmodule Python.Runtime do
     Process.flag(:trap_exit, true)
     settings = Secret.reveal(hidden)
 
-    :persistent_term.put(
-      __MODULE__,
-      if(settings.engine == :main and settings.start == :boot, do: start(settings), else: :idle)
-    )
+    status =
+      if settings.engine == :main and settings.start == :boot, do: start(settings), else: :idle
 
+    # To look whether there is a library takes as long as to load one, so a start does it while Python starts.
+    Telemetry.init()
+    :persistent_term.put(__MODULE__, status)
     {:ok, hidden}
   end
 
@@ -99,19 +100,24 @@ defmodule Python.Runtime do
   end
 
   @impl true
-  def terminate(_reason, _state), do: :persistent_term.erase(__MODULE__)
+  def terminate(_reason, _state) do
+    :persistent_term.erase(__MODULE__)
+    Telemetry.forget()
+  end
 
   # A start that took longer than we waited.
   @impl true
   def handle_info(_message, state), do: {:noreply, state}
 
-  # In interactive mode the VM loads a module when it is needed. While the interpreter answers there is time for
-  # those that its start needs, and for what it is told, which takes those of all structs.
+  # In interactive mode the VM loads a module when it is needed. While the interpreter answers, and while it starts, there
+  # is time for those that its start needs, and for those of the rest of the application's start and of the first call.
   @needed [:erlang_python, Running]
-
-  # While it starts, there is time for those that the rest of the application's start and the first call need.
   @then [
     :pg,
+    List.Chars,
+    List.Chars.List,
+    Module,
+    Python,
     Python.Arguments,
     Python.Callback,
     Python.Collector,
@@ -132,9 +138,17 @@ defmodule Python.Runtime do
     Python.Remote.Handles,
     Python.Remote.Load,
     Python.Request,
-    Python.Schema,
-    Python.Shutdown
+    Python.Telemetry,
+    String.Chars,
+    String.Chars.Integer
   ]
+
+  # Of the structs that Python knows, for which their modules are not loaded. What is put into one of them besides its
+  # fields would be lost in Python. `Decimal` may not be there.
+  @fields Enum.map(Python.Struct.native() -- [Decimal], fn
+            MapSet -> {MapSet, Map.keys(MapSet.new())}
+            module -> {module, Map.keys(module.__struct__())}
+          end)
 
   defp start(settings) do
     {owner, start} = {self(), make_ref()}
@@ -149,13 +163,62 @@ defmodule Python.Runtime do
 
     with {:ok, {path, from}} <- Environment.python(settings, later),
          options = [meanwhile: meanwhile, changes: settings.env, from: from],
-         {:ok, interpreter} <- Interpreter.find(path, options),
+         options = Interpreter.options(options),
+         {:ok, candidate} <- Interpreter.locate(path, options) do
+      libpython = if not Running.known?(), do: Interpreter.plain_library(candidate, options)
+
+      if libpython && open(libpython, meanwhile),
+        do: start_plain(candidate, libpython, options, settings, start),
+        else: start_asked(candidate, options, settings, start)
+    end
+  end
+
+  defp start_asked(candidate, options, settings, start) do
+    with {:ok, interpreter} <- Interpreter.ask(candidate, options),
          {:ok, interpreter} <- Running.check(interpreter, settings),
          :ok <- Interpreter.load(interpreter),
-         :ok <- load_native(),
-         :ok <- initialize(interpreter, settings, start) do
-      {:ok, interpreter}
+         :ok <- load_native() do
+      # What has failed may be half done, and may yet come up after we have waited for it.
+      Running.remember(interpreter, settings)
+
+      case initialize(interpreter.executable, settings, start) do
+        {:failed, text} -> {:error, init_failed(interpreter, text)}
+        _started -> {:ok, interpreter}
+      end
     end
+  end
+
+  # It runs before it was asked. Where that fails it is asked all the same: as a program it can say why.
+  defp start_plain(candidate, libpython, options, settings, start) do
+    with :ok <- load_native() do
+      started = initialize(candidate.executable, settings, start)
+
+      with {:ok, interpreter} <- started_plain(started, candidate, libpython, options) do
+        Running.remember(interpreter, settings)
+
+        case started do
+          {:failed, text} -> {:error, init_failed(interpreter, text)}
+          _started -> {:ok, interpreter}
+        end
+      end
+    end
+  end
+
+  defp started_plain({:started, report}, candidate, libpython, _options),
+    do: Interpreter.running(candidate, libpython, report)
+
+  defp started_plain(_other, candidate, _libpython, options),
+    do: Interpreter.ask(candidate, options)
+
+  # If it cannot be opened, the interpreter is asked: it may know more.
+  defp open(libpython, meanwhile) do
+    {_pid, monitor} =
+      spawn_monitor(fn ->
+        exit({:shutdown, :erlang_python_loader.library_open(libpython)})
+      end)
+
+    meanwhile.()
+    receive(do: ({:DOWN, ^monitor, _, _, reason} -> reason == {:shutdown, :ok}))
   end
 
   defp load_native do
@@ -165,13 +228,11 @@ defmodule Python.Runtime do
     end
   end
 
-  # What is put into one of them besides its fields would be lost in Python. `Decimal` may not be there.
-  defp fields(MapSet), do: Map.keys(MapSet.new())
-  defp fields(module), do: Map.keys(module.__struct__())
-
   @doc "What every Python is told that this library starts, in the VM or in a process of its own."
   @spec config(Python.Settings.t()) :: map
   def config(settings) do
+    decimal = for module <- [Decimal], Code.ensure_loaded?(module), do: {module, fields(module)}
+
     %{
       package: Application.app_dir(:erlang_python, "priv/python/erlang"),
       paths: settings.paths,
@@ -183,37 +244,29 @@ defmodule Python.Runtime do
       native_memory: settings.native_memory,
       # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
       set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
-      decimal: Code.ensure_loaded?(Decimal),
-      fields:
-        for(
-          module <- Python.Struct.native(),
-          Code.ensure_loaded?(module),
-          do: {module, fields(module)}
-        )
+      decimal: decimal != [],
+      fields: decimal ++ @fields
     }
   end
 
-  defp initialize(interpreter, settings, start) do
+  defp fields(module), do: Map.keys(module.__struct__())
+
+  defp initialize(executable, settings, start) do
     config =
       Map.merge(prepared_config(settings, start), %{
-        program: interpreter.executable,
+        program: executable,
         environment: Map.to_list(Variables.with_changes(settings.env))
       })
-
-    # What has failed may be half done, and may yet come up after we have waited for it.
-    Running.remember(interpreter, settings)
 
     case :erlang_python.runtime_start(config, self()) do
       :ok ->
         :code.ensure_modules_loaded(@then)
+        Telemetry.init()
         receive(do: ({^start, :later, work} -> spawn(work)), after: (0 -> :ok))
-        await_start(interpreter)
+        await_start()
 
-      :started ->
-        :ok
-
-      {:failed, text} ->
-        {:error, init_failed(interpreter, text)}
+      started_before_or_failed ->
+        started_before_or_failed
     end
   end
 
@@ -226,13 +279,12 @@ defmodule Python.Runtime do
     end
   end
 
-  defp await_start(interpreter) do
+  defp await_start do
     receive do
-      :started -> :ok
-      {:failed, text} -> {:error, init_failed(interpreter, text)}
+      {:started, report} -> {:started, report}
+      {:failed, text} -> {:failed, text}
     after
-      @start_timeout ->
-        {:error, init_failed(interpreter, "it did not come up within #{@start_timeout} ms")}
+      @start_timeout -> {:failed, "it did not come up within #{@start_timeout} ms"}
     end
   end
 

@@ -43,7 +43,14 @@ defmodule Python.Telemetry do
 
   @doc false
   # Called when the application starts. A look-up per call would cost more than the answer is worth.
-  def init, do: :persistent_term.put(__MODULE__, Code.ensure_loaded?(:telemetry))
+  def init do
+    with nil <- :persistent_term.get(__MODULE__, nil),
+         do: :persistent_term.put(__MODULE__, Code.ensure_loaded?(:telemetry))
+  end
+
+  @doc false
+  # Whether there is a library may be another when the application starts again.
+  def forget, do: :persistent_term.erase(__MODULE__)
 
   @doc false
   def enabled?, do: :persistent_term.get(__MODULE__, false)

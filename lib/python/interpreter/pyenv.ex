@@ -55,7 +55,7 @@ defmodule Python.Interpreter.Pyenv do
     case File.read(file) do
       {:ok, text} ->
         for line <- String.split(text, ["\n", "\r"]),
-            [word | _] <- [String.split(line)],
+            [word | _] <- [:string.lexemes(line, ~c" \t")],
             not String.starts_with?(word, "#"),
             do: word
 

@@ -7,9 +7,13 @@
 //!
 //! It knows nothing of Python objects, and nothing of the crate that is loaded after it.
 
+#[cfg(target_os = "linux")]
+mod elf;
 mod entry;
 mod library;
 mod nif;
+#[cfg(target_os = "linux")]
+mod plain;
 mod report;
 
 nif_init!(c"erlang_python_loader", |_, _| true);

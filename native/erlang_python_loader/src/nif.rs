@@ -36,6 +36,25 @@ fn library_open<'a>(env: Env<'a>, path: Binary<'a>) -> Term<'a> {
     }
 }
 
+/// The libpython of an interpreter whose files say all that is asked of it, or nil. Dirty: it reads files.
+#[rustler::nif(schedule = "DirtyIo")]
+fn library_plain<'a>(env: Env<'a>, executable: Binary<'a>, home: Binary<'a>) -> Term<'a> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStringExt;
+
+        let paths = (path_from_bytes(&executable), path_from_bytes(&home));
+        if let (Ok(executable), Ok(home)) = paths
+            && let Some(libpython) = crate::plain::libpython(&executable, &home)
+        {
+            return Item::Text(libpython.into_os_string().into_vec()).encode(env);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (executable, home);
+    nil().encode(env)
+}
+
 #[rustler::nif]
 fn library_version() -> Result<String, Failure> {
     library::version().ok_or_else(|| {

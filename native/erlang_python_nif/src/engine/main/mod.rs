@@ -28,6 +28,7 @@ pub mod own;
 pub mod package;
 pub mod patience;
 pub mod registered;
+pub mod report;
 pub mod runner;
 pub mod seat;
 pub mod start;

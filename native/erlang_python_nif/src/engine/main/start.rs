@@ -9,6 +9,7 @@ use crate::engine::main::callback;
 use crate::engine::main::foreign;
 use crate::engine::main::interrupt;
 use crate::engine::main::package;
+use crate::engine::main::report::Report;
 use crate::pool::ending;
 use crate::python::convert;
 use crate::python::current;
@@ -20,6 +21,8 @@ use crate::python::reaper;
 use pyo3::ffi;
 use rustler::Encoder;
 use std::sync::OnceLock;
+
+const NO_STACK: &str = "there is no memory for a stack";
 
 static STARTED: OnceLock<()> = OnceLock::new();
 
@@ -40,9 +43,11 @@ pub fn start(start: Start) -> std::io::Result<()> {
             };
             let mut message = TermEnv::new();
             match initialize(&start) {
-                Ok(()) => {
+                Ok(report) => {
                     let _ = STARTED.set(());
-                    message.send(sender, &start.owner, |env| atoms::started().to_term(env));
+                    message.send(sender, &start.owner, |env| {
+                        (atoms::started(), report).encode(env)
+                    });
                     drop(message);
                     reaper::run();
                 }
@@ -56,7 +61,7 @@ pub fn start(start: Start) -> std::io::Result<()> {
         .map(drop)
 }
 
-fn initialize(start: &Start) -> Result<(), String> {
+fn initialize(start: &Start) -> Result<Report, String> {
     // The VM ignores SIGCHLD, and `waitpid` then finds no children: `subprocess.run` would hang.
     // The VM's own children are those of a helper process, so it does not mind the default.
     // SAFETY: SIG_DFL is a valid disposition.
@@ -72,7 +77,9 @@ fn initialize(start: &Start) -> Result<(), String> {
     // SAFETY: the interpreter has just been initialised by this thread, which holds the GIL and
     // lets it go here. Every later entry, this thread's too, goes through `interpreter::enter`.
     unsafe { ffi::PyEval_SaveThread() };
-    prepare(&start.setup)
+    prepare(&start.setup)?;
+    interpreter::enter(|py, _| Report::new(py).map_err(|error| error.to_string()))
+        .ok_or(NO_STACK)?
 }
 
 /// The same in a process of Python's own, where the interpreter runs already, on its main thread, which has
@@ -122,7 +129,7 @@ fn prepare(setup: &Setup) -> Result<(), String> {
         foreign::install();
         current::install(py, setup, package::add_to)
     })
-    .ok_or("there is no memory for a stack")??;
+    .ok_or(NO_STACK)??;
     set_ready();
     Ok(())
 }

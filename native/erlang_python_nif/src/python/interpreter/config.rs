@@ -15,7 +15,7 @@ pub struct Start {
     /// The environment of the VM, which is to be that of Python and of C.
     pub environment: Vec<(String, String)>,
     pub setup: Setup,
-    /// Whom to tell how it went: `{:started, executable, prefix}` or `{:failed, text}`.
+    /// Whom to tell how it went: `{:started, report}` or `{:failed, text}`.
     pub owner: LocalPid,
 }
 
