@@ -15,7 +15,8 @@ defmodule Mix.Tasks.Compile.PythonNative do
   erlang_python itself, not of the project that depends on it. So all Mix environments share a build, and all projects
   that depend on the same checkout. They build one after the other.
 
-  The build needs no Python interpreter and no headers: the libraries use the stable ABI and find libpython when they
+  If there is a Python interpreter, it compiles the Python files of erlang_python, which makes starts faster.
+  The build needs none, and no headers: the libraries use the stable ABI and find libpython when they
   are loaded. `native/.cargo/config.toml` configures pyo3 so.
   """
 
@@ -23,7 +24,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
 
   use Mix.Task.Compiler
 
-  alias Python.Native.{Cargo, Library, Lock, Precompiled}
+  alias Python.Native.{Bytecode, Cargo, Library, Lock, Precompiled}
 
   @recursive true
 
@@ -31,6 +32,21 @@ defmodule Mix.Tasks.Compile.PythonNative do
 
   @impl true
   def run(args) do
+    compile_python()
+    install(args)
+  end
+
+  # Of use, and not needed.
+  defp compile_python do
+    digest = Bytecode.digest()
+
+    unless digest == nil or read(bytecode_manifest()) == digest do
+      Bytecode.compile(digest)
+      write(bytecode_manifest(), digest)
+    end
+  end
+
+  defp install(args) do
     if "--force" not in args and current?(digest()) do
       {:noop, []}
     else
@@ -42,7 +58,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
         # The other one may have built what is wanted here.
         if "--force" not in args and current?(digest),
           do: built_elsewhere(),
-          else: install(digest)
+          else: install_libraries(digest)
       end)
     end
   end
@@ -55,17 +71,18 @@ defmodule Mix.Tasks.Compile.PythonNative do
   end
 
   @impl true
-  def manifests, do: [manifest()]
+  def manifests, do: [manifest(), bytecode_manifest()]
 
   @impl true
   def clean do
     File.rm_rf!(Library.folder())
+    File.rm_rf!(Bytecode.folder())
     File.rm_rf!(Cargo.target_dir())
     :ok
   end
 
-  defp install(digest) do
-    case install() do
+  defp install_libraries(digest) do
+    case install_libraries() do
       {:ok, status} ->
         # Where _build holds a copy of priv instead of a link to it, the copy needs the new files.
         Mix.Project.build_structure()
@@ -78,7 +95,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
     end
   end
 
-  defp install do
+  defp install_libraries do
     case native() do
       :cargo ->
         with {:ok, folder} <- Cargo.build() do
@@ -107,19 +124,23 @@ defmodule Mix.Tasks.Compile.PythonNative do
 
   ## The manifest: what was installed, and what became of it
 
-  defp read_manifest do
-    with {:ok, binary} <- File.read(manifest()),
-         {@manifest_vsn, installed} <- :erlang.binary_to_term(binary) do
-      installed
+  defp read_manifest, do: read(manifest())
+  defp write_manifest(installed), do: write(manifest(), installed)
+
+  defp read(manifest) do
+    with {:ok, binary} <- File.read(manifest),
+         {@manifest_vsn, kept} <- :erlang.binary_to_term(binary) do
+      kept
     else
       _ -> nil
     end
   end
 
-  defp write_manifest(installed) do
-    File.mkdir_p!(Path.dirname(manifest()))
-    File.write!(manifest(), :erlang.term_to_binary({@manifest_vsn, installed}))
+  defp write(manifest, kept) do
+    File.mkdir_p!(Path.dirname(manifest))
+    File.write!(manifest, :erlang.term_to_binary({@manifest_vsn, kept}))
   end
 
   defp manifest, do: Path.join(Cargo.target_dir(), "compile.python_native")
+  defp bytecode_manifest, do: Path.join(Cargo.target_dir(), "compile.python_bytecode")
 end

@@ -13,7 +13,7 @@ defmodule Python.Interpreter.Pyenv do
   def resolve(path, env) do
     root = path |> Path.dirname() |> Path.dirname()
 
-    with "shims" <- path |> Path.dirname() |> Path.basename(),
+    with true <- shim?(path),
          true <- File.dir?(Path.join(root, "versions")),
          [version] <- versions(env, root),
          true <- plain?(version),
@@ -24,6 +24,10 @@ defmodule Python.Interpreter.Pyenv do
       _ -> :unknown
     end
   end
+
+  @doc "Whether a program stands for others."
+  @spec shim?(Path.t()) :: boolean
+  def shim?(path), do: path |> Path.dirname() |> Path.basename() == "shims"
 
   defp versions(env, root) do
     case env["PYENV_VERSION"] do
