@@ -3,7 +3,8 @@ defmodule Python.Interpreter do
   The embedded Python interpreter: how it is found, and information about it.
 
   `find/2` runs the interpreter once, for a few ms, to get information about it. `load/1` opens its libpython in this VM.
-  The application calls both when it starts. Call them to check an interpreter beforehand, as `mix python.doctor` does.
+  The application does both when it starts; where the interpreter's files say all that it would be asked, it is not run before.
+  Call them to check an interpreter beforehand, as `mix python.doctor` does.
 
   ## Which interpreter
 
