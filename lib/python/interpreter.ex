@@ -151,7 +151,7 @@ defmodule Python.Interpreter do
 
   # What neither Python nor the dynamic linker looks at before the interpreter runs, or what only changes what it writes.
   # The images of Docker have most of these.
-  @plain ~w(PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED PYTHON_VERSION PYTHON_SHA256 PYTHON_PIP_VERSION
+  @plain ~w(PYTHON PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED PYTHON_VERSION PYTHON_SHA256 PYTHON_PIP_VERSION
             PYTHON_SETUPTOOLS_VERSION PYTHON_GET_PIP_URL PYTHON_GET_PIP_SHA256)
 
   defp plain?({_name, ""}), do: true

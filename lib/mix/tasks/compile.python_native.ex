@@ -42,7 +42,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
 
     unless digest == nil or read(bytecode_manifest()) == digest do
       Bytecode.compile(digest)
-      write(bytecode_manifest(), digest)
+      _ = write(bytecode_manifest(), digest)
     end
   end
 
@@ -125,7 +125,7 @@ defmodule Mix.Tasks.Compile.PythonNative do
   ## The manifest: what was installed, and what became of it
 
   defp read_manifest, do: read(manifest())
-  defp write_manifest(installed), do: write(manifest(), installed)
+  defp write_manifest(installed), do: :ok = write(manifest(), installed)
 
   defp read(manifest) do
     with {:ok, binary} <- File.read(manifest),
@@ -137,8 +137,8 @@ defmodule Mix.Tasks.Compile.PythonNative do
   end
 
   defp write(manifest, kept) do
-    File.mkdir_p!(Path.dirname(manifest))
-    File.write!(manifest, :erlang.term_to_binary({@manifest_vsn, kept}))
+    with :ok <- File.mkdir_p(Path.dirname(manifest)),
+         do: File.write(manifest, :erlang.term_to_binary({@manifest_vsn, kept}))
   end
 
   defp manifest, do: Path.join(Cargo.target_dir(), "compile.python_native")

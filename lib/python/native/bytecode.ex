@@ -22,8 +22,9 @@ defmodule Python.Native.Bytecode do
   @doc "What the files depend on: the sources and the interpreter. nil if there is none."
   @spec digest() :: term
   def digest do
-    with {:ok, %{executable: executable}} <-
-           Search.locate(Application.get_env(:erlang_python, :python_path), System.get_env()),
+    with path when is_binary(path) or path == nil <-
+           Application.get_env(:erlang_python, :python_path),
+         {:ok, %{executable: executable}} <- Search.locate(path, System.get_env()),
          # A shim would have to be asked.
          false <- Pyenv.shim?(executable),
          {:ok, stat} <- File.stat(executable) do
