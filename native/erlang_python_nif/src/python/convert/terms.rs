@@ -64,6 +64,23 @@ impl<'a> Iterator for Cells<'a> {
     }
 }
 
+/// The elements of a tuple.
+pub fn items<'a>(tuple: Term<'a>) -> Result<&'a [sys::ErlNifTerm]> {
+    let (mut length, mut items) = (0, std::ptr::null());
+    // SAFETY: a valid term of a valid environment; both are written on success, and live as long as the environment of
+    // the term, which is 'a.
+    unsafe {
+        let env = tuple.get_env().as_c_arg();
+        if sys::enif_get_tuple(env, tuple.as_c_arg(), &mut length, &mut items) == 0 {
+            return Err(Unconvertible::new("this tuple cannot be read").into());
+        }
+        if length == 0 {
+            return Ok(&[]);
+        }
+        Ok(std::slice::from_raw_parts(items, length as usize))
+    }
+}
+
 /// The bytes of a binary. A bitstring has none.
 pub fn bytes<'a>(term: Term<'a>) -> Result<&'a [u8]> {
     let mut binary = MaybeUninit::uninit();

@@ -1,12 +1,17 @@
 //! Terms to Python objects.
 
+mod collections;
+
 use super::keys::Keys;
 use super::level::Level;
-use super::terms::{Cells, Pairs, bytes, key_step, name_text, no_counterpart, small_integer};
+use super::terms::{
+    Cells, Pairs, bytes, items, key_step, name_text, no_counterpart, small_integer,
+};
 use super::{
     Failure, MAX_DEPTH, Step, Unconvertible, copy, integer, layout, opaque, structs, words,
 };
 use crate::base::atoms;
+use crate::base::boxed::{self, Boxed};
 use crate::python::arguments::{Arguments, FEW};
 use crate::python::current;
 use crate::python::growth::Handles;
@@ -64,9 +69,23 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     /// The Python object for a term.
     pub fn value(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        if let Some(value) = words::small(term.as_c_arg()) {
+        let raw = term.as_c_arg();
+        if let Some(value) = words::small(raw) {
             // SAFETY: the GIL is held; a new reference or null with an exception set.
             return unsafe { self.owned(ffi::PyLong_FromLongLong(value)) };
+        }
+        // SAFETY: a term of an environment that lives as long as 'a.
+        match unsafe { boxed::of::<'a>(raw) } {
+            Some(Boxed::Binary(data)) => return self.binary(data),
+            // SAFETY: the GIL is held; a new reference or null with an exception set.
+            Some(Boxed::Float(value)) => unsafe {
+                return self.owned(ffi::PyFloat_FromDouble(value));
+            },
+            Some(Boxed::Tuple(items)) => return self.nested(|encoder| encoder.tuple(term, items)),
+            Some(Boxed::Map(keys, values)) => {
+                return self.nested(|encoder| encoder.flat_map(term, keys, values));
+            }
+            None => {}
         }
         match term.get_type() {
             TermType::Integer => self.integer(term),
@@ -74,7 +93,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             TermType::Atom => self.atom(term, true),
             TermType::Binary => self.binary(bytes(term)?),
             TermType::List => self.nested(|encoder| encoder.list(term)),
-            TermType::Tuple => self.nested(|encoder| encoder.tuple(term)),
+            TermType::Tuple => self.nested(|encoder| encoder.tuple(term, items(term)?)),
             TermType::Map => self.nested(|encoder| encoder.map(term)),
             other => {
                 self.is_not_plain();
@@ -93,7 +112,10 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     /// The object for the key of a map.
     fn key(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        if term.is_atom() {
+        // SAFETY: a term of an environment that lives as long as 'a.
+        if let Some(Boxed::Binary(data)) = unsafe { boxed::of::<'a>(term.as_c_arg()) } {
+            self.text_key(data)
+        } else if term.is_atom() {
             self.atom(term, false)
         } else {
             self.element(term)
@@ -123,25 +145,6 @@ impl<'py, 'a> Encoder<'py, 'a> {
             *place = Some(self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?);
         }
         Ok(Arguments::Few(few, count))
-    }
-
-    /// A `tuple` of so many elements.
-    fn tuple_of(
-        &mut self,
-        length: usize,
-        items: impl Iterator<Item = Term<'a>>,
-    ) -> Result<Bound<'py, PyAny>> {
-        // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let tuple = unsafe { self.owned(ffi::PyTuple_New(length as ffi::Py_ssize_t)) }?;
-        for (at, item) in items.enumerate() {
-            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
-            // SAFETY: `tuple` is new and not shared, `at` is within its length; the reference to
-            // `value` is given away.
-            unsafe {
-                ffi::PyTuple_SetItem(tuple.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr())
-            };
-        }
-        Ok(tuple)
     }
 
     /// Keyword arguments as a `dict` with `str` keys, from a map or a list of pairs. None if there
@@ -308,86 +311,6 @@ impl<'py, 'a> Encoder<'py, 'a> {
         }
     }
 
-    fn list(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let cells = Cells::of(term)?;
-        self.count(cells.length as usize);
-        // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let list = unsafe { self.owned(ffi::PyList_New(cells.length as ffi::Py_ssize_t)) }?;
-        for (at, item) in cells.enumerate() {
-            let value = self.value(item).map_err(|e| e.inside(|| Step::Index(at)))?;
-            let value = value.into_ptr();
-            // SAFETY: `list` is new and not shared, and `at` is within its length, where there is
-            // nothing yet; the reference to `value` is given away.
-            unsafe {
-                match layout::items(list.as_ptr()) {
-                    Some(items) => items[at] = value,
-                    None => drop(ffi::PyList_SetItem(
-                        list.as_ptr(),
-                        at as ffi::Py_ssize_t,
-                        value,
-                    )),
-                }
-            }
-        }
-        Ok(list)
-    }
-
-    fn tuple(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        let items = rustler::types::tuple::get_tuple(term)
-            .map_err(|_| Unconvertible::new("this tuple cannot be read"))?;
-        if let [tag, data] = items[..]
-            && tag.is_atom()
-            && atoms::bytes() == tag
-            && data.is_binary()
-        {
-            return self.bytes(bytes(data)?);
-        }
-        self.tuple_of(items.len(), items.into_iter())
-    }
-
-    fn map(&mut self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
-        if let Ok(name) = term.map_get(atoms::__struct__()) {
-            let name = name.decode().map_err(|_| {
-                Unconvertible::new("this map has the key :__struct__, whose value is not an atom")
-            })?;
-            return self.structure(term, name);
-        }
-        // SAFETY: the GIL is held; a new reference or null with an exception set.
-        let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
-        self.keys.next_map();
-        let mut count = 0;
-        for (key, value) in Pairs::new(term) {
-            let name = self.key(key).map_err(|e| e.inside(|| key_step(key)))?;
-            let value = self.value(value).map_err(|e| e.inside(|| key_step(key)))?;
-            self.set_item(&dict, &name, &value)
-                .map_err(|e| e.inside(|| key_step(key)))?;
-            count += 1;
-        }
-        self.count(count as usize);
-        // SAFETY: a dict of our own; the GIL is held.
-        if unsafe { ffi::PyDict_Size(dict.as_ptr()) } != count {
-            return Err(self.same_keys(term));
-        }
-        Ok(dict)
-    }
-
-    /// Which key of a map is the same in Python as another one.
-    fn same_keys(&mut self, map: Term<'a>) -> Failure {
-        let mut look = || -> Result<()> {
-            // SAFETY: the GIL is held; a new reference or null with an exception set.
-            let dict = unsafe { self.owned(ffi::PyDict_New()) }?;
-            for (key, _) in Pairs::new(map) {
-                let name = self.key(key)?;
-                self.set_new_item(&dict, &name, &name)
-                    .map_err(|e| e.inside(|| key_step(key)))?;
-            }
-            Ok(())
-        };
-        // A key may be an object of a class whose `__eq__` has changed its mind.
-        let none = || Unconvertible::new("two of its keys are the same in Python").into();
-        look().err().unwrap_or_else(none)
-    }
-
     fn handle(&mut self, reference: Term<'a>) -> Option<Bound<'py, PyAny>> {
         let handle = object::of_reference(reference)?;
         self.handles.add(handle);
@@ -442,41 +365,6 @@ impl<'py, 'a> Encoder<'py, 'a> {
         let key = self.binary(data)?;
         self.keys.keep(data, &key);
         Ok(key)
-    }
-
-    /// Adds a pair to a dict of our own.
-    fn set_item(
-        &self,
-        dict: &Bound<'py, PyAny>,
-        key: &Bound<'py, PyAny>,
-        value: &Bound<'py, PyAny>,
-    ) -> Result<()> {
-        // SAFETY: a dict of our own; the GIL is held; no reference is given away.
-        if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } != 0 {
-            return Err(self.unhashable(PyErr::fetch(self.py), key, "the key of a Python dict"));
-        }
-        Ok(())
-    }
-
-    /// Adds a pair to a dict of our own, whose key must be new.
-    fn set_new_item(
-        &self,
-        dict: &Bound<'py, PyAny>,
-        key: &Bound<'py, PyAny>,
-        value: &Bound<'py, PyAny>,
-    ) -> Result<()> {
-        // SAFETY: a dict of our own; the GIL is held.
-        let size = || unsafe { ffi::PyDict_Size(dict.as_ptr()) };
-        let before = size();
-        self.set_item(dict, key, value)?;
-        if before == size() {
-            return Err(Unconvertible::new(
-                "another key is the same in Python (such as :a and \"a\", or 1, 1.0 and true), \
-                 and one of the values would be lost",
-            )
-            .into());
-        }
-        Ok(())
     }
 
     /// What is wrong with an object that `hash` refused.

@@ -1,7 +1,7 @@
 //! Lists, tuples, sets and dicts as terms.
 
 use super::super::{Step, Unconvertible, layout, map, structs};
-use super::{Decoder, Failure, Result, type_name};
+use super::{Decoder, Failure, Result, immediate, type_name};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PySet};
@@ -47,16 +47,16 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
     #[inline]
     unsafe fn push(&mut self, item: *mut ffi::PyObject, at: usize) -> Result<()> {
         // SAFETY: as this function demands.
-        let term = match unsafe { self.immediate().term_at(item) } {
+        let term = match unsafe { immediate::small_int(item) } {
             Some(term) => term,
             None => {
                 // SAFETY: no Python code has run yet.
                 let item = unsafe { Bound::from_borrowed_ptr(self.py, item) };
-                self.value(&item)
-                    .map_err(|e| e.inside(|| Step::Index(at)))?
+                let term = self.value(&item);
+                term.map_err(|e| e.inside(|| Step::Index(at)))?.as_c_arg()
             }
         };
-        self.terms.push(term.as_c_arg());
+        self.terms.push(term);
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
             let (key, value) = unsafe {
                 (
                     Bound::from_borrowed_ptr(self.py, key),
-                    match self.immediate().term_at(value) {
+                    match immediate::small_int(value) {
                         Some(term) => Ok(term),
                         None => Err(Bound::from_borrowed_ptr(self.py, value)),
                     },
@@ -178,10 +178,15 @@ impl<'py, 'a> Decoder<'py, 'a, '_> {
                     term
                 }
             };
-            let value_term =
-                value.or_else(|value| self.value(&value).map_err(|e| e.inside(step)))?;
+            let value_term = match value {
+                Ok(term) => term,
+                Err(value) => {
+                    let term = self.value(&value);
+                    term.map_err(|e| e.inside(step))?.as_c_arg()
+                }
+            };
             self.keys.push(key_term);
-            self.terms.push(value_term.as_c_arg());
+            self.terms.push(value_term);
         }
         // SAFETY: a dict, and the GIL is held.
         if count != length || unsafe { ffi::PyDict_Size(object.as_ptr()) } as usize != length {

@@ -90,14 +90,29 @@ impl<'a> Immediate<'a> {
     }
 }
 
+/// The term for an int, if it is read and made in place: it needs no environment. None for all other objects.
+///
+/// # Safety
+///
+/// `pointer` is an object that is alive, and the GIL is held.
+#[inline]
+pub unsafe fn small_int(pointer: *mut ffi::PyObject) -> Option<sys::ErlNifTerm> {
+    // SAFETY: as this function demands; the function is given an int.
+    unsafe {
+        if ffi::Py_TYPE(pointer) != &raw mut ffi::PyLong_Type {
+            return None;
+        }
+        words::make_small(layout::small(pointer)?)
+    }
+}
+
 /// The term for a bool, `None` or a small int, which needs no environment. None for all others.
 pub fn word(object: &Bound<'_, PyAny>) -> Option<SavedTerm> {
     let pointer = object.as_ptr();
     // SAFETY: an object that is alive; a Bound is proof of the GIL. The function is given an int.
     unsafe {
         if ffi::Py_TYPE(pointer) == &raw mut ffi::PyLong_Type {
-            let term = words::make_small(layout::small(pointer)?)?;
-            return Some(SavedTerm::from_c_arg(term));
+            return small_int(pointer).map(SavedTerm::from_c_arg);
         }
         let atom = if pointer == ffi::Py_None() {
             atoms::nil()
