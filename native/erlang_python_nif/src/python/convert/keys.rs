@@ -66,12 +66,15 @@ impl<'py> Terms<'py> {
 
     /// Keeps the term for a key that is a `str`, and no other.
     pub fn keep(&mut self, key: &Bound<'py, PyAny>, term: ErlNifTerm) {
+        if self.dicts < 2 {
+            return;
+        }
         // SAFETY: an object, and the GIL is held; the length is asked of a str.
         let is_short = unsafe {
             ffi::PyUnicode_CheckExact(key.as_ptr()) != 0
                 && ffi::PyUnicode_GetLength(key.as_ptr()) <= LONGEST as ffi::Py_ssize_t
         };
-        if self.dicts < 2 || !is_short {
+        if !is_short {
             return;
         }
         if self.places.is_empty() {

@@ -12,6 +12,7 @@ mod layout;
 mod level;
 mod opaque;
 mod replaced;
+mod shapes;
 mod structs;
 mod table;
 mod terms;

@@ -4,6 +4,7 @@ mod collections;
 
 use super::keys::Keys;
 use super::level::Level;
+use super::shapes::Shapes;
 use super::terms::{
     Cells, Pairs, bytes, items, key_step, name_text, no_counterpart, small_integer,
 };
@@ -33,6 +34,7 @@ pub struct Encoder<'py, 'a> {
     /// Within the key of a dict or the element of a set, which must be hashable.
     in_key: bool,
     keys: Keys<'py, 'a>,
+    shapes: Shapes<'py, 'a>,
     /// How many elements were converted.
     items: usize,
     /// All of them are plain data.
@@ -54,6 +56,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
             depth: 0,
             in_key: false,
             keys: Keys::default(),
+            shapes: Shapes::default(),
             items: 0,
             plain: true,
             paused: None,
@@ -198,7 +201,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
         let converted = convert(self);
         self.depth -= 1;
         if self.depth == 0 {
-            self.paused = None;
+            self.is_seen();
         }
         converted
     }
@@ -215,7 +218,13 @@ impl<'py, 'a> Encoder<'py, 'a> {
     /// Code of Python's may run from here on.
     fn is_not_plain(&mut self) {
         self.plain = false;
+        self.is_seen();
+    }
+
+    /// What was made so far may be seen by others.
+    fn is_seen(&mut self) {
         self.paused = None;
+        self.shapes.clear();
     }
 
     fn integer(&self, term: Term<'a>) -> Result<Bound<'py, PyAny>> {
@@ -271,7 +280,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     fn binary(&mut self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
         if bytes.len() >= copy::LARGE {
-            self.paused = None;
+            self.is_seen();
             return Ok(copy::into_python(self.py, bytes)?);
         }
         if bytes.is_ascii() {
@@ -298,7 +307,7 @@ impl<'py, 'a> Encoder<'py, 'a> {
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<Bound<'py, PyAny>> {
         if bytes.len() >= copy::LARGE {
-            self.paused = None;
+            self.is_seen();
             return Ok(copy::into_bytes(self.py, bytes)?);
         }
         let data = bytes.as_ptr().cast::<c_char>();

@@ -106,7 +106,49 @@ impl<'py, 'a> Encoder<'py, 'a> {
             let name = unsafe { Term::new(env, values[at]) };
             return self.structure(term, name_of(name)?);
         }
-        self.dict(term, terms(env, keys).zip(terms(env, values)))
+        if self.paused.is_none() {
+            return self.dict(term, terms(env, keys).zip(terms(env, values)));
+        }
+        if let Some(like) = self.shapes.get(keys) {
+            // SAFETY: a dict of our own, and the GIL is held; a new reference or null with an exception set.
+            let dict = unsafe { self.owned(ffi::PyDict_Copy(like.as_ptr())) }?;
+            return self.refilled(term, dict, keys, values);
+        }
+        let dict = self.dict(term, terms(env, keys).zip(terms(env, values)))?;
+        if self.paused.is_some() {
+            self.shapes.keep(keys, &dict);
+        }
+        Ok(dict)
+    }
+
+    /// A dict that has the keys of the map, in their order, with the values of the map.
+    fn refilled(
+        &mut self,
+        map: Term<'a>,
+        dict: Bound<'py, PyAny>,
+        keys: &'a [ErlNifTerm],
+        values: &'a [ErlNifTerm],
+    ) -> Result<Bound<'py, PyAny>> {
+        let env = map.get_env();
+        let mut position = 0;
+        for (key, value) in terms(env, keys).zip(terms(env, values)) {
+            let value = self.part(value, || key_step(key))?;
+            // SAFETY: a new reference.
+            let value = unsafe { Bound::from_owned_ptr(self.py, value) };
+            let mut name = std::ptr::null_mut();
+            let old = std::ptr::null_mut();
+            // SAFETY: a dict of our own, and the GIL is held. The key is held by the dict while it is used.
+            let name = unsafe {
+                if ffi::PyDict_Next(dict.as_ptr(), &mut position, &mut name, old) == 0 {
+                    return Err(self.same_keys(map));
+                }
+                Bound::from_borrowed_ptr(self.py, name)
+            };
+            self.set_item(&dict, &name, &value)
+                .map_err(|e| e.inside(|| key_step(key)))?;
+        }
+        self.has_all(map, &dict, keys.len())?;
+        Ok(dict)
     }
 
     /// `pairs`: those of the map.
@@ -128,12 +170,18 @@ impl<'py, 'a> Encoder<'py, 'a> {
                 .map_err(|e| e.inside(|| key_step(key)))?;
             count += 1;
         }
-        self.count(count as usize);
+        self.has_all(map, &dict, count)?;
+        Ok(dict)
+    }
+
+    /// Counts the pairs of a map, and looks whether its dict has as many.
+    fn has_all(&mut self, map: Term<'a>, dict: &Bound<'py, PyAny>, count: usize) -> Result<()> {
+        self.count(count);
         // SAFETY: a dict of our own; the GIL is held.
-        if unsafe { ffi::PyDict_Size(dict.as_ptr()) } != count {
+        if unsafe { ffi::PyDict_Size(dict.as_ptr()) } as usize != count {
             return Err(self.same_keys(map));
         }
-        Ok(dict)
+        Ok(())
     }
 
     /// Which key of a map is the same in Python as another one.
