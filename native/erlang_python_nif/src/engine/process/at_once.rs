@@ -28,11 +28,11 @@ use super::decode::decode;
 use super::decoding::Decoding;
 use super::incoming;
 use super::link::{Link, Stage};
+use super::looking::{Leaves, Looking};
 use super::over;
 use super::own::Process;
 use super::run;
 use super::sent::Sent;
-use super::shared::Shared;
 use super::turns;
 use crate::base::lookout::{GLANCE, Luck, OFTEN};
 use crate::base::segment::Segment;
@@ -163,26 +163,6 @@ fn answer_to<'a>(
     })
 }
 
-/// The worker need not ring while this lives.
-struct Looking<'l>(&'l Shared, &'l Segment);
-
-impl<'l> Looking<'l> {
-    fn begin(shared: &'l Shared, segment: &'l Segment) -> Self {
-        shared.looking.fetch_add(1, Ordering::SeqCst);
-        segment.disarm();
-        Looking(shared, segment)
-    }
-}
-
-impl Drop for Looking<'_> {
-    /// What has come meanwhile is to be looked for once more: it was not rung for.
-    fn drop(&mut self) {
-        if self.0.looking.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.arm(self.1);
-        }
-    }
-}
-
 /// On a scheduler: looks a moment for what comes. `politely`: others may have the processor before that. Sees that it is
 /// `Late` if they needed it for long: then it is not looked again.
 fn look<'a>(
@@ -223,6 +203,7 @@ fn look<'a>(
 
 /// For a process that has just handed a request in, on its scheduler: its answer, if that comes at once.
 pub fn answer<'a>(env: Env<'a>, request: &Arc<Request>, sender: Sender) -> AtOnce<'a> {
+    let _leaves = Leaves;
     // Answers to others come as messages.
     if !request.flags.cancel_on_drop() || request.flags.is_for_body() {
         visit(request, None, sender);

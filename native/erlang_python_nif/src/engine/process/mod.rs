@@ -23,6 +23,7 @@ pub mod kick;
 mod leaf;
 pub mod lines;
 pub mod link;
+pub mod looking;
 mod lying;
 pub mod made;
 mod mail;
@@ -69,7 +70,7 @@ impl Engine for Process {
     }
 
     fn hand_in(&self, request: &Arc<Request>, sender: Sender) -> Submitted {
-        start::hand_in(request, &|_| false, sender)
+        looking::hand_in(request, || start::hand_in(request, &|_| false, sender))
     }
 
     fn answer_at_once<'a>(

@@ -4,6 +4,7 @@ use super::ahead;
 use super::callback::Callback;
 use super::encoded::Unsendable;
 use super::link::{Errand, Killed, Link, Listener, Stage};
+use super::looking;
 use super::mail;
 use super::object;
 use super::outbox;
@@ -227,7 +228,10 @@ pub fn send(link: &Arc<Link>, request: &Arc<Request>, callback: u64) -> bool {
             ask_stream(link, request, stream, sent.number, callback);
             false
         }
-        None => ask(link, request, sent, callback),
+        None => {
+            looking::gives(link);
+            ask(link, request, sent, callback)
+        }
     };
     asked(link, request);
     put
