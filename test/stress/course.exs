@@ -141,12 +141,15 @@ defmodule Stress.Course do
   end
 
   @doc "How many descriptors are of such a kind. Those of others come and go."
-  def descriptors(kind) do
+  def descriptors(kind), do: if(open = open(kind), do: open |> Map.values() |> Enum.sum())
+
+  @doc "The same for each of several kinds: a map from what the expression matches."
+  def open(kinds) do
     with {:ok, names} <- File.ls("/proc/self/fd") do
       paths =
         for name <- names, {:ok, path} <- [File.read_link("/proc/self/fd/#{name}")], do: path
 
-      Enum.count(paths, &(&1 =~ kind))
+      Enum.frequencies(for path <- paths, [kind] <- [Regex.run(kinds, path)], do: kind)
     else
       _ -> nil
     end

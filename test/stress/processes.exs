@@ -26,6 +26,8 @@ defmodule Stress.Processes do
   @hangs 60_000
   # How long things may take to come to rest, in ms.
   @rest 30_000
+  # The descriptors that a link has.
+  @open ~r/socket|pipe|pidfd|memfd/
 
   @kinds [
     echo: 60,
@@ -295,8 +297,13 @@ defmodule Stress.Processes do
 
     keys = [:descriptors, :mappings, :threads, :processes]
     Course.as_before(keys, before, @rest, &reading/0)
-    # Of a segment, or of memory for large values.
-    if Book.wrongs() != [], do: IO.inspect(shared(), label: "shared memory")
+
+    # Of a segment, or of memory for large values; or all that one link has.
+    if Book.wrongs() != [] do
+      IO.inspect(shared(), label: "shared memory")
+      IO.inspect(before.open, label: "open before")
+      IO.inspect(Course.open(@open), label: "open")
+    end
   end
 
   defp reading do
@@ -307,7 +314,8 @@ defmodule Stress.Processes do
       processes: length(Process.list()),
       # Threads and descriptors of others come and go.
       threads: Course.threads(~r/^py_link/),
-      descriptors: Course.descriptors(~r/socket|pipe|pidfd|memfd/),
+      descriptors: Course.descriptors(@open),
+      open: Course.open(@open),
       mappings: mappings()
     }
   end
