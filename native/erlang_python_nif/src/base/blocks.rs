@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 /// How many bytes a block has at least, and at most. Smaller ones libc keeps itself; bigger ones are
 /// rare, and would be too much to keep.
 pub const SMALLEST: usize = 128 << 10;
-pub const LARGEST: usize = 64 << 20;
+pub const LARGEST: usize = 128 << 20;
 
 /// What grows to more than this is no block any more: libc moves large memory without a copy.
 pub const MOVED: usize = 8 << 20;
 
-/// How many bytes are kept that nobody uses. libc keeps twice as many, in a program that it is left alone in.
+/// How many bytes are kept that nobody uses, if it is not one block that is larger. libc keeps twice as many, in a program
+/// that it is left alone in.
 const MOST_KEPT: usize = 64 << 20;
 
 /// How many are kept for longer than a moment (`tidy`).
@@ -233,7 +234,8 @@ impl Blocks {
         slot.since.store(deadline::now(), Ordering::Relaxed);
         slot.leave(KEPT);
         // What was given back last is the most likely to be wanted again, so another one goes.
-        while self.kept.load(Ordering::Relaxed) > MOST_KEPT {
+        let most = MOST_KEPT.max(slot.size());
+        while self.kept.load(Ordering::Relaxed) > most {
             match self.evict(Some(slot)) {
                 Some(other) => other.leave(EMPTY),
                 None => break,
@@ -373,6 +375,8 @@ mod tests {
             // SAFETY: it is not used.
             assert!(unsafe { blocks.free(block) });
         }
+        // One that is larger than all that is kept is kept alone.
+        assert_eq!(blocks.kept.load(Ordering::Relaxed), LARGEST);
         // SAFETY: as above.
         assert!(unsafe { blocks.free(last) });
         assert!(blocks.kept.load(Ordering::Relaxed) <= MOST_KEPT);
