@@ -76,7 +76,7 @@ defmodule Python.TestCase do
   """
 
   @doc "What Python itself prints for the exception of a module's `f`, at this moment, beginning where the code of `f` does."
-  def printed(module) do
+  def printed_by_python(module) do
     printing = define(@printing)
     f = Python.eval!("__import__('#{module}').f", return: :object)
     :__main__ |> Python.call!(printing, [f]) |> String.trim_trailing()

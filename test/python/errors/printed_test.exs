@@ -249,19 +249,19 @@ defmodule Python.Errors.PrintedTest do
       # As long, in the same second, and with another time all the same.
       File.write!(file, "def f():\n    return 1 / 0  # behind\n")
       assert text(module) =~ "return 1 / 0  # behind"
-      assert text(module) == printed(module)
+      assert text(module) == printed_by_python(module)
 
       File.write!(file, "# another line\ndef f():\n    return 1 / 0\n")
-      assert text(module) == printed(module)
+      assert text(module) == printed_by_python(module)
       assert {:error, %{frames: [%{line: 2, code: "def f():"}]}} = Python.call(module, :f)
 
       File.write!(file, "")
-      assert text(module) == printed(module)
+      assert text(module) == printed_by_python(module)
       assert {:error, %{frames: [%{line: 2, code: nil}]}} = Python.call(module, :f)
 
       File.rm!(file)
-      assert text(module) == printed(module)
-      assert text(module) == printed(module)
+      assert text(module) == printed_by_python(module)
+      assert text(module) == printed_by_python(module)
 
       File.write!(file, "def f():\n    return 1 / 0  # again\n")
       assert text(module) =~ "return 1 / 0  # again"
@@ -286,14 +286,14 @@ defmodule Python.Errors.PrintedTest do
 
       for text <- ["def f():\n    return 1 / 0", "# new\ndef f():\n    return [][1] / 2"] do
         Python.call!(module, :cell, [text])
-        for _ <- 1..2, do: assert(text(module) == printed(module))
+        for _ <- 1..2, do: assert(text(module) == printed_by_python(module))
         assert text(module) =~ text |> String.split("\n") |> List.last()
       end
 
       Python.call!(module, :rename, ["a\nb\nc\n"])
-      for _ <- 1..2, do: assert(text(module) == printed(module))
+      for _ <- 1..2, do: assert(text(module) == printed_by_python(module))
       Python.call!(:linecache, :clearcache)
-      for _ <- 1..2, do: assert(text(module) == printed(module))
+      for _ <- 1..2, do: assert(text(module) == printed_by_python(module))
     end
 
     test "of code of ours, with another text under the same name" do
@@ -321,7 +321,7 @@ defmodule Python.Errors.PrintedTest do
       source = "def f():\n    return 1 / 0  # zipped\n"
       {:ok, _} = :zip.create(String.to_charlist(archive), [{~c"#{module}.py", source}])
       Python.call!(:sys, "path.append", [archive])
-      for _ <- 1..3, do: assert(text(module) == printed(module))
+      for _ <- 1..3, do: assert(text(module) == printed_by_python(module))
       assert text(module) =~ "return 1 / 0  # zipped"
     end
 
@@ -374,7 +374,7 @@ defmodule Python.Errors.PrintedTest do
     source = "def f():\n    return 1 / 0\n"
 
     for _ <- 1..2, module <- [write_module(dir, source), write_module(dir, source)] do
-      assert text(module) == printed(module)
+      assert text(module) == printed_by_python(module)
       assert text(module) =~ module
     end
   end

@@ -7,7 +7,7 @@ defmodule Python.Errors.TracebacksTest do
 
   defp assert_as_python_prints(module) do
     assert {:error, %Error{} = error} = Python.call(module, :f)
-    assert Exception.message(error) == printed(module)
+    assert Exception.message(error) == printed_by_python(module)
     error
   end
 
