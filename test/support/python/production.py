@@ -41,9 +41,16 @@ def sleep():
     time.sleep(1)
 
 
-def sum_of(count):
-    """A C function that keeps the GIL."""
-    return sum(range(count))
+def sum_for(seconds):
+    """A C function that keeps the GIL for about so long, however fast the machine is."""
+
+    def taken(count):
+        begun = time.perf_counter()
+        sum(range(count))
+        return time.perf_counter() - begun
+
+    count = 1_000_000
+    return taken(int(count * seconds / min(taken(count) for _ in range(3))))
 
 
 def read_socket():
