@@ -134,7 +134,10 @@ defmodule Python.MixProject do
       Enum.map(guides, &"guides/#{&1}.md") ++
       Path.wildcard("guides/*.cheatmd") ++
       Path.wildcard("livebooks/*.livemd") ++
-      ["bench/RESULTS.md": [title: "Benchmarks"]] ++
+      [
+        "bench/RESULTS.md": [title: "Benchmarks"],
+        "bench/PEERS.md": [title: "Beside other libraries"]
+      ] ++
       ~w(ARCHITECTURE.md CONTRIBUTING.md RELEASE.md CHANGELOG.md LICENSE)
   end
 

@@ -183,8 +183,8 @@ defmodule Bench.Peers do
     # Beside other libraries
 
     The same work with each library, in its default configuration and by its own means
-    ([bench/peers](peers)), each in a VM of its own, in turns: medians of #{rounds} rounds. To measure again:
-    the first lines of [peers.exs](peers.exs) say how.
+    (`bench/peers`), each in a VM of its own, in turns: medians of #{rounds} rounds. To measure again:
+    the first lines of `bench/peers.exs` say how.
 
     *Ahead* is how much better the better one of this project's two engines is than the best other library: below 1 × somebody else is
     better.
