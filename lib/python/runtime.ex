@@ -181,28 +181,22 @@ defmodule Python.Runtime do
       # What has failed may be half done, and may yet come up after we have waited for it.
       Running.remember(interpreter, settings)
 
-      case initialize(interpreter.executable, settings, start) do
-        {:failed, text} -> {:error, init_failed(interpreter, text)}
-        _started -> {:ok, interpreter}
-      end
+      interpreter.executable |> initialize(settings, start) |> outcome(interpreter)
     end
   end
 
   # It runs before it was asked. Where that fails it is asked all the same: as a program it can say why.
   defp start_plain(candidate, libpython, options, settings, start) do
-    with :ok <- load_native() do
-      started = initialize(candidate.executable, settings, start)
-
-      with {:ok, interpreter} <- started_plain(started, candidate, libpython, options) do
-        Running.remember(interpreter, settings)
-
-        case started do
-          {:failed, text} -> {:error, init_failed(interpreter, text)}
-          _started -> {:ok, interpreter}
-        end
-      end
+    with :ok <- load_native(),
+         started = initialize(candidate.executable, settings, start),
+         {:ok, interpreter} <- started_plain(started, candidate, libpython, options) do
+      Running.remember(interpreter, settings)
+      outcome(started, interpreter)
     end
   end
+
+  defp outcome({:failed, text}, interpreter), do: {:error, init_failed(interpreter, text)}
+  defp outcome(_started, interpreter), do: {:ok, interpreter}
 
   defp started_plain({:started, report}, candidate, libpython, _options),
     do: Interpreter.running(candidate, libpython, report)
