@@ -74,7 +74,7 @@ defmodule Bench.Asyncio do
     for {count, target, rounds} <- [{size(1_000, 100), 1.15, 11}, {size(10_000, 200), 1.6, 7}] do
       times =
         Measure.rounds(size(rounds, 1),
-          calls: fn -> at_once(count, fn -> sleep(0.1) end) end,
+          calls: fn -> Measure.at_once(count, fn -> sleep(0.1) end) end,
           gather: fn ->
             Python.call!(:bench_loops, :time_gather, [count, 0.1], timeout: @timeout)
           end
@@ -93,22 +93,6 @@ defmodule Bench.Asyncio do
 
   defp sleep(seconds) do
     {:ok, true} = Python.call(:bench_loops, :sleep, [seconds], pool: @loop, timeout: @timeout)
-  end
-
-  # The ns from the word to so many processes until the last one has its answer.
-  defp at_once(count, run) do
-    callers = for _ <- 1..count, do: spawn_monitor(fn -> receive(do: (:go -> run.())) end)
-
-    Measure.time(fn ->
-      for {pid, _} <- callers, do: send(pid, :go)
-
-      for {pid, monitor} <- callers do
-        receive do
-          {:DOWN, ^monitor, _, ^pid, :normal} -> :ok
-          {:DOWN, ^monitor, _, ^pid, reason} -> exit(reason)
-        end
-      end
-    end)
   end
 
   defp rates do

@@ -224,6 +224,8 @@ defmodule Bench.Growth do
     """
     ## #{topic.title}
 
+    #{topic.note}
+
     | #{topic.axis} | #{Enum.map_join(lines, " | ", &elem(&1, 0))} |
     |---|#{String.duplicate("---|", length(lines))}
     #{for {count, index} <- Enum.with_index(topic.counts) do

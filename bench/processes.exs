@@ -427,6 +427,7 @@ defmodule Bench.Processes do
     [%{os_pid: os_pid}] = Python.Pool.workers(Bench.Started)
     memory = proportional(os_pid)
     Supervisor.stop(pool)
+    bare_memory = bare_memory(python)
 
     [
       line(
@@ -444,12 +445,25 @@ defmodule Bench.Processes do
             work: "process: memory of a worker (PSS)",
             unit: "MB",
             figures: [memory],
+            floors: [bare_memory],
+            floor_name: "a Python that waits for a line",
             target: {:at_most, 8}
           )
         ]
       else
         []
       end
+  end
+
+  # What is shared with others counts in part, so none of them is there meanwhile.
+  defp bare_memory(python) do
+    code = "print(flush=True); input()"
+    port = Port.open({:spawn_executable, python}, [:binary, args: ["-c", code]])
+    receive(do: ({^port, {:data, _}} -> :ok))
+    {:os_pid, os_pid} = Port.info(port, :os_pid)
+    memory = proportional(os_pid)
+    Port.close(port)
+    memory
   end
 
   # The same for workers that are forked, and that import by themselves what those find. With pandas where it is.

@@ -10,6 +10,8 @@
 #[cfg(target_os = "linux")]
 mod elf;
 mod entry;
+#[cfg(target_os = "linux")]
+mod known;
 mod library;
 mod nif;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,8 @@
 //! Running one tells which libpython belongs to it, and whether it starts at all: code that is installed for its start
 //! (`sitecustomize`, lines of `.pth` files) may end the process or never return. Here that is known without: the program
 //! names the libpython that it is linked with, its standard library is beside it, and nothing is installed that would
-//! run. Whatever is unusual is left to the program, which knows.
+//! run but what is known to end well (`known.rs`). So it is with Debian's, whose library has a place of its own. Whatever
+//! is unusual is left to the program, which knows.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::elf::Elf;
+use crate::known;
 
 /// Of Python 3. What a later version runs at its start nobody knows yet.
 const MINORS: std::ops::RangeInclusive<u32> = 8..=14;
@@ -32,8 +34,10 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
     let program = executable.canonicalize().ok()?;
     let base_bin = program.parent()?;
     let base = base_bin.parent()?;
-    let elf = read(&program)?;
-    let (minor, libpython) = linked_libpython(&elf, base_bin)?;
+    let (minor, libpython) = match debian_libpython(&program) {
+        Some(found) => found,
+        None => linked_libpython(&read(&program)?, base_bin)?,
+    };
     let version = format!("python3.{minor}");
 
     // What makes Python look elsewhere for its library: a build that is not installed, a list of paths.
@@ -68,14 +72,36 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
         // Where `pip install --user` installs.
         sites.push(home.join(".local"));
     }
-    let nothing_runs = sites
+    let nothing_unknown = sites
         .iter()
-        .flat_map(|site| ["lib", "lib64"].map(|lib| site.join(lib).join(&version)))
-        .all(|folder| runs_nothing(&folder.join("site-packages")))
+        .flat_map(|site| folders_of_packages(site, &version))
+        .all(|folder| runs_nothing_unknown(&folder))
         && [library.join("lib-dynload"), library]
             .iter()
             .all(|folder| customizes_nothing(folder));
-    nothing_runs.then_some(libpython)
+    nothing_unknown.then_some(libpython)
+}
+
+/// Debian builds the program and the library from the same source, and installs both in one version, but does not link
+/// them.
+fn debian_libpython(program: &Path) -> Option<(u32, PathBuf)> {
+    let name = program.strip_prefix("/usr/bin").ok()?.as_os_str();
+    let minor = minor(name.as_bytes().strip_prefix(b"python3.")?)?;
+    let folder = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let library = Path::new(&folder).join(format!("libpython3.{minor}.so.1.0"));
+    let library = library.canonicalize().ok()?;
+    library.is_file().then_some((minor, library))
+}
+
+/// Those of all kinds of Python, of which there are a few below one prefix.
+fn folders_of_packages<'a>(
+    prefix: &'a Path,
+    version: &'a str,
+) -> impl Iterator<Item = PathBuf> + 'a {
+    ["lib", "lib64", "local/lib"]
+        .into_iter()
+        .flat_map(move |lib| [version, "python3"].map(|python| prefix.join(lib).join(python)))
+        .flat_map(|python| ["site-packages", "dist-packages"].map(|name| python.join(name)))
 }
 
 fn read(program: &Path) -> Option<Elf> {
@@ -118,7 +144,10 @@ fn linked_libpython(elf: &Elf, folder: &Path) -> Option<(u32, PathBuf)> {
 /// 11 of `libpython3.11.so.1.0`. Builds for debugging and free-threaded ones have a letter there.
 fn minor_of(name: &[u8]) -> Option<u32> {
     let digits = name.strip_prefix(b"libpython3.".as_slice())?;
-    let digits = digits.strip_suffix(b".so.1.0".as_slice())?;
+    minor(digits.strip_suffix(b".so.1.0".as_slice())?)
+}
+
+fn minor(digits: &[u8]) -> Option<u32> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -170,23 +199,23 @@ fn read_environment(folder: &Path) -> Option<Option<Environment>> {
     Some(Some(Environment { home, sees_system }))
 }
 
-/// Whether nothing in a folder of packages runs when Python starts. That is so if there is no such folder.
-fn runs_nothing(site: &Path) -> bool {
+/// Whether nothing unknown in a folder of packages runs when Python starts. That is so if there is no such folder.
+fn runs_nothing_unknown(site: &Path) -> bool {
     if !site.exists() {
         return true;
     }
     let Some(names) = names(site) else {
         return false;
     };
-    names.iter().all(|name| !customizes(name))
+    names.iter().all(|name| !customizes(site, name))
         && names
             .iter()
             .filter(|name| name.ends_with(b".pth"))
-            .all(|name| only_adds_folders(site, &site.join(OsStr::from_bytes(name))))
+            .all(|name| ends_well(site, &site.join(OsStr::from_bytes(name))))
 }
 
-/// Whether the lines of a `.pth` file are names of folders in which is nothing that would run.
-fn only_adds_folders(site: &Path, file: &Path) -> bool {
+/// Whether the lines of a `.pth` file are known code, or names of folders in which is nothing that would run.
+fn ends_well(site: &Path, file: &Path) -> bool {
     let Ok(text) = fs::read(file) else {
         return false;
     };
@@ -207,7 +236,10 @@ fn only_adds_folders(site: &Path, file: &Path) -> bool {
                 rest.first()
                     .is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'/')
             });
-            !is_code && customizes_nothing(&site.join(OsStr::from_bytes(line)))
+            match is_code {
+                true => known::ends_well(site, line),
+                false => customizes_nothing(&site.join(OsStr::from_bytes(line))),
+            }
         })
 }
 
@@ -215,11 +247,14 @@ fn customizes_nothing(folder: &Path) -> bool {
     if !folder.exists() {
         return true;
     }
-    folder.is_dir() && names(folder).is_some_and(|names| names.iter().all(|name| !customizes(name)))
+    let customizes = |names: Vec<Vec<u8>>| names.iter().any(|name| customizes(folder, name));
+    folder.is_dir() && names(folder).is_some_and(|names| !customizes(names))
 }
 
-fn customizes(name: &[u8]) -> bool {
+/// Whether a file of a folder is a module that `site` imports, and not one that is known.
+fn customizes(folder: &Path, name: &[u8]) -> bool {
     CUSTOMIZING.iter().any(|module| name.starts_with(module))
+        && !known::customizes_well(&folder.join(OsStr::from_bytes(name)))
 }
 
 fn names(folder: &Path) -> Option<Vec<Vec<u8>>> {

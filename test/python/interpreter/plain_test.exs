@@ -54,6 +54,61 @@ defmodule Python.Interpreter.PlainTest do
     assert plain(venv) == nil
   end
 
+  # One that has a minor version in its name, and a library in Debian's place for it.
+  defp debian?(python) do
+    [arch | _] = String.split(to_string(:erlang.system_info(:system_architecture)), "-")
+    library = "/usr/lib/#{arch}-linux-gnu/lib#{Path.basename(python)}.so.1.0"
+    python =~ ~r/3\.\d+$/ and File.regular?(library) and File.lstat!(python).type == :regular
+  end
+
+  test "the library of Debian's is known, though it is not linked with it", %{tmp_dir: dir} do
+    for python <- Path.wildcard("/usr/bin/python3.*"), debian?(python) do
+      venv = Path.join(dir, Path.basename(python))
+      make_venv(python, venv)
+      assert {:ok, found} = Interpreter.find(venv)
+      assert plain(venv) == found.libpython
+
+      vm = FreshVM.start(settings: [python_path: venv])
+      assert {:ok, started} = FreshVM.call(vm, Python.Runtime, :status, [])
+      # The program is asked where its library is.
+      assert %{started | tried: []} == %{found | tried: []}
+
+      site = Path.join(venv, "lib/#{Path.basename(python)}/site-packages")
+      File.write!(Path.join(site, "sitecustomize.py"), "")
+      assert plain(venv) == nil
+    end
+  end
+
+  test "lines that widespread tools write are known", %{site: site, venv: venv} = context do
+    distutils =
+      "import os; var = 'SETUPTOOLS_USE_DISTUTILS'; " <>
+        "enabled = os.environ.get(var, 'local') == 'local'; " <>
+        "enabled and __import__('_distutils_hack').add_shim(); "
+
+    editable = "import __editable___shop_1_0_finder; __editable___shop_1_0_finder.install()"
+
+    for {line, module} <- [
+          {distutils, "_distutils_hack/__init__.py"},
+          {"import _virtualenv", "_virtualenv.py"},
+          {editable, "__editable___shop_1_0_finder.py"}
+        ] do
+      [pth, module] = Enum.map(["tool.pth", module], &Path.join(site, &1))
+      File.write!(pth, line)
+      assert plain(venv) == nil, "without what it imports: #{line}"
+
+      File.mkdir_p!(Path.dirname(module))
+      File.write!(module, "")
+      assert plain(venv) == context.plain, line
+
+      for more <- ["; import os", "\nimport os", "x"] do
+        File.write!(pth, String.trim(line) <> more)
+        assert plain(venv) == nil, line <> more
+      end
+
+      File.rm!(pth)
+    end
+  end
+
   test "the environment may say more", %{venv: venv} = context do
     for {name, value, plain?} <- [
           {"PATH", "/bin", true},

@@ -1,7 +1,7 @@
 //! Where the library gets its own big pieces of memory from: `blocks`. Bytes for other processes and the terms of large
 //! values are needed again and again.
 
-use super::blocks::{BLOCKS, MOVED, SMALLEST};
+use super::blocks::{self, BLOCKS, MOVED, SMALLEST};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for Allocator {
             return block.as_ptr();
         }
         // SAFETY: as this function demands.
-        unsafe { System.alloc(layout) }
+        unsafe { blocks::paged(System.alloc(layout), layout.size()) }
     }
 
     // Fresh memory of the system is zero already, a block's is not.
@@ -65,7 +65,7 @@ unsafe impl GlobalAlloc for Allocator {
                 return System.realloc(pointer, layout, size);
             }
             let moved = if size > MOVED {
-                System.alloc(new)
+                blocks::paged(System.alloc(new), size)
             } else {
                 self.alloc(new)
             };

@@ -245,6 +245,21 @@ impl Blocks {
     }
 }
 
+/// Memory of libc's that is larger than a block, as libc gave it, made of large pages too. Null for null.
+///
+/// # Safety
+///
+/// It has so many bytes, or is null.
+pub unsafe fn paged(memory: *mut u8, size: usize) -> *mut u8 {
+    let end = memory as usize + size;
+    let first = (memory as usize).next_multiple_of(LARGE_PAGE);
+    if size > LARGEST && !memory.is_null() {
+        // SAFETY: within the memory, as this function demands, as that has some large pages.
+        unsafe { system::make_of_large_pages(first as *mut u8, end - first) };
+    }
+    memory
+}
+
 mod system {
     use super::*;
 
@@ -261,12 +276,26 @@ mod system {
             )
         };
         let mapped = NonNull::<u8>::new(mapped.cast()).filter(|_| mapped != libc::MAP_FAILED)?;
-        #[cfg(target_os = "linux")]
         if size >= PAGED {
-            // SAFETY: the mapping, whose content this does not change.
-            unsafe { libc::madvise(mapped.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+            // SAFETY: the mapping.
+            unsafe { make_of_large_pages(mapped.as_ptr(), size) };
         }
         Some(mapped)
+    }
+
+    /// Has the system make memory that was not used yet of large pages, where it has some. Changes nothing in it.
+    ///
+    /// # Safety
+    ///
+    /// It is mapped.
+    pub unsafe fn make_of_large_pages(base: *mut u8, size: usize) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: as this function demands. It says nothing of what is in it.
+        unsafe {
+            libc::madvise(base.cast(), size, libc::MADV_HUGEPAGE)
+        };
+        #[cfg(not(target_os = "linux"))]
+        let _ = (base, size);
     }
 
     /// # Safety

@@ -12,7 +12,8 @@ use crate::pool::request::Request;
 use crate::pool::stream::{Consumer, Demanded, Flushed, Stream, Waiter, closed};
 use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
 use std::cell::Cell;
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 /// How often it is tried to send a chunk that the VM finds long in the making, and whose clock here says that it is
@@ -46,29 +47,37 @@ pub fn is_part() -> bool {
 }
 
 /// Those that were read from. They are closed when the process is to end: `finally` blocks of generators run then.
-/// Held for a push or to take all.
-static READ: Mutex<Vec<Weak<Stream>>> = Mutex::new(Vec::new());
+/// Held for a look and a move, or to take all.
+static READ: LazyLock<Mutex<Read>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Read {
+    /// By their addresses, which are theirs for as long as they are known here.
+    streams: HashMap<usize, Weak<Stream>>,
+    /// How many were left by the last look at which are gone.
+    left: usize,
+}
 
 /// So many are kept before the first look at which are gone.
 const MANY: usize = 64;
 
 fn remember(stream: &Arc<Stream>) {
+    let address = Arc::as_ptr(stream) as usize;
     let mut read = READ.lock();
-    let is_new = !read
-        .iter()
-        .any(|known| known.as_ptr() == Arc::as_ptr(stream));
-    if is_new {
-        if read.len() >= MANY && read.len() == read.capacity() {
-            read.retain(|stream| stream.strong_count() > 0);
-        }
-        read.push(Arc::downgrade(stream));
+    if read.streams.contains_key(&address) {
+        return;
     }
+    if read.streams.len() >= MANY.max(2 * read.left) {
+        read.streams.retain(|_, stream| stream.strong_count() > 0);
+        read.left = read.streams.len();
+    }
+    read.streams.insert(address, Arc::downgrade(stream));
 }
 
 /// Closes all, as far as they are at rest. Those that make an item close when it is made.
 pub(super) fn close_all(sender: Sender) {
     let read = std::mem::take(&mut *READ.lock());
-    for stream in read.iter().filter_map(Weak::upgrade) {
+    for stream in read.streams.values().filter_map(Weak::upgrade) {
         stream.close(None, &|_| false, sender);
     }
 }

@@ -300,16 +300,17 @@ fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64,
     let body = request.body();
     let tag = body.and_then(|body| sent::tag(body.operation()));
     let closes = tag == Some(atoms::close());
-    {
-        // Dropped when the lock is free again.
+    let is_first = {
         let mut state = stream.lock();
         state.wanted = false;
         if closes {
             state.phase = stream::Phase::Closed;
         } else {
             state.begun = Some(Instant::now());
+            state.chunks = state.chunks.saturating_add(1);
         }
-    }
+        state.chunks == 1
+    };
     let mut frame = Writer::frame(if closes {
         watch::give_up_later(request, stream::CLEANUP);
         to_worker::CLOSE
@@ -322,7 +323,13 @@ fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64,
     let env = TermEnv::new();
     let env = env.env();
     let consumer = request.caller().unwrap_or(link.owner).encode(env);
-    if let Ok(consumer) = sent::encode(consumer) {
+    let Ok(consumer) = sent::encode(consumer) else {
+        return;
+    };
+    // Later ones are answered while the main thread makes the next, and an end is told to it at once.
+    if is_first && !closes && callback == 0 {
+        link.offer(frame, &consumer, Listener::Idle);
+    } else {
         link.send_terms(frame, &[&consumer]);
     }
 }

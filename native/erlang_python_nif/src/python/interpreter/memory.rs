@@ -4,7 +4,7 @@
 //! strings and lists), and the arenas of that allocator.
 
 use super::symbol;
-use crate::base::blocks::{BLOCKS, MOVED, SMALLEST};
+use crate::base::blocks::{self, BLOCKS, MOVED, SMALLEST};
 use crate::base::tidiness;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
@@ -130,9 +130,17 @@ unsafe extern "C" fn malloc(_: *mut c_void, size: usize) -> *mut c_void {
         // SAFETY: within the block.
         return unsafe { block.as_ptr().add(MARGIN).cast() };
     }
-    let before = before();
     // SAFETY: as Python calls this function.
-    unsafe { (before.malloc)(before.context, size) }
+    unsafe { malloc_before(size) }
+}
+
+/// # Safety
+///
+/// As Python's own function, which this calls.
+unsafe fn malloc_before(size: usize) -> *mut c_void {
+    let before = before();
+    // SAFETY: as this function demands.
+    unsafe { blocks::paged((before.malloc)(before.context, size).cast(), size).cast() }
 }
 
 /// Fresh memory of the system is zero already, a block's is not.
@@ -161,7 +169,7 @@ unsafe extern "C" fn realloc(
     // if memory is given for it.
     unsafe {
         let moved = if size > MOVED {
-            (before().malloc)(before().context, size)
+            malloc_before(size)
         } else {
             malloc(context, size.max(1))
         };
