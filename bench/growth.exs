@@ -39,7 +39,9 @@ defmodule Bench.Growth do
       Up to some KB it is what a call costs after idle time. From there on each byte that goes in is copied once. What takes
       more than 128 MB is not kept for the next use, so that the system has to find the memory, which is the bend at 1 GB: on
       a virtual machine the host has to find it as well (1.5 s the first time, 0.11 s where it has done so before). By
-      `Python.buffer`, and back from Python, nothing is copied: a binary refers to the memory of the `bytes`. To `:process`
+      `Python.buffer`, and back from Python, nothing is copied: a binary refers to the memory of the `bytes`. That such a call
+      takes longer with more bytes is of the measurement: they are made just before, which drives all else from the caches (a
+      small value after 100 MB that were made takes as long). To `:process`
       values of up to 4 KB go by memory that both sides watch, then by a socket (the bend at 10,000 bytes), and from 1 MiB on
       by memory of their own, copied once on each side.
       """,
