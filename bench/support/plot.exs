@@ -1,7 +1,7 @@
 defmodule Bench.Plot do
   @moduledoc false
 
-  # SVG of lines in panels, one below the other, with one horizontal axis.
+  # SVG of lines in panels, one below the other.
 
   alias Bench.Line
 
@@ -16,23 +16,29 @@ defmodule Bench.Plot do
   defstruct [:title, :unit, scale: :linear, lines: []]
 
   @doc """
-  Draws panels: each has lines, `{name, [{x, y}]}`. `:x` names the horizontal axis, which is `:scale`, `:linear` or
-  `:log`, as the vertical one of a panel is by its own `:scale`.
+  Draws panels: each has lines, `{name, [{x, y}]}`. `:x` names the horizontal axis, which is `:scale`, `:linear`, and then
+  the same for all, or `:log`, as the vertical one of a panel is by its own `:scale`.
   """
   def svg(panels, options) do
     height = @top + length(panels) * (@panel + @gap)
-    xs = for panel <- panels, {_name, points} <- panel.lines, {x, _y} <- points, do: x
-    across = axis(options[:scale] || :linear, xs, false, @left, @width - @right)
+    scale = options[:scale] || :linear
+    all = Enum.flat_map(panels, & &1.lines)
 
     IO.iodata_to_binary([
       ~s(<svg xmlns="http://www.w3.org/2000/svg" width="#{@width}" height="#{height}" ),
       ~s(viewBox="0 0 #{@width} #{height}" font-family="sans-serif" font-size="12">\n),
       ~s(<rect width="100%" height="100%" fill="white"/>\n),
       for {panel, index} <- Enum.with_index(panels) do
+        across = across(scale, if(scale == :log, do: panel.lines, else: all))
         panel(panel, across, options[:x], @top + index * (@panel + @gap))
       end,
       "</svg>\n"
     ])
+  end
+
+  defp across(scale, lines) do
+    xs = for {_name, points} <- lines, {x, _y} <- points, do: x
+    axis(scale, xs, false, @left, @width - @right)
   end
 
   defp panel(panel, across, x_name, top) do
@@ -44,13 +50,13 @@ defmodule Bench.Plot do
       text(@left, top - 8, "start", "#{panel.title}, #{panel.unit}"),
       for tick <- ticks(up) do
         y = place(up, tick)
-        [rule(@left, y, @width - @right, y), text(@left - 6, y + 4, "end", Line.number(tick))]
+        [rule(@left, y, @width - @right, y), text(@left - 6, y + 4, "end", number(up, tick))]
       end,
       for tick <- ticks(across) do
         x = place(across, tick)
-        [rule(x, top, x, bottom), text(x, bottom + 15, "middle", Line.number(tick))]
+        [rule(x, top, x, bottom), text(x, bottom + 15, "middle", number(across, tick))]
       end,
-      text(@width - @right + 6, bottom + 15, "start", x_name),
+      text(@width - @right + 24, bottom + 15, "start", x_name),
       for {{name, points}, index} <- Enum.with_index(panel.lines) do
         color = Enum.at(@colors, rem(index, length(@colors)))
 
@@ -87,6 +93,17 @@ defmodule Bench.Plot do
 
   defp between(value, from, to, start, stop),
     do: Float.round(start + (stop - start) * (value - from) / (to - from), 1)
+
+  # 10 million has many digits.
+  defp number({:log, _from, _to, _start, _stop}, tick) do
+    {part, unit} =
+      Enum.find([{1.0e9, " G"}, {1.0e6, " M"}, {1.0e3, " k"}], {1, ""}, &(tick >= elem(&1, 0)))
+
+    number = tick / part
+    if(number < 1, do: "#{number}", else: "#{round(number)}") <> unit
+  end
+
+  defp number(_axis, tick), do: Line.number(tick)
 
   defp ticks({:log, from, to, _start, _stop}),
     do: for(power <- from..to, do: :math.pow(10, power))
