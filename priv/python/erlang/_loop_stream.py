@@ -74,7 +74,7 @@ class Reader:
                 fill = _fill_asynchronously
                 iterator = type(iterable).__aiter__(iterable)
             while not filling.closes:
-                if await fill(filling, iterator) == OVER:
+                if filling.begin() == OVER or await fill(filling, iterator) == OVER:
                     return
                 filling = await self._next()
         except BaseException as exception:

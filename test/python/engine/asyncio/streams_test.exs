@@ -38,6 +38,13 @@ defmodule Python.Engine.Asyncio.StreamsTest do
                   yield NAME.asyncio.current_task() is task and NAME.variable.get() == i + 1
                   await NAME.asyncio.sleep(0)
 
+          ends = False
+
+          async def turns():
+              while not NAME.ends:
+                  NAME.time.sleep(0.005)
+                  await NAME.asyncio.sleep(0)
+
           async def slow(pause):
               for i in range(3):
                   yield i
@@ -164,6 +171,23 @@ defmodule Python.Engine.Asyncio.StreamsTest do
 
     assert Python.call(:math, :sqrt, [16], pool: pool) == {:ok, 4.0}
     assert Enum.uniq(Task.await_many(readers, 20_000)) == [44_850]
+  end
+
+  # The time of a chunk counts from when its making begins: thousands of other tasks may come before it.
+  test "a loop that is busy with others does not cut chunks into pieces", %{name: name} do
+    pool = start_pool(engine: :asyncio)
+
+    turns = Python.call_async(:__main__, "#{name}.turns", [], pool: pool)
+
+    for _ <- 1..10 do
+      %{source: source, options: options} = stream(name, pool, :sync_numbers, [15])
+      assert {:ok, open} = Python.Stream.open(source, options)
+      # What has not come after 1 ms is asked for again and again.
+      assert Python.Stream.chunk(open, options) == {:done, Enum.to_list(0..14)}
+    end
+
+    Python.exec!("#{name}.ends = True")
+    assert Python.await(turns) == {:ok, nil}
   end
 
   test "errors and timeouts end the stream, and its finally runs", %{name: name, pool: pool} do

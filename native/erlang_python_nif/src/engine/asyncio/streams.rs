@@ -56,7 +56,7 @@ pub fn begin<'py>(py: Python<'py>, flight: Flight) -> PyResult<Bound<'py, PyAny>
         fill::begin_to_close(stream);
         None
     } else {
-        Some(Filling::new(py, stream, items).begin())
+        Some(Filling::new(py, stream, items).prepare())
     };
     let reader = items.iterator(py);
     let filling = Bound::new(py, FillingObject::new(flight, closes, clock))?;
@@ -147,6 +147,14 @@ impl FillingObject {
             step.get().adopt(py, origin);
         }
         Ok(())
+    }
+
+    /// The task has come to it: thousands of others may have been before.
+    fn begin(&self, py: Python<'_>) -> PyResult<u8> {
+        self.ask(py, |filling, clock| {
+            filling.begin_prepared(clock);
+            Filled::More
+        })
     }
 
     /// Takes an item.

@@ -135,10 +135,25 @@ impl<'f, 'py> Filling<'f, 'py> {
 
     /// A chunk begins.
     pub fn begin(&self) -> Clock {
+        let mut clock = self.prepare();
+        self.begin_prepared(&mut clock);
+        clock
+    }
+
+    /// The first item of a chunk that was prepared is asked for. Its time counts from here.
+    pub fn begin_prepared(&self, clock: &mut Clock) {
+        *clock = Clock {
+            limit: clock.limit,
+            ..Clock::new()
+        };
+        self.stream.lock().begun = Some(clock.begun);
+    }
+
+    /// A chunk is to begin.
+    pub fn prepare(&self) -> Clock {
         let mut clock = Clock::new();
         let chunk = Chunk::default();
         let mut state = self.stream.lock();
-        state.begun = Some(clock.begun);
         clock.limit = self.stream.limits.time_of_chunk(state.chunks);
         state.chunks = state.chunks.saturating_add(1);
         let before = state.filled.replace(chunk);
