@@ -152,7 +152,8 @@ defmodule Bench.Calls do
       for callers <- [64, 8, 2, 1],
           {name, deadline} <- [call: "default deadline", infinity: "timeout: :infinity"] do
         line(
-          work: "calls of #{callers} callers, #{deadline}",
+          work:
+            "calls of #{callers} #{if callers == 1, do: "caller", else: "callers"}, #{deadline}",
           unit: "calls/s",
           figures: rates[{name, callers}],
           floors: rates[{:dirty, callers}],

@@ -117,7 +117,13 @@ defmodule Bench.Peers do
     Port.open({:spawn_executable, executable}, options ++ [args: arguments])
   end
 
-  defp python, do: System.get_env("PYTHON") || System.find_executable("python3")
+  # `make` hands it on whether it is set or not.
+  defp python do
+    case System.get_env("PYTHON", "") do
+      "" -> System.find_executable("python3")
+      python -> python
+    end
+  end
 
   # What came of it: a figure, or why there is none. A VM may end of what it did before, so another one is asked
   # once more.
@@ -183,7 +189,7 @@ defmodule Bench.Peers do
     # Beside other libraries
 
     The same work with each library, in its default configuration and by its own means
-    (`bench/peers`), each in a VM of its own, in turns: medians of #{rounds} rounds. To measure again:
+    (`bench/peers`), each in a VM of its own, in turns: #{if rounds == 1, do: "one round", else: "medians of #{rounds} rounds"}. To measure again:
     the first lines of `bench/peers.exs` say how.
 
     *Ahead* is how much better the better one of this project's two engines is than the best other library: below 1 × somebody else is

@@ -7,7 +7,7 @@ defmodule Bench.Chart do
 
   @row 24
   @top 48
-  @labels 450
+  @labels 620
   @bars 400
   @values 90
 
@@ -56,7 +56,7 @@ defmodule Bench.Chart do
       text(@labels - 8, y + 14, "end", line.work),
       ~s(<rect x="#{@labels}" y="#{y + 3}" width="#{Float.round(end_x - @labels, 1)}" ),
       ~s(height="#{@row - 8}" fill="#{color}"/>\n),
-      text(end_x + 5, y + 14, "start", "#{Line.number(used / 1)} ×")
+      text(@labels + @bars + 8, y + 14, "start", "#{Line.number(used / 1)} ×")
     ]
   end
 

@@ -1,7 +1,7 @@
 defmodule Bench.Report do
   @moduledoc false
 
-  # Prints lines, and writes them as JSON, as a chart, and into RESULTS.md.
+  # Prints lines, and writes them as JSON, as a chart, and into RESULTS.md and the README.
 
   alias Bench.{Chart, Json, Line, Machine, Measure, Others}
 
@@ -12,6 +12,23 @@ defmodule Bench.Report do
 
   @results Path.expand("../RESULTS.md", __DIR__)
   @chart Path.expand("../charts/results.svg", __DIR__)
+  @readme Path.expand("../../README.md", __DIR__)
+
+  # What the README shows of it.
+  @speed [
+    {"call math.sqrt, default deadline, warm", "call `math.sqrt`"},
+    {"process: call math.sqrt, default deadline, warm",
+     "the same in a pool with `engine: :process`"},
+    {"calls of 64 callers, default deadline", "calls of 64 processes"},
+    {"eval 1+1", "`eval` of `1+1`"},
+    {"callback round trips, a registered function", "Python calls Elixir"},
+    {"stream of a million ints", "stream of a million integers"},
+    {"list of 100,000 ints, there and back", "list of 100,000 integers, there and back"},
+    {"100 MB binary by Python.buffer, len() back", "100 MB in `Python.buffer/2`, `len()` back"},
+    {"first result after VM start, above a bare VM",
+     "first result after the start of the VM, added"},
+    {"memory after the first result, above a bare VM", "memory, added"}
+  ]
 
   def print_machine(machine) do
     IO.puts(Enum.map_join(machine, " · ", fn {key, value} -> "#{key} #{value}" end))
@@ -78,6 +95,7 @@ defmodule Bench.Report do
     |> replace("others", table(others))
     |> then(&File.write!(@results, &1))
 
+    @readme |> File.read!() |> replace("speed", speed(lines)) |> then(&File.write!(@readme, &1))
     File.write!(@chart, Chart.svg(lines))
     IO.puts("written to #{Path.relative_to_cwd(@results)}")
   end
@@ -93,6 +111,16 @@ defmodule Bench.Report do
     [_old, rest] = String.split(rest, to, parts: 2)
     # A list would take the marker into its last item.
     before <> from <> "\n" <> content <> "\n\n" <> to <> rest
+  end
+
+  defp speed(lines) do
+    rows =
+      for {work, text} <- @speed do
+        %Line{} = line = Enum.find(lines, &(&1.work == work))
+        "| #{text} | #{Line.figure_text(line)} | #{Line.floor_text(line)}, #{line.floor_name} |"
+      end
+
+    Enum.join(["| work | time or rate | floor |", "|---|---|---|" | rows], "\n")
   end
 
   defp table(lines) do
