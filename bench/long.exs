@@ -226,9 +226,13 @@ defmodule Bench.Long do
         ] do
       [first, last] = for part <- [early, late], do: part |> Enum.map(value) |> Measure.median()
 
-      "| `:#{engine}`, #{Line.number(done)} things done | #{name} | #{Line.number(first / 1)} #{unit} | #{Line.number(last / 1)} #{unit} |"
+      "| `:#{engine}`, #{Line.number(done)} things done | #{name} | #{figure(first, unit)} | #{figure(last, unit)} |"
     end
   end
+
+  # Threads and descriptors are counted.
+  defp figure(number, ""), do: Line.number(round(number))
+  defp figure(number, unit), do: "#{Line.number(number / 1)} #{unit}"
 
   defp document({minutes, together}, machine, engines, rows) do
     """
@@ -241,7 +245,7 @@ defmodule Bench.Long do
 
     #{Machine.items(machine)}
 
-    Medians of the second tenth of the time and of the last.
+    Medians of the second tenth of the time and of the last.#{if together, do: " Together they keep two processors busy, so that a tiny call waits for others."}
 
     | engine | what | at first | at last |
     |---|---|---|---|
