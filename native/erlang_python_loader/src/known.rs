@@ -2,8 +2,11 @@
 //! themselves, and what Debian installs, word for word.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::Path;
+
+// Here, since this file is tested as a crate of its own.
+#[path = "files.rs"]
+pub mod files;
 
 /// setuptools, which has its own `distutils` found. What it does unless `SETUPTOOLS_USE_DISTUTILS` says otherwise has
 /// changed once.
@@ -22,14 +25,26 @@ pub fn ends_well(site: &Path, line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else {
         return false;
     };
-    let is_there = |file: &str| site.join(file).is_file();
     if DISTUTILS.contains(&line) {
-        return is_there("_distutils_hack/__init__.py");
+        return site.join("_distutils_hack/__init__.py").is_file()
+            && is_alone(site, "_distutils_hack");
     }
-    if line == VIRTUALENV {
-        return is_there("_virtualenv.py");
-    }
-    editable(line).is_some_and(|module| is_there(&format!("{module}.py")))
+    let module = match line {
+        VIRTUALENV => Some("_virtualenv"),
+        line => editable(line),
+    };
+    module
+        .is_some_and(|module| site.join(format!("{module}.py")).is_file() && is_alone(site, module))
+}
+
+/// Whether a module has one file or folder there. Of several, Python takes what it likes best.
+fn is_alone(site: &Path, module: &str) -> bool {
+    let is_its = |name: &[u8]| {
+        let rest = name.strip_prefix(module.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+    };
+    files::names(site)
+        .is_some_and(|names| names.iter().filter(|name| is_its(name.as_slice())).count() == 1)
 }
 
 /// What Debian and Ubuntu install. Ubuntu's hook is for exceptions that nobody handles.
@@ -46,8 +61,7 @@ else:
 /// Whether a module that `site` imports is Debian's.
 pub fn customizes_well(file: &Path) -> bool {
     file.file_name() == Some(OsStr::new("sitecustomize.py"))
-        && fs::metadata(file).is_ok_and(|file| file.len() == SITECUSTOMIZE.len() as u64)
-        && fs::read(file).is_ok_and(|text| text == SITECUSTOMIZE)
+        && files::read(file, SITECUSTOMIZE.len()).is_ok_and(|text| text == SITECUSTOMIZE)
 }
 
 /// The module that setuptools makes for a package which was installed to be edited where it is.
@@ -64,7 +78,7 @@ fn editable(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SITECUSTOMIZE, customizes_well, editable};
+    use super::{DISTUTILS, SITECUSTOMIZE, VIRTUALENV, customizes_well, editable, ends_well};
     use std::fs;
 
     #[test]
@@ -86,6 +100,30 @@ mod tests {
         }
         assert!(!customizes_well(&folder.join("sitecustomize.py")));
         fs::remove_dir(&folder).expect("a folder");
+    }
+
+    #[test]
+    fn what_else_python_may_take_for_the_module_is_not_known() {
+        let site = std::env::temp_dir().join(format!("site_{}", std::process::id()));
+        for (line, folder, module, other) in [
+            (VIRTUALENV, "", "_virtualenv.py", "_virtualenv"),
+            (VIRTUALENV, "", "_virtualenv.py", "_virtualenv.abi3.so"),
+            (
+                DISTUTILS[0],
+                "_distutils_hack",
+                "_distutils_hack/__init__.py",
+                "_distutils_hack.so",
+            ),
+        ] {
+            fs::create_dir_all(site.join(folder)).expect("a folder");
+            assert!(!ends_well(&site, line.as_bytes()), "without {module}");
+            fs::write(site.join(module), "").expect("a file");
+            fs::write(site.join("_virtualenvs.py"), "").expect("a file");
+            assert!(ends_well(&site, line.as_bytes()), "{module}");
+            fs::create_dir(site.join(other)).expect("a folder");
+            assert!(!ends_well(&site, line.as_bytes()), "{other}");
+            fs::remove_dir_all(&site).expect("a folder");
+        }
     }
 
     #[test]

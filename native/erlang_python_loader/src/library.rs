@@ -55,6 +55,12 @@ pub fn open(path: &Path) -> Result<(), OpenError> {
             library.path.display()
         ))),
         None => {
+            // The dynamic linker maps what is not there, and the process ends when that is touched.
+            #[cfg(target_os = "linux")]
+            if !is_whole(&path) {
+                let text = format!("{} is shorter than its header says", path.display());
+                return Err(OpenError::Failed(text));
+            }
             // libpython comes second: symbols are bound to the first library that has them.
             #[cfg(target_os = "linux")]
             gil::become_global();
@@ -102,6 +108,48 @@ fn open_globally(path: &Path) -> Result<Library, libloading::Error> {
     // SAFETY: as on Unix. Windows looks symbols up by library name, so there is nothing to make
     // global.
     unsafe { Library::new(path) }
+}
+
+/// Whether a file holds all that its header has the dynamic linker map: copies that were broken off do not. What is no
+/// 64-bit library of Linux counts as whole; the linker says what it is.
+#[cfg(target_os = "linux")]
+pub fn is_whole(path: &Path) -> bool {
+    lacks(path).is_none_or(|lacks| !lacks)
+}
+
+#[cfg(target_os = "linux")]
+fn lacks(path: &Path) -> Option<bool> {
+    use std::os::unix::fs::FileExt;
+
+    const HEADER: usize = 64;
+    const SEGMENT: usize = 56;
+    const LOAD: u32 = 1;
+
+    let found = std::fs::metadata(path).ok()?;
+    let size = found.is_file().then_some(found.len())?;
+    let file = std::fs::File::open(path).ok()?;
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0).ok()?;
+    if !cfg!(target_endian = "little") || !header.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let long = |bytes: &[u8], at: usize| {
+        let bytes = bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let count = usize::from(u16::from_le_bytes([header[56], header[57]]));
+    let mut segments = vec![0; count * SEGMENT];
+    let start = long(&header, 32)?;
+    if file.read_exact_at(&mut segments, start).is_err() {
+        return Some(true);
+    }
+    let is_there = |segment: &[u8]| {
+        let end = long(segment, 8)?.checked_add(long(segment, 32)?)?;
+        Some(!segment.starts_with(&LOAD.to_le_bytes()) || end <= size)
+    };
+    let (segments, _) = segments.as_chunks::<SEGMENT>();
+    let is_whole = |segment: &[u8; SEGMENT]| is_there(segment) == Some(true);
+    Some(!segments.iter().all(is_whole))
 }
 
 /// Came with one of the first patch releases of 3.14: https://github.com/python/cpython/issues/139653
@@ -188,6 +236,8 @@ fn elf_header_target(header: &[u8; 20]) -> Option<(u8, u8, [u8; 2])> {
 mod tests {
     use std::path::Path;
 
+    #[cfg(target_os = "linux")]
+    use super::is_whole;
     use super::{OpenError, elf_header_target, looks_at_its_stack, open, version};
 
     #[test]
@@ -215,6 +265,26 @@ mod tests {
             Err(OpenError::NotPython(text)) => assert!(text.contains("Py_GetVersion"), "{text}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_library_that_was_cut_off_is_refused() {
+        let own = std::env::current_exe().unwrap();
+        assert!(is_whole(&own));
+        let cut = std::env::temp_dir().join(format!("cut_{}", std::process::id()));
+        std::fs::copy(&own, &cut).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(&cut).unwrap();
+        for size in [65_536, 4_096, 100] {
+            file.set_len(size).unwrap();
+            assert!(!is_whole(&cut), "{size}");
+            match open(&cut) {
+                Err(OpenError::Failed(text)) => assert!(text.contains("shorter"), "{text}"),
+                other => panic!("{size}: {other:?}"),
+            }
+        }
+        std::fs::remove_file(&cut).unwrap();
+        assert!(is_whole(&cut), "what is not there is left to the linker");
     }
 
     #[test]

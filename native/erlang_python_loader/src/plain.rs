@@ -8,12 +8,12 @@
 //! is unusual is left to the program, which knows.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::elf::Elf;
-use crate::known;
+use crate::known::{self, files};
+use crate::library;
 
 /// Of Python 3. What a later version runs at its start nobody knows yet.
 const MINORS: std::ops::RangeInclusive<u32> = 8..=14;
@@ -21,8 +21,8 @@ const MINORS: std::ops::RangeInclusive<u32> = 8..=14;
 /// Where the dynamic linker looks in a folder before it looks at the folder itself.
 const KINDS_OF_PROCESSORS: [&str; 4] = ["glibc-hwcaps", "tls", "haswell", std::env::consts::ARCH];
 
-/// A program that is linked with libpython has a few KB.
-const LARGEST_PROGRAM: u64 = 1 << 20;
+/// A program that is linked with libpython has a few KB, and so has a `pyvenv.cfg` or a `.pth` file.
+const LARGEST: usize = 1 << 20;
 
 /// Modules that `site` imports where they are installed.
 const CUSTOMIZING: [&[u8]; 2] = [b"sitecustomize", b"usercustomize"];
@@ -38,6 +38,10 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
         Some(found) => found,
         None => linked_libpython(&read(&program)?, base_bin)?,
     };
+    // One that was cut off would end the process that opens it.
+    if !library::is_whole(&libpython) || !home.is_absolute() {
+        return None;
+    }
     let version = format!("python3.{minor}");
 
     // What makes Python look elsewhere for its library: a build that is not installed, a list of paths.
@@ -46,12 +50,12 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
             return None;
         }
     }
-    let library = base.join("lib").join(&version);
+    let stdlib = base.join("lib").join(&version);
     let others = [
         base.join(format!("lib/python3{minor}.zip")),
         base_bin.join("lib").join(&version),
     ];
-    if !is_whole(&library) || others.iter().any(|path| path.exists()) {
+    if !is_whole(&stdlib) || others.iter().any(|path| path.exists()) {
         return None;
     }
 
@@ -61,7 +65,10 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
         return None;
     }
     if let Some(config) = read_environment(bin.parent()?)? {
-        if config.home.canonicalize().ok()? != base_bin {
+        // Python looks for its library beside that folder, by the name that it has there.
+        if config.home.canonicalize().ok()? != base_bin
+            || config.home.parent()?.canonicalize().ok()? != base
+        {
             return None;
         }
         is_alone = !config.sees_system;
@@ -76,7 +83,7 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
         .iter()
         .flat_map(|site| folders_of_packages(site, &version))
         .all(|folder| runs_nothing_unknown(&folder))
-        && [library.join("lib-dynload"), library]
+        && [stdlib.join("lib-dynload"), stdlib]
             .iter()
             .all(|folder| customizes_nothing(folder));
     nothing_unknown.then_some(libpython)
@@ -105,10 +112,7 @@ fn folders_of_packages<'a>(
 }
 
 fn read(program: &Path) -> Option<Elf> {
-    if fs::metadata(program).ok()?.len() > LARGEST_PROGRAM {
-        return None;
-    }
-    Elf::parse(&fs::read(program).ok()?)
+    Elf::parse(&files::read(program, LARGEST).ok()?)
 }
 
 /// The one of the names of libraries that is libpython's, and the file that the dynamic linker takes for it.
@@ -157,7 +161,7 @@ fn minor(digits: &[u8]) -> Option<u32> {
 
 /// `python3._pth` and the like.
 fn has_file_of_paths(folder: &Path) -> bool {
-    names(folder).is_none_or(|names| names.iter().any(|name| name.ends_with(b"._pth")))
+    files::names(folder).is_none_or(|names| names.iter().any(|name| name.ends_with(b"._pth")))
 }
 
 fn is_whole(library: &Path) -> bool {
@@ -175,12 +179,17 @@ struct Environment {
 
 /// `Some(None)` if the folder is no virtual environment, `None` if nobody can tell.
 fn read_environment(folder: &Path) -> Option<Option<Environment>> {
-    let text = match fs::read(folder.join("pyvenv.cfg")) {
+    let text = match files::read(&folder.join("pyvenv.cfg"), LARGEST) {
         Ok(text) => String::from_utf8(text).ok()?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(None),
         Err(_) => return None,
     };
-    let (mut home, mut sees_system) = (None, false);
+    // Python ends a line there too.
+    if text.replace("\r\n", "\n").contains('\r') {
+        return None;
+    }
+    // Without a word about it, it does.
+    let (mut home, mut sees_system) = (None, None);
     for line in text.lines() {
         let Some((key, value)) = line.split_once('=') else {
             continue;
@@ -190,13 +199,17 @@ fn read_environment(folder: &Path) -> Option<Option<Environment>> {
             "home" if home.is_some() => return None,
             "home" => home = Some(PathBuf::from(value.trim())),
             "include-system-site-packages" => {
-                sees_system |= !value.trim().eq_ignore_ascii_case("false");
+                let sees = !value.trim().eq_ignore_ascii_case("false");
+                sees_system = Some(sees || sees_system == Some(true));
             }
             _ => {}
         }
     }
     let home = home.filter(|home| home.is_absolute())?;
-    Some(Some(Environment { home, sees_system }))
+    Some(Some(Environment {
+        home,
+        sees_system: sees_system.unwrap_or(true),
+    }))
 }
 
 /// Whether nothing unknown in a folder of packages runs when Python starts. That is so if there is no such folder.
@@ -204,7 +217,7 @@ fn runs_nothing_unknown(site: &Path) -> bool {
     if !site.exists() {
         return true;
     }
-    let Some(names) = names(site) else {
+    let Some(names) = files::names(site) else {
         return false;
     };
     names.iter().all(|name| !customizes(site, name))
@@ -216,7 +229,7 @@ fn runs_nothing_unknown(site: &Path) -> bool {
 
 /// Whether the lines of a `.pth` file are known code, or names of folders in which is nothing that would run.
 fn ends_well(site: &Path, file: &Path) -> bool {
-    let Ok(text) = fs::read(file) else {
+    let Ok(text) = files::read(file, LARGEST) else {
         return false;
     };
     // Which other characters end a line is not the same in each version.
@@ -228,9 +241,13 @@ fn ends_well(site: &Path, file: &Path) -> bool {
     }
     text.split(|byte| matches!(byte, b'\n' | b'\r'))
         .all(|line| {
-            let line = line.trim_ascii();
+            let line = line.trim_ascii_end();
             if line.is_empty() || line.starts_with(b"#") {
                 return true;
+            }
+            // The blanks are a part of the name.
+            if line[0].is_ascii_whitespace() {
+                return false;
             }
             let is_code = line.strip_prefix(b"import".as_slice()).is_some_and(|rest| {
                 rest.first()
@@ -248,18 +265,11 @@ fn customizes_nothing(folder: &Path) -> bool {
         return true;
     }
     let customizes = |names: Vec<Vec<u8>>| names.iter().any(|name| customizes(folder, name));
-    folder.is_dir() && names(folder).is_some_and(|names| !customizes(names))
+    folder.is_dir() && files::names(folder).is_some_and(|names| !customizes(names))
 }
 
 /// Whether a file of a folder is a module that `site` imports, and not one that is known.
 fn customizes(folder: &Path, name: &[u8]) -> bool {
     CUSTOMIZING.iter().any(|module| name.starts_with(module))
         && !known::customizes_well(&folder.join(OsStr::from_bytes(name)))
-}
-
-fn names(folder: &Path) -> Option<Vec<Vec<u8>>> {
-    fs::read_dir(folder)
-        .ok()?
-        .map(|entry| Some(entry.ok()?.file_name().as_bytes().to_owned()))
-        .collect()
 }

@@ -40,6 +40,8 @@ defmodule Python.Interpreter.PlainTest do
           {"code.pth", "import\tos", false},
           {"code.pth", "\uFEFFimport os", false},
           {"code.pth", "/nonexistent\vimport os", false},
+          {"code.pth", " /nonexistent", false},
+          {"code.pth", String.duplicate("# a comment\n", 100_000), false},
           {"sitecustomize.py", "", false},
           {"usercustomize.pyc", "", false}
         ] do
@@ -48,6 +50,11 @@ defmodule Python.Interpreter.PlainTest do
       assert plain(venv) == if(plain?, do: context.plain), "#{name}: #{inspect(text)}"
       File.rm!(file)
     end
+
+    # Nobody writes into it.
+    {_, 0} = System.cmd("mkfifo", [Path.join(site, "pipe.pth")])
+    assert plain(venv) == nil
+    File.rm!(Path.join(site, "pipe.pth"))
 
     File.mkdir_p!(Path.join(venv, "elsewhere/sitecustomize"))
     File.write!(Path.join(site, "folders.pth"), Path.join(venv, "elsewhere"))
@@ -124,6 +131,7 @@ defmodule Python.Interpreter.PlainTest do
     end
 
     assert plain(venv, %{}) == nil
+    assert plain(venv, %{"HOME" => ""}) == nil
   end
 
   test "the user's own packages count where they are seen",
@@ -135,16 +143,33 @@ defmodule Python.Interpreter.PlainTest do
     assert plain(venv, %{"HOME" => dir}) == context.plain
 
     config = Path.join(venv, "pyvenv.cfg")
-    File.write!(config, String.replace(File.read!(config), "= false", "= true"))
-    assert plain(venv, %{"HOME" => dir}) == nil
+    text = File.read!(config)
+
+    for other <- [
+          String.replace(text, "= false", "= true"),
+          # They are, if nothing is said of it, and in each version that takes this for the end of a line.
+          String.replace(text, ~r/^include-system-.*$/m, ""),
+          text <> "prompt = shop\rinclude-system-site-packages = true\n"
+        ] do
+      File.write!(config, other)
+      assert plain(venv, %{"HOME" => dir}) == nil, other
+    end
+
+    File.write!(config, String.replace(text, "\n", "\r\n"))
+    assert plain(venv, %{"HOME" => dir}) == context.plain
   end
 
   test "what is unusual is not known", %{venv: venv, tmp_dir: dir} do
     config = Path.join(venv, "pyvenv.cfg")
     text = File.read!(config)
 
+    # Its library would be looked for beside it.
+    [_, home] = Regex.run(~r/^home = (.*)$/m, text)
+    File.ln_s!(home, Path.join(dir, "bin"))
+
     for other <- [
           String.replace(text, ~r/^home = .*$/m, "home = #{dir}"),
+          String.replace(text, ~r/^home = .*$/m, "home = #{dir}/bin"),
           String.replace(text, ~r/^home = .*$/m, ""),
           text <> "home = /nonexistent\n",
           text <> <<0xFF>>
