@@ -8,6 +8,8 @@
 //! is unusual is left to the program, which knows.
 
 use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -90,14 +92,25 @@ pub fn libpython(executable: &Path, home: &Path) -> Option<PathBuf> {
 }
 
 /// Debian builds the program and the library from the same source, and installs both in one version, but does not link
-/// them.
+/// them. All files of one version are as old. What somebody else has put there is another Python, or a script.
 fn debian_libpython(program: &Path) -> Option<(u32, PathBuf)> {
     let name = program.strip_prefix("/usr/bin").ok()?.as_os_str();
     let minor = minor(name.as_bytes().strip_prefix(b"python3.")?)?;
     let folder = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let library = Path::new(&folder).join(format!("libpython3.{minor}.so.1.0"));
     let library = library.canonicalize().ok()?;
-    library.is_file().then_some((minor, library))
+    let written = |file: &Path| fs::metadata(file).ok()?.modified().ok();
+    let is_debians =
+        library.is_file() && written(program)? == written(&library)? && is_program(program);
+    is_debians.then_some((minor, library))
+}
+
+/// Whether a file is no script.
+fn is_program(file: &Path) -> bool {
+    let mut magic = [0; 4];
+    fs::metadata(file).is_ok_and(|file| file.is_file())
+        && File::open(file).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
+        && magic == *b"\x7fELF"
 }
 
 /// Those of all kinds of Python, of which there are a few below one prefix.

@@ -65,7 +65,9 @@ defmodule Python.Interpreter.PlainTest do
   defp debian?(python) do
     [arch | _] = String.split(to_string(:erlang.system_info(:system_architecture)), "-")
     library = "/usr/lib/#{arch}-linux-gnu/lib#{Path.basename(python)}.so.1.0"
-    python =~ ~r/3\.\d+$/ and File.regular?(library) and File.lstat!(python).type == :regular
+
+    python =~ ~r/3\.\d+$/ and File.regular?(library) and File.lstat!(python).type == :regular and
+      File.stat!(python).mtime == File.stat!(library).mtime
   end
 
   test "the library of Debian's is known, though it is not linked with it", %{tmp_dir: dir} do
