@@ -100,7 +100,7 @@ defmodule Python.Engine do
     * `:closed`, `:stopped`, `:worker_down` - the pool has ended, before or while it ran; the worker has died
     * `:no_memory`, `{:no_thread, text}`, `{:bad_request, text}`
     * `{:crashed, signal, exit_status, traceback}` - the process that ran it has ended, see `Python.CrashedError`
-    * `{:not_started, reason}` - there is no process to run it: an exception, or a text
+    * `{:not_started, reason}` - there is no process to run it, see `Python.Engine.Process.NotStarted`
   """
   @type reason :: atom | tuple
 
@@ -360,6 +360,10 @@ defmodule Python.Engine do
   @doc "The modules of all engines that are known by a name."
   @spec all() :: [module]
   def all, do: Map.values(@engines)
+
+  @doc "All engines by their names."
+  @spec named() :: %{atom => module}
+  def named, do: @engines
 
   @doc "The names of all engines."
   @spec names() :: [atom]

@@ -8,6 +8,7 @@ defmodule Python.Request do
   # with it (native/erlang_python_nif/src/pool/request.rs).
 
   alias Python.{Async, Callback, Engine, Hold, Home, Options, OverloadedError, Pool, StoppedError}
+  alias Python.Engine.Process.NotStarted
   alias Python.Pool.Asleep
   alias Python.{Remote, Telemetry, TimeoutError}
 
@@ -307,7 +308,7 @@ defmodule Python.Request do
   def error({:crashed, signal, exit_status, traceback}),
     do: Python.CrashedError.new(signal, exit_status, traceback)
 
-  def error({:not_started, reason}), do: Python.Engine.Process.Worker.not_started(reason)
+  def error({:not_started, reason}), do: NotStarted.exception(reason)
   def error(reason) when is_atom(reason), do: StoppedError.new(reason)
 
   defp at_index(%Python.Error{} = error, index) do

@@ -75,10 +75,10 @@ defmodule Python.Schema do
 
   @doc """
   The options of `what`, such as a pool, with the defaults of those that were not given. `settings`: of the
-  application. Raises for what is not allowed.
+  application. `elsewhere`: what to add about an option that is unknown here. Raises for what is not allowed.
   """
-  @spec validate!(term, t, String.t(), map) :: map
-  def validate!(options, schema, what, settings) do
+  @spec validate!(term, t, String.t(), map, (atom -> String.t())) :: map
+  def validate!(options, schema, what, settings, elsewhere \\ fn _key -> "" end) do
     known = Keyword.keys(schema)
 
     unless Keyword.keyword?(options) do
@@ -90,7 +90,7 @@ defmodule Python.Schema do
     for {key, _value} <- options, key not in known do
       raise ArgumentError,
             "unknown option #{inspect(key)} of #{what}#{Arguments.did_you_mean(key, known)}; " <>
-              "the options are #{Arguments.list(known)}"
+              "the options are #{Arguments.list(known)}#{elsewhere.(key)}"
     end
 
     # Of two of a name the last one holds.

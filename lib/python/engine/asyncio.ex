@@ -136,25 +136,49 @@ defmodule Python.Engine.Asyncio do
     loop = Process.get({__MODULE__, pool})
 
     with :ok <- :erlang_python.loop_spawn(pool, id, loop, patience()),
-         do: await_start(pool, id, now() + @start_after)
+         do: await_start(pool, id, loop, now() + @start_after)
   end
 
-  defp await_start(pool, id, deadline) do
+  defp await_start(pool, id, loop, deadline) do
     case :erlang_python.loop_state(pool, id) do
       :ok ->
         {:ok, nil}
 
       {:error, text} ->
-        {:error, NotStartedError.new(:not_loaded, %{cause: "the event loop: #{text}"})}
+        {:error, not_started(loop, text)}
 
       :starting ->
         if now() < deadline do
           Process.sleep(@look)
-          await_start(pool, id, deadline)
+          await_start(pool, id, loop, deadline)
         else
           {:error, {:no_thread, "the event loop does not start: Python is busy"}}
         end
     end
+  end
+
+  # As `import` says it: a uvloop that is there may fail in another way.
+  defp not_started("uvloop", "ModuleNotFoundError: No module named 'uvloop'" = text) do
+    python =
+      case Python.Runtime.status() do
+        {:ok, interpreter} -> interpreter.executable
+        _other -> "this Python"
+      end
+
+    NotStartedError.new(:init_failed, %{
+      what: "the event loop of the option loop: :uvloop",
+      cause: "the package uvloop is not installed for #{python} (#{text})",
+      remedy:
+        "Install it, or set loop: :asyncio, or :auto to use uvloop only where it is installed."
+    })
+  end
+
+  defp not_started(_loop, text) do
+    NotStartedError.new(:init_failed, %{
+      what: "the event loop",
+      cause: text,
+      remedy: "The option :loop can name another kind of loop, :asyncio or :uvloop."
+    })
   end
 
   defp now, do: System.monotonic_time(:millisecond)

@@ -11,7 +11,7 @@ defmodule Python.Engine.Process do
   use Python.Engine.Native, native: :erlang_python_process, looks: @looks
 
   alias Python.Engine.Native
-  alias Python.Engine.Process.{Names, Options, Spares, Template, Worker}
+  alias Python.Engine.Process.{Names, NotStarted, Options, Spares, Template, Worker}
   alias Python.Options.Start
   alias Python.{NotStartedError, Operation, Runtime}
 
@@ -74,7 +74,8 @@ defmodule Python.Engine.Process do
         start_after: @start_after,
         max_calls: Map.get(options, :max_calls, :infinity) |> number(),
         bounded: Keyword.has_key?(options.limits, :memory),
-        way: Worker.way(command)
+        way: Worker.way(command),
+        started_by: NotStarted.started_by(options)
       }
 
       queue = Start.native_queue(options.max_queue)

@@ -57,6 +57,11 @@ defmodule Python.CrashedError do
   def ended(nil, nil), do: "ended"
   def ended(nil, status), do: "exited with status #{status}"
 
+  # Where a limit of the system's is lower, that holds.
+  def ended(:sigxcpu, _status) do
+    "was ended by SIGXCPU, the limit of its computing time (:cpu in the option :limits of its pool, or `ulimit -t`),"
+  end
+
   def ended(signal, _status) when is_atom(signal),
     do: "was ended by #{signal |> Atom.to_string() |> String.upcase()}"
 

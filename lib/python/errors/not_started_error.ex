@@ -287,6 +287,8 @@ defmodule Python.NotStartedError do
       "`mix compile --force`). Build a release on the same kind of system that it runs on."
   end
 
+  # `mix python.doctor` looks at the settings alone.
+  defp remedy(:init_failed, %{source: :option} = d), do: another(d)
   defp remedy(:init_failed, d), do: "`mix python.doctor` shows what was found. #{another(d)}"
 
   defp remedy(:not_started, _) do
@@ -309,6 +311,11 @@ defmodule Python.NotStartedError do
 
   defp another(%{source: :environment}) do
     "Set python in the configuration of :erlang_python to have another version, and run `mix python.install`."
+  end
+
+  defp another(%{source: :option}) do
+    "Set the option :python of the pool or context to another interpreter or virtual environment, or leave it out to " <>
+      "use the Python of the settings."
   end
 
   defp another(%{source: :virtual_env}) do

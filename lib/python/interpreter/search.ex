@@ -10,7 +10,7 @@ defmodule Python.Interpreter.Search do
   alias Python.Interpreter.Pyenv
   alias Python.{NotStartedError, Paths}
 
-  @type source :: :python_path | :environment | :virtual_env | :path
+  @type source :: :python_path | :environment | :option | :virtual_env | :path
 
   @type candidate :: %{
           source: source,
@@ -20,9 +20,13 @@ defmodule Python.Interpreter.Search do
         }
 
   @doc """
-  The file to run, how it was named, and what was tried before. `from`: who has named the path.
+  The file to run, how it was named, and what was tried before. `from`: who has named the path; `:option` is that of a pool.
   """
-  @spec locate(String.t() | nil, %{String.t() => String.t()}, :python_path | :environment) ::
+  @spec locate(
+          String.t() | nil,
+          %{String.t() => String.t()},
+          :python_path | :environment | :option
+        ) ::
           {:ok, candidate} | {:error, NotStartedError.t()}
   def locate(path, env, from \\ :python_path)
 
@@ -43,8 +47,9 @@ defmodule Python.Interpreter.Search do
       else: refuse_missing(named, path, path, :enoent)
   end
 
-  def locate(path, env, :python_path) do
-    named = %{source: :python_path, what: "python_path #{quoted(path)}", tried: []}
+  def locate(path, env, from) do
+    name = if from == :option, do: "the option python:", else: "python_path"
+    named = %{source: from, what: "#{name} #{quoted(path)}", tried: []}
 
     case bare_name?(path) && find_program(path, env) do
       executable when is_binary(executable) -> candidate(named, executable, env)

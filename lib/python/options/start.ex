@@ -52,7 +52,7 @@ defmodule Python.Options.Start do
     },
     engine: %{
       type: {:check, &Engine.fetch/1},
-      allowed: Enum.map_join(Engine.names(), ", ", &inspect/1),
+      allowed: "one of " <> Enum.map_join(Engine.names(), ", ", &inspect/1),
       default: :main,
       doc:
         "the engine that runs Python. `:main` is the interpreter of the VM; `:asyncio` are event loops in it; `:process` " <>
@@ -137,7 +137,28 @@ defmodule Python.Options.Start do
       end
 
     common = put_in(common(kind)[:engine].type, {:check, fn _engine -> fetched end})
-    Schema.validate!(options, with_own(common, own), what, settings)
+    elsewhere = fn key -> elsewhere(key, kind, what) end
+    Schema.validate!(options, with_own(common, own), what, settings, elsewhere)
+  end
+
+  # Whose option it is, if it is one of another engine or kind.
+  defp elsewhere(key, kind, what) do
+    other = if kind == :pool, do: :context, else: :pool
+
+    engines = fn kind ->
+      for {name, engine} <- Engine.named(), Keyword.has_key?(engine.options(kind), key), do: name
+    end
+
+    cond do
+      (names = engines.(kind)) != [] ->
+        ". It is an option of #{what} with #{Enum.map_join(names, " or ", &"engine: #{inspect(&1)}")}"
+
+      Keyword.has_key?(common(other), key) or engines.(other) != [] ->
+        ". Only a #{other} has it"
+
+      true ->
+        ""
+    end
   end
 
   # An engine may have other defaults, or other limits.

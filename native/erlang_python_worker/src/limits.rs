@@ -38,11 +38,12 @@ pub fn apply(limits: Term<'_>) -> Result<(), String> {
         };
         // SAFETY: a resource that there is, and a place for its limits.
         unsafe { libc::getrlimit(resource, &mut had) };
-        // One that is lower already stays.
-        let limit = (limit as libc::rlim_t).min(had.rlim_max);
+        // One that is lower already stays. Where both are the same, the end is SIGKILL, which says nothing of its cause.
+        let limit = limit as libc::rlim_t;
+        let hard = limit.saturating_add((key == cpu()).into());
         let limit = libc::rlimit {
-            rlim_cur: limit,
-            rlim_max: limit,
+            rlim_cur: limit.min(had.rlim_max),
+            rlim_max: hard.min(had.rlim_max),
         };
         // SAFETY: a resource that there is, and its limits.
         if unsafe { libc::setrlimit(resource, &limit) } != 0 {

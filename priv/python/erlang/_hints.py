@@ -80,6 +80,15 @@ STANDARD = getattr(
 AWAITS = re.compile(r"'(await|async (for|with))' outside|^asynchronous comprehension outside")
 UNAWAITED = re.compile(r"'(coroutine|async_generator)' object ")
 
+#: In what is written down of an environment: a lock pins its packages.
+LOCKED = re.compile(r"\blocked\s*=>\s*true\b")
+
+#: Where a coroutine is awaited.
+AWAITED = (
+    "A pool with engine: :asyncio awaits what calls give, and takes await outside of functions. "
+    "Elsewhere asyncio.run(…) runs a coroutine to its end."
+)
+
 #: What asyncio says of an object that was made in another event loop.
 FOREIGN = re.compile(r"(bound|attached|belongs) to a different (event )?loop")
 
@@ -95,10 +104,7 @@ def of(exception):
         )
     pattern = AWAITS if isinstance(exception, SyntaxError) else UNAWAITED
     if pattern.search(str(exception)) and not _in_loop():
-        return (
-            "A pool with engine: :asyncio awaits what calls give, and takes await outside of functions. "
-            "Elsewhere asyncio.run(…) runs a coroutine to its end."
-        )
+        return AWAITED
     return None
 
 
@@ -144,7 +150,8 @@ def _missing(name):
         )
     return (
         "%s has no such module. Install a package there with\n\n    %s\n\n"
-        "For a file of your own, add its folder to sys.path: "
+        "For a file of your own, name its folder in the setting paths of :erlang_python, "
+        'paths: ["/path/to/folder"], or add it to sys.path: '
         'Python.call!(:sys, "path.append", ["/path/to/folder"])'
         % (_interpreter(), _command(package))
     )
@@ -161,11 +168,13 @@ def _interpreter():
 
 def _command(package):
     python = sys.executable or "python3"
-    if os.path.exists(os.path.join(sys.prefix, "erlang_python.term")):
+    mark = _mark()
+    if mark is not None:
         # Made by this library, for whoever asks for the same: it is not to be changed by hand.
         return (
             'Python.install(["%s"])\n\n'
-            "for this VM, or name it in the setting python and run mix python.install" % package
+            "for this VM, or name it in the setting python and run %smix python.install"
+            % (package, "mix python.lock and " if LOCKED.search(mark) else "")
         )
     if sys.prefix == sys.base_prefix and _managed():
         # The system's package manager does not let pip in. Its `python_path` is to name the new one.
@@ -176,6 +185,14 @@ def _command(package):
     if importlib.util.find_spec("pip") is None:
         return "uv pip install --python %s %s" % (python, package)
     return "%s -m pip install %s" % (python, package)
+
+
+def _mark():
+    try:
+        with open(os.path.join(sys.prefix, "erlang_python.term"), encoding="utf-8", errors="replace") as mark:
+            return mark.read()
+    except OSError:
+        return None
 
 
 def _managed():

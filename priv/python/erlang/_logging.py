@@ -103,6 +103,8 @@ def _redirect_warnings():
         if file is not None or erlang._is_forked():
             return original(message, category, filename, lineno, file, line)
         text = "%s: %s" % (category.__name__, message)
+        if text.endswith("was never awaited"):
+            text = _with_hint(text)
         erlang.log(
             "warning",
             _text(text),
@@ -113,6 +115,15 @@ def _redirect_warnings():
         )
 
     original, warnings.showwarning = warnings.showwarning, showwarning
+
+
+def _with_hint(text):
+    try:
+        from erlang import _hints
+
+        return text if _hints._in_loop() else "%s. %s" % (text, _hints.AWAITED)
+    except Exception:
+        return text
 
 
 def _text(value):

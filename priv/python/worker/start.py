@@ -10,6 +10,9 @@ import sys
 
 
 def start(names):
+    if sys.version_info < (3, 8):
+        # The library would not load, and say so of a name in it.
+        sys.exit("Python 3.8 or newer is needed, and %s is Python %d.%d.%d" % ((sys.executable,) + sys.version_info[:3]))
     import _frozen_importlib
     import _imp
 

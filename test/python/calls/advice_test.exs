@@ -29,6 +29,28 @@ defmodule Python.Calls.AdviceTest do
       refute message(fn -> Python.call(:math, :sqrt, [4], zzz: 1) end) =~ "did you mean"
     end
 
+    test "of a pool or a context may be one of another engine, or of a pool alone" do
+      for {options, engine} <- [
+            {[spares: 2], ":process"},
+            {[limits: [cpu: 1]], ":process"},
+            {[engine: :asyncio, preload: ["json"]], ":process"},
+            {[loop: :uvloop], ":asyncio"},
+            {[engine: :process, max_size: 9], ":main"}
+          ] do
+        message = message(fn -> Python.Pool.start_link([name: A] ++ options) end)
+        assert message =~ "It is an option of a pool with engine: #{engine}"
+      end
+
+      assert message(fn -> Python.Context.start_link(cd: "/") end) =~
+               "It is an option of a context with engine: :process"
+
+      for option <- [:size, :spares, :max_size] do
+        assert message(fn -> Python.Context.start_link([{option, 1}]) end) =~ "Only a pool has it"
+      end
+
+      refute message(fn -> Python.Pool.start_link(name: A, zzz: 1) end) =~ "engine: "
+    end
+
     test "of a call may be a keyword argument of Python's" do
       for call <- [
             &Python.call(:subprocess, :run, [["true"]], &1),

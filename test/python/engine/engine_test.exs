@@ -160,13 +160,13 @@ defmodule Python.EngineTest do
     test "is an engine's name" do
       for engine <- [:nonsense, Enum, "main", 1] do
         assert_raise ArgumentError,
-                     ~r/the option :engine of a pool to be :asyncio, :main, :process, got: /,
+                     ~r/the option :engine of a pool to be one of :asyncio, :main, :process, got: /,
                      fn ->
                        Pool.start_link(name: NoPool, engine: engine)
                      end
 
         assert_raise ArgumentError,
-                     ~r/the option :engine of a context to be :asyncio, :main, :process, got: /,
+                     ~r/the option :engine of a context to be one of :asyncio, :main, :process, got: /,
                      fn ->
                        Python.Context.start_link(engine: engine)
                      end

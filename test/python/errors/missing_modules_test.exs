@@ -31,6 +31,7 @@ defmodule Python.Errors.MissingModulesTest do
         assert message =~ "ModuleNotFoundError: No module named 'no_such_package'\n\n"
         assert message =~ "Python #{version} (#{executable}, "
         assert message =~ ~r/install .*no_such_package$/m
+        assert message =~ "the setting paths"
         assert message =~ "sys.path"
 
         {:error, error} = result
@@ -142,6 +143,23 @@ defmodule Python.Errors.MissingModulesTest do
       ])
 
       assert hint(vm) =~ ~r"    #{venv}/bin/python\S* -m pip install no_such_package$"m
+    end
+
+    test "is Mix's in an environment of the setting, with its lock", %{tmp_dir: dir} = context do
+      venv = Path.join(dir, "venv")
+      make_venv(context.python, venv)
+      vm = FreshVM.start(settings: [python_path: venv])
+      mark = Path.join(venv, "erlang_python.term")
+
+      for {locked, advice} <- [
+            {false, "and run mix python.install"},
+            {true, "and run mix python.lock and mix python.install"}
+          ] do
+        File.write!(mark, Python.Environment.Mark.text(%{locked: locked, packages: []}))
+        hint = hint(vm)
+        assert hint =~ ~S|Python.install(["no_such_package"])|
+        assert hint =~ "in the setting python #{advice}"
+      end
     end
 
     test "makes a virtual environment where the system does not let pip in", %{tmp_dir: dir} do

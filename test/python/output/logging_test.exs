@@ -170,6 +170,20 @@ defmodule Python.Output.LoggingTest do
       assert meta.line == 3
     end
 
+    test "of a coroutine that nobody has awaited says who does", %{mark: mark} do
+      code = """
+      async def coroutine_#{mark}():
+          pass
+      coroutine_#{mark}()
+      None
+      """
+
+      assert {:warning, text, _meta} = logged(code)
+
+      assert text =~
+               "coroutine 'coroutine_#{mark}' was never awaited. A pool with engine: :asyncio"
+    end
+
     test "may be caught", %{mark: mark} do
       assert Python.exec("""
              import warnings

@@ -66,8 +66,8 @@ defmodule Python.Engine.Process.Options do
         doc: """
         limits of each worker, a keyword list. The operating system enforces them: `:memory` in bytes of address space
         (some hundred MB more than the data), open `:files`, `:processes` of this user, and `:cpu` in seconds, after which
-        the worker is ended by `:sigxcpu` or `:sigkill`. Processes that a worker starts have the same limits. A worker
-        of a pool that raises a `MemoryError` at its limit is replaced.
+        the worker is ended by `:sigxcpu`, or a second later by `:sigkill`. Processes that a worker starts have the same
+        limits. A worker of a pool that raises a `MemoryError` at its limit is replaced.
         """
       }
     ]

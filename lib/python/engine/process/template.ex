@@ -7,7 +7,7 @@ defmodule Python.Engine.Process.Template do
 
   use GenServer
 
-  alias Python.Engine.Process.Worker
+  alias Python.Engine.Process.{NotStarted, Worker}
 
   # Not in the log: the environment may have secrets.
   @derive {Inspect, except: [:command]}
@@ -101,7 +101,7 @@ defmodule Python.Engine.Process.Template do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  defp cause({:not_started, text}) when is_binary(text), do: text
+  defp cause({:not_started, reason}), do: NotStarted.cause(reason)
   defp cause(reason), do: reason |> Python.Request.error() |> Exception.message()
 
   defp found(%{stage: :ready, link: link}), do: link

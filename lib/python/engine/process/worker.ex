@@ -4,9 +4,9 @@ defmodule Python.Engine.Process.Worker do
   # Looks after one Python process: starts it, hands on what it writes below Python, and ends with it. It sees no
   # request. The pool's process, which is linked to it, starts another one in its place.
 
-  alias Python.{Environment, Interpreter, NotStartedError, Secret, Variables}
+  alias Python.{Environment, Interpreter, Secret, Variables}
   alias Python.Environment.Spec
-  alias Python.Engine.Process.{Spares, Template}
+  alias Python.Engine.Process.{NotStarted, Spares, Template}
   alias Python.Native.Library
 
   require Logger
@@ -92,7 +92,8 @@ defmodule Python.Engine.Process.Worker do
   @doc "Starts a process. `mode`: what its guard is told, `arguments`: what it is told itself."
   @spec spawn(reference, command, [String.t()], [String.t()]) :: :ok | {:error, term}
   def spawn(link, command, mode, arguments) do
-    with {:ok, python} <- locate(command) do
+    with :ok <- folder(command.cd),
+         {:ok, python} <- locate(command) do
       environment =
         for {name, value} <- Secret.reveal(command.environment), do: "#{name}=#{value}"
 
@@ -103,7 +104,9 @@ defmodule Python.Engine.Process.Worker do
     end
   end
 
-  # It may have come, or gone, since the last time.
+  # They may have come, or gone, since the last time.
+  defp folder(cd), do: if(cd == nil or File.dir?(cd), do: :ok, else: NotStarted.no_folder(cd))
+
   defp locate(%{python: python, environment: environment}) do
     with {:ok, {path, from}} <- python(Secret.reveal(python)),
          env = Map.merge(System.get_env(), Secret.reveal(environment)),
@@ -116,7 +119,7 @@ defmodule Python.Engine.Process.Worker do
   defp python(%Spec{} = spec),
     do: with({:ok, path} <- Environment.locate(spec), do: {:ok, {path, :environment}})
 
-  defp python(path), do: {:ok, {path, :python_path}}
+  defp python(path), do: {:ok, {path, :option}}
 
   defp script, do: Application.app_dir(:erlang_python, "priv/python/worker/start.py")
 
@@ -254,19 +257,4 @@ defmodule Python.Engine.Process.Worker do
       _ -> nil
     end
   end
-
-  @doc "The exception for a reason why there is no process: a text of the system's, or an exception."
-  @spec not_started(term) :: Exception.t()
-  def not_started(error) when is_exception(error), do: error
-  def not_started({:crashed, signal, status, nil}), do: not_started(ended(signal, status))
-
-  def not_started({:crashed, signal, status, output}),
-    do: not_started(ended(signal, status) <> "; it said: " <> String.trim(output))
-
-  def not_started(text) do
-    cause = if is_binary(text), do: text, else: inspect(text)
-    NotStartedError.new(:init_failed, %{what: "the Python process", cause: cause})
-  end
-
-  defp ended(signal, status), do: "it " <> Python.CrashedError.ended(signal, status)
 end

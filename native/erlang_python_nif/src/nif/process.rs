@@ -2,7 +2,7 @@
 
 use crate::base::atoms;
 use crate::base::clock;
-use crate::base::term_env::Sender;
+use crate::base::term_env::{OwnedTerm, Sender};
 use crate::base::words;
 use crate::engine::process::at_once;
 use crate::engine::process::callback::RemoteCallback;
@@ -33,6 +33,8 @@ struct Config<'a> {
     bounded: bool,
     /// Tells ways to start a worker apart.
     way: Binary<'a>,
+    /// The options that workers are started with, as the reason tells them when one was not.
+    started_by: Term<'a>,
 }
 
 /// Gets ready, once. `native_layouts`: whether terms may be read in place. `{:error, text}` if there is no thread.
@@ -71,6 +73,7 @@ fn process_new<'a>(
     process.max_calls = config.max_calls;
     process.is_bounded = config.bounded;
     process.way = config.way.to_vec();
+    process.started_by = OwnedTerm::new(config.started_by);
     let held = config.init.is_some();
     super::pool::new(env, name, max_queue, timeout, held, Box::new(process))
 }

@@ -306,8 +306,30 @@ pub fn nothing(object: Term<'_>) -> String {
             "this %Python.Object{{}} belongs to the node {node}: call Python there, with pool: {{name, node}}, or make a \
              copy here, with Python.fetch/2"
         ),
-        _ => "this %Python.Object{} is not a handle that Python returned".into(),
+        _ => match reference
+            .filter(|term| term.is_ref())
+            .and_then(|_| home(object))
+        {
+            Some(home) => format!(
+                "this %Python.Object{{}} is in another Python, that of {home}. Call it there, or convert the object with \
+                 Python.to_term/2"
+            ),
+            None => "this %Python.Object{} is not a handle that Python returned".into(),
+        },
     }
+}
+
+/// What an object's home is called. The Python of another engine has handles that are nothing here.
+fn home(object: Term<'_>) -> Option<String> {
+    let home = object.map_get(atoms::home()).ok()?;
+    if home.is_pid() {
+        return Some("a context".into());
+    }
+    let name = home.atom_to_string().ok().filter(|name| name != "nil")?;
+    Some(format!(
+        "the pool {}",
+        name.strip_prefix("Elixir.").unwrap_or(&name)
+    ))
 }
 
 /// The node of an object that is, or was, on another node: that is in its home.

@@ -382,7 +382,11 @@ impl<'py, 's, 'r, 'a> Work<'py, 's, 'r, 'a> {
                 return Ok(object);
             }
         }
-        Err(Error::BadRequest("expected a handle to a Python object"))
+        Err(Error::BadRequest(
+            "expected a handle to an object in the Python that the call runs in, got one of a pool or context with another \
+             engine, or one that Python did not return. Leave out :pool and :context, so that the call runs where the \
+             object is, or convert the object with Python.to_term/2",
+        ))
     }
 
     /// What is to be called; with the name `nil` the target itself.

@@ -11,6 +11,7 @@ use super::link::{Errand, Link, Stage, Unmade};
 use super::made;
 use super::mail;
 use super::opening;
+use super::over;
 use super::own::Process;
 use super::question;
 use super::run::{self, Ending};
@@ -60,8 +61,10 @@ pub fn frame(link: &Arc<Link>, bytes: &[u8], sender: Sender) -> Result<()> {
             let mut env = TermEnv::new();
             let reason = term(link, &mut reader, &mut env, None)?;
             let mut reason = env.term(reason);
-            if reason.is_binary() {
-                reason = (atoms::not_started(), reason).encode(env.env());
+            if reason.is_binary()
+                && let Some(process) = Process::of(&link.pool)
+            {
+                reason = over::why_not(process, reason);
             }
             opening::fail(link, OwnedTerm::new(reason));
         }

@@ -87,9 +87,16 @@ fn fail(link: &Arc<Link>, process: &Process, ended: &Ended, sender: Sender) {
     link.set_reason({
         let env = TermEnv::new();
         let env = env.env();
-        OwnedTerm::new((atoms::not_started(), ended.term(env)).encode(env))
+        OwnedTerm::new(why_not(process, ended.term(env)))
     });
     failed(link, process, sender);
+}
+
+/// Why a worker was not started: with the options that may be the cause.
+pub fn why_not<'a>(process: &Process, reason: Term<'a>) -> Term<'a> {
+    let env = reason.get_env();
+    let started_by = process.started_by.in_env(env);
+    (atoms::not_started(), (started_by, reason)).encode(env)
 }
 
 /// It cannot be started at all.

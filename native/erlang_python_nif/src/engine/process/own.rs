@@ -1,6 +1,7 @@
 //! What the engine keeps for a pool, and which workers there are.
 
 use super::link::{Link, Patience, Stage};
+use crate::base::atoms;
 use crate::base::lock::Mutex;
 use crate::base::term_env::OwnedTerm;
 use crate::pool::Pool;
@@ -22,6 +23,8 @@ pub struct Process {
     pub is_bounded: bool,
     /// Tells the ways apart in which workers are started.
     pub way: Vec<u8>,
+    /// The options that a worker was started with, for those who are told that it was not.
+    pub started_by: OwnedTerm,
     /// Held for a push or a copy.
     links: Mutex<Vec<Weak<Link>>>,
     /// How many workers have ended one after the other without a call that they could have ended for.
@@ -47,6 +50,7 @@ impl Process {
             max_calls: 0,
             is_bounded: false,
             way: Vec::new(),
+            started_by: OwnedTerm::new(atoms::nil().to_term(settings.get_env())),
             links: Mutex::default(),
             failures: AtomicU32::new(0),
             lying: AtomicUsize::new(0),

@@ -44,7 +44,11 @@ defmodule Python.Engine.Asyncio.Contract.PoolTest do
         ExUnit.CaptureLog.capture_log(fn ->
           case Pool.start_link(options) do
             {:error, error} ->
-              assert Exception.message(error) =~ "uvloop"
+              assert error.reason == :init_failed
+              message = Exception.message(error)
+              executable = Python.eval!("__import__('sys').executable")
+              assert message =~ "the package uvloop is not installed for #{executable}"
+              assert message =~ "set loop: :asyncio"
 
             {:ok, _} ->
               assert Exception.message(elem(Python.eval("1", pool: options[:name]), 1)) =~
