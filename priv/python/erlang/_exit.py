@@ -11,7 +11,7 @@ import time
 
 from erlang import _end, _main
 
-#: How long finalizers may take that other threads run, in seconds.
+#: How long finalizers may take that other threads run, in seconds, before and after those of ``__main__`` together.
 _PATIENCE = 1.0
 
 
@@ -19,12 +19,18 @@ def run(code, has_given_up_all, leave):
     """Ends the process. ``code``: as for ``sys.exit``. ``has_given_up_all``: tells whether nothing waits for its finalizer
     that Elixir has given up. ``leave``: ends the process with a status, and what was started from it."""
 
-    def wait_for_finalizers():
-        deadline = time.monotonic() + _PATIENCE
-        while not has_given_up_all() and time.monotonic() < deadline:
-            time.sleep(0.001)
+    left = _PATIENCE
 
-    for step in (threading._shutdown, atexit._run_exitfuncs, _let_go_of_main, wait_for_finalizers):
+    def wait_for_finalizers():
+        nonlocal left
+        begun = time.monotonic()
+        while not has_given_up_all() and time.monotonic() - begun < left:
+            time.sleep(0.001)
+        left -= time.monotonic() - begun
+
+    # What is in ``__main__`` is there for the ``finally`` blocks of streams that are closed with the pool.
+    steps = (wait_for_finalizers, threading._shutdown, atexit._run_exitfuncs, _let_go_of_main, wait_for_finalizers)
+    for step in steps:
         try:
             step()
         except BaseException:

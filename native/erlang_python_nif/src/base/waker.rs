@@ -7,7 +7,7 @@ use std::io::{Error, ErrorKind, Result};
 #[cfg(target_os = "linux")]
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long the loop looks out, at most: an event loop has further to go to its sleep and back than other workers.
@@ -22,8 +22,9 @@ pub struct Waker {
     writes: Option<OwnedFd>,
     /// Since the loop has looked last.
     rung: AtomicBool,
-    /// By the descriptor, too.
-    written: AtomicBool,
+    /// How often by the descriptor, too, what it has been read for left out. Counted before it is written: nothing is to be
+    /// left there that is not known here, for the loop would turn as fast as it can.
+    written: AtomicUsize,
     /// The loop looks out for it, and needs no waking.
     looks_out: AtomicBool,
 }
@@ -41,7 +42,7 @@ impl Waker {
             reads: unsafe { OwnedFd::from_raw_fd(reads) },
             writes: None,
             rung: AtomicBool::new(false),
-            written: AtomicBool::new(false),
+            written: AtomicUsize::new(0),
             looks_out: AtomicBool::new(false),
         })
     }
@@ -53,7 +54,7 @@ impl Waker {
             reads,
             writes: Some(writes),
             rung: AtomicBool::new(false),
-            written: AtomicBool::new(false),
+            written: AtomicUsize::new(0),
             looks_out: AtomicBool::new(false),
         })
     }
@@ -78,16 +79,20 @@ impl Waker {
 
     /// Makes the descriptor readable.
     pub fn write(&self) {
-        self.written.store(true, Ordering::SeqCst);
+        self.written.fetch_add(1, Ordering::SeqCst);
         let to = self.writes.as_ref().unwrap_or(&self.reads).as_raw_fd();
         let one = 1u64.to_ne_bytes();
-        // SAFETY: eight bytes. Should a pipe be full, it was rung.
-        unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
+        // SAFETY: eight bytes, which are written together or not at all.
+        let written = unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
+        // Should a pipe be full, it was rung.
+        if written < 0 {
+            self.written.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// Whether the loop has been rung while it looked out, and has not heard that.
     pub fn is_unheard(&self) -> bool {
-        self.rung.load(Ordering::SeqCst) && !self.written.load(Ordering::SeqCst)
+        self.rung.load(Ordering::SeqCst) && self.written.load(Ordering::SeqCst) == 0
     }
 
     /// For the loop, before it waits: looks for some µs whether it is rung, if that pays off. If it was, the descriptor
@@ -103,17 +108,31 @@ impl Waker {
 
     /// For the loop, before it looks for what there is.
     pub fn heard(&self) {
-        let mut bytes = [0u8; 64];
-        // What is written after this look makes it readable once more, for nothing.
-        while self.written.swap(false, Ordering::SeqCst) {
-            // SAFETY: room for so many bytes.
-            let read =
-                unsafe { libc::read(self.descriptor(), bytes.as_mut_ptr().cast(), bytes.len()) };
-            if read < 0 && Error::last_os_error().kind() == ErrorKind::Interrupted {
-                self.written.store(true, Ordering::SeqCst);
-            }
+        while self.written.load(Ordering::SeqCst) > 0 {
+            match self.read() {
+                Ok(count) => self.written.fetch_sub(count, Ordering::SeqCst),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // It is about to be written, and makes the descriptor readable once more, for nothing.
+                Err(_) => break,
+            };
         }
         self.rung.store(false, Ordering::SeqCst);
+    }
+
+    /// How many of what was written are read.
+    fn read(&self) -> Result<usize> {
+        let mut bytes = [0u8; 64];
+        // SAFETY: room for so many bytes.
+        let read = unsafe { libc::read(self.descriptor(), bytes.as_mut_ptr().cast(), bytes.len()) };
+        match usize::try_from(read) {
+            Err(_) => Err(Error::last_os_error()),
+            // Each has added one.
+            Ok(_) if self.writes.is_none() => {
+                let (sum, _) = bytes.split_at(8);
+                Ok(sum.try_into().map_or(0, u64::from_ne_bytes) as usize)
+            }
+            Ok(read) => Ok(read / 8),
+        }
     }
 }
 
@@ -144,6 +163,7 @@ mod tests {
         Ok(())
     }
 
+    /// At its end nothing is left in the descriptor that it does not know of.
     #[test]
     fn one_that_looks_out_misses_no_ring() -> Result<()> {
         let (waker, luck) = (Waker::new()?, Luck::new());
@@ -151,7 +171,13 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..10_000 {
+                    let mut spins = 0u32;
                     while !heard.swap(false, Ordering::SeqCst) {
+                        spins += 1;
+                        // The other one may have to wait for this processor.
+                        if spins.is_multiple_of(1_000) {
+                            std::thread::yield_now();
+                        }
                         std::hint::spin_loop();
                     }
                     assert!(waker.ring());
@@ -162,11 +188,13 @@ mod tests {
                     std::thread::yield_now();
                 }
                 // Whatever has kept it from hearing that, it is still there.
-                assert!(waker.is_unheard() || waker.written.load(Ordering::SeqCst));
+                assert!(waker.is_unheard() || waker.written.load(Ordering::SeqCst) > 0);
                 waker.heard();
                 heard.store(true, Ordering::SeqCst);
             }
         });
+        waker.heard();
+        assert!(!is_readable(&waker) && waker.written.load(Ordering::SeqCst) == 0);
         Ok(())
     }
 }

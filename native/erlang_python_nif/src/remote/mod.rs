@@ -15,7 +15,6 @@ pub use crate::base::segment::{ROOM, Segment};
 pub use crate::base::side::{Link, set_worker};
 pub use crate::python::compiled::{Compiled, tell as compiled};
 pub use crate::python::object::TYPE_NAME as HANDLES;
-pub use crate::python::reaper::is_idle as has_given_up_all;
 pub use callbacks::{
     callback_answer, callback_down, callback_left, callbacks, register, serve_callbacks, unregister,
 };
@@ -23,7 +22,7 @@ pub use requests::{
     Arrived, Call, Terms, answered, arrive, cancel, done, fill_done, left_until, run, send,
     send_ahead, settle, share,
 };
-pub use start::{End, Settings, serve, start, stop, tidy};
+pub use start::{End, Settings, has_given_up_all, serve, start, stop, tidy};
 pub use streams::{close, demand, flush, is_part, streams};
 
 use crate::pool::{Pool, Worker};

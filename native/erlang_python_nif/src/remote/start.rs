@@ -12,9 +12,10 @@ use crate::pool::{Pool, Worker, handles};
 use crate::python::compiled::Compiled;
 use crate::python::convert::{Elixir, set_elixir};
 use crate::python::interpreter::Setup;
+use crate::python::reaper;
 use rustler::{Atom, LocalPid, NifMap, Term};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use main_thread::End;
 
@@ -105,10 +106,20 @@ pub fn serve() -> End {
     }
 }
 
-/// Takes no more, and ends what runs.
+/// `stop` is at work.
+static STOPS: AtomicBool = AtomicBool::new(false);
+
+/// Takes no more, and ends what runs. The main thread may see that before all is given up.
 pub fn stop() {
     if let (Some(place), Some(sender)) = (PLACE.get(), Sender::own_thread()) {
+        STOPS.store(true, Ordering::SeqCst);
         streams::close_all(sender);
         handles::close(&place.pool, sender);
+        STOPS.store(false, Ordering::SeqCst);
     }
+}
+
+/// Whether nothing waits for its finalizer that was given up.
+pub fn has_given_up_all() -> bool {
+    !STOPS.load(Ordering::SeqCst) && reaper::is_idle()
 }

@@ -209,6 +209,37 @@ defmodule Python.Engine.Process.LivesTest do
     end
   end
 
+  @tag :tmp_dir
+  @tag pool: [
+         init: """
+         import os
+
+         def lines(file, number):
+             try:
+                 while True:
+                     yield number
+             finally:
+                 os.write(file, b"%d\\n" % number)
+         """
+       ]
+  test "closes all streams at the end, while their code still has what it uses", context do
+    %{pool: pool, tmp_dir: dir} = context
+    path = Path.join(dir, "lines")
+    open = "os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)"
+    file = Python.eval!(open, %{path: path}, pool: pool)
+
+    for number <- 1..400 do
+      stream = Python.stream(:__main__, :lines, [file, number], pool: pool, max_chunk: 2)
+      # It is read from, and stays open.
+      assert {:suspended, ^number, _rest} =
+               Enumerable.reduce(stream, {:cont, nil}, fn item, _ -> {:suspend, item} end)
+    end
+
+    stop_supervised!(pool)
+    lines = path |> File.read!() |> String.split("\n", trim: true)
+    assert Enum.sort(Enum.map(lines, &String.to_integer/1)) == Enum.to_list(1..400)
+  end
+
   test "invalid options are refused" do
     for {key, value} <- [
           limits: [memory: 0],
