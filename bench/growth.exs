@@ -1,8 +1,9 @@
 # How cost grows with the number of callers, the size of values, the workers of a pool, handles and streams:
 #
 #     mix run bench/growth.exs
+#     mix run bench/growth.exs streams values
 #
-# Charts and figures go into bench/charts and bench/GROWTH.md. It takes some minutes, and 5 GB of memory.
+# The names are those of topics: the others stay as they were. Charts and figures go into bench/charts and bench/GROWTH.md. It takes some minutes, and 5 GB of memory.
 
 for name <- ~w(others measure line machine plot),
     do: Code.require_file("support/#{name}.exs", __DIR__)
@@ -26,7 +27,7 @@ defmodule Bench.Growth do
       axis: "callers",
       counts: [1, 10, 100, 1_000, 10_000],
       note: """
-      Straight from 100 callers on, with 10 to 18 µs each: the callers' schedulers and the worker share two processors. One or
+      Straight from 100 callers on, with 10 to 20 µs each: the callers' schedulers and the worker share two processors. One or
       a few callers pay for the waking of threads: before each round the VM sleeps.
       """,
       lines: [":main", ":process", ":asyncio"]
@@ -52,7 +53,7 @@ defmodule Bench.Growth do
       axis: "items",
       counts: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
       note: """
-      Straight from 1,000 items on: 35 to 70 ns an item, both ways together. Before that it is a call after idle time; to
+      Straight from 10,000 items on: 33 to 70 ns an item, both ways together, the more as the values outgrow the processor's caches. Before that it is a call after idle time; to
       `:process` the answer of more than 4 KB goes by the socket, which is the bend at 1,000 items.
       """,
       lines: [":main", ":process"]
@@ -64,8 +65,7 @@ defmodule Bench.Growth do
       note: """
       On `:main` a pool has its processes and starts no threads for up to 8 workers; after that each is a thread. Calls do not
       depend on the number of workers, as they take turns at the GIL. On `:process` the start is that of as many interpreters
-      on two processors: straight. 64 callers keep 64 processes at work there, which share two processors: the way from one
-      process to the next is what grows, up to 8.
+      on two processors: straight. 64 callers keep 64 processes at work there, which share two processors: the way from one process to the next is what grows.
       """,
       lines: ["start and stop", "calls", "start and stop, :process", "calls, :process"]
     },
@@ -74,8 +74,8 @@ defmodule Bench.Growth do
       axis: "handles",
       counts: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
       note: """
-      Straight: 7 to 11 µs each, of which Python's garbage collector, which looks through all that live, has up to a third. To
-      drop them costs 0.7 µs each; one to a hundred are let go of by the next turn of the reaper.
+      Straight from 1,000 on: 7 to 11 µs each, of which Python's garbage collector, which looks through all that live, has up to a third. To
+      drop them costs 0.6 to 0.9 µs each; one to a hundred are let go of by the next turn of the reaper.
       """,
       lines: ["made", "dropped"]
     },
@@ -85,14 +85,15 @@ defmodule Bench.Growth do
       counts: [1, 10, 100, 1_000, 10_000],
       note: """
       Straight. A stream of a few items is three requests: it is opened, read and let go of. On `:process` these are frames of
-      a socket, and the waking of its thread, in most cases: 0.2 to 0.3 ms. On `:asyncio` each is a task of its own with some
-      turns of the loop, which is Python code: 0.25 to 0.33 ms.
+      a socket, and the waking of its thread, in most cases: 0.2 to 0.3 ms. On `:asyncio` each is a task of its own with some turns of the loop, which is Python code.
       """,
       lines: [":main", ":process", ":asyncio"]
     }
   ]
 
-  def run do
+  def run(names) do
+    names = Enum.map(names, &String.to_existing_atom/1)
+    before = if names == [], do: %{}, else: read(File.read!(@text))
     nil = Python.call!(:sys, "path.append", [Path.join(__DIR__, "support")])
 
     for engine <- [:process, :asyncio] do
@@ -104,8 +105,12 @@ defmodule Bench.Growth do
 
     results =
       for {name, topic} <- @topics do
-        {topic,
-         for(line <- topic.lines, do: {line, Enum.map(topic.counts, &figure(name, line, &1))})}
+        if names == [] or name in names do
+          measured = &Enum.map(topic.counts, fn count -> figure(name, &1, count) end)
+          {topic, for(line <- topic.lines, do: {line, measured.(line)})}
+        else
+          {topic, before[topic.title]}
+        end
       end
 
     File.write!(@chart, chart(results))
@@ -267,9 +272,28 @@ defmodule Bench.Growth do
     """
   end
 
+  # The figures of a document, by the titles of their topics.
+  defp read(document) do
+    for section <- document |> String.split("\n## ") |> tl(), into: %{} do
+      [title | lines] = String.split(section, "\n")
+
+      [[_axis | names], _rule | rows] =
+        for "|" <> _ = line <- lines, do: line |> String.trim("| ") |> String.split(" | ")
+
+      [_counts | columns] = Enum.zip_with(rows, & &1)
+      {title, Enum.zip_with(names, columns, &{&1, Enum.map(&2, fn text -> us(text) end)})}
+    end
+  end
+
+  defp us(text) do
+    [number, unit] = String.split(text, " ")
+    {number, ""} = number |> String.replace(",", "") |> Float.parse()
+    number * Map.fetch!(%{"µs" => 1, "ms" => 1.0e3, "s" => 1.0e6}, unit)
+  end
+
   defp time(us) when us >= 1_000_000, do: "#{Line.number(us / 1.0e6)} s"
   defp time(us) when us >= 1_000, do: "#{Line.number(us / 1.0e3)} ms"
   defp time(us), do: "#{Line.number(us / 1)} µs"
 end
 
-Bench.Growth.run()
+Bench.Growth.run(System.argv())
