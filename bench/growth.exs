@@ -278,7 +278,8 @@ defmodule Bench.Growth do
       [title | lines] = String.split(section, "\n")
 
       [[_axis | names], _rule | rows] =
-        for "|" <> _ = line <- lines, do: line |> String.trim("| ") |> String.split(" | ")
+        for "|" <> _ = line <- lines,
+            do: line |> String.replace(~r/^\| | \|$/, "") |> String.split(" | ")
 
       [_counts | columns] = Enum.zip_with(rows, & &1)
       {title, Enum.zip_with(names, columns, &{&1, Enum.map(&2, fn text -> us(text) end)})}
