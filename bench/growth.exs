@@ -42,9 +42,8 @@ defmodule Bench.Growth do
       a virtual machine the host has to find it as well (1.5 s the first time, 0.11 s where it has done so before). By
       `Python.buffer`, and back from Python, nothing is copied: a binary refers to the memory of the `bytes`. That such a call
       takes longer with more bytes is of the measurement: they are made just before, which drives all else from the caches (a
-      small value after 100 MB that were made takes as long). To `:process`
-      values of up to 4 KB go by memory that both sides watch, then by a socket (the bend at 10,000 bytes), and from 1 MiB on
-      by memory of their own, copied once on each side.
+      small value after 100 MB that were made takes as long). To `:process` values of up to 4 KB go by memory that both sides
+      watch, then by a socket (the bend at 10,000 bytes), and from 1 MiB on by memory of their own, copied once on each side.
       """,
       lines: ["in", "in by Python.buffer", "back", "in, :process", "back, :process"]
     },
@@ -53,8 +52,9 @@ defmodule Bench.Growth do
       axis: "items",
       counts: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
       note: """
-      Straight from 10,000 items on: 33 to 70 ns an item, both ways together, the more as the values outgrow the processor's caches. Before that it is a call after idle time; to
-      `:process` the answer of more than 4 KB goes by the socket, which is the bend at 1,000 items.
+      Straight from 10,000 items on: 33 to 70 ns an item, both ways together, the more as the values outgrow the processor's
+      caches. Before that it is a call after idle time; to `:process` the answer of more than 4 KB goes by the socket, which
+      is the bend at 1,000 items.
       """,
       lines: [":main", ":process"]
     },
@@ -65,7 +65,8 @@ defmodule Bench.Growth do
       note: """
       On `:main` a pool has its processes and starts no threads for up to 8 workers; after that each is a thread. Calls do not
       depend on the number of workers, as they take turns at the GIL. On `:process` the start is that of as many interpreters
-      on two processors: straight. 64 callers keep 64 processes at work there, which share two processors: the way from one process to the next is what grows.
+      on two processors: straight. 64 callers keep 64 processes at work there, which share two processors: the way from one
+      process to the next is what grows.
       """,
       lines: ["start and stop", "calls", "start and stop, :process", "calls, :process"]
     },
@@ -74,8 +75,8 @@ defmodule Bench.Growth do
       axis: "handles",
       counts: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
       note: """
-      Straight from 1,000 on: 7 to 11 µs each, of which Python's garbage collector, which looks through all that live, has up to a third. To
-      drop them costs 0.6 to 0.9 µs each; one to a hundred are let go of by the next turn of the reaper.
+      Straight from 1,000 on: 7 to 11 µs each, of which Python's garbage collector, which looks through all that live, has up
+      to a third. To drop them costs 0.6 to 0.9 µs each; one to a hundred are let go of by the next turn of the reaper.
       """,
       lines: ["made", "dropped"]
     },
@@ -85,7 +86,8 @@ defmodule Bench.Growth do
       counts: [1, 10, 100, 1_000, 10_000],
       note: """
       Straight. A stream of a few items is three requests: it is opened, read and let go of. On `:process` these are frames of
-      a socket, and the waking of its thread, in most cases: 0.2 to 0.3 ms. On `:asyncio` each is a task of its own with some turns of the loop, which is Python code.
+      a socket, and the waking of its thread, in most cases: 0.2 to 0.3 ms. On `:asyncio` each is a task of its own with some
+      turns of the loop, which is Python code.
       """,
       lines: [":main", ":process", ":asyncio"]
     }
