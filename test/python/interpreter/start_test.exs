@@ -249,6 +249,17 @@ defmodule Python.Interpreter.StartTest do
       assert_in_venv(FreshVM.start(settings: [python_path: Path.join(venv, "bin/python")]), venv)
     end
 
+    test "may have a name that is not UTF-8", %{venv: venv} do
+      odd = Path.join(Path.dirname(venv), <<"caf", 0xE9>>)
+      File.ln_s!(venv, odd)
+      vm = FreshVM.start(settings: [python_path: odd])
+
+      assert FreshVM.call(vm, Python, :eval, [
+               "__import__('os').fsencode(__import__('sys').prefix)"
+             ]) ==
+               {:ok, odd}
+    end
+
     test "may be given by VIRTUAL_ENV", %{venv: venv} do
       vm = FreshVM.start(settings: [python_path: nil], env: [{"VIRTUAL_ENV", venv}])
       assert_in_venv(vm, venv)

@@ -8,12 +8,13 @@ use crate::python::convert::{self, Elixir, set_elixir};
 use crate::python::current;
 use crate::python::interpreter::{self, Setup, Start, coroutines, state, traced};
 use crate::python::reaper;
-use rustler::{Atom, Encoder, Env, LocalPid, NifMap, Term};
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifMap, Term};
 
 /// What `Python.Runtime` starts the interpreter with. See `Start` and `Elixir`.
 #[derive(NifMap)]
-struct Config {
-    program: String,
+struct Config<'a> {
+    /// A path, which need not be UTF-8.
+    program: Binary<'a>,
     package: String,
     environment: Vec<(String, String)>,
     stack_size: usize,
@@ -31,7 +32,7 @@ struct Config {
 /// Begins to start the interpreter; `:started` or `{:failed, text}` follows as a message. `:started`
 /// at once if it has been started before.
 #[rustler::nif(schedule = "DirtyIo")]
-fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> {
+fn runtime_start<'a>(env: Env<'a>, config: Config<'a>, owner: LocalPid) -> Term<'a> {
     if start::is_started() {
         return atoms::started().to_term(env);
     }
@@ -41,7 +42,7 @@ fn runtime_start<'a>(env: Env<'a>, config: Config, owner: LocalPid) -> Term<'a> 
         fields: config.fields,
     });
     let settings = Start {
-        program: config.program,
+        program: config.program.to_vec(),
         environment: config.environment,
         setup: Setup {
             package: config.package,

@@ -11,7 +11,7 @@ use std::ptr;
 /// What the interpreter is started with.
 pub struct Start {
     /// The interpreter or the virtual environment's, which tells Python where its library is.
-    pub program: String,
+    pub program: Vec<u8>,
     /// The environment of the VM, which is to be that of Python and of C.
     pub environment: Vec<(String, String)>,
     pub setup: Setup,
@@ -106,7 +106,7 @@ impl PyStatus {
     }
 }
 
-pub fn initialize(program: &str) -> Result<(), String> {
+pub fn initialize(program: &[u8]) -> Result<(), String> {
     let program = CString::new(program)
         .map_err(|_| "the path of the interpreter contains a NUL".to_string())?;
     signals::kept(|| {
