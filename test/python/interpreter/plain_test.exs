@@ -25,8 +25,11 @@ defmodule Python.Interpreter.PlainTest do
     Interpreter.plain_library(candidate, options)
   end
 
-  # Of a Python that is linked with its library; of others nothing is known by their files.
+  # Of a Python that is linked with its library, or Debian's; of others nothing is known by their files.
   defp known?(%{plain: plain}), do: plain != nil
+
+  # The program is asked where its library is.
+  defp without_places({:ok, interpreter}), do: {:ok, %{interpreter | tried: []}}
 
   test "the library is the one that the interpreter has", context do
     if known?(context), do: assert(context.plain == context.interpreter.libpython)
@@ -78,9 +81,8 @@ defmodule Python.Interpreter.PlainTest do
       assert plain(venv) == found.libpython
 
       vm = FreshVM.start(settings: [python_path: venv])
-      assert {:ok, started} = FreshVM.call(vm, Python.Runtime, :status, [])
-      # The program is asked where its library is.
-      assert %{started | tried: []} == %{found | tried: []}
+      started = FreshVM.call(vm, Python.Runtime, :status, [])
+      assert without_places(started) == without_places({:ok, found})
 
       site = Path.join(venv, "lib/#{Path.basename(python)}/site-packages")
       File.write!(Path.join(site, "sitecustomize.py"), "")
@@ -195,7 +197,8 @@ defmodule Python.Interpreter.PlainTest do
   test "starts, and says the same of itself as when it is asked", %{venv: venv} do
     vm = FreshVM.start(settings: [python_path: venv])
     assert {:ok, found} = Interpreter.find(venv)
-    assert FreshVM.call(vm, Python.Runtime, :status, []) == {:ok, found}
+    started = FreshVM.call(vm, Python.Runtime, :status, [])
+    assert without_places(started) == without_places({:ok, found})
     assert FreshVM.call(vm, Python, :eval, ["__import__('sys').prefix"]) == {:ok, venv}
 
     # The next start asks it.
@@ -216,7 +219,9 @@ defmodule Python.Interpreter.PlainTest do
     File.mkdir_p!(Path.join(dir, "base/bin"))
     broken = Path.join(dir, "base/bin/python3")
     File.cp!(python |> Path.expand() |> real(), broken)
-    if known?(context), do: assert(plain(broken) == context.plain)
+    # Debian's has one place.
+    if known?(context) and context.interpreter.base_prefix != "/usr",
+      do: assert(plain(broken) == context.plain)
 
     vm = FreshVM.start(settings: [python_path: broken])
     assert {:error, %{reason: :broken}} = FreshVM.call(vm, Python, :eval, ["1"])
