@@ -27,7 +27,7 @@ defmodule Bench.Growth do
       axis: "callers",
       counts: [1, 10, 100, 1_000, 10_000],
       note: """
-      Straight from 100 callers on, with 10 to 20 µs each: the callers' schedulers and the worker share two processors. One or
+      Straight from 100 callers on, with 7 to 20 µs each: the callers' schedulers and the worker share two processors. One or
       a few callers pay for the waking of threads: before each round the VM sleeps.
       """,
       lines: [":main", ":process", ":asyncio"]
