@@ -3,7 +3,8 @@
 #     mix run bench/growth.exs
 #     mix run bench/growth.exs streams values
 #
-# The names are those of topics: the others stay as they were. Charts and figures go into bench/charts and bench/GROWTH.md. It takes some minutes, and 5 GB of memory.
+# The names are those of topics: the others stay as they were. Charts and figures go into bench/charts and
+# bench/GROWTH.md. It takes some minutes, and 5 GB of memory.
 
 for name <- ~w(others measure line machine plot),
     do: Code.require_file("support/#{name}.exs", __DIR__)

@@ -135,9 +135,7 @@ impl<'f, 'py> Filling<'f, 'py> {
 
     /// A chunk begins.
     pub fn begin(&self) -> Clock {
-        let mut clock = self.prepare();
-        self.begin_prepared(&mut clock);
-        clock
+        self.make(true)
     }
 
     /// The first item of a chunk that was prepared is asked for. Its time counts from here.
@@ -151,9 +149,14 @@ impl<'f, 'py> Filling<'f, 'py> {
 
     /// A chunk is to begin.
     pub fn prepare(&self) -> Clock {
+        self.make(false)
+    }
+
+    fn make(&self, begins: bool) -> Clock {
         let mut clock = Clock::new();
         let chunk = Chunk::default();
         let mut state = self.stream.lock();
+        state.begun = begins.then_some(clock.begun);
         clock.limit = self.stream.limits.time_of_chunk(state.chunks);
         state.chunks = state.chunks.saturating_add(1);
         let before = state.filled.replace(chunk);
