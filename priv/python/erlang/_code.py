@@ -12,6 +12,8 @@ lines_of = _lines.lines_of
 
 #: Code with ``await`` outside of functions is a coroutine when it runs. As in ``ast``, which takes ms to be imported.
 AWAITS = 0x2000
+#: A tree and no code.
+ONLY_AST = 0x400
 
 
 def compile_exec(source, file, line, awaits=False):
@@ -44,18 +46,16 @@ def _compile_expression(source, names, filename, awaits):
     if not names:
         code = _compile(source, filename, "eval", flags)
         return code, code
-    # What `ast` has, which takes ms to be imported; and this takes some time, too.
-    from _ast import Expression, Lambda, PyCF_ONLY_AST
-
-    tree = _compile(source, filename, "eval", PyCF_ONLY_AST | flags)
+    tree = _compile(source, filename, "eval", ONLY_AST | flags)
     if awaits and _compile(source, filename, "eval", flags).co_flags & COROUTINE:
         return _compile_coroutine(tree, source, names, filename)
-    parameters = _compile("lambda %s: None" % ", ".join(names), filename, "eval", PyCF_ONLY_AST).body.args
-    function = Lambda(args=parameters, body=tree.body)
-    for node in (function, *parameters.args):
+    expression = _compile("lambda %s: None" % ", ".join(names), filename, "eval", ONLY_AST)
+    function = expression.body
+    function.body = tree.body
+    for node in (function, *function.args.args):
         for attribute in function._attributes:
             setattr(node, attribute, getattr(tree.body, attribute, None))
-    code = _compile(Expression(body=function), filename, "eval", source=source)
+    code = _compile(expression, filename, "eval", source=source)
     made = eval(code, _main.NAMES)
     made.__code__ = made.__code__.replace(co_name="<module>")
     return made.__code__, made
@@ -67,10 +67,8 @@ COROUTINE = 0x80
 
 def _compile_coroutine(tree, source, names, filename):
     """A function of ``names`` that gives a coroutine: a lambda has no ``await``."""
-    from _ast import PyCF_ONLY_AST
-
     text = "async def expression(%s): return None" % ", ".join(names)
-    module = _compile(text, filename, "exec", PyCF_ONLY_AST)
+    module = _compile(text, filename, "exec", ONLY_AST)
     function = module.body[0]
     function.body[0].value = tree.body
     for node in (function, function.body[0], *function.args.args):

@@ -172,7 +172,7 @@ def _file_of(cls):
                 return code.co_filename
     if cls.__module__ != "__main__":
         return None
-    # Not before it is needed: it would delay every start.
+    # Which `inspect` has imported. By itself it would delay every start.
     import re
 
     line = vars(cls).get("__firstlineno__")
