@@ -9,12 +9,8 @@ defmodule Python.Application do
   # What the start needs until Python is looked for. In interactive mode the VM loads a module when it is needed; many at
   # once take half the time. The others are loaded while Python starts (Python.Runtime).
   @first [
-    Enumerable,
-    Enumerable.List,
-    File.Stat,
     Python.Environment,
     Python.Environment.Mark,
-    Python.Environment.OnDemand,
     Python.Interpreter,
     Python.Interpreter.Probe,
     Python.Interpreter.Pyenv,
@@ -23,15 +19,17 @@ defmodule Python.Application do
     Python.Paths,
     Python.Release.Bundle,
     Python.Runtime,
-    Python.Schema,
     Python.Secret,
     Python.Settings,
-    Python.Shutdown,
     Python.Variables,
     :erlang_python_loader
   ]
 
   @engines Python.Engine.all()
+
+  # What ends a context whose thread does not come back, and the supervisor's patience beyond that, in ms.
+  @grace 5_000
+  @longest Python.Schema.max_timeout()
 
   @impl true
   def start(_type, _args) do
@@ -50,7 +48,7 @@ defmodule Python.Application do
             child(Python.Remote.Load)
           ] ++
             for(engine <- @engines, do: child(Python.Callback, engine)) ++
-            [{Python.Shutdown, settings}] ++ default_pool(settings) ++ [child(Python.Feeder)]
+            [shutdown(settings)] ++ default_pool(settings) ++ [child(Python.Feeder)]
 
         Supervisor.start_link(children, strategy: :rest_for_one, name: Python.Supervisor)
 
@@ -63,6 +61,14 @@ defmodule Python.Application do
   # meanwhile.
   defp child(module, argument \\ []),
     do: %{id: {module, argument}, start: {module, :start_link, [argument]}}
+
+  defp shutdown(%{shutdown_timeout: timeout}) do
+    %{
+      id: Python.Shutdown,
+      start: {Python.Shutdown, :start_link, [timeout]},
+      shutdown: min(timeout + @grace, @longest)
+    }
+  end
 
   # What tells this VM from others that had its number before. Python.Environment.Additions, which is not to be loaded by
   # each start, asks for it.

@@ -34,7 +34,12 @@ defmodule Python.Callback do
     GenServer.start_link(__MODULE__, engine, name: name(engine))
   end
 
-  defp name(Engine.Main), do: __MODULE__
+  # Made here: `Module` is large, and would be loaded by each start.
+  for engine <- Engine.all() do
+    name = if engine == Engine.Main, do: __MODULE__, else: Module.concat(engine, Callback)
+    defp name(unquote(engine)), do: unquote(name)
+  end
+
   defp name(engine), do: Module.concat(engine, Callback)
 
   ## Registered functions

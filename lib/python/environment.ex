@@ -5,7 +5,7 @@ defmodule Python.Environment do
   # modules below make it; a start only looks for it.
 
   alias Python.{NotStartedError, Settings}
-  alias Python.Environment.{Key, Mark, OnDemand, Recall, Requirements, Spec, Store}
+  alias Python.Environment.{Key, Mark, Recall, Requirements, Spec, Store}
   alias Python.Release.Bundle
 
   @enforce_keys [:folder, :interpreter, :made, :mark]
@@ -98,13 +98,20 @@ defmodule Python.Environment do
     do: Store.use(store, Path.basename(folder), Key.request(spec))
 
   defp on_demand(%{python_path: nil}) do
-    case OnDemand.remembered() do
+    case remembered() do
       nil -> :none
       {_spec, environment} -> {:ok, environment.interpreter}
     end
   end
 
   defp on_demand(_settings), do: :none
+
+  @doc "The environment that was asked for before the start, and what by: see `Python.Environment.OnDemand`."
+  @spec remembered() :: {Spec.t(), t} | nil
+  def remembered, do: :persistent_term.get(__MODULE__, nil)
+
+  @spec remember(Spec.t(), t) :: :ok
+  def remember(spec, environment), do: :persistent_term.put(__MODULE__, {spec, environment})
 
   # The store of the machine that the release was built on is not here.
   defp bundled(folder, mark, spec) do

@@ -145,7 +145,8 @@ defmodule Python.Interpreter do
   def plain_library(candidate, options) do
     env = environment(options)
 
-    if is_binary(env["HOME"]) and Enum.all?(env, &plain?/1),
+    # As a list: for a map the VM loads more modules.
+    if is_binary(env["HOME"]) and Enum.all?(Map.to_list(env), &plain?/1),
       do: :erlang_python_loader.library_plain(candidate.executable, env["HOME"])
   end
 

@@ -10,6 +10,9 @@ defmodule Python.Library do
   # embedded mode, and the VM must boot without Python too. When code takes the place of other that has loaded it,
   # @on_load loads it again.
 
+  require Record
+  Record.defrecordp(:file_info, Record.extract(:file_info, from_lib: "kernel/include/file.hrl"))
+
   # With `:file`, the name of the library in priv/native; without, the module has a `path/0`.
   @doc false
   defmacro __using__(options) do
@@ -29,7 +32,8 @@ defmodule Python.Library do
       @spec load() :: :ok | {:error, {atom, String.t()}}
       def load do
         with {:ok, path} <- path(),
-             path = to_charlist(path),
+             # Of either, without a protocol, for which the VM would load modules.
+             path = :unicode.characters_to_list(path),
              :ok <- load_from(path),
              do: Python.Library.loaded(__MODULE__, path)
       end
@@ -62,7 +66,7 @@ defmodule Python.Library do
   @doc "The file of a library, without its extension."
   @spec path(String.t()) :: charlist
   def path(file),
-    do: :filename.join([:code.priv_dir(:erlang_python), "native", file]) |> to_charlist()
+    do: :filename.join([:code.priv_dir(:erlang_python), ~c"native", String.to_charlist(file)])
 
   @doc "Whether the library of a module has been loaded in this VM."
   @spec loaded?(module) :: boolean
@@ -116,9 +120,14 @@ defmodule Python.Library do
 
   @spec identity(charlist) :: identity
   defp identity(path) do
-    case File.stat(file(path), time: :posix) do
-      {:ok, stat} -> {stat.major_device, stat.inode, stat.size, stat.mtime}
-      {:error, reason} -> reason
+    # Not `File.stat/1`, for whose struct the VM loads another module.
+    case :file.read_file_info(file(path), time: :posix) do
+      {:ok, info} ->
+        {file_info(info, :major_device), file_info(info, :inode), file_info(info, :size),
+         file_info(info, :mtime)}
+
+      {:error, reason} ->
+        reason
     end
   end
 

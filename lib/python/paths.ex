@@ -11,16 +11,15 @@ defmodule Python.Paths do
   """
   @spec resolve([entry]) :: {:ok, [String.t()]} | {:error, Exception.t()}
   def resolve(paths) do
-    paths
-    |> Enum.reduce_while([], fn entry, folders ->
-      case folder(entry) do
-        {:ok, folder} -> {:cont, [folder | folders]}
-        {:error, text} -> {:halt, {:error, ArgumentError.exception(refusal(entry, text))}}
-      end
-    end)
-    |> case do
-      {:error, error} -> {:error, error}
-      folders -> {:ok, folders |> Enum.reverse() |> Enum.uniq()}
+    resolve(paths, [])
+  end
+
+  defp resolve([], folders), do: {:ok, folders |> Enum.reverse() |> Enum.uniq()}
+
+  defp resolve([entry | others], folders) do
+    case folder(entry) do
+      {:ok, folder} -> resolve(others, [folder | folders])
+      {:error, text} -> {:error, ArgumentError.exception(refusal(entry, text))}
     end
   end
 

@@ -114,9 +114,6 @@ defmodule Python.Runtime do
   @needed [:erlang_python, Running]
   @then [
     :pg,
-    List.Chars,
-    List.Chars.List,
-    Module,
     Python,
     Python.Arguments,
     Python.Callback,
@@ -138,10 +135,15 @@ defmodule Python.Runtime do
     Python.Remote.Handles,
     Python.Remote.Load,
     Python.Request,
+    Python.Schema,
+    Python.Shutdown,
     Python.Telemetry,
     String.Chars,
     String.Chars.Integer
   ]
+
+  # Of other libraries, which may not be there. To look for one takes as long as to load it; together they take no longer.
+  @optional [Decimal, Kino.Render]
 
   # Of the structs that Python knows, for which their modules are not loaded. What is put into one of them besides its
   # fields would be lost in Python. `Decimal` may not be there.
@@ -150,12 +152,15 @@ defmodule Python.Runtime do
             module -> {module, Map.keys(module.__struct__())}
           end)
 
+  # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
+  @set_version Keyword.get(Map.to_list(MapSet.new()), :version)
+
   defp start(settings) do
     {owner, start} = {self(), make_ref()}
 
     meanwhile = fn ->
-      :code.ensure_modules_loaded(@needed)
-      send(owner, {start, config(settings)})
+      :code.ensure_modules_loaded(@needed ++ @optional)
+      send(owner, {start, config_with_loaded(settings)})
     end
 
     # It loads modules, which would hold up those that the start needs.
@@ -165,13 +170,16 @@ defmodule Python.Runtime do
          options = [meanwhile: meanwhile, changes: settings.env, from: from],
          options = Interpreter.options(options),
          {:ok, candidate} <- Interpreter.locate(path, options) do
-      libpython = if not Running.known?(), do: Interpreter.plain_library(candidate, options)
+      libpython = if first?(), do: Interpreter.plain_library(candidate, options)
 
       if libpython && open(libpython, meanwhile),
         do: start_plain(candidate, libpython, options, settings, start),
         else: start_asked(candidate, options, settings, start)
     end
   end
+
+  # Without Running, which is loaded while libpython is opened.
+  defp first?, do: :persistent_term.get(Running, nil) == nil
 
   defp start_asked(candidate, options, settings, start) do
     with {:ok, interpreter} <- Interpreter.ask(candidate, options),
@@ -225,7 +233,12 @@ defmodule Python.Runtime do
   @doc "What every Python is told that this library starts, in the VM or in a process of its own."
   @spec config(Python.Settings.t()) :: map
   def config(settings) do
-    decimal = for module <- [Decimal], Code.ensure_loaded?(module), do: {module, fields(module)}
+    :code.ensure_modules_loaded(@optional)
+    config_with_loaded(settings)
+  end
+
+  defp config_with_loaded(settings) do
+    decimal = for module <- [Decimal], :erlang.module_loaded(module), do: {module, fields(module)}
 
     %{
       package: Application.app_dir(:erlang_python, "priv/python/erlang"),
@@ -233,11 +246,10 @@ defmodule Python.Runtime do
       stack_size: settings.thread_stack_size,
       stdio: settings.stdio,
       logging: settings.logging,
-      notebook: Code.ensure_loaded?(Kino.Render),
+      notebook: :erlang.module_loaded(Kino.Render),
       native_layouts: settings.native_layouts,
       native_memory: settings.native_memory,
-      # Newer versions of Elixir have none, and warn where one is asked of the struct itself.
-      set_version: Keyword.get(Map.to_list(MapSet.new()), :version),
+      set_version: @set_version,
       decimal: decimal != [],
       fields: decimal ++ @fields
     }

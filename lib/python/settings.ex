@@ -404,19 +404,18 @@ defmodule Python.Settings do
   end
 
   defp cast_all(given) do
-    Enum.reduce_while(@schema, {:ok, %{}}, fn {key, setting}, {:ok, settings} ->
-      case cast_given(given_for(key, given), setting) do
-        {:ok, value} -> {:cont, {:ok, Map.put(settings, key, value)}}
-        {:error, error} -> {:halt, {:error, error}}
-        :error -> {:halt, {:error, ArgumentError.exception(refusal(key, given[key]))}}
-      end
-    end)
-    |> case do
-      {:ok, settings} ->
-        {:ok, struct!(__MODULE__, settings |> with_loops(given) |> with_most(given))}
+    with {:ok, settings} <- cast_all(@schema, given, %{}),
+         do: {:ok, struct!(__MODULE__, settings |> with_loops(given) |> with_most(given))}
+  end
 
-      {:error, error} ->
-        {:error, error}
+  # Not by `Enum.reduce_while/3`, for which the VM loads a protocol.
+  defp cast_all([], _given, settings), do: {:ok, settings}
+
+  defp cast_all([{key, setting} | others], given, settings) do
+    case cast_given(given_for(key, given), setting) do
+      {:ok, value} -> cast_all(others, given, Map.put(settings, key, value))
+      {:error, error} -> {:error, error}
+      :error -> {:error, ArgumentError.exception(refusal(key, given[key]))}
     end
   end
 

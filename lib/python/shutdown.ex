@@ -9,18 +9,7 @@ defmodule Python.Shutdown do
 
   alias Python.{Context, Operation, Options, Request, Runtime}
 
-  # What ends a context whose thread does not come back, and the supervisor's patience beyond that.
-  @grace 5_000
-
   def start_link(timeout), do: GenServer.start_link(__MODULE__, timeout, name: __MODULE__)
-
-  def child_spec(%{shutdown_timeout: timeout}) do
-    %{
-      id: __MODULE__,
-      start: {__MODULE__, :start_link, [timeout]},
-      shutdown: min(timeout + @grace, Python.Schema.max_timeout())
-    }
-  end
 
   @doc "The application ends: what stops it now is not a failure."
   @spec prepare() :: :ok

@@ -13,7 +13,8 @@ defmodule Python.Variables do
 
   @spec change(map, changes) :: map
   def change(env, changes) do
-    Enum.reduce(changes, env, fn
+    # As a list: for a map the VM loads more modules.
+    Enum.reduce(Map.to_list(changes), env, fn
       {name, nil}, env -> Map.delete(env, name)
       {name, value}, env -> Map.put(env, name, value)
     end)

@@ -135,9 +135,9 @@ defmodule Python.Environment.OnDemand do
 
   # What was asked for before is there, too.
   defp before_start(spec, show) do
-    with {:ok, spec} <- merge(remembered(), spec),
+    with {:ok, spec} <- merge(Environment.remembered(), spec),
          {:ok, environment} <- Install.run(spec, show) do
-      :persistent_term.put(__MODULE__, {spec, environment})
+      Environment.remember(spec, environment)
       {:ok, result(environment)}
     end
   end
@@ -164,10 +164,6 @@ defmodule Python.Environment.OnDemand do
       remedy: "Ask for all in one call of Python.install/2."
     )
   end
-
-  @doc "The environment that was asked for before the start, with what it was asked by."
-  @spec remembered() :: {Spec.t(), Environment.t()} | nil
-  def remembered, do: :persistent_term.get(__MODULE__, nil)
 
   # How to reach an index may be said by the call.
   defp with_changes(configured, spec),

@@ -26,10 +26,6 @@ defmodule Python.Interpreter.Running do
     :persistent_term.put(__MODULE__, {interpreter, Map.take(settings, @settings)})
   end
 
-  @doc "Whether one was, or an attempt was made."
-  @spec known?() :: boolean
-  def known?, do: :persistent_term.get(__MODULE__, nil) != nil
-
   @doc """
   The interpreter that is to be used where this one is wanted: the one that was started, if it is the same, and
   this one if none was. An error if it is another, or was started with other settings.

@@ -7,8 +7,12 @@ defmodule Python.Interpreter.Search do
   # No link is followed: the interpreter of a virtual environment is a link, and Python knows the
   # environment by the name it was started with.
 
+  require Record
+
   alias Python.Interpreter.Pyenv
   alias Python.{NotStartedError, Paths}
+
+  Record.defrecordp(:file_info, Record.extract(:file_info, from_lib: "kernel/include/file.hrl"))
 
   @type source :: :python_path | :environment | :option | :virtual_env | :path
 
@@ -71,23 +75,22 @@ defmodule Python.Interpreter.Search do
   end
 
   defp locate_on_path(env, tried) do
-    Enum.reduce_while(program_names(), {:error, tried}, fn name, {:error, tried} ->
-      case find_program(name, env) do
-        nil ->
-          {:cont, {:error, tried ++ [{"#{name} on PATH", "not found"}]}}
+    locate_on_path(program_names(), env, tried)
+  end
 
-        executable ->
-          named = %{source: :path, what: "#{name} on PATH (#{executable})", tried: tried}
-          {:halt, candidate(named, executable, env)}
-      end
-    end)
-    |> case do
-      {:ok, candidate} ->
-        {:ok, candidate}
+  defp locate_on_path([], env, tried) do
+    details = %{what: Enum.join(program_names(), " or "), cause: path_text(env), tried: tried}
+    {:error, NotStartedError.new(:not_found, details)}
+  end
 
-      {:error, tried} ->
-        details = %{what: Enum.join(program_names(), " or "), cause: path_text(env), tried: tried}
-        {:error, NotStartedError.new(:not_found, details)}
+  defp locate_on_path([name | others], env, tried) do
+    case find_program(name, env) do
+      nil ->
+        locate_on_path(others, env, tried ++ [{"#{name} on PATH", "not found"}])
+
+      executable ->
+        named = %{source: :path, what: "#{name} on PATH (#{executable})", tried: tried}
+        candidate(named, executable, env)
     end
   end
 
@@ -121,10 +124,10 @@ defmodule Python.Interpreter.Search do
     candidates = Paths.candidates(given)
     path = Enum.find(candidates, List.last(candidates), &File.exists?/1)
 
-    case File.stat(path) do
-      {:ok, %{type: :directory}} -> check_folder(named, path, env)
-      {:ok, %{type: :regular}} -> check_file(named, path, env)
-      {:ok, _device} -> refuse(:broken, named, path, %{cause: "it is not a file"})
+    case stat(path) do
+      {:ok, :directory, _mode} -> check_folder(named, path, env)
+      {:ok, :regular, _mode} -> check_file(named, path, env)
+      {:ok, _device, _mode} -> refuse(:broken, named, path, %{cause: "it is not a file"})
       {:error, reason} -> refuse_missing(named, given, path, reason)
     end
   end
@@ -165,10 +168,16 @@ defmodule Python.Interpreter.Search do
   end
 
   defp executable?(path) do
-    case File.stat(path) do
-      {:ok, %{type: :regular, mode: mode}} -> windows?() or Bitwise.band(mode, 0o111) != 0
+    case stat(path) do
+      {:ok, :regular, mode} -> windows?() or Bitwise.band(mode, 0o111) != 0
       _ -> false
     end
+  end
+
+  # Not `File.stat/1`, for whose struct the VM loads another module.
+  defp stat(path) do
+    with {:ok, info} <- :file.read_file_info(path),
+         do: {:ok, file_info(info, :type), file_info(info, :mode)}
   end
 
   defp refuse_missing(named, given, path, reason) do
