@@ -86,14 +86,27 @@ defmodule Python.Leftovers do
     end
   end
 
-  # Zombies have no environment any more.
+  # Zombies have no environment any more. The process that workers are forked from is not theirs.
   defp marked(mark) do
     for path <- Path.wildcard("/proc/[0-9]*/environ"),
         {:ok, environment} <- [File.read(path)],
         "#{@variable}=#{mark}" in String.split(environment, <<0>>),
         {:ok, stat} <- [File.read(Path.join(Path.dirname(path), "stat"))],
         not (stat =~ ~r/\) [ZX] /),
+        not (mark =~ ~r/\Aworkers-/ and of_template?(stat)),
         do: stat
+  end
+
+  defp of_template?(stat) do
+    [_, parent] = Regex.run(~r/\) \w (\d+)/, stat)
+    Enum.any?([pid_of(stat), parent], &(arguments(&1) =~ "guard" <> <<0>> <> "--template"))
+  end
+
+  defp arguments(pid) do
+    case File.read("/proc/#{pid}/cmdline") do
+      {:ok, arguments} -> arguments
+      {:error, _reason} -> ""
+    end
   end
 
   defp pid_of(stat), do: stat |> String.split(" ") |> hd()

@@ -83,7 +83,7 @@ defmodule Python.Engine.Process do
       Native.configure(:erlang_python_process, pool, kind, options)
 
       # The process of a pool starts its workers itself.
-      command = with_template(command, pool, options, config.settings)
+      command = with_template(kind, pool, command, options, config.settings)
       Process.put({__MODULE__, pool}, with_spares(kind, pool, command, options))
       {:ok, pool}
     end
@@ -92,18 +92,25 @@ defmodule Python.Engine.Process do
   defp number(:infinity), do: 0
   defp number(number), do: number
 
-  # Elsewhere a process that is forked from one with libraries of the system in it is not sure to work.
-  defp with_template(command, pool, %{preload: [_ | _] = modules}, settings) do
+  # With a `:command`, which may be there to keep workers apart, each is started by that, unless modules are to be shared.
+  defp with_template(:pool, pool, command, %{preload: modules} = options, settings)
+       when modules != [] or options.command == [] do
+    # Elsewhere a process that is forked from one with libraries of the system in it is not sure to work.
     if :os.type() == {:unix, :linux} do
-      %{paths: paths, package: package} = settings
-      {:ok, template} = Template.start_link(pool, command, modules, paths, package)
+      # A single worker is there sooner, and takes less, by itself. Those that follow are there at once.
+      before = if modules == [] and options.size + options.spares == 1, do: 1, else: 0
+
+      what =
+        settings |> Map.take([:paths, :package]) |> Map.merge(%{modules: modules, before: before})
+
+      {:ok, template} = Template.start_link(pool, command, what)
       %{command | template: template}
     else
       command
     end
   end
 
-  defp with_template(command, _pool, _options, _settings), do: command
+  defp with_template(_kind, _pool, command, _options, _settings), do: command
 
   defp with_spares(:context, _pool, command, _options), do: command
 

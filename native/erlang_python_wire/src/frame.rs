@@ -2,7 +2,8 @@
 
 /// From the VM to a worker.
 pub mod to_worker {
-    /// `u32` size, as many bytes: what an earlier worker has said by `COMPILED`. A term: a map of settings. Once, first.
+    /// `u32` size, as many bytes: what an earlier worker has said by `COMPILED`. A term: a map of settings,
+    /// which a template does not get. Once, first.
     pub const START: u8 = 1;
     /// `u64` request, `u32` flags, `u64` timeout in ms (`FOREVER`), `u64` callback that it is nested in (0: none),
     /// and three terms: the caller, its group leader, the operation.

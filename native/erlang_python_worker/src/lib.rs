@@ -30,6 +30,8 @@ use pyo3::prelude::*;
 fn _erlang_python_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(serve::serve, module)?)?;
     module.add_function(wrap_pyfunction!(template::template_begin, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_import, module)?)?;
+    module.add_function(wrap_pyfunction!(template::template_compiled, module)?)?;
     module.add_function(wrap_pyfunction!(template::template_threads, module)?)?;
     module.add_function(wrap_pyfunction!(template::template_can_fork, module)?)?;
     module.add_function(wrap_pyfunction!(template::template_fail, module)?)?;

@@ -32,6 +32,8 @@ const KEPT: usize = 1 << 20;
 
 /// Once. The socket stays open as long as the process lives.
 pub fn open(socket: OwnedFd) -> std::io::Result<()> {
+    // What was tried before, in the process that this one was forked from, has gone nowhere.
+    SENT.store(0, Ordering::SeqCst);
     SOCKET.store(socket.as_raw_fd(), Ordering::Release);
     std::mem::forget(socket);
     #[cfg(target_vendor = "apple")]

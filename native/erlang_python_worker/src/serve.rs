@@ -9,7 +9,6 @@ use erlang_python_wire::frame::{to_vm, to_worker};
 use erlang_python_wire::{VERSION, Writer, tag};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use rustler::{Encoder, LocalPid, OwnedEnv, Term};
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -30,15 +29,17 @@ static VM: Vm = Vm;
 
 /// Works for the VM at the other end of standard input, until it says that this is enough. For the main thread.
 /// Returns what is to be done then: a code for `erlang._exit.run`.
-/// `known`: what a process that was forked knows of compiled code.
+/// `is_forked`: from a template, which has made what comes before that.
 #[pyfunction]
-#[pyo3(signature = (known = None))]
-pub fn serve(py: Python<'_>, known: Option<Py<PyDict>>) -> PyResult<()> {
+#[pyo3(signature = (is_forked = false))]
+pub fn serve(py: Python<'_>, is_forked: bool) -> PyResult<()> {
     processes::tie();
     let socket = descriptors::take_socket()?;
     report_faults(py)?;
     link::open(socket)?;
-    load()?;
+    if !is_forked {
+        load()?;
+    }
     let hello = hello(py)?;
     link::send(hello);
     let mut incoming = Incoming::default();
@@ -46,8 +47,7 @@ pub fn serve(py: Python<'_>, known: Option<Py<PyDict>>) -> PyResult<()> {
     let gc = py.import("gc")?;
     let collects = gc.call_method0("isenabled")?.is_truthy()?;
     gc.call_method0("disable")?;
-    let is_forked = known.is_some();
-    let started = py.detach(|| start(&mut incoming, known));
+    let started = py.detach(|| start(&mut incoming, is_forked));
     if collects {
         gc.call_method0("enable")?;
     }
@@ -106,7 +106,7 @@ fn report_faults(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Makes the native library that the VM has one of this process.
-fn load() -> PyResult<()> {
+pub fn load() -> PyResult<()> {
     host::set_vm(&VM);
     remote::set_worker(&VM);
     host::describe_type(
@@ -170,7 +170,7 @@ pub fn hello(py: Python<'_>) -> PyResult<Writer> {
 
 /// Waits for the settings, and prepares the interpreter by them. Returns which modules are to be imported. Where it was
 /// forked from a template, they are there.
-fn start(incoming: &mut Incoming, known: Option<Py<PyDict>>) -> Result<Vec<String>, String> {
+fn start(incoming: &mut Incoming, is_forked: bool) -> Result<Vec<String>, String> {
     let (kind, mut fields, ..) = incoming.next().unwrap_or_else(|| processes::end());
     if kind == to_worker::STOP {
         // It is not needed any more, before it has begun.
@@ -182,9 +182,10 @@ fn start(incoming: &mut Incoming, known: Option<Py<PyDict>>) -> Result<Vec<Strin
     let broken = |broken| format!("the settings are broken: {broken}");
     let size = fields.u32().map_err(broken)? as usize;
     let before = fields.bytes(size).map_err(broken)?;
-    let compiled = match known {
-        Some(known) => Compiled::Forked(known),
-        None => Compiled::Before(before.to_vec()),
+    let compiled = if is_forked {
+        Compiled::Forked
+    } else {
+        Compiled::Before(before.to_vec())
     };
     OwnedEnv::new().run(|env| {
         let again = fields;

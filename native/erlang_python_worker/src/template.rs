@@ -1,18 +1,20 @@
 //! A process that has imported what workers are to have, and from which they are forked: the option `:preload`.
 //!
-//! It has one thread, for a forked process would have no other, and locks that those hold would stay locked. Nothing
-//! of what a worker needs is begun here: each forked process comes up as one that was started by itself.
+//! It has one thread, for a forked process would have no other, and locks that those hold would stay locked. The package
+//! `erlang` is imported here and prepares nothing: each forked process comes up as one that was started by itself.
 
 use crate::descriptors;
 use crate::receiving::receive;
-use crate::serve::hello;
+use crate::serve::{hello, load};
+use erlang_python::remote;
 use erlang_python_host as host;
 use erlang_python_wire::frame::{to_vm, to_worker};
-use erlang_python_wire::{Writer, writer::LENGTH};
+use erlang_python_wire::{Reader, Writer, writer::LENGTH};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustler::{Encoder, OwnedEnv};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::io::{Error, ErrorKind};
@@ -38,9 +40,9 @@ static SOCKET: AtomicI32 = AtomicI32::new(-1);
 /// How many threads there were when the last process was forked.
 static THREADS: AtomicUsize = AtomicUsize::new(1);
 
-/// Takes the place of `serve` in a template, before anything is imported.
+/// Takes the place of `serve` in a template, before anything is imported. Returns what is known of compiled code.
 #[pyfunction]
-pub fn template_begin(py: Python<'_>) -> PyResult<()> {
+pub fn template_begin(py: Python<'_>) -> PyResult<Cow<'static, [u8]>> {
     let socket = descriptors::take_socket()?;
     // The first one that is registered is called last: libraries that end their threads for a fork have done so.
     // SAFETY: the function lives as long as the process.
@@ -51,7 +53,31 @@ pub fn template_begin(py: Python<'_>) -> PyResult<()> {
     SOCKET.store(socket.as_raw_fd(), Ordering::Release);
     std::mem::forget(socket);
     send(frame);
-    Ok(())
+    match Requests::default().compiled() {
+        Some(compiled) => Ok(compiled.into()),
+        // SAFETY: it does not return. Nothing was begun that would have to be ended.
+        None => unsafe { libc::_exit(0) },
+    }
+}
+
+/// Imports the package `erlang`, which the workers have from here. `folder`: where it is.
+#[pyfunction]
+pub fn template_import(py: Python<'_>, folder: &str, compiled: Vec<u8>) -> PyResult<()> {
+    load()?;
+    remote::import(py, folder, compiled)
+}
+
+/// Tells the VM what was compiled. The loader of the package knows it still.
+#[pyfunction]
+pub fn template_compiled(py: Python<'_>) -> PyResult<()> {
+    let package = py.import("erlang")?;
+    let known = package.getattr("_known")?;
+    if let Some(compiled) = remote::compiled(py)? {
+        let mut frame = Writer::frame(to_vm::COMPILED);
+        frame.bytes(&compiled);
+        send(frame);
+    }
+    package.setattr("_known", known)
 }
 
 /// How many threads this process has.
@@ -222,7 +248,7 @@ fn send(frame: Writer) {
     }
 }
 
-/// What the VM asks for. All frames but two are for workers.
+/// What the VM asks for. All frames but three are for workers.
 #[derive(Default)]
 struct Requests {
     bytes: VecDeque<u8>,
@@ -231,10 +257,28 @@ struct Requests {
 }
 
 impl Requests {
+    /// What comes first. None at the end.
+    fn compiled(&mut self) -> Option<Vec<u8>> {
+        loop {
+            while let Some((kind, content)) = self.frame() {
+                match kind {
+                    to_worker::STOP => return None,
+                    to_worker::START => {
+                        let mut fields = Reader::new(&content);
+                        let size = fields.u32().ok()? as usize;
+                        return Some(fields.bytes(size).ok()?.to_vec());
+                    }
+                    _ => {}
+                }
+            }
+            self.read()?;
+        }
+    }
+
     /// What a worker is to have. None at the end.
     fn next(&mut self) -> Option<[OwnedFd; HANDED]> {
         loop {
-            while let Some(kind) = self.frame() {
+            while let Some((kind, _)) = self.frame() {
                 match kind {
                     to_worker::STOP => return None,
                     to_worker::HAND => self.handed.push(self.descriptors.pop_front()?),
@@ -248,8 +292,8 @@ impl Requests {
         }
     }
 
-    /// The kind of the next frame that is there.
-    fn frame(&mut self) -> Option<u8> {
+    /// The kind of the next frame that is there, and what is in it.
+    fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut length = [0; LENGTH];
         if self.bytes.len() <= LENGTH {
             return None;
@@ -261,7 +305,8 @@ impl Requests {
         if self.bytes.len() < end {
             return None;
         }
-        self.bytes.drain(..end).nth(LENGTH)
+        let mut frame = self.bytes.drain(..end).skip(LENGTH);
+        Some((frame.next()?, frame.collect()))
     }
 
     fn read(&mut self) -> Option<()> {

@@ -1,4 +1,7 @@
-"""A process that workers are forked from: ``GUARD package:FOLDER path:FOLDER… module:NAME…`` say how."""
+"""A process that workers are forked from: ``GUARD package:FOLDER path:FOLDER… module:NAME…`` say how.
+
+Without modules nobody has asked for it: then it is one only if that makes no difference but time and memory.
+"""
 
 
 def fork_workers(worker, arguments):
@@ -10,11 +13,17 @@ def fork_workers(worker, arguments):
 
     guard, items = arguments[0], arguments[1:]
     package, folders, modules = (of_kind(items, kind) for kind in ("package:", "path:", "module:"))
-    worker.template_begin()
-    sys.path[:0] = folders
+    compiled = worker.template_begin()
+    if not modules and not is_plain():
+        worker.template_fail("code that runs at each start of Python has opened something")
+        os._exit(1)
     # What is made now stays: to look through it takes time.
     collects = gc.isenabled()
     gc.disable()
+    worker.template_import(package[0], compiled)
+    compile_all()
+    worker.template_compiled()
+    sys.path[:0] = folders
     for module in modules:
         threads = worker.template_threads()
         try:
@@ -28,7 +37,6 @@ def fork_workers(worker, arguments):
                 "a process with threads cannot be forked, and importing %s has started some" % module
             )
             os._exit(1)
-    known = compile_all(package[0])
     gc.collect()
     if not worker.template_can_fork():
         worker.template_fail("a process with threads cannot be forked, and the preloaded modules have started some")
@@ -46,27 +54,37 @@ def fork_workers(worker, arguments):
         if folder in sys.path:
             sys.path.remove(folder)
     seed()
-    return lambda: worker.serve(known)
+    return lambda: worker.serve(True)
 
 
 def of_kind(items, kind):
     return [item[len(kind) :] for item in items if item.startswith(kind)]
 
 
-def compile_all(folder):
-    """The code of the package ``erlang``, which each worker imports by itself: as its ``_Loader`` keeps it."""
+def is_plain():
+    """Whether code that runs at each start of Python has opened nothing, and shares no memory, which would be one thing
+    for all workers then. Whoever names modules has asked for that."""
     import os
-    from importlib.machinery import SourceFileLoader
 
-    known = {}
-    for file in sorted(os.listdir(folder)):
-        name, suffix = os.path.splitext(file)
-        if suffix == ".py":
-            name = "erlang" if name == "__init__" else "erlang." + name
-            loader = SourceFileLoader(name, os.path.join(folder, file))
-            stats = loader.path_stats(loader.path)
-            known[name] = (loader.path, stats["mtime"], stats["size"]), loader.get_code(name)
-    return known
+    with open("/proc/self/maps", "rb") as maps:
+        if any(line.split(None, 2)[1] in (b"rw-s", b"-w-s") for line in maps):
+            return False
+    # Input, output, errors, the socket, and this folder.
+    return len(os.listdir("/proc/self/fd")) <= 5
+
+
+def compile_all():
+    """What of the package ``erlang`` a worker imports when it needs it: its loader keeps the code."""
+    import os
+
+    import erlang
+
+    loader = type(erlang._errors.__loader__)
+    for folder in erlang.__path__:
+        for name, suffix in map(os.path.splitext, sorted(os.listdir(folder))):
+            if suffix == ".py" and name != "__init__":
+                name = "erlang." + name
+                loader(name, os.path.join(folder, name[7:] + suffix)).get_code(name)
 
 
 def seed():

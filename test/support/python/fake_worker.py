@@ -529,6 +529,10 @@ def main():
     version = VERSION + 1 if mode == "version" else VERSION
     about = Map([(Atom("version"), "%d.%d.%d" % sys.version_info[:3])])
     worker.send(HELLO, struct.pack("<IQ", version, os.getpid()), term(about))
+    if sys.argv[3:]:
+        # Workers would be forked from it.
+        worker.send(FAILED, term("it cannot fork"))
+        sys.exit(0)
     if mode == "failed":
         worker.send(FAILED, term("it has no mood"))
     threading.Thread(target=worker.listen, daemon=True).start()

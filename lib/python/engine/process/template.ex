@@ -1,9 +1,9 @@
 defmodule Python.Engine.Process.Template do
   @moduledoc false
 
-  # Keeps the process that workers of a pool are forked from: the option `:preload`. It has imported the modules
-  # (native/erlang_python_worker/src/template.rs). When it ends, another one is started. Where there can be none, workers
-  # are started without it, and import the modules themselves. It sees no request.
+  # Keeps the process that workers of a pool are forked from. It has imported this library's package and the modules of
+  # the option `:preload` (native/erlang_python_worker/src/template.rs). When it ends, another one is started. Where there
+  # can be none, workers are started without it, and import the modules themselves. It sees no request.
 
   use GenServer
 
@@ -12,7 +12,8 @@ defmodule Python.Engine.Process.Template do
   # Not in the log: the environment may have secrets.
   @derive {Inspect, except: [:command]}
 
-  # `waiting`: workers that are started when it is known whether there is a template.
+  # `waiting`: workers that are started when it is known whether there is a template. `before`: how many are started
+  # without one first.
   defstruct [
     :pool,
     :command,
@@ -20,10 +21,18 @@ defmodule Python.Engine.Process.Template do
     :modules,
     :link,
     :born,
-    stage: :starting,
+    stage: :none,
+    before: 0,
     waiting: [],
     pause: 0
   ]
+
+  @type what :: %{
+          modules: [String.t()],
+          paths: [String.t()],
+          package: String.t(),
+          before: non_neg_integer
+        }
 
   # How long to wait until another one is started, in ms, after the first that has ended, and at most. One that has lived
   # so long counts as the first.
@@ -31,14 +40,13 @@ defmodule Python.Engine.Process.Template do
   @longest_pause 10_000
   @long 60_000
 
-  @doc "Starts it, linked to the pool's process."
-  @spec start_link(term, Worker.command(), [String.t()], [String.t()], String.t()) :: {:ok, pid}
-  def start_link(pool, command, modules, paths, package) do
-    items =
-      ["package:" <> package | Enum.map(paths, &("path:" <> &1))] ++
-        Enum.map(modules, &("module:" <> &1))
+  # How long workers wait for one that has nothing to import, in ms. Then they are started without it.
+  @patience 5_000
 
-    {:ok, _pid} = GenServer.start_link(__MODULE__, {pool, command, modules, items})
+  @doc "Starts it, linked to the pool's process. `before`: how many workers come first, before it is of use."
+  @spec start_link(term, Worker.command(), what) :: {:ok, pid}
+  def start_link(pool, command, what) do
+    {:ok, _pid} = GenServer.start_link(__MODULE__, {pool, command, what})
   end
 
   @doc "What a worker is forked from, or nil if it is to be started by itself."
@@ -46,24 +54,38 @@ defmodule Python.Engine.Process.Template do
   def link(template), do: GenServer.call(template, :link, :infinity)
 
   @impl true
-  def init({pool, command, modules, items}) do
+  def init({pool, command, %{modules: modules, before: before} = what}) do
+    items =
+      ["package:" <> what.package | Enum.map(what.paths, &("path:" <> &1))] ++
+        Enum.map(modules, &("module:" <> &1))
+
     state = %__MODULE__{pool: pool, command: command, modules: modules, items: items}
-    {:ok, start(state)}
+    {:ok, if(before > 0, do: %{state | stage: :later, before: before}, else: start(state))}
   end
 
   defp start(state) do
     link = :erlang_python_process.process_template(state.pool)
 
     case Worker.spawn(link, state.command, ["--template"], [Worker.guard() | state.items]) do
-      :ok -> %{state | link: link, stage: :starting, born: now()}
+      :ok ->
+        if state.modules == [], do: Process.send_after(self(), {:late, link}, @patience)
+        %{state | link: link, stage: :starting, born: now()}
+
       # Workers meet the same, and say so.
-      {:error, _reason} -> answer(%{state | stage: :none})
+      {:error, _reason} ->
+        answer(%{state | stage: :none})
     end
   end
 
   @impl true
   def handle_call(:link, from, %{stage: :starting} = state),
     do: {:noreply, %{state | waiting: [from | state.waiting]}}
+
+  def handle_call(:link, _from, %{stage: :later, before: 0} = state),
+    do: {:reply, nil, start(state)}
+
+  def handle_call(:link, _from, %{stage: :later} = state),
+    do: {:reply, nil, %{state | before: state.before - 1}}
 
   def handle_call(:link, _from, state), do: {:reply, found(state), state}
 
@@ -77,7 +99,13 @@ defmodule Python.Engine.Process.Template do
     {:noreply, state}
   end
 
-  # It says why it is none: there will be no other.
+  def handle_info({:late, link}, %{stage: :starting, link: link} = state),
+    do: {:noreply, answer(%{state | stage: :late})}
+
+  # It says why it is none: there will be no other. Nobody has asked for one that has no modules.
+  def handle_info({:python_process, :failed, _reason, _pause}, %{modules: []} = state),
+    do: {:noreply, answer(%{state | stage: :none})}
+
   def handle_info({:python_process, :failed, reason, _pause}, state) do
     :logger.warning(
       "the workers of the pool #{inspect(state.command.name)} are not forked from a process that has imported " <>

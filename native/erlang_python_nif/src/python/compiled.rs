@@ -13,15 +13,14 @@ pub enum Compiled {
     Own,
     /// From a process before this one, which has had it from `tell`. Empty if there was none.
     Before(Vec<u8>),
-    /// From the process that this one was forked from, which has the dict.
-    Forked(Py<PyDict>),
+    /// It is imported: by the process that this one was forked from.
+    Forked,
 }
 
 /// What is known. None if nothing is to be.
 pub fn known<'py>(py: Python<'py>, compiled: &Compiled) -> PyResult<Option<Bound<'py, PyDict>>> {
     Ok(match compiled {
-        Compiled::Own => None,
-        Compiled::Forked(known) => Some(known.bind(py).clone()),
+        Compiled::Own | Compiled::Forked => None,
         Compiled::Before(bytes) => {
             let kind = kind(py)?;
             // That of another Python is not even looked at.

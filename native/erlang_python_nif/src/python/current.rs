@@ -64,7 +64,7 @@ pub fn install(py: Python<'_>, setup: &Setup, add: Add) -> Result<(), String> {
     crate::python::convert::look_at_python(py)
         .and_then(|()| remember_list(py))
         .map_err(|error| format!("its objects cannot be looked at: {error}"))?;
-    let helpers = helpers::load(py, folder, setup, add)
+    let helpers = helpers::load(py, setup, add)
         .map_err(|error| format!("the Python package in {folder} cannot be imported: {error}"))?;
     let _ = INTERPRETER.helpers.set(helpers);
     Ok(())

@@ -1,6 +1,6 @@
 //! The Python half: the `erlang` package, and what of it is called from here.
 
-use crate::python::compiled;
+use crate::python::compiled::{self, Compiled};
 use crate::python::contextvars::Base;
 use crate::python::interpreter::Setup;
 use crate::python::interpreter::delicate::Delicate;
@@ -81,18 +81,57 @@ pub struct Helpers {
 /// Puts functions and classes into the package.
 pub type Add = fn(&Bound<'_, PyModule>) -> PyResult<()>;
 
-/// Imports the `erlang` package, and finds what is called of it.
-pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<Helpers> {
-    let modules = py
-        .import("sys")?
-        .getattr("modules")?
-        .cast_into::<PyDict>()?;
-    let package = package(py, folder)?;
-    modules.set_item("erlang", &package)?;
-    compiled::run(&package, compiled::known(py, &setup.compiled)?)?;
+/// What the package consists of where an interpreter has started. The rest is imported when it is needed.
+const MODULES: [&str; 12] = [
+    "_bootstrap",
+    "_code",
+    "_errors",
+    "_stream",
+    "_locks",
+    "_end",
+    "_interrupts",
+    "_isolation",
+    "_ahead",
+    "_function",
+    "_decode",
+    "_names",
+];
 
+/// Imports the `erlang` package, and prepares nothing: a process may fork after it.
+pub fn import<'py>(
+    py: Python<'py>,
+    folder: &str,
+    compiled: &Compiled,
+    add: Add,
+) -> PyResult<Bound<'py, PyModule>> {
+    let package = package(py, folder)?;
+    modules(py)?.set_item("erlang", &package)?;
+    compiled::run(&package, compiled::known(py, compiled)?)?;
     add(&package)?;
-    py.import("erlang._bootstrap")?.call_method1(
+    for name in MODULES {
+        py.import(format!("erlang.{name}"))?;
+    }
+    let function = py.import("erlang._function")?;
+    package.setattr("Function", function.getattr("Function")?)?;
+    let decode = py.import("erlang._decode")?;
+    package.setattr("register_decoder", decode.getattr("register_decoder")?)?;
+    Ok(package)
+}
+
+fn modules(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    Ok(py.import("sys")?.getattr("modules")?.cast_into()?)
+}
+
+/// Lets the package prepare the interpreter, and finds what is called of it.
+pub fn load(py: Python<'_>, setup: &Setup, add: Add) -> PyResult<Helpers> {
+    let modules = modules(py)?;
+    let package = match &setup.compiled {
+        // The process that this one was forked from has imported it.
+        Compiled::Forked => py.import("erlang")?,
+        compiled => import(py, &setup.package, compiled, add)?,
+    };
+    let bootstrap = py.import("erlang._bootstrap")?;
+    bootstrap.call_method1(
         "prepare",
         (
             setup.stack_size,
@@ -103,7 +142,6 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
             setup.shares_the_vm,
         ),
     )?;
-    let bootstrap = py.import("erlang._bootstrap")?;
     let code = py.import("erlang._code")?;
     let errors = py.import("erlang._errors")?;
     let streams = py.import("erlang._stream")?;
@@ -118,10 +156,8 @@ pub fn load(py: Python<'_>, folder: &str, setup: &Setup, add: Add) -> PyResult<H
     let unfinished = py.import("erlang._unfinished")?;
     let imports = Imports::new(&unfinished)?;
     let function = py.import("erlang._function")?;
-    package.setattr("Function", function.getattr("Function")?)?;
     let builtins = py.import("builtins")?;
     let decode = py.import("erlang._decode")?;
-    package.setattr("register_decoder", decode.getattr("register_decoder")?)?;
     // All that it has is there.
     py.import("erlang._names")?.call_method0("watch")?;
     Ok(Helpers {

@@ -13,6 +13,7 @@ pub use crate::base::copies::copy;
 pub use crate::base::processes::kill_all;
 pub use crate::base::segment::{ROOM, Segment};
 pub use crate::base::side::{Link, set_worker};
+pub use crate::engine::main::start::import;
 pub use crate::python::compiled::{Compiled, tell as compiled};
 pub use crate::python::object::TYPE_NAME as HANDLES;
 pub use callbacks::{

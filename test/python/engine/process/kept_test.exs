@@ -46,6 +46,8 @@ defmodule Python.Engine.Process.KeptTest do
         {:ok, 2} = Python.eval("1 + 1", pool: :kept)
       end
 
+      # From the second one on, workers are forked from a process that is there then.
+      crash.()
       crash.()
       before = open.()
 

@@ -4,7 +4,7 @@ defmodule Python.Engine.Process.PreloadTest do
 
   import ExUnit.CaptureLog
 
-  alias Python.{CrashedError, FakeWorker, NotStartedError, Pool}
+  alias Python.{CrashedError, EachWorker, FakeWorker, NotStartedError, Pool}
 
   @moduletag :tmp_dir
   @moduletag skip: :os.type() != {:unix, :linux} && "workers are forked on Linux only"
@@ -31,34 +31,12 @@ defmodule Python.Engine.Process.PreloadTest do
   defp imports(dir),
     do: dir |> Path.join("imports") |> File.read!() |> String.split("\n", trim: true)
 
-  # Each worker's answer.
-  defp on_each(pool, code) do
-    size = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end) |> length()
-    # They wait for each other.
-    barrier = unique("barrier")
-    dir = Path.join(System.tmp_dir!(), barrier)
-    File.mkdir!(dir)
-
-    wait = """
-    def each():
-        import os, time
-        open(os.path.join(#{inspect(dir)}, str(os.getpid())), "w").close()
-        until = time.time() + 20
-        while len(os.listdir(#{inspect(dir)})) < #{size} and time.time() < until:
-            time.sleep(0.005)
-        return #{code}
-    """
-
-    :ok = Python.exec(wait, pool: pool)
-    calls = for _ <- 1..size, do: Python.eval_async("each()", %{}, pool: pool)
-    results = for call <- calls, do: Python.await(call)
-    File.rm_rf!(dir)
-    for {:ok, result} <- results, do: result
-  end
-
   test "are processes of their own with the modules in them", %{pool: pool, tmp_dir: dir} do
     workers =
-      on_each(pool, "(os.getpid(), __import__('heavy').by, 'heavy' in __import__('sys').modules)")
+      EachWorker.eval(
+        pool,
+        "(os.getpid(), __import__('heavy').by, 'heavy' in __import__('sys').modules)"
+      )
 
     assert [template] = imports(dir)
 
@@ -103,7 +81,7 @@ defmodule Python.Engine.Process.PreloadTest do
           "str(__import__('uuid').uuid4())",
           "str(__import__('uuid').uuid1())"
         ] do
-      assert [one, other] = on_each(pool, code)
+      assert [one, other] = EachWorker.eval(pool, code)
       assert one != other
     end
   end
@@ -120,7 +98,7 @@ defmodule Python.Engine.Process.PreloadTest do
     assert {:error, %CrashedError{signal: :sigkill}} =
              Python.eval("__import__('os').kill(__import__('os').getpid(), 9)", pool: pool)
 
-    assert on_each(pool, "__import__('heavy').by") |> Enum.uniq() |> length() == 1
+    assert EachWorker.eval(pool, "__import__('heavy').by") |> Enum.uniq() |> length() == 1
     assert [_template] = imports(dir)
   end
 
@@ -137,18 +115,18 @@ defmodule Python.Engine.Process.PreloadTest do
       pids && Enum.any?(before, &(&1 not in pids))
     end)
 
-    assert [_, _] = on_each(pool, "os.getpid()")
+    assert [_, _] = EachWorker.eval(pool, "os.getpid()")
   end
 
   test "live on when the template is killed, and another one is started", %{
     pool: pool,
     tmp_dir: dir
   } do
-    before = on_each(pool, "os.getpid()")
+    before = EachWorker.eval(pool, "os.getpid()")
     [template] = imports(dir)
     System.cmd("kill", ["-KILL", template])
     eventually("another one has imported it", fn -> length(imports(dir)) == 2 end)
-    assert Enum.sort(on_each(pool, "os.getpid()")) == Enum.sort(before)
+    assert Enum.sort(EachWorker.eval(pool, "os.getpid()")) == Enum.sort(before)
 
     [_, next] = imports(dir)
 
@@ -170,7 +148,7 @@ defmodule Python.Engine.Process.PreloadTest do
     log =
       capture_log(fn ->
         pool = start_pool(Keyword.put(context.options, :preload, ["heavy", "threaded"]))
-        assert on_each(pool, "__import__('heavy').by == os.getpid()") == [true, true]
+        assert EachWorker.eval(pool, "__import__('heavy').by == os.getpid()") == [true, true]
         stop_supervised!(pool)
       end)
 
@@ -191,7 +169,7 @@ defmodule Python.Engine.Process.PreloadTest do
     """)
 
     pool = start_pool(Keyword.put(context.options, :preload, [:threaded]))
-    assert on_each(pool, "__import__('heavy').by == os.getpid()") == [false, false]
+    assert EachWorker.eval(pool, "__import__('heavy').by == os.getpid()") == [false, false]
   end
 
   @tag :by_hand
@@ -246,9 +224,9 @@ defmodule Python.Engine.Process.PreloadTest do
     tmp_dir: dir
   } do
     code = "__import__('subprocess').Popen(['sleep', '1000'], start_new_session=True).pid"
-    started = on_each(pool, code)
+    started = EachWorker.eval(pool, code)
     os_pids = FakeWorker.os_pids(pool) ++ started ++ Enum.map(imports(dir), &String.to_integer/1)
-    guards = on_each(pool, "os.getppid()")
+    guards = EachWorker.eval(pool, "os.getppid()")
     all = os_pids ++ guards
     assert length(Enum.uniq(all)) == 7
     assert Enum.all?(all, &FakeWorker.alive?/1)

@@ -11,14 +11,17 @@ use crate::engine::main::interrupt;
 use crate::engine::main::package;
 use crate::engine::main::report::Report;
 use crate::pool::ending;
+use crate::python::compiled::Compiled;
 use crate::python::convert;
 use crate::python::current;
+use crate::python::helpers;
 use crate::python::host;
 use crate::python::interpreter::{
     self, Setup, Start, config, environ, layouts, set_ready, stack, state,
 };
 use crate::python::reaper;
 use pyo3::ffi;
+use pyo3::prelude::*;
 use rustler::Encoder;
 use std::sync::OnceLock;
 
@@ -92,6 +95,13 @@ pub fn start_in_running(setup: &Setup) -> Result<(), String> {
     prepare(setup)?;
     let _ = STARTED.set(());
     Ok(())
+}
+
+/// Imports the package `erlang` in a process that others are forked from, where `start_in_running` finds it. Starts no
+/// thread. `compiled`: what a process before this one has told.
+pub fn import(py: Python<'_>, folder: &str, compiled: Vec<u8>) -> PyResult<()> {
+    let compiled = Compiled::Before(compiled);
+    helpers::import(py, folder, &compiled, package::add_to).map(drop)
 }
 
 /// What is decided before there is an interpreter.

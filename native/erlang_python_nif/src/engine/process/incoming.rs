@@ -136,8 +136,9 @@ fn hello(link: &Arc<Link>, reader: &mut Reader<'_>) -> Result<()> {
     }
     // Which Python it is.
     term(link, reader, &mut TermEnv::new(), None)?;
-    // A template knows from its arguments what to do.
+    // A template knows the rest from its arguments.
     if link.wear.is_template {
+        serving::start_template(link);
         return Ok(());
     }
     serving::start(link);

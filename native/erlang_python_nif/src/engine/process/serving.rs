@@ -99,6 +99,23 @@ fn send(link: &Link, kind: u8, terms: &[Term<'_>]) {
     }
 }
 
+/// Tells a template what is known of compiled code.
+pub fn start_template(link: &Link) {
+    if let Some(process) = Process::of(&link.pool) {
+        link.send(start_frame(Some(&process.way)));
+        link.kick.kick();
+    }
+}
+
+/// The beginning of that by which a process starts. `way`: how it was started, if it is to have compiled code.
+fn start_frame(way: Option<&[u8]>) -> Writer {
+    let mut frame = Writer::frame(to_worker::START);
+    let compiled = way.and_then(compiled::find).unwrap_or_default();
+    frame.u32(compiled.len() as u32);
+    frame.bytes(&compiled);
+    frame
+}
+
 /// Tells a worker all that it has to know.
 pub fn start(link: &Arc<Link>) {
     let Some(process) = Process::of(&link.pool) else {
@@ -117,13 +134,9 @@ pub fn start(link: &Arc<Link>) {
         .map_err(drop)
         .and_then(|settings| sent::encode(settings).map_err(drop))
     {
-        let mut frame = Writer::frame(to_worker::START);
         let is_forked = link.is_forked.load(Ordering::Acquire);
-        let compiled = (!is_forked).then(|| compiled::find(&process.way));
-        let compiled = compiled.flatten().unwrap_or_default();
-        frame.u32(compiled.len() as u32);
-        frame.bytes(&compiled);
-        link.send_terms(frame, &[&encoded]);
+        let way = (!is_forked).then_some(&process.way[..]);
+        link.send_terms(start_frame(way), &[&encoded]);
     }
     // What changes from here on is told besides.
     link.set_told();
