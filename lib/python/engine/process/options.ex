@@ -88,7 +88,7 @@ defmodule Python.Engine.Process.Options do
         allowed: ~s(a list of names of modules, such as ["pandas", "my_app.models"]),
         default: [],
         doc: """
-        modules that are imported once, in a process from which the workers are forked (on Linux): a worker starts in
+        modules that are imported once, in the process from which the workers are forked (on Linux): a worker starts in
         a few ms then, and shares the memory. See the guide [Engines](engines.md#preloading-modules).
         """
       },
