@@ -16,6 +16,9 @@ defmodule Python.Remote.Load do
   # The load of a pool that is asleep, or of which nothing is known yet.
   @asleep 0.5
 
+  # That of a pool none of whose processes has started: others come first.
+  @not_started 1_000_000
+
   # How often others are told of what has changed, in ms.
   @every 200
 
@@ -96,8 +99,11 @@ defmodule Python.Remote.Load do
     case Pool.lookup(name) do
       {engine, native, _timeout} ->
         %{busy: busy, queued: queued} = engine.stats(native)
-        workers = max(length(engine.workers(native)), 1)
-        div(busy + queued, workers)
+        workers = engine.workers(native)
+
+        if engine == Python.Engine.Process and not Enum.any?(workers, & &1.os_pid),
+          do: @not_started,
+          else: div(busy + queued, max(length(workers), 1))
 
       nil ->
         if Asleep.asleep?(name), do: @asleep, else: 0

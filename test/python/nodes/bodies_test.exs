@@ -8,6 +8,7 @@ defmodule Python.Nodes.BodiesTest do
   alias Python.Nodes
 
   @moduletag timeout: 120_000
+  @moduletag engine: :main
 
   setup_all do
     [a, b] = Nodes.start(2)

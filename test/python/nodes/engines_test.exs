@@ -3,7 +3,7 @@ defmodule Python.Nodes.EnginesTest do
 
   use ExUnit.Case, async: true
 
-  import Python.Nodes, only: [on_a: 2, on_a: 3]
+  import Python.Nodes, only: [assert_soon: 2, on_a: 2, on_a: 3]
 
   alias Python.Nodes
 
@@ -74,6 +74,24 @@ defmodule Python.Nodes.EnginesTest do
              on_a(context, "Python.call(:os, :_exit, [3], pool: {:Crashes, b})")
 
     assert on_a(context, "Python.call(:math, :sqrt, [16], pool: {:Crashes, b})") == {:ok, 4.0}
+  end
+
+  test "a pool of processes that do not start is asked last", context do
+    pool = [name: :Partly, engine: :process, size: 1]
+    start_pool(context, pool)
+    start_pool(%{b: context.a}, [python: "/no/such/python"] ++ pool)
+    there = Nodes.eval(context.b, "Python.call(:os, :getpid, [], pool: :Partly)")
+    call = "Python.call(:os, :getpid, [], pool: {:Partly, :any})"
+
+    assert_soon("the one that works is asked", fn -> on_a(context, call) == there end)
+    for _ <- 1..10, do: assert(on_a(context, call) == there)
+
+    # There is no other one.
+    Nodes.eval(context.b, ":ok = Supervisor.terminate_child(Python.Supervisor, :Partly)")
+
+    assert_soon("it is asked nevertheless", fn ->
+      match?({:error, %Python.NotStartedError{}}, on_a(context, call))
+    end)
   end
 
   test "nodes with another version refuse each other, from both sides", context do

@@ -8,6 +8,7 @@ defmodule Python.Nodes.LoadTest do
   alias Python.Nodes
 
   @moduletag timeout: 120_000
+  @moduletag engine: :main
 
   defp whereabouts(node, name),
     do: Nodes.eval(node, "Python.Pool.whereabouts(name)", name: name)
