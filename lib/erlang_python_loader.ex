@@ -55,6 +55,10 @@ defmodule :erlang_python_loader do
   @spec library_plain(Path.t(), Path.t()) :: Path.t() | nil
   def library_plain(_executable, _home), do: :erlang.nif_error(:nif_not_loaded)
 
+  @doc "Whether it is certain that there is none of these files."
+  @spec files_missing([Path.t()]) :: boolean
+  def files_missing(_paths), do: :erlang.nif_error(:nif_not_loaded)
+
   @doc "Reads the line that priv/python/probe.py prints."
   @spec report_read(binary) :: {:ok, %{String.t() => term}} | failure
   def report_read(_json), do: :erlang.nif_error(:nif_not_loaded)

@@ -12,7 +12,6 @@ defmodule Python.Application do
     Python.Environment,
     Python.Environment.Mark,
     Python.Interpreter,
-    Python.Interpreter.Probe,
     Python.Interpreter.Pyenv,
     Python.Interpreter.Search,
     Python.Library,

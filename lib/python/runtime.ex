@@ -8,7 +8,7 @@ defmodule Python.Runtime do
 
   use GenServer
 
-  alias Python.{Environment, Interpreter, NotStartedError, Secret, Telemetry, Variables}
+  alias Python.{Environment, Interpreter, NotStartedError, Optional, Secret, Telemetry, Variables}
   alias Python.Interpreter.Running
 
   @start_timeout 60_000
@@ -111,7 +111,7 @@ defmodule Python.Runtime do
 
   # In interactive mode the VM loads a module when it is needed. While the interpreter answers, and while it starts, there
   # is time for those that its start needs, and for those of the rest of the application's start and of the first call.
-  @needed [:erlang_python, Running]
+  @needed [:erlang_python, Interpreter.Probe, Interpreter.Report, Optional, Running]
   @then [
     :pg,
     Python,
@@ -142,9 +142,6 @@ defmodule Python.Runtime do
     String.Chars.Integer
   ]
 
-  # Of other libraries, which may not be there. To look for one takes as long as to load it; together they take no longer.
-  @optional [Decimal, Kino.Render]
-
   # Of the structs that Python knows, for which their modules are not loaded. What is put into one of them besides its
   # fields would be lost in Python. `Decimal` may not be there.
   @fields Enum.map(Python.Struct.native() -- [Decimal], fn
@@ -157,10 +154,12 @@ defmodule Python.Runtime do
 
   defp start(settings) do
     {owner, start} = {self(), make_ref()}
+    # While the interpreter is looked for, which waits for the file system.
+    loading = spawn(fn -> :code.ensure_modules_loaded(@needed) end)
 
     meanwhile = fn ->
-      :code.ensure_modules_loaded(@needed ++ @optional)
-      send(owner, {start, config_with_loaded(settings)})
+      await_end(loading)
+      send(owner, {start, config(settings)})
     end
 
     # It loads modules, which would hold up those that the start needs.
@@ -172,16 +171,34 @@ defmodule Python.Runtime do
          {:ok, candidate} <- Interpreter.locate(path, options) do
       libpython = if first?(), do: Interpreter.plain_library(candidate, options)
 
-      if libpython && open(libpython, meanwhile),
-        do: start_plain(candidate, libpython, options, settings, start),
-        else: start_asked(candidate, options, settings, start)
+      if libpython && open(libpython, meanwhile) do
+        start_plain(candidate, libpython, options, settings, start)
+      else
+        await_end(loading)
+        start_asked(candidate, options, settings, start)
+      end
     end
   end
 
-  # Without Running, which is loaded while libpython is opened.
+  defp await_end(process) do
+    monitor = Process.monitor(process)
+    receive(do: ({:DOWN, ^monitor, _, _, _} -> :ok))
+  end
+
+  # Without Running, which is being loaded.
   defp first?, do: :persistent_term.get(Running, nil) == nil
 
   defp start_asked(candidate, options, settings, start) do
+    # An interpreter takes longer to answer than all of them.
+    before = options[:meanwhile]
+
+    meanwhile = fn ->
+      before.()
+      :code.ensure_modules_loaded(@then)
+    end
+
+    options = Keyword.put(options, :meanwhile, meanwhile)
+
     with {:ok, interpreter} <- Interpreter.ask(candidate, options),
          {:ok, interpreter} <- Running.check(interpreter, settings),
          :ok <- Interpreter.load(interpreter),
@@ -233,12 +250,7 @@ defmodule Python.Runtime do
   @doc "What every Python is told that this library starts, in the VM or in a process of its own."
   @spec config(Python.Settings.t()) :: map
   def config(settings) do
-    :code.ensure_modules_loaded(@optional)
-    config_with_loaded(settings)
-  end
-
-  defp config_with_loaded(settings) do
-    decimal = for module <- [Decimal], :erlang.module_loaded(module), do: {module, fields(module)}
+    decimal = for module <- [Decimal], Optional.loaded?(module), do: {module, fields(module)}
 
     %{
       package: Application.app_dir(:erlang_python, "priv/python/erlang"),
@@ -246,7 +258,7 @@ defmodule Python.Runtime do
       stack_size: settings.thread_stack_size,
       stdio: settings.stdio,
       logging: settings.logging,
-      notebook: :erlang.module_loaded(Kino.Render),
+      notebook: Optional.loaded?(Kino.Render),
       native_layouts: settings.native_layouts,
       native_memory: settings.native_memory,
       set_version: @set_version,

@@ -45,7 +45,7 @@ defmodule Python.Telemetry do
   # Called when the application starts. A look-up per call would cost more than the answer is worth.
   def init do
     with nil <- :persistent_term.get(__MODULE__, nil),
-         do: :persistent_term.put(__MODULE__, Code.ensure_loaded?(:telemetry))
+         do: :persistent_term.put(__MODULE__, Python.Optional.loaded?(:telemetry))
   end
 
   @doc false

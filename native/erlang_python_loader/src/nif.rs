@@ -65,6 +65,20 @@ fn library_version() -> Result<String, Failure> {
     })
 }
 
+/// Whether it is certain that there is none of these files. What lies in an archive is there, and not for the system.
+/// Dirty: it asks the system for each.
+#[rustler::nif(schedule = "DirtyIo")]
+fn files_missing(paths: Vec<Binary>) -> bool {
+    cfg!(unix) && paths.iter().all(|path| is_missing(path))
+}
+
+fn is_missing(path: &[u8]) -> bool {
+    path_from_bytes(path).is_ok_and(|path| {
+        let found = std::fs::metadata(path);
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    })
+}
+
 /// Reads the report of the interpreter probe into a map with string keys.
 #[rustler::nif]
 fn report_read<'a>(env: Env<'a>, json: Binary<'a>) -> Result<Term<'a>, Failure> {
