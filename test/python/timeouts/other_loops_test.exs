@@ -117,8 +117,12 @@ defmodule Python.Timeouts.OtherLoopsTest do
             FreshVM.call(vm, Python, :eval!, ["len(begun)"]) == unquote(begun)
           end)
 
+          # It may have been given up by then, where the machine is busy.
+          eventually("its finally blocks have run", fn ->
+            FreshVM.call(vm, Python, :eval!, ["sorted(left)"]) == unquote(left)
+          end)
+
           wait_for_the_end(vm)
-          assert FreshVM.call(vm, Python, :eval!, ["sorted(left)"]) == unquote(left)
           assert call(vm, :run, ["soon"], 20_000) == {:ok, 1}
         end
       end

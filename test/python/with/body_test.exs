@@ -21,8 +21,10 @@ defmodule Python.With.BodyTest do
   end
 
   # It says so last.
-  defp left?(manager),
-    do: Python.call!(:builtins, :hasattr, [manager, "traced"], at_home(manager))
+  defp left?(manager), do: has?(manager, "traced")
+
+  defp has?(manager, name),
+    do: Python.call!(:builtins, :hasattr, [manager, name], at_home(manager))
 
   defp eventually_left(manager), do: eventually("the manager is left", fn -> left?(manager) end)
   defp error(manager), do: Python.getattr!(manager, :error)
@@ -298,6 +300,7 @@ defmodule Python.With.BodyTest do
           options = if context = place[:context], do: [context: context], else: place
           times_out(manager, fn _ -> Process.sleep(:infinity) end, 100, options)
           refute left?(manager)
+          eventually("it is being left", fn -> has?(manager, "error") end)
           assert error_type(manager) == "Python.TimeoutError"
           Python.call!(manager, "gate.set")
           eventually_left(manager)

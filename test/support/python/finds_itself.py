@@ -148,10 +148,13 @@ try:
 except AttributeError as error:
     results["attribute"] = str(error)
 
-try:
-    importlib.reload(__main__)
-except ModuleNotFoundError as error:
-    results["reload"] = str(error)
+for _ in range(1_000):
+    # While another context reloads its own, Python gives that one.
+    try:
+        importlib.reload(__main__)
+    except ModuleNotFoundError as error:
+        results["reload"] = str(error)
+        break
 
 
 def found():

@@ -31,10 +31,11 @@ defmodule Python.Engine.Asyncio.ElixirTest do
           async def receives_in_tasks(n):
               async def one(): return await NAME.erlang.areceive()
               return sorted(await NAME.asyncio.gather(*[one() for _ in range(n)]))
-          async def gives_up():
+          async def gives_up(pid):
               lost = NAME.asyncio.ensure_future(NAME.erlang.areceive())
               await NAME.asyncio.sleep(0.01)
               lost.cancel()
+              NAME.erlang.send(pid, lost.done())
               return await NAME.erlang.areceive()
           def receives_elsewhere(): return NAME.asyncio.run(NAME.receives(5))
 
@@ -174,8 +175,9 @@ defmodule Python.Engine.Asyncio.ElixirTest do
     for n <- 1..10, do: Python.send(tasks, n)
     assert Python.await(tasks) == {:ok, Enum.to_list(1..10)}
 
-    given_up = start.(:gives_up, [])
-    Process.sleep(50)
+    given_up = start.(:gives_up, [self()])
+    # It has waited, and does no more.
+    assert_receive false, 20_000
     Python.send(given_up, "not lost")
     assert Python.await(given_up) == {:ok, "not lost"}
 

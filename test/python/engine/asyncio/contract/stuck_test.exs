@@ -135,7 +135,14 @@ defmodule Python.Engine.Asyncio.Contract.StuckTest do
     pool: pool,
     name: name
   } do
-    assert {:error, %TimeoutError{}} = on_loop(pool, :stubborn, [name], timeout: 50)
+    # Where the machine is busy, its time may be over before it begins.
+    begun =
+      Enum.any?([50, 1_000, 10_000], fn timeout ->
+        assert {:error, %TimeoutError{}} = on_loop(pool, :stubborn, [name], timeout: timeout)
+        "begun" in events(name)
+      end)
+
+    assert begun
     eventually("it is stuck", fn -> Pool.stats(pool).stuck == 1 end)
     assert Enum.count(events(name), &(&1 == "cancelled")) >= 3
     # At the gate, which is a file.
