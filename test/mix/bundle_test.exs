@@ -2,7 +2,7 @@ defmodule Python.Mix.BundleTest do
   # A release with Python and a package in it, at another place, on a machine without Python and without a network.
   use Python.TestCase, async: true
 
-  import Python.FakePython, only: [suite_python: 0]
+  import Python.FakePython, only: [programs_without_python: 1, suite_python: 0]
 
   alias Python.{FreshVM, PackedPython, Wheels}
 
@@ -100,7 +100,7 @@ defmodule Python.Mix.BundleTest do
 
   setup_all do
     folder = Path.join(System.tmp_dir!(), unique("small_bundle"))
-    on_exit(fn -> File.rm_rf!(folder) end)
+    on_exit(fn -> remove(folder) end)
     [python: python, interpreter: interpreter] = suite_python()
     {:ok, uv} = Wheels.uv()
     for version <- ["1.0", "2.0"], do: wheel(Path.join(folder, "wheels"), version)
@@ -184,11 +184,7 @@ defmodule Python.Mix.BundleTest do
   # All programs but Python's, and no network where that can be had.
   defp boot(release, folder) do
     bin = Path.join(folder, "bin")
-    File.mkdir_p!(bin)
-
-    for folder <- ["/bin", "/usr/bin"], name <- File.ls!(folder), not (name =~ "python") do
-      File.ln_s(Path.join(folder, name), Path.join(bin, name))
-    end
+    programs_without_python(bin)
 
     env = [{"RELEASE_DISTRIBUTION", "none"}, {"VIRTUAL_ENV", false}, {"PYTHON", false}]
     env = [{"PATH", bin}, {"HOME", folder} | env]

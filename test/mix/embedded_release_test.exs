@@ -2,7 +2,7 @@ defmodule Python.Mix.EmbeddedReleaseTest do
   # A small application that depends on this one, as a release. Takes its time: `--exclude release`.
   use Python.TestCase, async: true
 
-  import Python.FakePython, only: [suite_python: 0]
+  import Python.FakePython, only: [programs_without_python: 1, suite_python: 0]
 
   alias Python.FreshVM
 
@@ -56,7 +56,7 @@ defmodule Python.Mix.EmbeddedReleaseTest do
 
   setup_all do
     folder = Path.join(System.tmp_dir!(), unique("small_release"))
-    on_exit(fn -> File.rm_rf!(folder) end)
+    on_exit(fn -> remove(folder) end)
 
     for {file, text} <- [
           {"mix.exs", @project},
@@ -100,11 +100,7 @@ defmodule Python.Mix.EmbeddedReleaseTest do
   test "boots in embedded mode on a machine without Python", %{root: release, folder: folder} do
     # All programs but Python's.
     bin = Path.join(folder, "bin")
-    File.mkdir_p!(bin)
-
-    for folder <- ["/bin", "/usr/bin"], name <- File.ls!(folder), not (name =~ "python") do
-      File.ln_s(Path.join(folder, name), Path.join(bin, name))
-    end
+    programs_without_python(bin)
 
     assert {output, 0} = boot(release, [{"PATH", bin}, {"MY_APP_PYTHON", false}])
     assert output =~ "mode: embedded"
@@ -128,7 +124,7 @@ defmodule Python.Mix.EmbeddedReleaseTest do
 
   test "can be moved to another folder", %{root: release, folder: folder} do
     moved = Path.join(folder, "moved")
-    File.cp_r!(release, moved)
+    {"", 0} = System.cmd("cp", ["-R", release, moved])
     [python: python, interpreter: _] = suite_python()
     assert {output, 0} = boot(moved, [{"MY_APP_PYTHON", python}])
     assert output =~ "call: {:ok, 4.0}"

@@ -43,6 +43,17 @@ defmodule Python.FakePython do
     path
   end
 
+  # A folder with all programs of this machine but Python's. Thousands, which `ln` links at once.
+  def programs_without_python(folder) do
+    File.mkdir_p!(folder)
+
+    for bin <- ["/bin", "/usr/bin"] do
+      programs = for name <- File.ls!(bin), not (name =~ "python"), do: Path.join(bin, name)
+      # /bin and /usr/bin may have the same.
+      {_, _} = System.cmd("ln", ["-s" | programs] ++ [folder], stderr_to_stdout: true)
+    end
+  end
+
   def make_venv(python, folder) do
     {_, 0} = System.cmd(python, ["-m", "venv", "--without-pip", folder], stderr_to_stdout: true)
   end
