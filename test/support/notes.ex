@@ -8,7 +8,7 @@ defmodule Python.Notes do
 
   @doc "A name under which Python code can tell something, until the test ends."
   def new_name do
-    folder = Path.join(System.tmp_dir!(), unique("notes_#{System.pid()}"))
+    folder = Path.join(System.tmp_dir!(), unique("notes"))
     File.mkdir_p!(folder)
     ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(folder) end)
     Path.join(folder, "name")

@@ -4,6 +4,8 @@ defmodule Python.Packages do
   # A virtual environment with packages from PyPI, for tests of what a user does with these packages.
   # Kept in `_build`, one for each Python.
 
+  alias Python.Native.Lock
+
   @packages ~w(numpy pandas matplotlib pillow polars)
 
   @doc "The folder of the one for the Python of the suite, or why there is none."
@@ -14,13 +16,17 @@ defmodule Python.Packages do
     key = :erlang.phash2({python, version, packages})
     folder = Path.join(folder(), "#{version}-#{key}")
 
-    # Test files are loaded at the same time.
-    :global.trans({{__MODULE__, folder}, self()}, fn ->
-      if File.exists?(Path.join(folder, "complete")),
-        do: {:ok, folder},
-        else: make(folder, packages)
-    end)
+    if complete?(folder) do
+      {:ok, folder}
+    else
+      # Test files are loaded at the same time, and other VMs may run tests.
+      Lock.hold(folder <> ".lock", fn -> :ok end, fn ->
+        if complete?(folder), do: {:ok, folder}, else: make(folder, packages)
+      end)
+    end
   end
+
+  defp complete?(folder), do: File.exists?(Path.join(folder, "complete"))
 
   defp make(folder, packages) do
     python = Python.Engines.python()

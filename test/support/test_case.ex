@@ -32,9 +32,11 @@ defmodule Python.TestCase do
   @doc "The version of the Python that runs, such as `{3, 11}`."
   def python_version, do: Python.eval!("tuple(__import__('sys').version_info[:2])")
 
-  @doc "A Python identifier that nobody else has."
+  @doc "A Python identifier that nobody else has, no other VM either: files are named so too."
   def unique(prefix \\ "name") do
-    "#{prefix}_#{System.unique_integer([:positive])}"
+    # Of one length, for numbers that are no others' with another pid.
+    pid = String.pad_leading(System.pid(), 7, "0")
+    "#{prefix}_#{pid}#{System.unique_integer([:positive])}"
   end
 
   @doc """
@@ -188,6 +190,9 @@ defmodule Python.TestCase do
   # One by one: a match by a size from outside is written differently before and after Elixir 1.20.
   defp drop_bits(rest, 0), do: rest
   defp drop_bits(<<_::1, rest::bitstring>>, bits), do: drop_bits(rest, bits - 1)
+
+  @doc "Removes a folder with thousands of files: for `File.rm_rf!/1` each is a message to one process of the VM."
+  def remove(folder), do: {_, 0} = System.cmd("rm", ["-rf", folder])
 
   @doc "The milliseconds that it takes, and its result."
   def timed(fun) do

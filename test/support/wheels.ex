@@ -5,6 +5,7 @@ defmodule Python.Wheels do
   # by pip once and is kept in `_build`.
 
   alias Python.Environment.{Spec, Uv}
+  alias Python.Native.Lock
 
   @doc "Writes a wheel into a folder. `:requires`: what it needs, `:files`: of modules. Returns its path."
   def write(folder, name, version, options \\ []) do
@@ -46,12 +47,18 @@ defmodule Python.Wheels do
 
   @doc "The uv of the suite, or why there is none."
   def uv do
-    :global.trans({__MODULE__, self()}, fn ->
-      store = Python.Checkout.path("_build/environments")
+    store = Python.Checkout.path("_build/environments")
+    spec = %Spec{base: "."}
 
-      with {:ok, uv} <- Uv.find(%Spec{base: "."}, python(), store, fn _line -> :ok end),
-           do: {:ok, uv.path}
-    end)
+    found =
+      with :none <- Uv.present(spec, store) do
+        # Test files are loaded at the same time, and other VMs may run tests.
+        Lock.hold(store <> ".lock", fn -> :ok end, fn ->
+          Uv.find(spec, python(), store, fn _line -> :ok end)
+        end)
+      end
+
+    with {:ok, uv} <- found, do: {:ok, uv.path}
   end
 
   @doc "The reason to skip the tests that need it, if there is one; it is told."

@@ -147,7 +147,7 @@ defmodule Python.Imports.InterruptedTest do
 
   describe "a package of one's own whose import was interrupted, with" do
     setup %{vm: vm} do
-      folder = Path.join(System.tmp_dir!(), unique("packages_#{System.pid()}"))
+      folder = Path.join(System.tmp_dir!(), unique("packages"))
       on_exit(fn -> File.rm_rf!(folder) end)
 
       for {name, text} <- @packages do

@@ -6,7 +6,7 @@ defmodule Python.Imports.TimeoutsTest do
 
   # What a module has told, and an event that lets it end.
   setup do
-    folder = Path.join(System.tmp_dir!(), unique("imports_#{System.pid()}"))
+    folder = Path.join(System.tmp_dir!(), unique("imports"))
     File.mkdir_p!(folder)
     on_exit(fn -> File.rm_rf!(folder) end)
 
