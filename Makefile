@@ -23,7 +23,7 @@ export LOOP
 
 # On shared machines what failed is run once more, alone: a test that fails twice is broken. Tests have failed where Mix ends
 # with 2; what does not compile or come to its end does so again, and no test of it is known to have failed.
-AGAIN := $(if $(CI), || { [ $$? -eq 2 ] && mix test --failed; })
+AGAIN := $(if $(CI), || { [ $$? -eq 2 ] && $(if $(LANES),.ci/alone )mix test --failed; })
 MIX_TEST := mix test$(AGAIN)
 
 .PHONY: help
@@ -52,8 +52,12 @@ test-rust: setup ## run the Rust unit tests, which need no BEAM
 	@export LIBPYTHON; LIBPYTHON=$$("$${PYTHON:-python3}" scripts/libpython.py | cut -d' ' -f2-); \
 	cd native && cargo test --quiet --locked --workspace --config .cargo/unit-tests.toml
 
-# What CI runs of the suite on further Pythons: all that runs in one, but for what is asked of uv, other nodes and Livebook.
-PYTHON_TESTS := $(filter-out %/environment %/nodes %/livebook,$(wildcard test/python/*))
+# What CI runs of the suite on further Pythons: all that runs in one, but for what is asked of uv, other nodes and Livebook; what
+# is about processes of the system and about the VM, with any Python; and what measures how the VM collects handles.
+PYTHON_TESTS = $(filter-out $(addprefix test/python/,environment/% nodes/% livebook/% calls/telemetry_test.exs \
+	engine/process/alone_test.exs engine/process/ends_test.exs engine/process/environment_test.exs \
+	engine/process/leftovers_test.exs interpreter/lazy_test.exs interpreter/search_test.exs objects/growth_test.exs \
+	objects/weight_test.exs vm/reload_test.exs),$(shell find test/python -name '*_test.exs' | sort))
 
 .PHONY: test-pythons
 test-pythons: setup ## run the test suite on the oldest and the newest Python found (PYTHONS=all: on each; SHORT=1: a part)
@@ -143,7 +147,14 @@ sanitize: setup ## tests of conversion, streams, callbacks and processes under A
 	@scripts/sanitize.sh $(FILES)
 
 .PHONY: check
-check: setup check-format check-tests check-floors check-compile check-symbols check-facade check-rust check-types check-bench test-rust test ## everything that CI asks for, on one Python
+check: check-build check-beside test ## everything that CI asks for, on one Python
+
+# The first part comes before all else, the second may run beside tests: .ci/run.
+.PHONY: check-build
+check-build: setup check-format check-tests check-floors check-compile check-symbols check-facade
+
+.PHONY: check-beside
+check-beside: check-rust check-types check-bench test-rust
 
 .PHONY: check-format
 check-format:

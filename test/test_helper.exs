@@ -31,8 +31,13 @@ native =
 
 timeout = if Python.TestCase.long?(), do: 3_600_000, else: 60_000
 
-ExUnit.start(
+# In CI another suite runs beside this one, see .ci/lanes: fewer tests at once than there would be.
+beside = if System.get_env("LANES"), do: [max_cases: System.schedulers_online() + 1], else: []
+
+options = [
   exclude: newer ++ long ++ native ++ Python.Engines.exclude(),
   capture_log: true,
   timeout: timeout
-)
+]
+
+ExUnit.start(options ++ beside)
