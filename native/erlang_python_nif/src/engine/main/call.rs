@@ -2,7 +2,7 @@
 
 use crate::base::atoms;
 use crate::base::operands::Operands;
-use crate::base::term_env::{SavedTerm, TermEnv};
+use crate::base::term_env::{SavedTerm, Sender, TermEnv};
 use crate::engine::main::error::Error;
 use crate::engine::main::fill;
 use crate::engine::main::isolation::Isolated;
@@ -10,7 +10,7 @@ use crate::engine::main::items;
 use crate::engine::main::own;
 use crate::engine::main::seat;
 use crate::pool::request::Request;
-use crate::pool::stream::{Limits, Stream};
+use crate::pool::stream::{Consumer, Limits, Stream};
 use crate::python::arguments::Arguments;
 use crate::python::child;
 use crate::python::code::{Kind, Place};
@@ -26,7 +26,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 use rustler::types::atom::Atom;
 use rustler::{Encoder as _, Env, Term};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,14 +36,30 @@ pub enum Answer<'a> {
     Elsewhere(TermEnv, SavedTerm),
 }
 
-/// Arguments and results of calls that take long to free. Nobody notices when that is: it runs no
-/// other code.
+/// What is left of a request when its answer is on its way.
 #[derive(Default)]
-pub struct Leftovers(RefCell<Vec<Py<PyAny>>>);
+pub struct Leftovers {
+    /// Arguments and results of calls that take long to free. Nobody notices when that is: it runs no
+    /// other code.
+    objects: RefCell<Vec<Py<PyAny>>>,
+    /// The stream that it has opened.
+    opened: Cell<Option<Arc<Stream>>>,
+}
 
 impl Leftovers {
     fn add(&self, object: Bound<'_, PyAny>) {
-        self.0.borrow_mut().push(object.unbind());
+        self.objects.borrow_mut().push(object.unbind());
+    }
+
+    pub fn opened(&self, consumer: &Consumer) {
+        self.opened.set(Some(Arc::clone(&consumer.0)));
+    }
+
+    /// The answer has been sent. The first chunk of a stream is what its consumer asks for next.
+    pub fn sent(&self, sender: Sender) {
+        if let Some(stream) = self.opened.take() {
+            stream.prefetch(sender);
+        }
     }
 }
 

@@ -316,7 +316,7 @@ pub fn answer(
     sender: Sender,
 ) -> bool {
     let failed = outcome.failed();
-    let _leftovers = std::mem::take(&mut outcome.leftovers);
+    let leftovers = std::mem::take(&mut outcome.leftovers);
     let answered = request.answer_running(body, sender, reply, |env| {
         if request.receiver().is_none() {
             request.pool.stats.count(failed);
@@ -324,7 +324,9 @@ pub fn answer(
         drop(busy);
         outcome.into_term(env)
     });
-    if !answered {
+    if answered {
+        leftovers.sent(sender);
+    } else {
         reply.clear();
     }
     answered

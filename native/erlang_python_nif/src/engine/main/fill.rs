@@ -36,6 +36,7 @@ pub fn open<'a>(
 pub fn made<'a>(work: &Work<'_, '_, '_, 'a>, items: Items, limits: Limits) -> Term<'a> {
     items.handed_out.add(work.py, work.touched.watches());
     let consumer = Consumer::new(work.request, Box::new(items), limits);
+    work.leftovers.opened(&consumer);
     (atoms::ok(), ResourceArc::new(consumer)).encode(work.env)
 }
 

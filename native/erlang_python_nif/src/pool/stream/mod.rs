@@ -3,7 +3,7 @@
 //! The consumer demands a chunk (`demand`); a request fills it on the stream's pool (`fill`) and
 //! then lets the worker go, so a stream that nobody reads from holds none. While the consumer is
 //! busy with one chunk the next are made ready, up to `prefetch`, and wait here: nothing reaches the
-//! consumer's mailbox that it has not asked for.
+//! consumer's mailbox that it has not asked for. The first one is begun as soon as the stream is open.
 //!
 //! A chunk ends at `max_items`, or `max_wait` after it was begun, the first ones earlier. A generator that yields a few
 //! items quickly and then takes its time would keep those back until its next one: so the consumer,

@@ -74,7 +74,7 @@ impl Stream {
     }
 
     /// Sees to it that chunks are ready before they are asked for.
-    pub(super) fn prefetch(self: &Arc<Self>, sender: Sender) {
+    pub fn prefetch(self: &Arc<Self>, sender: Sender) {
         let state = self.lock();
         let wanted = state.phase == Phase::Idle
             && !state.is_over()
