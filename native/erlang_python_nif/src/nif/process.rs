@@ -226,7 +226,10 @@ fn process_owners(pool: &PoolHandle) -> Vec<LocalPid> {
 /// Kills all workers.
 #[rustler::nif]
 fn process_kill(pool: &PoolHandle) -> Atom {
-    for link in Process::of(&pool.0).map(Process::links).unwrap_or_default() {
+    for link in Process::of(&pool.0)
+        .map(Process::processes)
+        .unwrap_or_default()
+    {
         link.kill(Killed::Stuck);
     }
     atoms::ok()

@@ -275,7 +275,7 @@ fn whom(request: &Arc<Request>) -> Option<Arc<Link>> {
     let own = Sent::of(request)?.link();
     own.or_else(|| {
         let links = Process::of(&request.pool)?.links();
-        let at_work = |link: &Arc<Link>| link.stage() == Stage::Ready;
+        let at_work = |link: &Arc<Link>| link.stage() == Stage::Ready && link.wear.has_entered();
         links.into_iter().find(at_work)
     })
 }

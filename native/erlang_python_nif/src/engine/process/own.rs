@@ -25,8 +25,9 @@ pub struct Process {
     pub way: Vec<u8>,
     /// The options that a worker was started with, for those who are told that it was not.
     pub started_by: OwnedTerm,
-    /// Held for a push or a copy.
+    /// Of its workers, and what they are forked from. Each held for a push or a copy.
     links: Mutex<Vec<Weak<Link>>>,
+    templates: Mutex<Vec<Weak<Link>>>,
     /// How many workers have ended one after the other without a call that they could have ended for.
     failures: AtomicU32,
     /// How many requests lie ahead with its workers.
@@ -52,6 +53,7 @@ impl Process {
             way: Vec::new(),
             started_by: OwnedTerm::new(atoms::nil().to_term(settings.get_env())),
             links: Mutex::default(),
+            templates: Mutex::default(),
             failures: AtomicU32::new(0),
             lying: AtomicUsize::new(0),
         }
@@ -63,15 +65,27 @@ impl Process {
     }
 
     pub fn add(&self, link: &Arc<Link>) {
-        for links in [&self.links, &LINKS] {
+        let own = match link.wear.is_template {
+            true => &self.templates,
+            false => &self.links,
+        };
+        for links in [own, &LINKS] {
             let mut links = links.lock();
             links.retain(|link| link.strong_count() > 0);
             links.push(Arc::downgrade(link));
         }
     }
 
+    /// Of its workers, spare ones too.
     pub fn links(&self) -> Vec<Arc<Link>> {
         living(&self.links)
+    }
+
+    /// Of all its processes.
+    pub fn processes(&self) -> Vec<Arc<Link>> {
+        let mut links = self.links();
+        links.extend(living(&self.templates));
+        links
     }
 
     /// How many there are, or were this moment.

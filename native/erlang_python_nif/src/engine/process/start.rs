@@ -208,7 +208,7 @@ pub fn workers(pool: &Pool) -> Vec<(u64, bool, u64)> {
 /// Has those workers end that are at nothing.
 pub fn stop(pool: &Pool) {
     for link in Process::of(pool).map(Process::links).unwrap_or_default() {
-        if !link.worker.work().0 && !link.wear.is_template {
+        if !link.worker.work().0 {
             run::stop(&link);
         }
     }
@@ -217,6 +217,5 @@ pub fn stop(pool: &Pool) {
 /// Who looks after the workers that have not ended.
 pub fn owners(pool: &Pool) -> Vec<LocalPid> {
     let links = Process::of(pool).map(Process::links).unwrap_or_default();
-    let links = links.iter().filter(|link| !link.wear.is_template);
-    links.map(|link| link.owner).collect()
+    links.iter().map(|link| link.owner).collect()
 }
