@@ -10,6 +10,7 @@ def fork_workers(worker, arguments):
     import importlib
     import os
     import sys
+    import threading
 
     guard, items = arguments[0], arguments[1:]
     package, folders, modules = (of_kind(items, kind) for kind in ("package:", "path:", "module:"))
@@ -54,6 +55,8 @@ def fork_workers(worker, arguments):
         if folder in sys.path:
             sys.path.remove(folder)
     seed()
+    # It has the id of this process, which Python does not see to.
+    getattr(threading.main_thread(), "_set_native_id", int)()
     return lambda: worker.serve(True)
 
 

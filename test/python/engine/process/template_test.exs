@@ -29,6 +29,10 @@ defmodule Python.Engine.Process.TemplateTest do
     crash(pool)
     assert EachWorker.eval(pool, @forked) == [true, true, true]
 
+    os = "__import__('os')"
+    main = "__import__('threading').main_thread()"
+    assert Python.eval!("#{main}.native_id == #{os}.getpid()", pool: pool)
+
     # Neither what it was started with nor the package of this library is to be seen as anybody's else.
     assert Python.eval!("__import__('sys').argv", pool: pool) == [""]
     assert Python.eval!("__import__('os').getpgrp() == __import__('os').getpid()", pool: pool)
