@@ -258,7 +258,9 @@ pub fn cancel(number: u64, listens: bool, reference: Term<'_>) {
         Some(Pending::Call(request)) => (request.cancel(listens), request.caller()),
         Some(Pending::Chunk(stream)) => (stream.cancel(), stream.consumer()),
         Some(Pending::Close(stream)) => {
-            stream.interrupt_closing();
+            if let Some(sender) = Sender::own_thread() {
+                stream.interrupt_closing(sender);
+            }
             return;
         }
         None => return,

@@ -168,11 +168,13 @@ impl Stream {
         }
     }
 
-    /// Interrupts what closes it.
-    pub fn interrupt_closing(&self) {
+    /// Interrupts what closes it. What has not begun to will not: then the iterator is given up.
+    pub fn interrupt_closing(&self, sender: Sender) {
         let request = self.lock().request.clone();
-        if let Some(request) = request {
-            request.cancel(false);
+        if let Some(request) = request
+            && request.cancel(false) == Progress::Queued
+        {
+            self.turned_down(&request, sender);
         }
     }
 
