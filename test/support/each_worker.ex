@@ -1,19 +1,16 @@
 defmodule Python.EachWorker do
   @moduledoc false
 
+  import Python.TestCase, only: [eventually: 2, unique: 1]
+
   alias Python.FakeWorker
 
   @doc "What an expression comes to in each worker of a pool of processes, once they are ready. `os` is imported."
   @spec eval(atom, String.t()) :: [term]
   def eval(pool, code) do
-    size = pool |> await() |> length()
+    size = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end) |> length()
     # They wait for each other.
-    dir =
-      Path.join(
-        System.tmp_dir!(),
-        "barrier_#{System.pid()}_#{System.unique_integer([:positive])}"
-      )
-
+    dir = Path.join(System.tmp_dir!(), unique("barrier"))
     File.mkdir!(dir)
 
     wait = """
@@ -31,16 +28,5 @@ defmodule Python.EachWorker do
     results = for call <- calls, do: Python.await(call)
     File.rm_rf!(dir)
     for {:ok, result} <- results, do: result
-  end
-
-  defp await(pool) do
-    case FakeWorker.os_pids(pool) do
-      pids when is_list(pids) ->
-        pids
-
-      _ ->
-        Process.sleep(10)
-        await(pool)
-    end
   end
 end

@@ -4,7 +4,7 @@ defmodule Python.Engine.Process.TemplateTest do
 
   import ExUnit.CaptureLog
 
-  alias Python.{CrashedError, EachWorker}
+  alias Python.{CrashedError, EachWorker, FakeWorker}
 
   @moduletag :tmp_dir
   @moduletag skip: :os.type() != {:unix, :linux} && "workers are forked on Linux only"
@@ -20,8 +20,16 @@ defmodule Python.Engine.Process.TemplateTest do
     start_pool([engine: :process, env: env] ++ options)
   end
 
-  defp crash(pool),
-    do: assert({:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool))
+  # Until another one has come for the one that has gone, which may be asked still.
+  defp crash(pool) do
+    before = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
+    assert {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
+
+    eventually("another one is ready", fn ->
+      pids = FakeWorker.os_pids(pool)
+      pids && Enum.any?(before, &(&1 not in pids))
+    end)
+  end
 
   test "several are forked, and so are those that follow", context do
     pool = pool(context, size: 3)
