@@ -99,10 +99,8 @@ defmodule Python.Engine.Process do
     if :os.type() == {:unix, :linux} do
       # A single worker is there sooner, and takes less, by itself. Those that follow are there at once.
       before = if modules == [] and options.size + options.spares == 1, do: 1, else: 0
-
-      what =
-        settings |> Map.take([:paths, :package]) |> Map.merge(%{modules: modules, before: before})
-
+      %{paths: paths, package: package} = settings
+      what = %{modules: modules, paths: paths, package: package, before: before}
       {:ok, template} = Template.start_link(pool, command, what)
       %{command | template: template}
     else

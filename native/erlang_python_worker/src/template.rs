@@ -1,4 +1,5 @@
-//! A process that has imported what workers are to have, and from which they are forked: the option `:preload`.
+//! A process that has imported what workers are to have, such as the modules of the option `:preload`, and from which they
+//! are forked.
 //!
 //! It has one thread, for a forked process would have no other, and locks that those hold would stay locked. The package
 //! `erlang` is imported here and prepares nothing: each forked process comes up as one that was started by itself.
@@ -253,40 +254,36 @@ fn send(frame: Writer) {
 struct Requests {
     bytes: VecDeque<u8>,
     descriptors: VecDeque<OwnedFd>,
-    handed: Vec<OwnedFd>,
 }
 
 impl Requests {
     /// What comes first. None at the end.
     fn compiled(&mut self) -> Option<Vec<u8>> {
         loop {
-            while let Some((kind, content)) = self.frame() {
-                match kind {
-                    to_worker::STOP => return None,
-                    to_worker::START => {
-                        let mut fields = Reader::new(&content);
-                        let size = fields.u32().ok()? as usize;
-                        return Some(fields.bytes(size).ok()?.to_vec());
-                    }
-                    _ => {}
-                }
+            if let (to_worker::START, content) = self.take()? {
+                let mut fields = Reader::new(&content);
+                let size = fields.u32().ok()? as usize;
+                return Some(fields.bytes(size).ok()?.to_vec());
             }
-            self.read()?;
         }
     }
 
     /// What a worker is to have. None at the end.
     fn next(&mut self) -> Option<[OwnedFd; HANDED]> {
+        let mut handed = Vec::with_capacity(HANDED);
+        while handed.len() < HANDED {
+            if let (to_worker::HAND, _) = self.take()? {
+                handed.push(self.descriptors.pop_front()?);
+            }
+        }
+        handed.try_into().ok()
+    }
+
+    /// The next frame, when it has come. None at the end.
+    fn take(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
-            while let Some((kind, _)) = self.frame() {
-                match kind {
-                    to_worker::STOP => return None,
-                    to_worker::HAND => self.handed.push(self.descriptors.pop_front()?),
-                    _ => {}
-                }
-                if self.handed.len() == HANDED {
-                    return std::mem::take(&mut self.handed).try_into().ok();
-                }
+            if let Some(frame) = self.frame() {
+                return (frame.0 != to_worker::STOP).then_some(frame);
             }
             self.read()?;
         }

@@ -79,15 +79,17 @@ def is_plain():
 def compile_all():
     """What of the package ``erlang`` a worker imports when it needs it: its loader keeps the code."""
     import os
+    import sys
 
     import erlang
 
     loader = type(erlang._errors.__loader__)
     for folder in erlang.__path__:
-        for name, suffix in map(os.path.splitext, sorted(os.listdir(folder))):
-            if suffix == ".py" and name != "__init__":
-                name = "erlang." + name
-                loader(name, os.path.join(folder, name[7:] + suffix)).get_code(name)
+        for file in sorted(os.listdir(folder)):
+            stem, suffix = os.path.splitext(file)
+            name = "erlang." + stem
+            if suffix == ".py" and stem != "__init__" and name not in sys.modules:
+                loader(name, os.path.join(folder, file)).get_code(name)
 
 
 def seed():

@@ -81,22 +81,6 @@ pub struct Helpers {
 /// Puts functions and classes into the package.
 pub type Add = fn(&Bound<'_, PyModule>) -> PyResult<()>;
 
-/// What the package consists of where an interpreter has started. The rest is imported when it is needed.
-const MODULES: [&str; 12] = [
-    "_bootstrap",
-    "_code",
-    "_errors",
-    "_stream",
-    "_locks",
-    "_end",
-    "_interrupts",
-    "_isolation",
-    "_ahead",
-    "_function",
-    "_decode",
-    "_names",
-];
-
 /// Imports the `erlang` package, and prepares nothing: a process may fork after it.
 pub fn import<'py>(
     py: Python<'py>,
@@ -108,9 +92,8 @@ pub fn import<'py>(
     modules(py)?.set_item("erlang", &package)?;
     compiled::run(&package, compiled::known(py, compiled)?)?;
     add(&package)?;
-    for name in MODULES {
-        py.import(format!("erlang.{name}"))?;
-    }
+    // Which imports the others.
+    py.import("erlang._bootstrap")?;
     let function = py.import("erlang._function")?;
     package.setattr("Function", function.getattr("Function")?)?;
     let decode = py.import("erlang._decode")?;

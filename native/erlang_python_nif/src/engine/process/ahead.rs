@@ -257,10 +257,8 @@ pub fn notice_taken(link: &Arc<Link>) {
 
 /// For a request that was put into the queue, and for which nobody was woken: gives it to a worker that is at something.
 pub fn fill_one(links: &[Arc<Link>], sender: Sender) {
-    let ready = links
-        .iter()
-        .filter(|link| link.stage() == Stage::Ready && link.wear.has_entered());
-    if let Some(link) = ready.min_by_key(|link| link.ahead.count()) {
+    let serving = links.iter().filter(|link| link.serves());
+    if let Some(link) = serving.min_by_key(|link| link.ahead.count()) {
         fill_up(link, sender);
     }
 }

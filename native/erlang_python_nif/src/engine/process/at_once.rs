@@ -27,7 +27,7 @@ use super::ahead;
 use super::decode::decode;
 use super::decoding::Decoding;
 use super::incoming;
-use super::link::{Link, Stage};
+use super::link::Link;
 use super::looking::{Leaves, Looking};
 use super::over;
 use super::own::Process;
@@ -275,8 +275,7 @@ fn whom(request: &Arc<Request>) -> Option<Arc<Link>> {
     let own = Sent::of(request)?.link();
     own.or_else(|| {
         let links = Process::of(&request.pool)?.links();
-        let at_work = |link: &Arc<Link>| link.stage() == Stage::Ready && link.wear.has_entered();
-        links.into_iter().find(at_work)
+        links.into_iter().find(|link| link.serves())
     })
 }
 

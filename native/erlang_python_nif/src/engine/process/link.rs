@@ -203,6 +203,11 @@ impl Link {
         }
     }
 
+    /// Whether it takes requests of its pool: a spare one does not.
+    pub fn serves(&self) -> bool {
+        self.stage() == Stage::Ready && self.wear.has_entered()
+    }
+
     pub fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::Starting,

@@ -192,9 +192,7 @@ pub fn workers(pool: &Pool) -> Vec<(u64, bool, u64)> {
     let Some(process) = Process::of(pool) else {
         return Vec::new();
     };
-    let links = process.links().into_iter();
-    let links = links.filter(|link| link.stage() <= Stage::Ready && link.wear.has_entered());
-    let workers = links.map(|link| {
+    let workers = process.hopes().into_iter().map(|link| {
         let (busy, calls) = link.worker.work();
         let os_pid = match link.stage() {
             Stage::Ready => link.os_pid.load(Ordering::Relaxed),
