@@ -3,6 +3,7 @@
 use crate::base::atoms;
 use crate::base::resource::{self, Class, Kept};
 use crate::base::term_env::{Sender, TermEnv};
+use crate::pool::stream::{self, Stream};
 use crate::pool::watch;
 use crate::pool::worker::Wake;
 use crate::pool::{Closed, Pool, Worker};
@@ -109,6 +110,11 @@ pub fn close(pool: &Pool, sender: Sender) {
         });
     }
     for request in running {
+        // What it has begun to clean up may be left undone otherwise.
+        if Stream::of(&request).is_some_and(Stream::is_closed) {
+            watch::give_up_later(&request, stream::LAST_CLEANUP);
+            continue;
+        }
         if request.answer(sender, &mut message, |env| {
             (atoms::error(), atoms::stopped()).encode(env)
         }) {

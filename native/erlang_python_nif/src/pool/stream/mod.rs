@@ -33,6 +33,9 @@ use std::time::Duration;
 /// How long the `finally` blocks of a generator may take before they are interrupted.
 pub const CLEANUP: Duration = Duration::from_secs(10);
 
+/// The same once their pool is closed.
+pub const LAST_CLEANUP: Duration = Duration::from_millis(500);
+
 pub struct Stream {
     pub source: Box<dyn Source>,
     pub pool: Arc<Pool>,
@@ -159,7 +162,7 @@ impl Stream {
         self.state.lock()
     }
 
-    fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.lock().phase == Phase::Closed
     }
 
