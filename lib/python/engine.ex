@@ -228,6 +228,9 @@ defmodule Python.Engine do
   @doc "What the workers do, one element for each that counts. It does not wait."
   @callback workers(pool) :: [worker]
 
+  @doc "How many workers it has, and whether any of them has started. It does not wait."
+  @callback count_workers(pool) :: {non_neg_integer, started? :: boolean}
+
   @doc "The calls that were given up and are still at work: where, and since when, in ms."
   @callback stuck(pool) :: [{location, ms :: non_neg_integer}]
 

@@ -81,6 +81,9 @@ defmodule Python.FakeEngine do
   end
 
   @impl Python.Engine
+  def count_workers(pool), do: {length(ask(pool, :workers)), true}
+
+  @impl Python.Engine
   def stuck(_pool), do: []
 
   @impl Python.Engine

@@ -191,6 +191,9 @@ defmodule Python.Engine.Asyncio do
   @impl true
   defdelegate workers(pool), to: Main
 
+  @impl true
+  defdelegate count_workers(pool), to: Main
+
   ## Requests
 
   # A loop has no place for the caller.

@@ -113,6 +113,10 @@ defmodule Python.Engine.Main do
         do: %{os_pid: nil, busy: busy, calls: calls, memory: nil}
   end
 
+  # They start with the interpreter.
+  @impl true
+  def count_workers(pool), do: {length(:erlang_python.pool_workers(pool)), true}
+
   ## Requests
 
   # A worker that has to be woken takes longer than one native function may wait. The last time the caller only says

@@ -196,6 +196,12 @@ defmodule Python.Engine.Process do
     end
   end
 
+  @impl true
+  def count_workers(pool) do
+    workers = :erlang_python_process.process_workers(pool)
+    {length(workers), Enum.any?(workers, fn {os_pid, _busy, _calls} -> os_pid > 0 end)}
+  end
+
   ## Requests
 
   # A worker that has to be woken, or calls Elixir, takes longer than one native function may wait.

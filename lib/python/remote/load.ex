@@ -99,11 +99,8 @@ defmodule Python.Remote.Load do
     case Pool.lookup(name) do
       {engine, native, _timeout} ->
         %{busy: busy, queued: queued} = engine.stats(native)
-        workers = engine.workers(native)
-
-        if engine == Python.Engine.Process and not Enum.any?(workers, & &1.os_pid),
-          do: @not_started,
-          else: div(busy + queued, max(length(workers), 1))
+        {workers, started?} = engine.count_workers(native)
+        if started?, do: div(busy + queued, max(workers, 1)), else: @not_started
 
       nil ->
         if Asleep.asleep?(name), do: @asleep, else: 0
