@@ -27,6 +27,9 @@ defmodule Python.Request do
   # two bytecodes to be asked.
   @listen 25
 
+  # How long a message may take that was sent, in ms.
+  @told 5_000
+
   @type answer :: {:ok, term} | :ok | {:error, Exception.t()}
 
   @doc "Runs an operation and waits for its answer, at most as long as the options say."
@@ -269,8 +272,11 @@ defmodule Python.Request do
         if stop.() do
           :none
         else
+          # It is there, or about to be.
           receive do
             {^reference, {:location, location}} -> location
+          after
+            @told -> :none
           end
         end
     end

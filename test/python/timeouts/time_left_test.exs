@@ -117,8 +117,9 @@ defmodule Python.Timeouts.TimeLeftTest do
         1
       end
 
-      assert {:error, %TimeoutError{timeout: 300}} =
-               Python.eval("f()", %{f: function}, timeout: 300)
+      # Long enough for the function to be called.
+      assert {:error, %TimeoutError{timeout: 1_000}} =
+               Python.eval("f()", %{f: function}, timeout: 1_000)
 
       assert_receive {:inner, {:error, %StoppedError{reason: :outer_ended}}}, 20_000
     end

@@ -458,6 +458,16 @@ class Worker:
                     pass
         return could
 
+    def fake_late_part(self):
+        """Items of which a part comes when it has been given up."""
+        try:
+            self.wait(lambda: False)
+        except Cancelled:
+            part = (OK, (Atom("more"), [1]))
+            self.send(ANSWER, struct.pack("<QB", self.current, 2), term(part))
+            raise
+        yield 2
+
     def fake_fatal(self):
         os.write(2, b"Fatal Python error: out of luck\n\nCurrent thread: none\n")
         os.abort()

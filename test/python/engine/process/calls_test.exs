@@ -72,6 +72,20 @@ defmodule Python.Engine.Process.CallsTest do
     assert %{timed_out: 1, stuck: 0} = Pool.stats(pool)
   end
 
+  test "items that come when their chunk has been given up are no answer to that", %{pool: pool} do
+    eventually("it is ready", fn -> FakeWorker.os_pids(pool) end)
+
+    for prefetch <- 0..1 do
+      items =
+        Python.stream(:fake, :late_part, [], pool: pool, timeout: 100, prefetch: prefetch)
+
+      error = assert_raise TimeoutError, fn -> Enum.to_list(items) end
+      assert Exception.message(error) =~ "fake.py"
+      refute_received _any
+      assert Python.call(:builtins, :abs, [-1], pool: pool) == {:ok, 1}
+    end
+  end
+
   test "a call ends with its caller", %{pool: pool} do
     caller = spawn(fn -> Python.call(:time, :sleep, [60], pool: pool, timeout: 120_000) end)
     eventually_busy(pool)

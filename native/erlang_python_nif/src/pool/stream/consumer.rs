@@ -76,7 +76,7 @@ impl Stream {
     /// Sends what there is of a chunk that is long in the making.
     pub fn flush(&self, sender: Sender) -> Flushed {
         let mut state = self.lock();
-        if state.waiter.is_none() {
+        if state.waiter.is_none() || state.given_up {
             return Flushed::Sent;
         }
         match state.begun {

@@ -121,7 +121,12 @@ impl Stream {
                 return;
             }
             state.wanted = false;
-            let waiter = state.waiter.take();
+            // Who is giving up waits for the place, or takes what is ready: see `cancel`.
+            let waiter = if state.given_up {
+                None
+            } else {
+                state.waiter.take()
+            };
             if waiter.is_none() {
                 state.ready.push_back((std::mem::take(env), answer));
             }
