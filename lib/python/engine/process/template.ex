@@ -55,6 +55,9 @@ defmodule Python.Engine.Process.Template do
 
   @impl true
   def init({pool, command, %{modules: modules, before: before} = what}) do
+    # It ends with the pool's process, also where that ends normally.
+    Process.flag(:trap_exit, true)
+
     items =
       ["package:" <> what.package | Enum.map(what.paths, &("path:" <> &1))] ++
         Enum.map(modules, &("module:" <> &1))

@@ -76,8 +76,7 @@ defmodule Python.Engine.Process.CallsTest do
     eventually("it is ready", fn -> FakeWorker.os_pids(pool) end)
 
     for prefetch <- 0..1 do
-      items =
-        Python.stream(:fake, :late_part, [], pool: pool, timeout: 100, prefetch: prefetch)
+      items = Python.stream(:fake, :late_part, [], pool: pool, timeout: 100, prefetch: prefetch)
 
       error = assert_raise TimeoutError, fn -> Enum.to_list(items) end
       assert Exception.message(error) =~ "fake.py"

@@ -56,6 +56,38 @@ defmodule Python.Engine.Process.TemplateTest do
     assert Python.eval!(@forked, pool: pool)
   end
 
+  for reason <- [:normal, :shutdown, :kill] do
+    test "ends with its pool, of which nothing is left: #{reason}", %{tmp_dir: dir} do
+      Process.flag(:trap_exit, true)
+      name = String.to_atom(unique("Ends"))
+      env = %{"PYTHONPATH" => dir}
+      options = [name: name, engine: :process, size: 2, spares: 1, env: env]
+      {:ok, pool} = Python.Pool.start_link(options)
+      assert EachWorker.eval(name, @forked) == [true, true]
+      {:links, links} = Process.info(pool, :links)
+      monitors = for pid <- links, is_pid(pid) and pid != self(), do: Process.monitor(pid)
+      assert length(monitors) >= 4 and length(with_path(dir)) >= 4
+
+      if unquote(reason) == :kill,
+        do: Process.exit(pool, :kill),
+        else: GenServer.stop(pool, unquote(reason))
+
+      for monitor <- monitors, do: assert_receive({:DOWN, ^monitor, :process, _, _}, 20_000)
+      eventually("no process of the system is left", fn -> with_path(dir) == [] end)
+      # Nothing is started anew.
+      Process.sleep(300)
+      assert with_path(dir) == []
+    end
+  end
+
+  # The processes of the system that were started with this path.
+  defp with_path(dir) do
+    for environ <- Path.wildcard("/proc/[0-9]*/environ"),
+        {:ok, text} <- [File.read(environ)],
+        ("PYTHONPATH=" <> dir) in String.split(text, <<0>>),
+        do: environ
+  end
+
   test "a spare one is another one", context do
     pool = pool(context, size: 1, spares: 1)
     assert Python.eval!(@forked, pool: pool)
