@@ -88,9 +88,13 @@ pub fn template_threads() -> usize {
     tasks.unwrap_or(1)
 }
 
-/// Whether a process can be forked from this one: tries it.
+/// Whether processes can be forked from this one: tries it twice, as after the first fork threads may be started.
 #[pyfunction]
 pub fn template_can_fork(py: Python<'_>) -> PyResult<bool> {
+    Ok(tries_to_fork(py)? && tries_to_fork(py)?)
+}
+
+fn tries_to_fork(py: Python<'_>) -> PyResult<bool> {
     let child = fork(py)?;
     if child == 0 {
         // SAFETY: it does not return.

@@ -24,6 +24,9 @@ def fork_workers(worker, arguments):
     worker.template_import(package[0], compiled)
     compile_all()
     worker.template_compiled()
+    # Modules find it as they would in a worker, and may change it.
+    if collects:
+        gc.enable()
     sys.path[:0] = folders
     for module in modules:
         threads = worker.template_threads()
@@ -42,8 +45,6 @@ def fork_workers(worker, arguments):
     if not worker.template_can_fork():
         worker.template_fail("a process with threads cannot be forked, and the preloaded modules have started some")
         os._exit(1)
-    if collects:
-        gc.enable()
     # Its objects are not looked at by the collectors of the workers, so that these share their memory.
     gc.freeze()
     for stream in (sys.stdout, sys.stderr):

@@ -13,7 +13,7 @@ defmodule Python.Engine.Process.Template do
   @derive {Inspect, except: [:command]}
 
   # `waiting`: workers that are started when it is known whether there is a template. `before`: how many are started
-  # without one first.
+  # without one first. `ends`: how many have ended, one soon after the other.
   defstruct [
     :pool,
     :command,
@@ -24,7 +24,7 @@ defmodule Python.Engine.Process.Template do
     stage: :none,
     before: 0,
     waiting: [],
-    pause: 0
+    ends: 0
   ]
 
   @type what :: %{
@@ -34,10 +34,11 @@ defmodule Python.Engine.Process.Template do
           before: non_neg_integer
         }
 
-  # How long to wait until another one is started, in ms, after the first that has ended, and at most. One that has lived
-  # so long counts as the first.
+  # How long to wait until another one is started, in ms, after the first that has ended. It is twice as long each time.
   @pause 100
-  @longest_pause 10_000
+
+  # So many may end, each within so many ms. Then there is none any more.
+  @most_ends 5
   @long 60_000
 
   # How long workers wait for one that has nothing to import, in ms. Then they are started without it.
@@ -105,30 +106,36 @@ defmodule Python.Engine.Process.Template do
   def handle_info({:late, link}, %{stage: :starting, link: link} = state),
     do: {:noreply, answer(%{state | stage: :late})}
 
-  # It says why it is none: there will be no other. Nobody has asked for one that has no modules.
-  def handle_info({:python_process, :failed, _reason, _pause}, %{modules: []} = state),
-    do: {:noreply, answer(%{state | stage: :none})}
-
+  # It says why it is none: there will be no other.
   def handle_info({:python_process, :failed, reason, _pause}, state) do
-    :logger.warning(
-      "the workers of the pool #{inspect(state.command.name)} are not forked from a process that has imported " <>
-        "#{Enum.join(state.modules, ", ")}: each imports that itself. #{cause(reason)}"
-    )
-
+    warn(state, cause(reason))
     {:noreply, answer(%{state | stage: :none})}
   end
 
-  def handle_info({:python_process, :ended, _reason}, state) do
-    pause = if now() - state.born > @long, do: 0, else: state.pause * 2
-    pause = pause |> max(@pause) |> min(@longest_pause)
-    Process.send_after(self(), :start, pause)
+  def handle_info({:python_process, :ended, reason}, state) do
+    ends = if now() - state.born > @long, do: 1, else: state.ends + 1
+    stage = if ends < @most_ends, do: :ended, else: :none
+
+    if stage == :ended,
+      do: Process.send_after(self(), :start, @pause * 2 ** (ends - 1)),
+      else: warn(state, "#{ends} have ended, one soon after the other. #{cause(reason)}")
 
     # Its socket is closed when nobody has the link any more: one that has outlived its guard ends by that.
-    {:noreply, answer(%{state | stage: :ended, pause: pause, link: nil}), :hibernate}
+    {:noreply, answer(%{state | stage: stage, ends: ends, link: nil}), :hibernate}
   end
 
   def handle_info(:start, state), do: {:noreply, start(state)}
   def handle_info(_message, state), do: {:noreply, state}
+
+  # Nobody has asked for one that has no modules.
+  defp warn(%{modules: []}, _cause), do: :ok
+
+  defp warn(state, cause) do
+    :logger.warning(
+      "the workers of the pool #{inspect(state.command.name)} are not forked from a process that has imported " <>
+        "#{Enum.join(state.modules, ", ")}: each imports that itself. #{cause}"
+    )
+  end
 
   defp now, do: System.monotonic_time(:millisecond)
 

@@ -80,13 +80,16 @@ defmodule Python.Engine.Process.Worker do
   defp start(%{link: link, command: command}) do
     template = command.template && Template.link(command.template)
 
-    started =
-      if template,
-        do: :erlang_python_process.process_fork(link, template),
-        else: spawn(link, command, [], [])
-
-    with {:error, reason} <- started,
+    with {:error, reason} <- start_from(template, link, command),
          do: :erlang_python_process.process_fail(link, {:not_started, reason})
+  end
+
+  defp start_from(nil, link, command), do: spawn(link, command, [], [])
+
+  defp start_from(template, link, command) do
+    # It may have ended this moment.
+    with {:error, :no_template} <- :erlang_python_process.process_fork(link, template),
+         do: start_from(nil, link, command)
   end
 
   @doc "Starts a process. `mode`: what its guard is told, `arguments`: what it is told itself."

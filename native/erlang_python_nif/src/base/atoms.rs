@@ -35,6 +35,7 @@ rustler::atoms! {
     outer_ended,
     cancelled,
     worker_down,
+    no_template,
     // Values
     true_ = "true",
     false_ = "false",

@@ -109,12 +109,16 @@ fn process_template<'a>(env: Env<'a>, pool: &PoolHandle) -> Term<'a> {
     handle.encode(env)
 }
 
-/// As `process_spawn`, but that the process is forked from a template, which is ready.
+/// As `process_spawn`, but that the process is forked from a template, which is ready. `{:error, :no_template}`: it is no
+/// more.
 #[rustler::nif(schedule = "DirtyIo")]
 fn process_fork<'a>(env: Env<'a>, link: &LinkHandle, template: &LinkHandle) -> Term<'a> {
     let (Some(link), Some(template)) = (&link.0, &template.0) else {
         return env.error_tuple("a pool of another engine");
     };
+    if template.was_killed() || template.is_over() {
+        return env.error_tuple(atoms::no_template());
+    }
     match start::spawn(link, Start::Fork(Arc::clone(template))) {
         Ok(()) => atoms::ok().to_term(env),
         Err(error) => env.error_tuple(error.to_string()),

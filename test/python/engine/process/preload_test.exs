@@ -159,6 +159,81 @@ defmodule Python.Engine.Process.PreloadTest do
     assert length(imports(context.tmp_dir)) == 3
   end
 
+  # Each is imported where workers would be forked, and forks are told to it.
+  for {what, code} <- [
+        {"starts a thread after the first fork",
+         """
+         import os, threading, time
+         def late():
+             threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+         os.register_at_fork(after_in_parent=late)
+         """},
+        {"ends the template when a worker is forked",
+         """
+         import os
+         forks = []
+         def end():
+             forks.append(None)
+             if len(forks) > 2: os._exit(7)
+         os.register_at_fork(after_in_parent=end)
+         """},
+        {"ends each worker that is forked",
+         """
+         import os
+         os.register_at_fork(after_in_child=lambda: os._exit(7))
+         """}
+      ] do
+    @tag :by_hand
+    test "of a module that #{what} are started by themselves, which is told",
+         %{options: options, tmp_dir: dir} do
+      write(dir, "own", unquote(code))
+
+      log =
+        capture_log(fn ->
+          pool = start_pool(Keyword.put(options, :preload, ["own"]))
+
+          # Until there is no template any more.
+          for _ <- 1..8 do
+            assert Python.eval("1 + 1", pool: pool, timeout: 30_000) == {:ok, 2}
+            before = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
+            assert {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
+
+            eventually("another one is ready", fn ->
+              pids = FakeWorker.os_pids(pool)
+              pids && Enum.any?(before, &(&1 not in pids))
+            end)
+
+            Process.sleep(250)
+          end
+        end)
+
+      assert log =~ "are not forked from a process that has imported own"
+      refute log =~ "did not start"
+    end
+  end
+
+  test "are started by themselves while the template answers nothing", %{
+    pool: pool,
+    tmp_dir: dir
+  } do
+    eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
+    [template] = imports(dir)
+    System.cmd("kill", ["-STOP", template])
+    for _ <- 1..2, do: {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
+    assert Python.eval("1 + 1", pool: pool, timeout: 40_000) == {:ok, 2}
+    eventually("it is ended", fn -> not FakeWorker.alive?(String.to_integer(template)) end)
+  end
+
+  @tag :by_hand
+  test "collect garbage as the modules say", %{options: options, tmp_dir: dir} do
+    for does <- ["disable", "enable"] do
+      write(dir, "collects_#{does}", "import gc; before = gc.isenabled(); gc.#{does}()")
+      pool = start_pool(Keyword.put(options, :preload, ["collects_#{does}"]))
+      code = "(__import__('collects_#{does}').before, __import__('gc').isenabled())"
+      assert Python.eval(code, pool: pool) == {:ok, {true, does == "enable"}}
+    end
+  end
+
   @tag :by_hand
   test "of a module whose thread has ended are forked", context do
     write(context.tmp_dir, "threaded", """

@@ -22,7 +22,7 @@ use rustler::{Env, LocalPid, Term};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 pub struct Link {
@@ -44,8 +44,8 @@ pub struct Link {
     pub tray: Tray,
     /// There is some of it.
     pub has_beside: AtomicBool,
-    /// It was forked from a template, so that it knows what that has compiled.
-    pub is_forked: AtomicBool,
+    /// What it was forked from, if it was: it knows what that has compiled.
+    pub template: OnceLock<Weak<Link>>,
     /// Held for a look-up or a move.
     state: Mutex<State>,
     /// Answers that a scheduler is to make. Held for a move.
@@ -189,7 +189,7 @@ impl Link {
             beside: Beside::default(),
             tray: Tray::default(),
             has_beside: AtomicBool::new(false),
-            is_forked: AtomicBool::new(false),
+            template: OnceLock::new(),
             state: Mutex::default(),
             unmade: Mutex::default(),
             mail: AtomicUsize::new(0),
@@ -503,6 +503,18 @@ impl Link {
 
     pub fn was_busy(&self) -> bool {
         self.lock().was_busy
+    }
+
+    /// The template has not forked it, or what that has forked has not said a word.
+    pub fn is_unborn(&self) -> bool {
+        self.template.get().is_some() && self.os_pid.load(Ordering::Acquire) == 0
+    }
+
+    /// Ends the template that it is to be forked from: nothing comes of it.
+    pub fn end_template(&self) {
+        if let Some(template) = self.template.get().and_then(Weak::upgrade) {
+            template.kill(Killed::Stuck);
+        }
     }
 
     pub fn was_killed(&self) -> bool {

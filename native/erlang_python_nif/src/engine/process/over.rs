@@ -57,6 +57,13 @@ pub fn over(link: &Arc<Link>, sender: Sender) {
         return;
     };
     match link.stage() {
+        // It was on its way while that was done.
+        Stage::Starting | Stage::Opening if link.pool.is_closed() => gone(link, &ended, sender),
+        // Another one, which is started by itself, takes its place.
+        Stage::Starting if link.is_unborn() => {
+            link.end_template();
+            gone(link, &ended, sender);
+        }
         Stage::Starting | Stage::Opening => fail(link, process, &ended, sender),
         _ if link.wear.is_template => gone(link, &ended, sender),
         stage => {
@@ -109,7 +116,7 @@ pub fn not_started(link: &Arc<Link>, reason: OwnedTerm, sender: Sender) {
 
 fn failed(link: &Arc<Link>, process: &Process, sender: Sender) {
     link.close();
-    if link.is_over() {
+    if link.is_over() || link.pool.is_closed() {
         return gone(link, &Ended::new(link, None), sender);
     }
     link.advance(Stage::Failed);

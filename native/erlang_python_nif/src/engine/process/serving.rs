@@ -134,7 +134,7 @@ pub fn start(link: &Arc<Link>) {
         .map_err(drop)
         .and_then(|settings| sent::encode(settings).map_err(drop))
     {
-        let is_forked = link.is_forked.load(Ordering::Acquire);
+        let is_forked = link.template.get().is_some();
         let way = (!is_forked).then_some(&process.way[..]);
         link.send_terms(start_frame(way), &[&encoded]);
     }

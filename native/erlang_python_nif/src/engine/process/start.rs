@@ -12,6 +12,7 @@ use super::spawn;
 use super::thread;
 use super::wear::Wear;
 use crate::base::atoms;
+use crate::base::clock;
 use crate::base::term_env::{OwnedTerm, Sender, TermEnv};
 use crate::pool::request::Request;
 use crate::pool::worker::{Taker, Wake};
@@ -20,9 +21,13 @@ use rustler::{Encoder, LocalPid, Monitor, Resource, Term};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The id that no worker of a pool has.
 const NO_WORKER: u64 = 0;
+
+/// How long a template may take to fork a worker. Then it is ended, and the worker is started by itself.
+const FORKED_AFTER: Duration = Duration::from_secs(5);
 
 /// What the process that looks after a worker holds, which is watched: when it ends, so does the worker. None in that
 /// which keeps the type.
@@ -86,8 +91,17 @@ pub fn template(pool: &Arc<Pool>, owner: LocalPid) -> Option<Arc<Link>> {
 
 /// Starts the process of a worker, or of a template. What comes of it is sent to its owner.
 pub fn spawn(link: &Arc<Link>, what: spawn::Start) -> io::Result<()> {
-    let is_forked = matches!(what, spawn::Start::Fork(_));
-    link.is_forked.store(is_forked, Ordering::Release);
+    if let spawn::Start::Fork(template) = &what {
+        let _ = link.template.set(Arc::downgrade(template));
+        let late = Arc::downgrade(link);
+        clock::after(FORKED_AFTER, move |_, _| {
+            let late = late.upgrade()?;
+            if late.stage() == Stage::Starting && late.is_unborn() {
+                late.end_template();
+            }
+            None
+        });
+    }
     let link = Arc::clone(link);
     spawn::spawn(
         what,
