@@ -14,7 +14,7 @@ defmodule Python.Engine.Process.Spares do
   # `spares`: pids of processes that look after one each, and whether it is ready. `wearing`: monitors of those whose
   # worker will retire; `:asks` for one that stays until there is another one, `:goes` for one that was told to go or
   # goes by itself.
-  defstruct [:pool, :command, count: 0, open: false, next_id: 1, spares: [], wearing: %{}]
+  defstruct [:owner, :pool, :command, count: 0, open: false, next_id: 1, spares: [], wearing: %{}]
 
   # Ids that the pool's process gives to no worker.
   @first_id 0x1_0000_0000
@@ -22,7 +22,8 @@ defmodule Python.Engine.Process.Spares do
   @doc "Starts it, linked to the pool's process."
   @spec start_link(term, Worker.command(), non_neg_integer) :: {:ok, pid}
   def start_link(pool, command, count) do
-    {:ok, _pid} = GenServer.start_link(__MODULE__, {pool, command, count})
+    # Linked by itself: a server whose parent ends says so in the log.
+    {:ok, _pid} = GenServer.start(__MODULE__, {self(), pool, command, count})
   end
 
   @doc "From now on there are to be some: the workers of the pool come first."
@@ -56,10 +57,12 @@ defmodule Python.Engine.Process.Spares do
   def ready(spares), do: GenServer.cast(spares, {:ready, self()})
 
   @impl true
-  def init({pool, command, count}) do
+  def init({owner, pool, command, count}) do
     Process.flag(:trap_exit, true)
+    Process.link(owner)
     command = %{command | spares: self()}
-    {:ok, %__MODULE__{pool: pool, command: command, count: count, next_id: @first_id}}
+    state = %__MODULE__{owner: owner, pool: pool, command: command, count: count}
+    {:ok, %{state | next_id: @first_id}}
   end
 
   @impl true
@@ -110,6 +113,9 @@ defmodule Python.Engine.Process.Spares do
   @impl true
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, state),
     do: {:noreply, %{state | wearing: Map.delete(state.wearing, monitor)}}
+
+  def handle_info({:EXIT, owner, _reason}, %{owner: owner} = state),
+    do: {:stop, :shutdown, state}
 
   def handle_info({:EXIT, pid, _reason}, state) do
     {:noreply, fill(%{state | spares: List.keydelete(state.spares, pid, 0)})}

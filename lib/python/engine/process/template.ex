@@ -15,6 +15,7 @@ defmodule Python.Engine.Process.Template do
   # `waiting`: workers that are started when it is known whether there is a template. `before`: how many are started
   # without one first. `ends`: how many have ended, one soon after the other.
   defstruct [
+    :owner,
     :pool,
     :command,
     :items,
@@ -47,7 +48,8 @@ defmodule Python.Engine.Process.Template do
   @doc "Starts it, linked to the pool's process. `before`: how many workers come first, before it is of use."
   @spec start_link(term, Worker.command(), what) :: {:ok, pid}
   def start_link(pool, command, what) do
-    {:ok, _pid} = GenServer.start_link(__MODULE__, {pool, command, what})
+    # Linked by itself: a server whose parent ends says so in the log.
+    {:ok, _pid} = GenServer.start(__MODULE__, {self(), pool, command, what})
   end
 
   @doc "What a worker is forked from, or nil if it is to be started by itself."
@@ -55,15 +57,23 @@ defmodule Python.Engine.Process.Template do
   def link(template), do: GenServer.call(template, :link, :infinity)
 
   @impl true
-  def init({pool, command, %{modules: modules, before: before} = what}) do
+  def init({owner, pool, command, %{modules: modules, before: before} = what}) do
     # It ends with the pool's process, also where that ends normally.
     Process.flag(:trap_exit, true)
+    Process.link(owner)
 
     items =
       ["package:" <> what.package | Enum.map(what.paths, &("path:" <> &1))] ++
         Enum.map(modules, &("module:" <> &1))
 
-    state = %__MODULE__{pool: pool, command: command, modules: modules, items: items}
+    state = %__MODULE__{
+      owner: owner,
+      pool: pool,
+      command: command,
+      modules: modules,
+      items: items
+    }
+
     {:ok, if(before > 0, do: %{state | stage: :later, before: before}, else: start(state))}
   end
 
@@ -125,6 +135,10 @@ defmodule Python.Engine.Process.Template do
   end
 
   def handle_info(:start, state), do: {:noreply, start(state)}
+
+  def handle_info({:EXIT, owner, _reason}, %{owner: owner} = state),
+    do: {:stop, :shutdown, state}
+
   def handle_info(_message, state), do: {:noreply, state}
 
   # Nobody has asked for one that has no modules.

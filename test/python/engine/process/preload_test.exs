@@ -188,9 +188,11 @@ defmodule Python.Engine.Process.PreloadTest do
          %{options: options, tmp_dir: dir} do
       write(dir, "own", unquote(code))
 
+      pool = :"#{unique("Forked")}"
+
       log =
         capture_log(fn ->
-          pool = start_pool(Keyword.put(options, :preload, ["own"]))
+          start_pool([name: pool] ++ Keyword.put(options, :preload, ["own"]))
 
           # Until there is no template any more.
           for _ <- 1..8 do
@@ -207,8 +209,8 @@ defmodule Python.Engine.Process.PreloadTest do
           end
         end)
 
-      assert log =~ "are not forked from a process that has imported own"
-      refute log =~ "did not start"
+      assert log =~ "#{inspect(pool)} are not forked from a process that has imported own"
+      refute log =~ "#{inspect(pool)} did not start"
     end
   end
 

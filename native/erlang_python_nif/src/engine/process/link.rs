@@ -505,7 +505,7 @@ impl Link {
         self.lock().was_busy
     }
 
-    /// The template has not forked it, or what that has forked has not said a word.
+    /// The template has not forked it yet, or what that has forked has not said a word.
     pub fn is_unborn(&self) -> bool {
         self.template.get().is_some() && self.os_pid.load(Ordering::Acquire) == 0
     }

@@ -59,8 +59,8 @@ pub fn over(link: &Arc<Link>, sender: Sender) {
     match link.stage() {
         // It was on its way while that was done.
         Stage::Starting | Stage::Opening if link.pool.is_closed() => gone(link, &ended, sender),
-        // Another one, which is started by itself, takes its place.
-        Stage::Starting if link.is_unborn() => {
+        // Another one, which is started by itself, takes the place of one that could not be forked, or not wholly.
+        Stage::Starting if link.template.get().is_some() => {
             link.end_template();
             gone(link, &ended, sender);
         }
