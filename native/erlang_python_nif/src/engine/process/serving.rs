@@ -13,7 +13,6 @@ use erlang_python_wire::frame::to_worker;
 use rustler::{Encoder, Env, LocalPid, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Held for a look-up or a copy.
 static SERVING: Mutex<Option<Serving>> = Mutex::new(None);
