@@ -153,7 +153,7 @@ defmodule Python.Engine.Process.CrowdsTest do
   end
 
   test "what a callback waits for is behind it", %{pool: pool} do
-    for _ <- 1..20 do
+    for _ <- 1..times(300, 20_000) do
       quickly(pool)
       own = self()
 

@@ -282,8 +282,13 @@ fn fill_up(link: &Arc<Link>, sender: Sender) {
 /// Takes back what the worker has not taken, for others.
 pub fn give_back(link: &Arc<Link>, sender: Sender) {
     if link.ahead.count() > 0 {
-        take_out(link, |_| {}, usize::MAX, sender);
+        give_all_back(link, sender);
     }
+}
+
+/// The same with what another thread is giving it this moment, which may not be counted yet.
+pub fn give_all_back(link: &Arc<Link>, sender: Sender) {
+    take_out(link, |_| {}, usize::MAX, sender);
 }
 
 /// The same for a worker that takes nothing any more.

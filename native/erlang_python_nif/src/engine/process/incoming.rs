@@ -255,6 +255,9 @@ pub fn go_on(link: &Arc<Link>, request: &Arc<Request>, sender: Sender) {
         turns::end_if_left(link);
     } else if link.stage() == Stage::Ready {
         Arc::clone(link).take(sender);
+        // What it has begun with by itself may have called Elixir before the end of this one was known: nobody could
+        // help then.
+        link.pool.ask_for_help();
     }
 }
 
@@ -318,10 +321,12 @@ fn send(link: &Arc<Link>, reader: &mut Reader<'_>, sender: Sender) -> Result<()>
     Ok(())
 }
 
-/// What lies with a worker that waits for Elixir is for others.
+/// What lies with a worker that waits for Elixir is for others, or for itself if there are none.
 fn make_way(link: &Arc<Link>, sender: Sender) {
-    if link.ahead.count() > 0 && link.waits() {
-        ahead::give_back(link, sender);
+    if link.waits() {
+        ahead::give_all_back(link, sender);
+        // When it was counted as one that waits, it could not be found yet.
+        link.pool.ask_for_help();
     }
 }
 
