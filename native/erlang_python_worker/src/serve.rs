@@ -68,6 +68,7 @@ pub fn serve(py: Python<'_>, is_forked: bool) -> PyResult<()> {
         }
     }
     control::start(incoming)?;
+    crate::template::await_guard();
     link::send(Writer::frame(to_vm::READY));
     let code = match py.detach(remote::serve) {
         End::Closed => py.None(),

@@ -38,6 +38,9 @@ const NOT_STARTED: i32 = 127;
 
 static SOCKET: AtomicI32 = AtomicI32::new(-1);
 
+/// In a worker: closed when its guard has begun to be that.
+static GUARD: AtomicI32 = AtomicI32::new(-1);
+
 /// How many threads there were when the last process was forked.
 static THREADS: AtomicUsize = AtomicUsize::new(1);
 
@@ -196,6 +199,21 @@ fn is_alone() -> bool {
     THREADS.load(Ordering::Relaxed) == 1
 }
 
+/// For a worker that is about to be ready: waits for its guard. Before that, it would end with the template.
+pub fn await_guard() {
+    let guard = GUARD.swap(-1, Ordering::AcqRel);
+    if guard >= 0 {
+        let mut look = libc::pollfd {
+            fd: guard,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one descriptor, of ours. A signal may end it early, which does no harm.
+        unsafe { libc::poll(&mut look, 1, -1) };
+        close(guard);
+    }
+}
+
 /// Forks once more. The worker is the child, and returns; its parent becomes the guard of it, as a program.
 fn become_guard_or_worker(guard: &CStr, socket: OwnedFd) {
     // SAFETY: there is one thread. Only functions are called that may be in a child.
@@ -204,9 +222,14 @@ fn become_guard_or_worker(guard: &CStr, socket: OwnedFd) {
         libc::setpgid(0, 0);
         #[cfg(target_os = "linux")]
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+        let mut begins = [-1; 2];
+        #[cfg(target_os = "linux")]
+        libc::pipe2(begins.as_mut_ptr(), libc::O_CLOEXEC);
         let worker = libc::fork();
         if worker == 0 {
             libc::setpgid(0, 0);
+            close(begins[1]);
+            GUARD.store(begins[0], Ordering::Release);
             return;
         }
         libc::setpgid(worker, worker);

@@ -16,12 +16,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
-/// How often it is tried to send a chunk that the VM finds long in the making, and whose clock here says that it is
-/// not.
+/// How often it is tried to send a chunk that the VM finds long in the making, and of which it is not time yet by the
+/// clock here, or which was not begun: at first, and at last.
 const LOOK: Duration = Duration::from_millis(1);
-
-/// How often at most: after that it comes when it comes.
-const TRIES: u32 = 100;
+const LONGEST_LOOK: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// What the current thread is sending.
@@ -131,10 +129,11 @@ pub fn flush(stream: Term<'_>) {
     if let (Some(stream), Some(sender)) = (of_term(stream), Sender::own_thread())
         && !flushed(&stream, sender)
     {
-        let mut left = TRIES;
+        let mut look = LOOK;
+        let stream = Arc::downgrade(&stream);
         clock::after(LOOK, move |sender, _| {
-            left -= 1;
-            (left > 0 && !flushed(&stream, sender)).then_some(LOOK)
+            look = (look * 5 / 4).min(LONGEST_LOOK);
+            (!flushed(&stream.upgrade()?, sender)).then_some(look)
         });
     }
 }

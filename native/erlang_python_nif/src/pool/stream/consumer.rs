@@ -76,7 +76,8 @@ impl Stream {
     /// Sends what there is of a chunk that is long in the making.
     pub fn flush(&self, sender: Sender) -> Flushed {
         let mut state = self.lock();
-        if state.waiter.is_none() || state.given_up {
+        // Who waits for the end does not wait for items.
+        if state.waiter.is_none() || state.given_up || state.closing {
             return Flushed::Sent;
         }
         match state.begun {
