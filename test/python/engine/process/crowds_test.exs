@@ -175,6 +175,31 @@ defmodule Python.Engine.Process.CrowdsTest do
     end
   end
 
+  test "chunks of a stream that is opened there are made ahead", %{pool: pool} do
+    Python.exec!("made = []", pool: pool)
+    own = self()
+
+    back = fn ->
+      send(own, {:inside, self()})
+      receive(do: (:go_on -> :done))
+    end
+
+    outer = Task.async(fn -> Python.eval("f()", %{f: back}, pool: pool) end)
+    assert_receive {:inside, inside}, 10_000
+    code = "(made.append(n) or n for n in __import__('itertools').count())"
+    options = [pool: pool, max_chunk: 10, max_wait: 60_000]
+
+    {:suspended, 0, rest} =
+      code
+      |> Python.stream_eval(options)
+      |> Enumerable.reduce({:cont, nil}, fn n, _ -> {:suspend, n} end)
+
+    eventually("another chunk is made", fn -> Python.eval!("len(made)", pool: pool) == 20 end)
+    rest.({:halt, nil})
+    send(inside, :go_on)
+    assert {:ok, _done} = Task.await(outer)
+  end
+
   test "messages reach those that have not begun", %{pool: pool} do
     for _ <- 1..20 do
       quickly(pool)

@@ -6,7 +6,7 @@ use super::link::Link;
 use super::object::RemoteObject;
 use super::sent::Sent;
 use super::stream::Items;
-use crate::pool::marks::NESTED;
+use crate::pool::marks::{BESIDE, NESTED};
 use crate::pool::request::Request;
 use crate::pool::stream::Consumer;
 use erlang_python_wire::{Broken, tag};
@@ -46,7 +46,7 @@ impl Objects for Decoding<'_> {
                 let mut limits = Sent::of(request)
                     .and_then(|sent| sent.limits)
                     .ok_or(Broken("a stream that nobody has asked for"))?;
-                if request.marks.has(NESTED) {
+                if request.marks.has(NESTED) && !request.marks.has(BESIDE) {
                     // What is read where its worker waits is asked for by the one it waits for.
                     limits.prefetch = 0;
                 }

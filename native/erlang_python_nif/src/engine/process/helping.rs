@@ -6,7 +6,7 @@ use super::run;
 use super::turns;
 use crate::base::term_env::Sender;
 use crate::pool::Pool;
-use crate::pool::marks::NESTED;
+use crate::pool::marks::{BESIDE, NESTED};
 use erlang_python_wire::frame::to_worker;
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub fn help(process: &Process, pool: &Arc<Pool>, sender: Sender) {
             continue;
         };
         request.marks.set(NESTED);
+        request.marks.set(BESIDE);
         run::run(&link, &request, 0, sender);
     }
 }
