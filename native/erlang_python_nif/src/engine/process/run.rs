@@ -326,8 +326,9 @@ fn ask_stream(link: &Link, request: &Arc<Request>, stream: &Stream, number: u64,
     let Ok(consumer) = sent::encode(consumer) else {
         return;
     };
-    // Later ones are answered while the main thread makes the next, and an end is told to it at once.
-    if is_first && !closes && callback == 0 {
+    // Later ones are answered while the main thread makes the next, and an end is told to it at once. One that waits for
+    // Elixir does not look there.
+    if is_first && !closes && callback == 0 && !is_nested(request) {
         link.offer(frame, &consumer, Listener::Idle);
     } else {
         link.send_terms(frame, &[&consumer]);
