@@ -8,7 +8,7 @@ defmodule Python.EachWorker do
   @doc "What an expression comes to in each worker of a pool of processes, once they are ready. `os` is imported."
   @spec eval(atom, String.t()) :: [term]
   def eval(pool, code) do
-    size = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end) |> length()
+    size = pool |> await() |> length()
     # They wait for each other.
     dir = Path.join(System.tmp_dir!(), unique("barrier"))
     File.mkdir!(dir)
@@ -28,5 +28,21 @@ defmodule Python.EachWorker do
     results = for call <- calls, do: Python.await(call)
     File.rm_rf!(dir)
     for {:ok, result} <- results, do: result
+  end
+
+  @doc "Waits until all workers of a pool of processes are ready. Returns the numbers of their processes."
+  @spec await(atom) :: [pos_integer]
+  def await(pool), do: eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
+
+  @doc "Ends a worker, and waits until another one has come for it: the one that has gone may be asked still."
+  @spec crash_one(atom) :: term
+  def crash_one(pool) do
+    before = await(pool)
+    {:error, %Python.CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
+
+    eventually("another one is ready", fn ->
+      pids = FakeWorker.os_pids(pool)
+      pids && Enum.any?(before, &(&1 not in pids))
+    end)
   end
 end

@@ -20,6 +20,18 @@ defmodule Python.Engine.Process.CrowdsTest do
   # So that the process is one that answers at once.
   defp quickly(pool), do: for(n <- 1..20, do: {:ok, ^n} = Python.eval("#{n}", %{}, pool: pool))
 
+  # In a function that sends `{:inside, pid}`, and waits until that gets `:go_on`.
+  defp call_that_waits(pool) do
+    own = self()
+
+    back = fn ->
+      send(own, {:inside, self()})
+      receive(do: (:go_on -> :done))
+    end
+
+    Task.async(fn -> Python.eval("f()", %{f: back}, pool: pool) end)
+  end
+
   defp idle?(pool), do: match?(%{busy: 0, queued: 0}, Python.Pool.stats(pool))
 
   test "what is given up before its turn never runs", %{pool: pool} do
@@ -155,18 +167,7 @@ defmodule Python.Engine.Process.CrowdsTest do
   test "what a callback waits for is behind it", %{pool: pool} do
     for _ <- 1..times(300, 20_000) do
       quickly(pool)
-      own = self()
-
-      outer =
-        Task.async(fn ->
-          back = fn ->
-            send(own, {:inside, self()})
-            receive(do: (:go_on -> :done))
-          end
-
-          Python.eval("f()", %{f: back}, pool: pool)
-        end)
-
+      outer = call_that_waits(pool)
       callers = for n <- 1..10, do: Task.async(fn -> Python.eval("#{n}", %{}, pool: pool) end)
       assert_receive {:inside, inside}, 10_000
       assert Task.await_many(callers, 10_000) == for(n <- 1..10, do: {:ok, n})
@@ -177,14 +178,7 @@ defmodule Python.Engine.Process.CrowdsTest do
 
   test "chunks of a stream that is opened there are made ahead", %{pool: pool} do
     Python.exec!("made = []", pool: pool)
-    own = self()
-
-    back = fn ->
-      send(own, {:inside, self()})
-      receive(do: (:go_on -> :done))
-    end
-
-    outer = Task.async(fn -> Python.eval("f()", %{f: back}, pool: pool) end)
+    outer = call_that_waits(pool)
     assert_receive {:inside, inside}, 10_000
     code = "(made.append(n) or n for n in __import__('itertools').count())"
     options = [pool: pool, max_chunk: 10, max_wait: 60_000]

@@ -197,14 +197,7 @@ defmodule Python.Engine.Process.PreloadTest do
           # Until there is no template any more.
           for _ <- 1..8 do
             assert Python.eval("1 + 1", pool: pool, timeout: 30_000) == {:ok, 2}
-            before = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
-            assert {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
-
-            eventually("another one is ready", fn ->
-              pids = FakeWorker.os_pids(pool)
-              pids && Enum.any?(before, &(&1 not in pids))
-            end)
-
+            EachWorker.crash_one(pool)
             Process.sleep(250)
           end
         end)
@@ -218,7 +211,7 @@ defmodule Python.Engine.Process.PreloadTest do
     pool: pool,
     tmp_dir: dir
   } do
-    eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
+    EachWorker.await(pool)
     [template] = imports(dir)
     System.cmd("kill", ["-STOP", template])
     for _ <- 1..2, do: {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)

@@ -4,7 +4,7 @@ defmodule Python.Engine.Process.TemplateTest do
 
   import ExUnit.CaptureLog
 
-  alias Python.{CrashedError, EachWorker, FakeWorker}
+  alias Python.EachWorker
 
   @moduletag :tmp_dir
   @moduletag skip: :os.type() != {:unix, :linux} && "workers are forked on Linux only"
@@ -20,21 +20,10 @@ defmodule Python.Engine.Process.TemplateTest do
     start_pool([engine: :process, env: env] ++ options)
   end
 
-  # Until another one has come for the one that has gone, which may be asked still.
-  defp crash(pool) do
-    before = eventually("all are ready", fn -> FakeWorker.os_pids(pool) end)
-    assert {:error, %CrashedError{}} = Python.call(:os, :_exit, [3], pool: pool)
-
-    eventually("another one is ready", fn ->
-      pids = FakeWorker.os_pids(pool)
-      pids && Enum.any?(before, &(&1 not in pids))
-    end)
-  end
-
   test "several are forked, and so are those that follow", context do
     pool = pool(context, size: 3)
     assert EachWorker.eval(pool, @forked) == [true, true, true]
-    crash(pool)
+    EachWorker.crash_one(pool)
     assert EachWorker.eval(pool, @forked) == [true, true, true]
 
     os = "__import__('os')"
@@ -50,9 +39,9 @@ defmodule Python.Engine.Process.TemplateTest do
   test "a single one is started by itself, and those that follow are forked", context do
     pool = pool(context, size: 1)
     refute Python.eval!(@forked, pool: pool)
-    crash(pool)
+    EachWorker.crash_one(pool)
     refute Python.eval!(@forked, pool: pool)
-    crash(pool)
+    EachWorker.crash_one(pool)
     assert Python.eval!(@forked, pool: pool)
   end
 
@@ -123,7 +112,7 @@ defmodule Python.Engine.Process.TemplateTest do
           pool = pool(context, size: 2)
           send(self(), pool)
           assert EachWorker.eval(pool, @forked) == [false, false]
-          crash(pool)
+          EachWorker.crash_one(pool)
           refute Enum.any?(EachWorker.eval(pool, @forked))
         end)
 

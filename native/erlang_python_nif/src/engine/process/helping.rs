@@ -27,8 +27,7 @@ pub fn help(process: &Process, pool: &Arc<Pool>, sender: Sender) {
         let Some(request) = request else {
             continue;
         };
-        request.marks.set(NESTED);
-        request.marks.set(BESIDE);
+        request.marks.set(NESTED | BESIDE);
         run::run(&link, &request, 0, sender);
     }
 }

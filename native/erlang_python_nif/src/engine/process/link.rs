@@ -505,11 +505,6 @@ impl Link {
         self.lock().was_busy
     }
 
-    /// The template has not forked it yet, or what that has forked has not said a word.
-    pub fn is_unborn(&self) -> bool {
-        self.template.get().is_some() && self.os_pid.load(Ordering::Acquire) == 0
-    }
-
     /// Ends the template that it is to be forked from: nothing comes of it.
     pub fn end_template(&self) {
         if let Some(template) = self.template.get().and_then(Weak::upgrade) {

@@ -57,8 +57,6 @@ pub fn over(link: &Arc<Link>, sender: Sender) {
         return;
     };
     match link.stage() {
-        // It was on its way while that was done.
-        Stage::Starting | Stage::Opening if link.pool.is_closed() => gone(link, &ended, sender),
         // Another one, which is started by itself, takes the place of one that could not be forked, or not wholly.
         Stage::Starting if link.template.get().is_some() => {
             link.end_template();
@@ -116,6 +114,7 @@ pub fn not_started(link: &Arc<Link>, reason: OwnedTerm, sender: Sender) {
 
 fn failed(link: &Arc<Link>, process: &Process, sender: Sender) {
     link.close();
+    // It may have been on its way while the pool was closed.
     if link.is_over() || link.pool.is_closed() {
         return gone(link, &Ended::new(link, None), sender);
     }

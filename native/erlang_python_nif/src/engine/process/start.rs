@@ -96,7 +96,8 @@ pub fn spawn(link: &Arc<Link>, what: spawn::Start) -> io::Result<()> {
         let late = Arc::downgrade(link);
         clock::after(FORKED_AFTER, move |_, _| {
             let late = late.upgrade()?;
-            if late.stage() == Stage::Starting && late.is_unborn() {
+            // It has not said a word.
+            if late.stage() == Stage::Starting && late.os_pid.load(Ordering::Acquire) == 0 {
                 late.end_template();
             }
             None
